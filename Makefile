@@ -1,0 +1,52 @@
+# `make demo` and `make test` are all the set-up there is. Needs Python 3.11 or newer (PYTHON=python3.12 chooses one).
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+SOURCES := setup.cfg pyproject.toml
+
+.PHONY: demo test lint types tests bench lock clean
+
+demo: $(VENV)/.runtime  ## run the pipeline for a few simulated days and show what it made
+	$(BIN)/champion demo
+
+test: lint types tests  ## lint, types and every test
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+tests: $(VENV)/.test
+	$(BIN)/pytest $(ARGS)
+
+bench: $(VENV)/.runtime  ## the pipeline against a bare loop of the same libraries, in one run
+	$(BIN)/python benchmarks/against_bare_loop.py
+
+lock: $(VENV)/.test  ## exact versions of everything, anew
+	$(BIN)/uv pip compile $(LOCK) --extra build --extra test --extra dev -o requirements-test.lock setup.cfg
+	$(BIN)/uv pip compile $(LOCK) --extra build -c requirements-test.lock -o requirements.lock setup.cfg
+
+LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; found " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock $(SOURCES) | $(VENV)/bin/python
+	@echo "Installing the pinned dependencies into $(VENV) (about a minute) ..."
+	$(PIP) --require-hashes -r requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.test: requirements-test.lock $(SOURCES) | $(VENV)/bin/python
+	@echo "Installing what the tests need into $(VENV) (about a minute) ..."
+	$(PIP) --require-hashes -r requirements-test.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/.runtime
+
+clean:  ## everything that was made here, but no data
+	rm -rf $(VENV) demo .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build

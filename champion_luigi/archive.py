@@ -1,0 +1,338 @@
+"""The exchange's archive: getting one day's published file over HTTP, from a folder or from the simulator.
+
+What comes back is bytes as published, or a typed error. What the bytes must be is for `payload` to say.
+The only module that imports requests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+from champion_luigi import files
+from champion_luigi.errors import (
+    ArchiveUnreachable,
+    NotPublished,
+    Refused,
+    RejectedPayload,
+    SettingsError,
+    StorageError,
+    TruncatedPayload,
+)
+from champion_luigi.layouts import UDIFF_FROM, archive_path, formats_for
+
+# The exchange's firewall answers 403 to anything that does not look like a browser.
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+_CHUNK = 256 * 1024
+_LOOPBACK = ("localhost", "::1")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One day's file as the archive gave it. ``url`` carries no credentials; ``headers`` are the validators."""
+
+    format: str
+    name: str
+    url: str
+    content: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Archive(Protocol):
+    """Anything that has the exchange's files at the exchange's own paths."""
+
+    def url(self, path: str) -> str:
+        """Where a path is, for people: without credentials."""
+
+    def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
+        """The bytes at a path, and their validators. Raises the archive's errors, naming ``day`` and the URL."""
+
+
+def fetch(archive: Archive, day: date, udiff_from: date = UDIFF_FROM) -> Published:
+    """Get a day's file in the format that is official for it, or in the other one that can exist for it.
+
+    Raises NotPublished where every format that the date can have answers 404.
+    """
+    asked = []
+    for format in formats_for(day, udiff_from):
+        path = archive_path(format, day)
+        try:
+            content, headers = archive.get(path, day)
+        except NotPublished:
+            asked.append(archive.url(path))
+            continue
+        return Published(format, path.rpartition("/")[2], archive.url(path), content, headers)
+    raise NotPublished(
+        "the archive has no file for this date",
+        day=day,
+        found="404" if asked else "a date before the archive's first file",
+        source=", ".join(asked) or None,
+    )
+
+
+def open_archive(
+    location: str,
+    *,
+    requests_per_second: float = 3.0,
+    rate_file: Path | None = None,
+    connect_seconds: float = 10.0,
+    read_seconds: float = 30.0,
+    total_seconds: float = 180.0,
+    max_bytes: int = 64 * 1024 * 1024,
+) -> Archive:
+    """The archive at an ``http(s)://`` base, in a folder or ``file://`` laid out as on the exchange, or ``simulated:``.
+
+    ``rate_file`` is where processes on one machine agree on their common rate. Raises SettingsError.
+    """
+    parts = urlsplit(location)
+    if parts.scheme in ("http", "https") and parts.hostname:
+        loopback = parts.hostname in _LOOPBACK or parts.hostname.startswith("127.")
+        pace = _no_wait if loopback or requests_per_second <= 0 else Pace(requests_per_second, rate_file).wait
+        return HttpArchive(location, pace, (connect_seconds, read_seconds), total_seconds, max_bytes)
+    if parts.scheme == "simulated":
+        return _Simulated()
+    if parts.scheme in ("", "file"):
+        folder = Path(unquote(parts.path) if parts.scheme == "file" else location).expanduser()
+        if folder.is_dir():
+            return FolderArchive(folder, max_bytes)
+        raise SettingsError("the archive's folder does not exist", source=str(folder), todo="Set NSE_ARCHIVE_URL.")
+    raise SettingsError(
+        "the archive's location is not understood",
+        expected="http://, https:// or file:// URL, a folder, or simulated:",
+        found=f"scheme {parts.scheme!r}",
+        todo="Set NSE_ARCHIVE_URL.",
+    )
+
+
+class HttpArchive:
+    """An archive over HTTP: one session, bounded in time and size, at a polite pace."""
+
+    def __init__(
+        self,
+        base: str,
+        pace: Callable[[], None],
+        timeout: tuple[float, float],
+        total_seconds: float,
+        max_bytes: int,
+    ) -> None:
+        parts = urlsplit(base)
+        self._public_base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+        self._base = base.rstrip("/")
+        self._pace = pace
+        self._timeout = timeout
+        self._total_seconds = total_seconds
+        self._max_bytes = max_bytes
+        self._session = requests.Session()
+        # Identity: what is compressed in transit could unpack to anything, and the files are zips already.
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
+
+    def url(self, path: str) -> str:
+        return self._public_base + path
+
+    def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
+        url = self.url(path)
+        self._pace()
+        with (
+            _as_unreachable(day, url),
+            self._session.get(self._base + path, timeout=self._timeout, stream=True, allow_redirects=False) as response,
+        ):
+            self._require_success(response, day, url)
+            content = self._read(response, day, url)
+        validators = {name: response.headers[name] for name in ("ETag", "Last-Modified") if name in response.headers}
+        return content, validators
+
+    def _require_success(self, response: requests.Response, day: date, url: str) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        if status == 404:
+            raise NotPublished("the archive has no such file", day=day, source=url, found="404")
+        if status >= 500:
+            raise ArchiveUnreachable("the archive cannot answer at present", day=day, source=url, found=str(status))
+        if 300 <= status < 400:
+            target = urlsplit(response.headers.get("Location", ""))
+            raise RejectedPayload(
+                "the archive redirects elsewhere, which is not followed",
+                day=day,
+                source=url,
+                found=f"{status} to {target.hostname or target.path[:80] or 'nowhere'}",
+                todo="If the archive has moved, set NSE_ARCHIVE_URL.",
+            )
+        retry_after = _seconds(response.headers.get("Retry-After"))
+        refused = Refused(
+            "the archive refuses",
+            day=day,
+            source=url,
+            found=str(status) + (f", Retry-After {retry_after:g} s" if retry_after is not None else ""),
+            todo="It is not asked again at once: wait, and lower the rate if this repeats.",
+        )
+        refused.retry_after = retry_after
+        raise refused
+
+    def _read(self, response: requests.Response, day: date, url: str) -> bytes:
+        announced = response.headers.get("Content-Length", "")
+        if announced.isdecimal() and int(announced) > self._max_bytes:
+            raise self._too_large(day, url, int(announced))
+        deadline = time.monotonic() + self._total_seconds
+        content = bytearray()
+        # read1 comes back with whatever has arrived, so that a trickle cannot outlast the deadline.
+        while chunk := response.raw.read1(_CHUNK, decode_content=False):
+            content += chunk
+            if len(content) > self._max_bytes:
+                raise self._too_large(day, url, len(content))
+            if time.monotonic() > deadline:
+                raise ArchiveUnreachable(
+                    "the body came too slowly",
+                    day=day,
+                    source=url,
+                    expected=f"all of it within {self._total_seconds:g} s",
+                    found=f"{len(content):,} bytes",
+                )
+        if announced.isdecimal() and len(content) != int(announced):
+            raise TruncatedPayload(
+                "the body is cut short",
+                day=day,
+                source=url,
+                expected=f"{announced} bytes",
+                found=f"{len(content)} bytes",
+            )
+        return bytes(content)
+
+    def _too_large(self, day: date, url: str, size: int) -> RejectedPayload:
+        return RejectedPayload(
+            "the body is too large",
+            day=day,
+            source=url,
+            expected=f"at most {self._max_bytes:,} bytes",
+            found=f"{size:,}",
+        )
+
+
+class FolderArchive:
+    """An archive for people who have the files already, laid out as on the exchange."""
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+
+    def url(self, path: str) -> str:
+        return str(self._folder / path.lstrip("/"))
+
+    def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
+        file = Path(self.url(path))
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:
+            raise NotPublished("the archive's folder has no such file", day=day, source=str(file)) from None
+        except OSError as error:
+            raise StorageError(f"the file could not be read: {error.strerror}", day=day, source=str(file)) from error
+        if size > self._max_bytes:
+            raise RejectedPayload(
+                "the file is too large",
+                day=day,
+                source=str(file),
+                expected=f"at most {self._max_bytes:,} bytes",
+                found=f"{size:,}",
+            )
+        return files.read_whole(file), {}
+
+
+class _Simulated:
+    """The built-in simulated exchange, in process."""
+
+    def url(self, path: str) -> str:
+        return f"simulated:{path}"
+
+    def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
+        from champion_luigi import simulator  # only the demo and tests need it
+
+        status, content = simulator.respond(path)
+        if status != 200:
+            raise NotPublished(
+                "the simulated archive has no such file", day=day, source=self.url(path), found=str(status)
+            )
+        return content, {}
+
+
+class Pace:
+    """At most so many requests a second, by all processes that share the file."""
+
+    # A slot further ahead than this was written by a clock that has since been set back.
+    _FURTHEST_SECONDS = 60.0
+
+    def __init__(self, per_second: float, file: Path | None) -> None:
+        self._gap = 1.0 / per_second
+        self._file = file
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Sleep until the next free slot."""
+        if self._file is None:
+            slot = self._take(self._next)
+        else:
+            with files.locked(self._file.with_suffix(".lock"), "the archive's pace", wait_seconds=60):
+                slot = self._take(self._last_slot(self._file))
+                self._file.write_text(repr(self._next))
+        time.sleep(max(0.0, slot - time.time()))
+
+    def _take(self, free_from: float) -> float:
+        now = time.time()
+        slot = free_from if now < free_from < now + self._FURTHEST_SECONDS else now
+        self._next = slot + self._gap
+        return slot
+
+    @staticmethod
+    def _last_slot(file: Path) -> float:
+        try:
+            return float(file.read_text())
+        except (FileNotFoundError, ValueError):
+            return 0.0
+
+
+def _no_wait() -> None:
+    return
+
+
+def _seconds(text: str | None) -> float | None:
+    # The HTTP-date form is not read: the exchange sends seconds, and either way nothing is asked again at once.
+    return float(text) if text is not None and text.isdecimal() else None
+
+
+@contextlib.contextmanager
+def _as_unreachable(day: date, url: str) -> Iterator[None]:
+    """Turn what requests and urllib3 raise into the package's errors, by type: their texts can hold the base URL."""
+    from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError
+
+    try:
+        yield
+    except requests.exceptions.InvalidURL as error:
+        raise SettingsError(
+            "the archive's URL is not valid", day=day, source=url, todo="Set NSE_ARCHIVE_URL."
+        ) from error
+    except (IncompleteRead, ProtocolError) as error:
+        raise TruncatedPayload("the connection broke off", day=day, source=url, found=type(error).__name__) from None
+    except (requests.exceptions.RequestException, HTTPError, OSError) as error:
+        raise ArchiveUnreachable("the archive did not answer", day=day, source=url, found=_kind(error)) from None
+
+
+def _kind(error: BaseException) -> str:
+    """The innermost cause by its type, as 'ConnectionRefusedError', and the operating system's words for it."""
+    inner: BaseException = error
+    seen = {id(inner)}
+    while True:
+        deeper = inner.__cause__ or inner.__context__ or getattr(inner, "reason", None)
+        deeper = deeper if isinstance(deeper, BaseException) else None
+        if deeper is None or id(deeper) in seen:
+            break
+        seen.add(id(deeper))
+        inner = deeper
+    words = f" ({inner.strerror})" if isinstance(inner, OSError) and inner.strerror else ""
+    return type(inner).__name__ + words

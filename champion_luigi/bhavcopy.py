@@ -1,0 +1,222 @@
+"""From published lines to canonical rows: parse, normalize, check. Pure functions from frames to frames.
+
+A parsed table holds the source's columns as text, one row a line, nothing dropped: `_line` is the line's
+number in the file, and `_text` the line itself where its fields do not fit the header. Types are given in
+`normalize`, so that a value that does not read as a number is rejected with its text, not lost before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from champion_luigi.errors import CheckFailed
+from champion_luigi.layouts import SOURCE_COLUMNS
+from champion_luigi.payload import Bhavcopy, fields_of, read_date
+from champion_luigi.schema import COLUMNS, NAMES, NUMBERS
+
+MAX_REJECTED_SHARE = 0.05
+LINE = "_line"
+TEXT = "_text"
+# The canonical columns' types, in order: the schema of a normalized table and of a lake file.
+TYPES = pl.Schema({column.name: getattr(pl, column.polars) for column in COLUMNS})
+
+_RULE = "_rule"
+_FIRST_LINE = 2
+_SAMPLE = 3
+_ISIN = "^[A-Z]{2}[A-Z0-9]{9}[0-9]$"
+
+# Oddities that the exchange really publishes: counted by rule, never dropped.
+WARNINGS: Mapping[str, pl.Expr] = {
+    "close_outside_low_high": (pl.col("close") < pl.col("low")) | (pl.col("close") > pl.col("high")),
+    "high_below_low": pl.col("high") < pl.col("low"),
+    "dummy_isin": ~pl.col("isin").str.contains(_ISIN),
+}
+
+
+@dataclass(frozen=True)
+class Reject:
+    """A line that cannot stand: the rule that it breaks, what exactly, and its text as published."""
+
+    trade_date: date
+    line: int
+    rule: str
+    detail: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Normalized:
+    """One day in canonical columns. Raw rows = ``rows.height`` + ``len(rejects)``; ``warnings`` counts rows by rule."""
+
+    rows: pl.DataFrame
+    rejects: list[Reject]
+    warnings: dict[str, int]
+
+
+def parse(bhavcopy: Bhavcopy) -> pl.DataFrame:
+    """A recognised payload as a table of text: `_line`, `_text`, then the source's columns, one row a line."""
+    names = bhavcopy.header
+    lines = pl.DataFrame({TEXT: bhavcopy.lines}, schema={TEXT: pl.String}).with_row_index(LINE, offset=_FIRST_LINE)
+    quoted = lines[TEXT].str.contains('"', literal=True)
+    if not quoted.any():
+        return _split(lines, names)
+    # The exchange writes no quotes, but CSV allows them: those lines go through the csv module one by one.
+    return pl.concat([_split(lines.filter(~quoted), names), _split_quoted(lines.filter(quoted), names)]).sort(LINE)
+
+
+def normalize(table: pl.DataFrame, format: str, day: date) -> Normalized:
+    """Canonical columns and types from a parsed table; lines that cannot stand become rejects.
+
+    Rules, the first broken one counts: `field_count`, `bad_date`, `other_date`, `missing_key`,
+    `missing_number`, `bad_number`, `negative_number`, `close_not_positive`, `duplicate_key`.
+    """
+    texts = _canonical_texts(table, format)
+    dates = {text: read_date(text) for text in texts["trade_date"].unique().drop_nulls()}
+    typed = texts.select(
+        pl.lit(format).alias(name) if name == "layout" else _typed(name, texts.columns, dates) for name in NAMES
+    )
+    judged = typed.with_columns(table[LINE], _rule(table, texts, typed, day))
+    judged = judged.with_columns(
+        # Among the rows that stand so far, the first of a key stays.
+        pl.when(pl.col(_RULE).is_null() & ~pl.struct("symbol", "series", _RULE).is_first_distinct())
+        .then(pl.lit("duplicate_key"))
+        .otherwise(pl.col(_RULE))
+        .alias(_RULE)
+    )
+    rows = judged.filter(pl.col(_RULE).is_null()).select(
+        pl.when(pl.col(column.name) != 0).then(pl.col(column.name)) if column.zero_is_null else pl.col(column.name)
+        for column in COLUMNS
+    )
+    rejects = list(_rejects(table, texts, judged.filter(pl.col(_RULE).is_not_null()), day))
+    counts = rows.select(rule.sum().alias(name) for name, rule in WARNINGS.items()).row(0, named=True)
+    return Normalized(rows, rejects, {name: int(count or 0) for name, count in counts.items()})
+
+
+def check(normalized: Normalized, day: date, source: str, max_rejected_share: float = MAX_REJECTED_SHARE) -> None:
+    """Raise CheckFailed, with the counts and a sample, where the day as a whole cannot stand."""
+    rejected = len(normalized.rejects)
+    raw = normalized.rows.height + rejected
+    if normalized.rows.height and rejected <= max_rejected_share * raw:
+        return
+    by_rule: dict[str, int] = {}
+    for reject in normalized.rejects:
+        by_rule[reject.rule] = by_rule.get(reject.rule, 0) + 1
+    counts = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items(), key=lambda each: -each[1]))
+    sample = "; ".join(f"line {each.line}: {each.detail}" for each in normalized.rejects[:_SAMPLE])
+    raise CheckFailed(
+        "too many rows cannot stand" if raw else "there are no rows",
+        day=day,
+        source=source,
+        expected=f"rows, at most {max_rejected_share:.0%} of them rejected",
+        found=f"{raw} raw rows, {rejected} rejected" + (f" ({counts}), such as {sample}" if rejected else ""),
+        todo="The rejected rows are kept under rejects/. If the exchange republishes the day, "
+        "delete its receipt under raw/ to fetch it again.",
+    )
+
+
+def _split(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    rest = len(names)
+    fields = (
+        lines.lazy()
+        .select(LINE, TEXT, pl.col(TEXT).str.splitn(",", rest + 1).alias("fields"))
+        .with_columns(pl.col("fields").struct.rename_fields([*names, "_rest"]))
+        .unnest("fields")
+    )
+    # Fewer fields than names leave the last one null; more are fine as long as they are empty, as after a last comma.
+    fits = pl.col(names[-1]).is_not_null() & pl.col("_rest").fill_null("").str.strip_chars(", ").eq("")
+    return fields.with_columns(pl.when(~fits).then(pl.col(TEXT)).alias(TEXT)).drop("_rest").collect()
+
+
+def _split_quoted(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    columns: dict[str, list[Any]] = {name: [] for name in (LINE, TEXT, *names)}
+    for number, text in lines.iter_rows():
+        fields = fields_of(text)
+        fits = len(fields) >= len(names) and not any(field.strip() for field in fields[len(names) :])
+        columns[LINE].append(number)
+        columns[TEXT].append(None if fits else text)
+        for name, field in zip(names, [*fields, *[None] * len(names)], strict=False):
+            columns[name].append(field)
+    return pl.DataFrame(columns, schema={LINE: lines.schema[LINE], TEXT: pl.String, **dict.fromkeys(names, pl.String)})
+
+
+def _canonical_texts(table: pl.DataFrame, format: str) -> pl.DataFrame:
+    """The source's columns under our names, outer blanks off, null where nothing is written."""
+    texts = {
+        ours: pl.col(theirs).str.strip_chars()
+        for ours, theirs in SOURCE_COLUMNS[format].items()
+        if theirs in table.columns
+    }
+    return table.select(pl.when(text != "").then(text).alias(name) for name, text in texts.items())
+
+
+def _typed(name: str, present: list[str], dates: dict[str, date | None]) -> pl.Expr:
+    if name not in present:
+        return pl.lit(None, dtype=TYPES[name]).alias(name)
+    text = pl.col(name)
+    if TYPES[name] == pl.Date:
+        return text.replace_strict(dates, default=None, return_dtype=pl.Date)
+    value = text.cast(TYPES[name], strict=False)
+    if TYPES[name] == pl.Float64:
+        # "inf" and "nan" read as floats, and are no prices.
+        return pl.when(value.is_finite()).then(value).alias(name)
+    return value
+
+
+def _rule(table: pl.DataFrame, texts: pl.DataFrame, typed: pl.DataFrame, day: date) -> pl.Series:
+    numbers = [column.name for column in NUMBERS if column.name in texts.columns]
+    required = [column.name for column in NUMBERS if column.required]
+    unread = texts.select(numbers).with_columns(pl.all().is_not_null()).rename(lambda name: f"{name}_text")
+    facts = pl.concat([table.select(TEXT), typed, unread], how="horizontal")
+    verdicts = {
+        "field_count": pl.col(TEXT).is_not_null(),
+        "bad_date": pl.col("trade_date").is_null(),
+        "other_date": pl.col("trade_date") != day,
+        "missing_key": pl.col("symbol").is_null() | pl.col("series").is_null(),
+        "missing_number": pl.any_horizontal(~pl.col(f"{name}_text") for name in required),
+        "bad_number": pl.any_horizontal(pl.col(f"{name}_text") & pl.col(name).is_null() for name in numbers),
+        "negative_number": pl.any_horizontal((pl.col(name) < 0).fill_null(False) for name in numbers),
+        "close_not_positive": pl.col("close") <= 0,
+    }
+    return facts.select(
+        pl.coalesce(pl.when(broken).then(pl.lit(rule)) for rule, broken in verdicts.items()).alias(_RULE)
+    )[_RULE]
+
+
+def _rejects(table: pl.DataFrame, texts: pl.DataFrame, broken: pl.DataFrame, day: date) -> Iterator[Reject]:
+    for row in broken.iter_rows(named=True):
+        # Lines count up by one, so a row's place in the table is its line less the first one.
+        place = row[LINE] - table[LINE][0]
+        published = table.row(place, named=True)
+        text = published[TEXT] or ",".join(published[name] or "" for name in table.columns if name not in (LINE, TEXT))
+        yield Reject(day, row[LINE], row[_RULE], _detail(row, texts.row(place, named=True), published), text)
+
+
+def _detail(row: Mapping[str, Any], text: Mapping[str, Any], published: Mapping[str, Any]) -> str:
+    key = f"symbol {text['symbol']!r}, series {text['series']!r}"
+    match row[_RULE]:
+        case "field_count":
+            return f"{len(fields_of(published[TEXT]))} fields for {len(published) - 2} columns"
+        case "bad_date" | "other_date":
+            return f"{key}: date {text['trade_date']!r}"
+        case "missing_key" | "duplicate_key":
+            return key
+        case "close_not_positive":
+            return f"{key}: close {text['close']!r}"
+        case rule:
+            at_fault = [
+                column.name for column in NUMBERS if column.name in text and _is_at_fault(rule, row, text, column.name)
+            ]
+            return f"{key}: " + ", ".join(f"{name} {text[name]!r}" for name in at_fault)
+
+
+def _is_at_fault(rule: str, row: Mapping[str, Any], text: Mapping[str, Any], name: str) -> bool:
+    if rule == "missing_number":
+        return text[name] is None and any(column.required for column in NUMBERS if column.name == name)
+    if rule == "bad_number":
+        return text[name] is not None and row[name] is None
+    return row[name] is not None and row[name] < 0

@@ -1,0 +1,61 @@
+"""The demo behind `champion demo`: the main job on embedded defaults and the simulated archive, and its result."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import click
+import luigi
+
+from champion_luigi import events, settings, warehouse
+from champion_luigi.errors import ChampionError
+from champion_luigi.tasks import LoadClickHouse, warehouse_place
+
+# Both file formats on both sides of the switch, and a Saturday on which the exchange traded.
+DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))
+
+
+def run(data_dir: Path) -> None:
+    """Load the demo's days into ``data_dir`` and print what came of it. Raises ChampionError where a day failed."""
+    values = {"data_dir": str(data_dir), "archive_url": "simulated:", "clickhouse_host": "", "lake_dir": ""}
+    with settings.overridden(values):
+        click.echo(f"Loading {len(DAYS)} simulated trading days ...")
+        tasks = [LoadClickHouse(date=day) for day in DAYS]
+        luigi.build(tasks, local_scheduler=True, workers=1, log_level="WARNING")
+        incomplete = [str(task.date) for task in tasks if not task.complete()]
+        if incomplete:
+            raise ChampionError(f"not loaded: {', '.join(incomplete)}; the log above says why")
+        try:
+            _show(data_dir)
+        finally:
+            warehouse.close_shared()
+
+
+def _show(data_dir: Path) -> None:
+    table = warehouse.shared(warehouse_place())
+    layouts = dict(table.query(f"SELECT trade_date, any(layout) FROM {warehouse_view()} GROUP BY trade_date"))
+    click.echo(f"\nRows per day in ClickHouse (SELECT ... FROM {warehouse_view()}):\n")
+    for day, rows in table.rows_by_day():
+        click.echo(f"  {day:%Y-%m-%d %a}  {rows:>6,}  {layouts[day]}")
+    click.echo(
+        f"""
+  Lake      {settings.lake_dir()}  (Parquet, one file a day)
+  Warehouse {warehouse_place().folder}  (embedded ClickHouse)
+  Metrics   {events.journal_folder()}  (durations and counts of every task, JSON lines)
+
+Again, and nothing is done, because everything is there:
+
+  DATA_DIR={data_dir} NSE_ARCHIVE_URL=simulated: .venv/bin/luigi --module champion_luigi \\
+    LoadClickHouse --date 2024-07-09 --local-scheduler
+
+A real day, from the exchange, into ./data:
+
+  .venv/bin/luigi --module champion_luigi LoadClickHouse --date 2024-01-15 --local-scheduler
+"""
+    )
+
+
+def warehouse_view() -> str:
+    """The view that people query."""
+    return f"{warehouse_place().database}.{warehouse.VIEW}"

@@ -1,0 +1,169 @@
+"""Files that appear whole or not at all, and locks between processes.
+
+A finished file never has a leading dot; what a killed run leaves behind has one, so that no reader,
+here or elsewhere (DuckDB, pyarrow, a shell's glob), takes it for an output.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from champion_luigi.errors import Busy, StorageError
+
+LEFTOVER_PREFIX = ".tmp-"
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Make ``path`` hold ``content``: a temporary file in the same folder, fsync, rename, fsync of the folder.
+
+    Raises StorageError, naming the file, where the disk does not take it; the old file then stands.
+    """
+    temporary = path.with_name(f"{LEFTOVER_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        try:
+            descriptor = _create(temporary)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(
+            f"the file could not be written: {error.strerror or error}",
+            source=str(path),
+            todo="Check free space and permissions of the disk; nothing half-written is left.",
+        ) from error
+
+
+def read_whole(path: Path) -> bytes:
+    """The bytes of a file; StorageError, naming it, where the disk does not give them."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"the file could not be read: {error.strerror or error}", source=str(path)) from error
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def json_bytes(value: object) -> bytes:
+    """A JSON document for people and programs: indented, ending in a newline."""
+    return (json.dumps(value, indent=1, default=str, ensure_ascii=False) + "\n").encode()
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold an exclusive lock between processes, on one host or on a shared folder that supports flock.
+
+    ``what`` says in words what is locked. Raises Busy, naming the holder, after ``wait_seconds``;
+    ``on_wait`` is called once, with a message, where there is something to wait for.
+    """
+    file = _acquire(path, what, wait_seconds, on_wait)
+    try:
+        yield
+    finally:
+        _release(file, path)
+
+
+def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> int:
+    deadline = time.monotonic() + wait_seconds
+    told = on_wait is None
+    while True:
+        descriptor = _open_lock(path)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            if time.monotonic() >= deadline:
+                raise Busy(
+                    f"{what} is in use by another process",
+                    found=holder,
+                    source=str(path),
+                    todo="Wait for it to end, or stop it, and run the same command again.",
+                ) from None
+            if not told and on_wait is not None:
+                on_wait(f"waiting for {what}, in use by {holder}")
+                told = True
+            time.sleep(0.05)
+            continue
+        # The last holder may have removed the file between our open and our lock.
+        if _is_same_file(descriptor, path):
+            os.truncate(descriptor, 0)
+            os.pwrite(descriptor, _this_process().encode(), 0)
+            return descriptor
+        os.close(descriptor)
+
+
+def _release(descriptor: int, path: Path) -> None:
+    # Removed while still locked, so that nobody can lock a name that is about to go.
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    os.close(descriptor)
+
+
+def _open_lock(path: Path) -> int:
+    try:
+        try:
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise StorageError(f"the lock could not be opened: {error.strerror or error}", source=str(path)) from error
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(descriptor: int) -> str:
+    return os.pread(descriptor, 500, 0).decode(errors="replace") or "a process that is just starting"
+
+
+def _this_process() -> str:
+    # The program's name alone: arguments could hold what is nobody's business.
+    return f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'}) on {socket.gethostname()} since {now()}"
+
+
+def _create(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o666)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, flags, 0o666)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

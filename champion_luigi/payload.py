@@ -1,0 +1,212 @@
+"""What a published payload must be: a zip with one CSV, a known header, and the day asked for inside.
+
+Reads as little as it can and knows no data frames: it stands at the door, and is used again when the
+payload at rest is parsed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from champion_luigi.errors import RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
+from champion_luigi.layouts import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
+
+MAX_UNZIPPED_BYTES = 256 * 1024 * 1024
+
+_ZIP_MAGIC = b"PK\x03\x04"
+_EMPTY_ZIP_MAGIC = b"PK\x05\x06"
+_ENCRYPTED = 0x1
+# The delivery file: published beside the bhavcopy, a subset of its rows, not a source of this pipeline.
+_FULL_COLUMNS = {"SYMBOL", "SERIES", "DATE1", "DELIV_QTY", "DELIV_PER"}
+
+
+@dataclass(frozen=True)
+class Bhavcopy:
+    """A payload that was recognised. ``lines`` are the data rows as published, without line ends."""
+
+    day: date
+    source: str
+    layout: Layout
+    header: tuple[str, ...]
+    lines: list[str]
+
+
+def recognise(
+    payload: bytes, day: date, source: str = "payload", max_unzipped_bytes: int = MAX_UNZIPPED_BYTES
+) -> Bhavcopy:
+    """Read a published payload, zipped or plain, far enough to know that it is the bhavcopy of ``day``.
+
+    Raises TruncatedPayload, RejectedPayload, UnknownLayout or WrongDate, each naming ``source``.
+    """
+    text = _decode(unzip(payload, day, source, max_unzipped_bytes))
+    if text.lstrip()[:1] == "<":
+        raise RejectedPayload(
+            "an HTML page came in place of the file",
+            day=day,
+            source=source,
+            expected="a zip or CSV",
+            found=_start(text),
+        )
+    lines = [line for raw in text.split("\n") if (line := raw.rstrip("\r")) and not line.isspace()]
+    if not lines:
+        raise RejectedPayload("the file is empty", day=day, source=source, expected="a header line and rows")
+    header = _names(lines[0])
+    layout = _layout(header, day, source)
+    bhavcopy = Bhavcopy(day, source, layout, header, lines[1:])
+    if not bhavcopy.lines:
+        raise RejectedPayload(
+            "the file has a header and no rows", day=day, source=source, expected="rows", found="0 rows"
+        )
+    _require_date(bhavcopy)
+    return bhavcopy
+
+
+def unzip(payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_BYTES) -> bytes:
+    """The one CSV inside a zip, or the payload itself where it is no zip. Member names are never used as paths."""
+    if not payload:
+        raise TruncatedPayload("the payload has no bytes", day=day, source=source)
+    if not payload.startswith((_ZIP_MAGIC, _EMPTY_ZIP_MAGIC)):
+        return payload
+    try:
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            return _only_member(archive, day, source, max_bytes)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise TruncatedPayload(
+            f"the zip is damaged or cut short: {error}", day=day, source=source, found=f"{len(payload):,} bytes"
+        ) from error
+    except (NotImplementedError, RuntimeError, ValueError, OverflowError, OSError) as error:
+        raise RejectedPayload(f"the zip cannot be read: {error}", day=day, source=source) from error
+
+
+def fields_of(line: str) -> list[str]:
+    """The fields of one line, CSV quotes resolved."""
+    if '"' not in line:
+        return line.split(",")
+    try:
+        return next(csv.reader([line], skipinitialspace=True))
+    except csv.Error:
+        return []
+
+
+def read_date(text: str) -> date | None:
+    """A date as the exchange writes it: 2024-07-08, 15-JAN-2024, 3-NOV-1994 or 13-Jul-20; None where it is none."""
+    for pattern in ("%d-%b-%Y", "%Y-%m-%d", "%d-%b-%y"):
+        try:
+            return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007 - a calendar date has no zone
+        except ValueError:
+            continue
+    return None
+
+
+def _only_member(archive: zipfile.ZipFile, day: date, source: str, max_bytes: int) -> bytes:
+    members = [member for member in archive.infolist() if not member.is_dir()]
+    if len(members) != 1:
+        names = ", ".join(repr(member.filename[:80]) for member in members[:5]) or "nothing"
+        raise RejectedPayload(
+            "the zip does not hold one file",
+            day=day,
+            source=source,
+            expected="one CSV",
+            found=f"{len(members)}: {names}",
+        )
+    member = members[0]
+    if member.flag_bits & _ENCRYPTED:
+        raise RejectedPayload("the zip is encrypted", day=day, source=source, expected="a plain zip")
+    with archive.open(member) as file:
+        # The size in the directory is the sender's word; what really comes out is what counts.
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise RejectedPayload(
+            "the zip unzips to more than is allowed", day=day, source=source, expected=f"at most {max_bytes:,} bytes"
+        )
+    if content.startswith(_ZIP_MAGIC):
+        raise RejectedPayload("the zip holds another zip", day=day, source=source, expected="one CSV")
+    return content
+
+
+def _decode(content: bytes) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Every byte has a meaning in Latin-1, so nothing is lost, and the names keep what they were sent as.
+        return content.decode("latin-1")
+
+
+def _names(line: str) -> tuple[str, ...]:
+    names = [name.strip() for name in fields_of(line)]
+    # Most layouts end their header with a comma, which is not a column.
+    while names and not names[-1]:
+        names.pop()
+    return tuple(names)
+
+
+def _layout(header: tuple[str, ...], day: date, source: str) -> Layout:
+    found = set(header)
+    if len(found) == len(header):
+        for layout in LAYOUTS:
+            if found == set(layout.columns) and is_in_force(layout, day):
+                return layout
+    if found >= _FULL_COLUMNS:
+        raise UnknownLayout(
+            "this is the full (delivery) file, not the bhavcopy", day=day, source=source, found=", ".join(header)
+        )
+    nearest = max(LAYOUTS, key=lambda layout: (len(found & set(layout.columns)), is_in_force(layout, day)))
+    if not found & set(nearest.columns):
+        raise RejectedPayload(
+            "the first line is no header of a bhavcopy", day=day, source=source, found=_start(",".join(header))
+        )
+    raise _unknown(header, nearest, day, source)
+
+
+def _unknown(header: tuple[str, ...], nearest: Layout, day: date, source: str) -> UnknownLayout:
+    in_force = [layout for layout in LAYOUTS if layout.format == nearest.format and is_in_force(layout, day)]
+    expected = in_force[0] if in_force else nearest
+    missing = [name for name in expected.columns if name not in header]
+    unexpected = [name for name in dict.fromkeys(header) if name not in expected.columns]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    found = [
+        f"{label} {', '.join(repr(name[:40]) for name in names[:40])}"
+        for label, names in (("missing", missing), ("unexpected", unexpected), ("repeated", twice))
+        if names
+    ]
+    return UnknownLayout(
+        f"the columns are not those that the {expected.format} format had on that date",
+        day=day,
+        source=source,
+        expected=f"{len(expected.columns)} columns",
+        found="; ".join(found) or f"the {nearest.format} layout of {nearest.first} to {nearest.last}",
+        todo="If the exchange has changed its file, add the layout to champion_luigi/layouts.py.",
+    )
+
+
+def _require_date(bhavcopy: Bhavcopy) -> None:
+    column = bhavcopy.header.index(SOURCE_COLUMNS[bhavcopy.layout.format]["trade_date"])
+    seen: dict[str, date | None] = {}
+    for line in bhavcopy.lines:
+        fields = fields_of(line)
+        if len(fields) <= column:
+            continue
+        text = fields[column]
+        if text not in seen:
+            seen[text] = read_date(text)
+            if seen[text] == bhavcopy.day:
+                return
+    if seen:
+        dates = ", ".join(str(found or repr(text[:20])) for text, found in list(seen.items())[:5])
+        raise WrongDate(
+            "the file holds another day",
+            day=bhavcopy.day,
+            source=bhavcopy.source,
+            expected=f"rows of {bhavcopy.day}",
+            found=dates,
+            todo="For a holiday the archive may publish the previous session again under the holiday's name.",
+        )
+
+
+def _start(text: str) -> str:
+    return repr(text.lstrip()[:60])

@@ -1,0 +1,119 @@
+"""One trading day from Python, for those who called the Prefect flow: the same tasks, in this process."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+import luigi
+
+from champion_luigi import lake, settings, warehouse
+from champion_luigi.errors import ChampionError
+from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet, rejects_file
+
+
+@dataclass(frozen=True)
+class DayResult:
+    """What a day came to. Counts are rows; ``rejects_path`` is None where no row was rejected."""
+
+    trade_date: date
+    rows_processed: int
+    raw_rows: int
+    rejected: int
+    loaded: int
+    layout: str
+    warnings: dict[str, int] = field(hash=False)
+    raw_path: Path
+    lake_path: Path
+    rejects_path: Path | None
+
+
+def run_day(
+    trade_date: date | None = None,
+    *,
+    output_base_path: str | Path | None = None,
+    load_to_clickhouse: bool = True,
+    clickhouse_host: str | None = None,
+    clickhouse_port: int | None = None,
+    clickhouse_user: str | None = None,
+    clickhouse_password: str | None = None,
+    clickhouse_database: str | None = None,
+) -> DayResult:
+    """Run the chain for one day, by default the latest session that should be out by now, and say what it came to.
+
+    ``output_base_path`` is the lake's root. What is not given comes from the environment and ``luigi.cfg``.
+    A day that is complete already is not run again. Raises what went wrong in the task that failed.
+    """
+    values = {
+        "lake_dir": str(output_base_path) if output_base_path is not None else None,
+        "clickhouse_host": clickhouse_host,
+        "clickhouse_port": clickhouse_port,
+        "clickhouse_user": clickhouse_user,
+        "clickhouse_password": clickhouse_password,
+        "clickhouse_database": clickhouse_database,
+    }
+    with settings.overridden(values):
+        day = _day(trade_date)
+        try:
+            _build(LoadClickHouse(date=day) if load_to_clickhouse else WriteParquet(date=day))
+        finally:
+            # A notebook that goes on must not keep other processes from the embedded engine.
+            warehouse.close_shared()
+        return _result(day, load_to_clickhouse)
+
+
+def _day(trade_date: date | None) -> date:
+    if isinstance(trade_date, datetime):
+        return trade_date.date()
+    default: date = SessionDate().task_value("LoadClickHouse", "date")
+    return trade_date or default
+
+
+def _build(task: BhavcopyTask) -> None:
+    with _failures() as failures:
+        result = luigi.build([task], local_scheduler=True, workers=1, detailed_summary=True, log_level="WARNING")
+    if failures:
+        raise failures[0]
+    if not result.scheduling_succeeded or not task.complete():
+        raise ChampionError(f"{task} did not complete: {result.summary_text}")
+
+
+@contextmanager
+def _failures() -> Iterator[list[BaseException]]:
+    """What tasks raise in the meantime; Luigi itself only logs it."""
+    failures: list[BaseException] = []
+
+    def note(_task: luigi.Task, error: BaseException) -> None:
+        failures.append(error)
+
+    events = (luigi.Event.FAILURE, luigi.Event.BROKEN_TASK)
+    for event in events:
+        BhavcopyTask.event_handler(event)(note)
+    try:
+        yield failures
+    finally:
+        for event in events:
+            BhavcopyTask.remove_event_handler(event, note)
+
+
+def _result(day: date, load_to_clickhouse: bool) -> DayResult:
+    lake_path = WriteParquet(date=day).output().file
+    metadata = lake.read_metadata(lake_path)
+    rejected = int(metadata["rejected_rows"])
+    marker = LoadClickHouse(date=day).output().load() if load_to_clickhouse else None
+    return DayResult(
+        trade_date=day,
+        rows_processed=int(metadata["rows"]),
+        raw_rows=int(metadata["raw_rows"]),
+        rejected=rejected,
+        loaded=int(marker["rows"]) if marker else 0,
+        layout=metadata["format"],
+        warnings=json.loads(metadata["warnings"]),
+        raw_path=ScrapeBhavcopy(date=day).output().file.with_name(metadata["source_file"]),
+        lake_path=lake_path,
+        rejects_path=rejects_file(day) if rejected else None,
+    )

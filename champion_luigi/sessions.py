@@ -1,0 +1,182 @@
+"""Which days the exchange trades.
+
+The answer is an expectation, and what the archive answers decides: ``sessions.csv`` holds the exceptions to
+Monday-to-Friday, made by ``tools/build_sessions.py`` from files that were really published and from holiday lists.
+Elections and disasters close the exchange at a few days' notice, so a date still to come can change. Past the last
+date of the table every weekday counts as a session, with a warning. The file of a Muhurat evening comes out hours
+later than a regular day's, and a session for gold funds alone publishes a few dozen rows.
+
+Dates are trading days in India; the functions take a ``date``, and a ``datetime`` in its place is a TypeError.
+"""
+
+from __future__ import annotations
+
+import csv
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from champion_luigi.layouts import FIRST_DATE
+
+INDIA = timezone(timedelta(hours=5, minutes=30), "IST")
+# A regular day's file appears between 18:00 and 19:00 IST.
+PUBLISHED_AT = time(19, 0)
+
+# The kinds of exception and what `describe` calls them. Session kinds trade, closed kinds do not.
+SESSION_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "budget": "special session",
+        "drill": "special session",
+        "muhurat": "Muhurat session",
+        "special": "special session",
+        "unarchived": "session whose file no known archive has",
+    }
+)
+CLOSED_KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "closure": "closed",
+        "holiday": "holiday",
+        "unexplained": "no session: no file is known and no holiday list says why",
+    }
+)
+# The table's last row: its date is the last one that the table answers for.
+END_KIND = "end"
+
+_TABLE = Path(__file__).with_name("sessions.csv")
+
+
+@dataclass(frozen=True)
+class Exceptional:
+    """A date that is not what its weekday says, or a weekday's session with a name.
+
+    ``kind`` is a key of `SESSION_KINDS` or `CLOSED_KINDS`, ``name`` may be empty, ``basis`` says what it rests on.
+    """
+
+    day: date
+    kind: str
+    name: str
+    basis: str
+
+    @property
+    def is_session(self) -> bool:
+        """Whether the exchange trades on this date."""
+        return self.kind in SESSION_KINDS
+
+
+def is_session(day: date) -> bool:
+    """Whether the exchange trades on that day; False before `FIRST_DATE`. Warns once if it is past `table_end`."""
+    if day < FIRST_DATE:
+        return False
+    if day > table_end():
+        _warn_past_end()
+    found = exceptions().get(day)
+    return found.is_session if found else day.weekday() < 5
+
+
+def sessions(start: date, stop: date) -> list[date]:
+    """The sessions from ``start`` up to but not including ``stop``, ascending. Warns once if some are past the end."""
+    if stop > table_end() + timedelta(days=1):
+        _warn_past_end()
+    added, removed = _ordinals()
+    return [
+        date.fromordinal(number)
+        for number in range(max(start, FIRST_DATE).toordinal(), stop.toordinal())
+        # Ordinal 1 is a Monday.
+        if number in added or ((number - 1) % 7 < 5 and number not in removed)
+    ]
+
+
+def previous(day: date) -> date:
+    """The last session before ``day``. ValueError where there is none."""
+    while day > FIRST_DATE:
+        day -= timedelta(days=1)
+        if is_session(day):
+            return day
+    raise ValueError(f"no session before {day}: the archive starts on {FIRST_DATE}")
+
+
+def next_after(day: date) -> date:
+    """The first session after ``day``."""
+    day = max(day, FIRST_DATE - timedelta(days=1))
+    while True:
+        day += timedelta(days=1)
+        if is_session(day):
+            return day
+
+
+def latest_published(now: datetime, published_at: time = PUBLISHED_AT) -> date:
+    """The latest session whose file should be out at ``now``, a datetime of any time zone.
+
+    ``published_at`` is India time, and the minute itself counts as published. ValueError where ``now`` has no time
+    zone, or is before the first file.
+    """
+    if now.utcoffset() is None:
+        raise ValueError(
+            f"now has no time zone: {now.isoformat()}; pass an aware datetime, such as datetime.now(INDIA)"
+        )
+    local = now.astimezone(INDIA)
+    tomorrow = local.date() + timedelta(days=1)
+    return previous(tomorrow if local.time() >= published_at else local.date())
+
+
+def describe(day: date) -> str:
+    """What a day is, as a part of a sentence: ``regular session``, ``holiday (Republic Day)``."""
+    if day < FIRST_DATE:
+        return f"before the archive's first day {FIRST_DATE}"
+    if found := exceptions().get(day):
+        words = SESSION_KINDS.get(found.kind) or CLOSED_KINDS[found.kind]
+        return f"{words} ({found.name})" if found.name else words
+    if day.weekday() >= 5:
+        return f"{day:%A}, no session"
+    return "regular session" if day <= table_end() else f"weekday past {table_end()}, where the session table ends"
+
+
+def exceptions() -> Mapping[date, Exceptional]:
+    """The table: every exception by its date, oldest first."""
+    return _table()[0]
+
+
+def table_end() -> date:
+    """The last date that the table answers for."""
+    return _table()[1]
+
+
+@cache
+def _table() -> tuple[Mapping[date, Exceptional], date]:
+    with _TABLE.open(encoding="utf-8", newline="") as file:
+        rows = [
+            Exceptional(date.fromisoformat(row["date"]), row["kind"], row["name"], row["basis"])
+            for row in csv.DictReader(file)
+        ]
+    if not rows or rows[-1].kind != END_KIND:
+        raise ValueError(f"{_TABLE} is cut off: its last row must be of kind {END_KIND!r}; build it again")
+    end = rows.pop().day
+    for row in rows:
+        if row.kind not in SESSION_KINDS and row.kind not in CLOSED_KINDS:
+            known = ", ".join([*SESSION_KINDS, *CLOSED_KINDS])
+            raise ValueError(f"{_TABLE} has kind {row.kind!r} on {row.day}; known kinds are {known}")
+    return MappingProxyType({row.day: row for row in rows}), end
+
+
+@cache
+def _ordinals() -> tuple[frozenset[int], frozenset[int]]:
+    """The exceptions as day numbers: ``(sessions, closed)``."""
+    rows = exceptions().values()
+    return (
+        frozenset(row.day.toordinal() for row in rows if row.is_session),
+        frozenset(row.day.toordinal() for row in rows if not row.is_session),
+    )
+
+
+@cache
+def _warn_past_end() -> None:
+    """Cached, so that a process says it once."""
+    logging.getLogger("champion_luigi").warning(
+        "the session table ends on %s; later dates count Monday to Friday as sessions, holidays too. Install a newer "
+        "champion_luigi, or rebuild sessions.csv with tools/build_sessions.py from the exchange's new holiday list",
+        table_end(),
+    )

@@ -1,0 +1,185 @@
+"""Every setting, described, with its environment variable.
+
+The command line (``--champion-data-dir``) wins over the environment, which wins over ``luigi.cfg``, which wins
+over the default. The password is no parameter: it comes from the environment or ``luigi.cfg`` alone, and is
+nowhere shown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from datetime import time
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from champion_luigi.errors import SettingsError
+from champion_luigi.layouts import UDIFF_FROM
+
+_overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
+
+
+class _FromEnvironment:
+    """Puts an environment variable between the command line and ``luigi.cfg`` in a Luigi parameter's sources."""
+
+    def __init__(self, *, env: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.env = env
+
+    def _value_iterator(self, task_name: str, param_name: str) -> Iterator[tuple[Any, str | None]]:
+        from_command_line, *others = super()._value_iterator(task_name, param_name)  # type: ignore[misc]
+        yield from_command_line
+        if text := os.environ.get(self.env):
+            yield self._parsed(text), None
+        yield from others
+
+    def _parsed(self, text: str) -> Any:
+        try:
+            return self.parse(text)  # type: ignore[attr-defined]
+        except ValueError as error:
+            raise SettingsError(f"{self.env} cannot be used: {error}", found=repr(text)) from error
+
+
+class Text(_FromEnvironment, luigi.Parameter):
+    """A text setting."""
+
+
+class Number(_FromEnvironment, luigi.FloatParameter):
+    """A setting that is a number."""
+
+
+class Whole(_FromEnvironment, luigi.IntParameter):
+    """A setting that is a whole number."""
+
+
+class Switch(_FromEnvironment, luigi.BoolParameter):
+    """A setting that is true or false."""
+
+    parsing = luigi.BoolParameter.EXPLICIT_PARSING
+
+
+class Day(_FromEnvironment, luigi.DateParameter):
+    """A setting that is a date."""
+
+
+class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the class
+    """``[champion]`` in luigi.cfg."""
+
+    data_dir = Text(env="DATA_DIR", default="./data", description="folder of all outputs")
+    lake_dir = Text(env="CHAMPION_LAKE_DIR", default="", description="root of the Parquet lake; empty: DATA_DIR/lake")
+    archive_url = Text(
+        env="NSE_ARCHIVE_URL",
+        default="https://nsearchives.nseindia.com",
+        description="the exchange's archive: an http(s) base, a folder or file:// of its files, or simulated:",
+    )
+    requests_per_second = Number(
+        env="CHAMPION_REQUESTS_PER_SECOND", default=3.0, description="polite ceiling for a remote archive; 0: none"
+    )
+    connect_seconds = Number(env="CHAMPION_CONNECT_SECONDS", default=10.0, description="archive: time to connect")
+    read_seconds = Number(env="CHAMPION_READ_SECONDS", default=30.0, description="archive: longest silence")
+    total_seconds = Number(
+        env="CHAMPION_TOTAL_SECONDS", default=180.0, description="archive: longest time for one file"
+    )
+    max_payload_mb = Whole(env="CHAMPION_MAX_PAYLOAD_MB", default=64, description="largest file accepted, MiB")
+    max_unzipped_mb = Whole(env="CHAMPION_MAX_UNZIPPED_MB", default=256, description="largest it may unzip to, MiB")
+    udiff_from = Day(
+        env="CHAMPION_UDIFF_FROM",
+        default=UDIFF_FROM,
+        description="first date for which the UDiFF file is asked for first",
+    )
+    published_at = Text(
+        env="CHAMPION_PUBLISHED_AT", default="19:00", description="when a day's file is expected, IST, HH:MM"
+    )
+    max_rejected_share = Number(
+        env="CHAMPION_MAX_REJECTED_SHARE", default=0.05, description="share of rejected rows above which a day fails"
+    )
+    scrape_retry_seconds = Number(
+        env="CHAMPION_SCRAPE_RETRY_SECONDS", default=60.0, description="delay between the 3 attempts to fetch"
+    )
+    retry_seconds = Number(
+        env="CHAMPION_RETRY_SECONDS",
+        default=30.0,
+        description="delay between the 2 attempts to parse, normalize or write",
+    )
+    load_retry_seconds = Number(
+        env="CHAMPION_LOAD_RETRY_SECONDS", default=60.0, description="delay between the 3 attempts to load"
+    )
+    lock_wait_seconds = Number(
+        env="CHAMPION_LOCK_WAIT_SECONDS",
+        default=600.0,
+        description="how long to wait for another process that works on the same day or holds the embedded warehouse",
+    )
+    tracking = Text(env="CHAMPION_TRACKING", default="on", description="journal and metrics: on or off")
+
+
+class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after the class
+    """``[clickhouse]`` in luigi.cfg; ``password`` too, which is read by `clickhouse_password` alone."""
+
+    host = Text(env="CLICKHOUSE_HOST", default="", description="empty: the embedded engine under DATA_DIR/warehouse")
+    port = Whole(env="CLICKHOUSE_PORT", default=8123, description="HTTP port (8443 is usual with TLS)")
+    user = Text(env="CLICKHOUSE_USER", default="default", description="user name")
+    database = Text(env="CLICKHOUSE_DATABASE", default="champion_market", description="database, created on first use")
+    secure = Switch(env="CLICKHOUSE_SECURE", default=False, description="TLS: true or false")
+    verify = Switch(env="CLICKHOUSE_VERIFY", default=True, description="check the server's certificate: true or false")
+    query_seconds = Whole(env="CLICKHOUSE_QUERY_SECONDS", default=300, description="longest time for one statement")
+
+
+def get(name: str) -> Any:
+    """The value of a setting of ``[champion]``, or of ``[clickhouse]`` as ``clickhouse_host`` and so on."""
+    overrides = _overrides.get()
+    if name in overrides:
+        return overrides[name]
+    section, option = (
+        (clickhouse, name.removeprefix("clickhouse_")) if name.startswith("clickhouse_") else (champion, name)
+    )
+    return getattr(section, option).task_value(section.__name__, option)
+
+
+def clickhouse_password() -> str:
+    """The password: from the environment, or from ``[clickhouse] password``."""
+    override = _overrides.get().get("clickhouse_password")
+    if override is not None:
+        return str(override)
+    from_file = luigi.configuration.get_config().get("clickhouse", "password", "")
+    return os.environ.get("CLICKHOUSE_PASSWORD") or str(from_file)
+
+
+@contextlib.contextmanager
+def overridden(values: Mapping[str, Any]) -> Iterator[None]:
+    """Use these values, by name as for `get`, in place of every other source; None values are left out."""
+    token = _overrides.set({**_overrides.get(), **{name: value for name, value in values.items() if value is not None}})
+    try:
+        yield
+    finally:
+        _overrides.reset(token)
+
+
+def data_dir() -> Path:
+    """The folder of all outputs."""
+    return Path(get("data_dir")).expanduser()
+
+
+def lake_dir() -> Path:
+    """The root of the Parquet lake."""
+    return Path(get("lake_dir")).expanduser() if get("lake_dir") else data_dir() / "lake"
+
+
+def published_at() -> time:
+    """When a day's file is expected, India time."""
+    text = get("published_at")
+    try:
+        return time.fromisoformat(text)
+    except ValueError as error:
+        raise SettingsError("CHAMPION_PUBLISHED_AT is no time of day", expected="HH:MM", found=repr(text)) from error
+
+
+def tracking_is_on() -> bool:
+    """Whether events are journalled. Raises SettingsError for anything but on and off."""
+    text = str(get("tracking")).lower()
+    if text not in ("on", "off"):
+        raise SettingsError("CHAMPION_TRACKING cannot be used", expected="on or off", found=repr(text))
+    return text == "on"

@@ -1,0 +1,77 @@
+"""Luigi targets whose files appear whole or not at all.
+
+Luigi's own atomic file leaves its temporary file behind after a kill or an exception, raises where two
+processes race, and does not fsync; `files.write_whole` does none of that.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from champion_luigi import files
+
+logger = logging.getLogger("champion_luigi")
+
+
+class WholeFile(luigi.LocalTarget):
+    """A file that is written in one step."""
+
+    @property
+    def file(self) -> Path:
+        """The target's path."""
+        return Path(self.path)
+
+    def write(self, content: bytes) -> None:
+        """Replace the file's content, atomically and durably."""
+        files.write_whole(self.file, content)
+
+
+class JsonFile(WholeFile):
+    """A small JSON document: a receipt or a marker."""
+
+    def dump(self, document: Mapping[str, Any]) -> None:
+        """Replace the document."""
+        self.write(files.json_bytes(document))
+
+    def load(self) -> dict[str, Any] | None:
+        """The document, or None where there is none or it cannot be read as one (which is logged)."""
+        try:
+            document = json.loads(self.file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValueError, OSError) as error:
+            logger.warning("%s is not readable and is taken as absent: %s", self.path, error)
+            return None
+        return document if isinstance(document, dict) else None
+
+
+class LoadMarker(JsonFile):
+    """Says that a lake file's rows are in a warehouse. It exists only for that warehouse and that file's content."""
+
+    def __init__(self, path: str, lake_file: Path, warehouse: Mapping[str, Any]) -> None:
+        super().__init__(path)
+        self.lake_file = lake_file
+        self.warehouse = dict(warehouse)
+
+    def exists(self) -> bool:
+        """Whether the load that the marker tells of is still the one that is due."""
+        document = self.load()
+        return (
+            document is not None and document.get("warehouse") == self.warehouse and self._has_same_lake_file(document)
+        )
+
+    def _has_same_lake_file(self, document: Mapping[str, Any]) -> bool:
+        try:
+            status = self.lake_file.stat()
+        except FileNotFoundError:
+            return False
+        # An untouched file need not be read; a copied or moved lake has other times, and the same content.
+        if document.get("lake_stat") == [status.st_size, status.st_mtime_ns]:
+            return True
+        return bool(document.get("lake_sha256") == files.sha256(files.read_whole(self.lake_file)))

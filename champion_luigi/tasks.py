@@ -1,0 +1,351 @@
+"""The five tasks, in the order in which a day's data goes through them. Read this first.
+
+    ScrapeBhavcopy -> ParseBhavcopy -> NormalizeBhavcopy -> WriteParquet -> LoadClickHouse
+
+A task reads the output of the one before, calls one function, and writes its own output, whole or not at
+all. What is heavy (Polars, the ClickHouse engine) is imported where it is used: a run with nothing to do
+imports Luigi alone, and a parent that forks workers never touches it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import luigi
+import tenacity
+
+from champion_luigi import files, lake, schema, sessions, settings, warehouse
+from champion_luigi.errors import ChampionError, DamagedFile, NotPublished, is_transient
+from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
+
+if TYPE_CHECKING:
+    from champion_luigi.archive import Archive
+
+# Luigi shows this logger; one of our own would be silent under the `luigi` command.
+logger = logging.getLogger("luigi-interface")
+
+
+class SessionDate(luigi.DateParameter):
+    """A trading day; where none is given, the latest one whose file should be out by now, India time."""
+
+    def has_task_value(self, task_name: str, param_name: str) -> bool:
+        return True
+
+    def task_value(self, task_name: str, param_name: str) -> date:
+        if super().has_task_value(task_name, param_name):
+            given: date = super().task_value(task_name, param_name)
+            return given
+        return sessions.latest_published(datetime.now(UTC), settings.published_at())
+
+
+class BhavcopyTask(luigi.Task):
+    """What the five have in common: one date, a lock for it, retries of what a retry can cure, and counts to report."""
+
+    date: date = SessionDate(  # type: ignore[assignment]
+        description="trading day, India time, YYYY-MM-DD; default: the latest session that should be published by now"
+    )
+
+    stage: ClassVar[int]
+    attempts: ClassVar[int] = 2
+    retry_setting: ClassVar[str] = "retry_seconds"
+
+    @property
+    def priority(self) -> int:  # type: ignore[override]  # Luigi reads it, and never writes it
+        """Oldest day first, and each day to its end before the next begins. Luigi takes the highest."""
+        return (4_000_000 - self.date.toordinal()) * 8 + self.stage
+
+    def run(self) -> None:
+        """Do the work once, by one process at a time, retrying transient errors alone."""
+        self.facts: dict[str, Any] = {}
+        lock = settings.data_dir() / "locks" / f"{self.date}.lock"
+        with files.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
+            if self.complete():
+                self.say("done by another process meanwhile")
+                return
+            tenacity.Retrying(
+                stop=tenacity.stop_after_attempt(self.attempts),
+                wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
+                retry=tenacity.retry_if_exception(is_transient),
+                before_sleep=self._say_retry,
+                reraise=True,
+            )(self.work)
+
+    def work(self) -> None:
+        """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
+        raise NotImplementedError
+
+    def say(self, message: str) -> None:
+        """Show a message in the log and, while Luigi runs the task, in the visualiser."""
+        logger.info("%s %s: %s", self.task_family, self.date, message)
+        show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
+        if show is not None:
+            show(message)
+
+    def _say_retry(self, state: tenacity.RetryCallState) -> None:
+        self.facts["retries"] = state.attempt_number
+        error = state.outcome.exception() if state.outcome else None
+        delay = state.next_action.sleep if state.next_action else 0
+        self.say(f"attempt {state.attempt_number} of {self.attempts} failed, the next in {delay:g} s: {error}")
+
+
+class ScrapeBhavcopy(BhavcopyTask):
+    """Fetch the published file and keep it unchanged. The output is its receipt: name, sha256, size, URL, time."""
+
+    stage = 0
+    attempts = 3
+    retry_setting = "scrape_retry_seconds"
+
+    def output(self) -> JsonFile:
+        return JsonFile(str(settings.data_dir() / "raw" / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"))
+
+    def work(self) -> None:
+        from champion_luigi import archive, payload
+
+        try:
+            published = archive.fetch(_archive(), self.date, settings.get("udiff_from"))
+        except NotPublished as error:
+            raise _with_session(error, self.date) from None
+        bhavcopy = payload.recognise(published.content, self.date, published.url, _max_unzipped())
+
+        receipt = {
+            "date": self.date,
+            "file": published.name,
+            "format": published.format,
+            "url": published.url,
+            "sha256": files.sha256(published.content),
+            "bytes": len(published.content),
+            "rows": len(bhavcopy.lines),
+            "fetched_at": files.now(),
+            "validators": dict(published.headers),
+        }
+        WholeFile(str(self.output().file.with_name(published.name))).write(published.content)
+        self.output().dump(receipt)
+
+        self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
+        self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
+
+
+class ParseBhavcopy(BhavcopyTask):
+    """The payload as a table of text under the source's column names; ``normalize`` gives types."""
+
+    stage = 1
+
+    def requires(self) -> ScrapeBhavcopy:
+        return ScrapeBhavcopy(date=self.date)
+
+    def output(self) -> WholeFile:
+        return _intermediate("parsed", self.date)
+
+    def work(self) -> None:
+        from champion_luigi import bhavcopy, payload
+
+        receipt, content, path = _kept_payload(self.input())
+        table = bhavcopy.parse(payload.recognise(content, self.date, str(path), _max_unzipped()))
+
+        metadata = {
+            "source_file": receipt["file"],
+            "source_sha256": receipt["sha256"],
+            "format": receipt["format"],
+            "raw_rows": str(table.height),
+        }
+        self.output().write(lake.parquet_bytes(table, metadata, compression="lz4"))
+
+        self.facts |= {"raw_rows_parsed": table.height}
+        self.say(f"{table.height:,} rows of {path.name}")
+
+
+class NormalizeBhavcopy(BhavcopyTask):
+    """Canonical columns and types; rows that cannot stand are kept under ``rejects/``, oddities are counted."""
+
+    stage = 2
+
+    def requires(self) -> ParseBhavcopy:
+        return ParseBhavcopy(date=self.date)
+
+    def output(self) -> WholeFile:
+        return _intermediate("normalized", self.date)
+
+    def work(self) -> None:
+        from champion_luigi import bhavcopy
+
+        table, metadata = lake.read_parquet(self.input().file)
+        normalized = bhavcopy.normalize(table, metadata["format"], self.date)
+
+        _keep_rejects(rejects_file(self.date), normalized.rejects)
+        self.facts |= {
+            "normalized_rows": normalized.rows.height,
+            "filtered_rows": len(normalized.rejects),
+            "warnings": normalized.warnings,
+        }
+        bhavcopy.check(normalized, self.date, metadata["source_file"], settings.get("max_rejected_share"))
+        metadata |= {
+            "rows": str(normalized.rows.height),
+            "rejected_rows": str(len(normalized.rejects)),
+            "warnings": json.dumps(normalized.warnings),
+        }
+        self.output().write(lake.parquet_bytes(normalized.rows, metadata, compression="lz4"))
+
+        warned = sum(normalized.warnings.values())
+        self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected, {warned} warnings")
+
+
+class WriteParquet(BhavcopyTask):
+    """The lake's partition of the day. Requiring this task is the run without a warehouse."""
+
+    stage = 3
+
+    def requires(self) -> NormalizeBhavcopy:
+        return NormalizeBhavcopy(date=self.date)
+
+    def output(self) -> WholeFile:
+        return WholeFile(str(lake.partition(settings.lake_dir(), self.date)))
+
+    def work(self) -> None:
+        rows, metadata = lake.read_parquet(self.input().file)
+        content = lake.parquet_bytes(lake.sorted_by_key(rows), metadata | {"schema_version": str(schema.VERSION)})
+        self.output().write(content)
+
+        self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content)}
+        self.say(f"{rows.height:,} rows, {len(content):,} bytes")
+
+
+class LoadClickHouse(BhavcopyTask):
+    """The day in the warehouse, replaced atomically. The marker names the warehouse and the lake file's sha256."""
+
+    stage = 4
+    attempts = 3
+    retry_setting = "load_retry_seconds"
+
+    @property
+    def resources(self) -> dict[str, int]:  # type: ignore[override]  # as above
+        """One process at a time may hold the embedded engine; Luigi need not start a second one to find out."""
+        return {} if settings.get("clickhouse_host") else {"embedded_warehouse": 1}
+
+    def requires(self) -> WriteParquet:
+        return WriteParquet(date=self.date)
+
+    def output(self) -> LoadMarker:
+        place = warehouse_place()
+        path = settings.data_dir() / "loaded" / place.slug / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"
+        return LoadMarker(str(path), lake.partition(settings.lake_dir(), self.date), place.identity())
+
+    def work(self) -> None:
+        lake_file = self.input().file
+        status = lake_file.stat()
+        content = files.read_whole(lake_file)
+        rows, _ = lake.table_of(content, lake_file)
+        table = warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+        loaded = table.load(self.date, rows)
+
+        marker = self.output()
+        marker.warehouse = warehouse_place().identity()
+        marker.dump(
+            {
+                "date": self.date,
+                "warehouse": marker.warehouse,
+                "rows": loaded.rows,
+                "removed": loaded.removed,
+                "version": loaded.version,
+                "lake_file": lake_file.name,
+                "lake_sha256": files.sha256(content),
+                "lake_stat": [status.st_size, status.st_mtime_ns],
+                "schema_version": schema.VERSION,
+                "loaded_at": files.now(),
+            }
+        )
+        self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name}
+        self.say(f"{loaded.rows:,} rows in {table.name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
+
+
+def warehouse_place() -> warehouse.Place:
+    """The configured warehouse."""
+    return warehouse.Place(
+        host=settings.get("clickhouse_host"),
+        port=settings.get("clickhouse_port"),
+        user=settings.get("clickhouse_user"),
+        password=settings.clickhouse_password(),
+        database=settings.get("clickhouse_database"),
+        secure=settings.get("clickhouse_secure"),
+        verify=settings.get("clickhouse_verify"),
+        query_seconds=settings.get("clickhouse_query_seconds"),
+        folder=settings.data_dir() / "warehouse",
+    )
+
+
+def rejects_file(day: date) -> Path:
+    """Where a day's rejected rows are kept, one JSON object a line; absent where none were."""
+    return settings.data_dir() / "rejects" / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}.jsonl"
+
+
+def _intermediate(stage: str, day: date) -> WholeFile:
+    return WholeFile(str(settings.data_dir() / stage / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}.parquet"))
+
+
+def _archive() -> Archive:
+    """The configured archive, one for each process: a forked child must not use its parent's connection."""
+    limits = {
+        "requests_per_second": settings.get("requests_per_second"),
+        "rate_file": settings.data_dir() / "locks" / "archive.pace",
+        "connect_seconds": settings.get("connect_seconds"),
+        "read_seconds": settings.get("read_seconds"),
+        "total_seconds": settings.get("total_seconds"),
+        "max_bytes": settings.get("max_payload_mb") * 1024 * 1024,
+    }
+    return _open_archive(os.getpid(), settings.get("archive_url"), tuple(limits.items()))
+
+
+@functools.lru_cache(maxsize=1)
+def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...]) -> Archive:
+    from champion_luigi import archive
+
+    return archive.open_archive(location, **dict(limits))
+
+
+def _max_unzipped() -> int:
+    return int(settings.get("max_unzipped_mb")) * 1024 * 1024
+
+
+def _with_session(error: NotPublished, day: date) -> ChampionError:
+    return NotPublished(
+        error.what,
+        day=day,
+        source=error.source,
+        found=error.found,
+        todo=f"{day} by the calendar: {sessions.describe(day)}. "
+        f"A session's file is expected from {settings.published_at():%H:%M} India time.",
+    )
+
+
+def _kept_payload(receipt_file: JsonFile) -> tuple[dict[str, Any], bytes, Path]:
+    """The receipt and the payload that it tells of; DamagedFile where they no longer agree."""
+    receipt = receipt_file.load()
+    if receipt is None:
+        raise DamagedFile(
+            "the receipt of the fetched file cannot be read", source=receipt_file.path, todo="Delete it to fetch again."
+        )
+    path = receipt_file.file.with_name(receipt["file"])
+    content = files.read_whole(path)
+    if (found := files.sha256(content)) != receipt["sha256"]:
+        raise DamagedFile(
+            "the fetched file is not what was fetched",
+            source=str(path),
+            expected=f"sha256 {receipt['sha256']}",
+            found=found,
+            todo=f"Delete {receipt_file.path} to fetch it again.",
+        )
+    return receipt, content, path
+
+
+def _keep_rejects(path: Path, rejects: list[Any]) -> None:
+    if rejects:
+        lines = (json.dumps(vars(reject), default=str, ensure_ascii=False) for reject in rejects)
+        files.write_whole(path, ("\n".join(lines) + "\n").encode())
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,380 @@
+"""The ClickHouse table: one date replaced by one atomic insert, in a server or in the embedded engine.
+
+A load is a new version of a date's rows in a ReplacingMergeTree, with tombstones for the keys that it no
+longer has; people query a view that reads the last version (FINAL). The only module that imports
+clickhouse_connect; the embedded engine is loaded when it is opened, never before a fork.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import math
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from champion_luigi import files, schema
+from champion_luigi.errors import SettingsError, WarehouseError, WarehouseUnreachable
+
+if TYPE_CHECKING:
+    import polars as pl
+    from clickhouse_connect.driver.client import Client
+
+TABLE = "normalized_equity_ohlc"
+VIEW = "equity_ohlc"
+
+# ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network.
+_PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 241, 242, 252, 319, 999})
+_READ_ONLY_CODE = 164
+_INSERT_SETTINGS: Mapping[str, Any] = {
+    # Synchronous, one part, on disk before it is acknowledged.
+    "async_insert": 0,
+    "input_format_parallel_parsing": 0,
+    "max_insert_block_size": 1_048_576,
+    "min_insert_block_size_rows": 1_048_576,
+}
+_TYPES_OF_ADDED = {"version": "UInt64 CODEC(T64, ZSTD(1))", "is_deleted": "UInt8 CODEC(T64, ZSTD(1))"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the warehouse is. No ``host``: the embedded engine in ``folder``. The password is in no repr."""
+
+    host: str = ""
+    port: int = 8123
+    user: str = "default"
+    password: str = field(default="", repr=False)
+    database: str = "champion_market"
+    secure: bool = False
+    verify: bool = True
+    query_seconds: int = 300
+    folder: Path = Path("data/warehouse")
+
+    @property
+    def slug(self) -> str:
+        """A folder's name for what is kept per warehouse."""
+        return re.sub(
+            r"[^A-Za-z0-9.-]+",
+            "_",
+            f"{self.host}_{self.port}_{self.database}" if self.host else f"embedded_{self.database}",
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """What a marker says of the warehouse: enough to know it again, and no secret."""
+        named: dict[str, Any] = {"database": self.database, "table": TABLE}
+        if self.host:
+            return {"host": self.host, "port": self.port, **named}
+        # A folder can be moved and stays the same warehouse; deleted and made anew it is another one.
+        with contextlib.suppress(FileNotFoundError):
+            named["id"] = self._id_file.read_text().strip()
+        return {"host": "embedded", **named}
+
+    @property
+    def words(self) -> str:
+        """The warehouse in words, for messages."""
+        return (
+            f"{self.host}:{self.port}, database {self.database}"
+            if self.host
+            else f"embedded in {self.folder}, database {self.database}"
+        )
+
+    @property
+    def _id_file(self) -> Path:
+        return self.folder.with_name(self.folder.name + ".id")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A load that was checked: rows that readers see, rows of the last version that are gone, the version."""
+
+    rows: int
+    removed: int
+    version: int
+
+
+class Warehouse:
+    """An open warehouse: one client a process."""
+
+    def __init__(self, place: Place, client: Client, release: Callable[[], None]) -> None:
+        self.place = place
+        self.name = f"{place.database}.{TABLE}"
+        self._client = client
+        self._release = release
+        self._table = f"{_quoted(place.database)}.{TABLE}"
+        self._view = f"{_quoted(place.database)}.{VIEW}"
+
+    def create(self) -> None:
+        """Make database, table and view where they are not there; WarehouseError where the table is another one."""
+        where = f"database = {_text(self.place.database)} AND table = {_text(TABLE)}"
+        found = dict(self.query(f"SELECT name, type FROM system.columns WHERE {where}"))
+        if not found:
+            for statement in ddl(self.place.database):
+                self.command(statement)
+            return
+        expected = {column.name: column.clickhouse.split(" CODEC")[0] for column in schema.COLUMNS}
+        expected |= {name: type_.split(" CODEC")[0] for name, type_ in _TYPES_OF_ADDED.items()}
+        different = [f"{name} {type_}" for name, type_ in expected.items() if found.get(name) != type_]
+        extra = [name for name in found if name not in expected]
+        if different or extra:
+            raise WarehouseError(
+                f"the table {self.name} is not the one that this version makes",
+                source=self.place.words,
+                expected=", ".join(different) or "no further columns",
+                found=", ".join(
+                    f"{name} {found.get(name, 'missing')}" for name in [each.split()[0] for each in different] + extra
+                ),
+                todo="Rename or drop it and load again: every day is in the lake.",
+            )
+        self.command(ddl(self.place.database)[-1])
+
+    def load(self, day: date, rows: pl.DataFrame) -> Loaded:
+        """Replace a date's rows by these, in one insert, and check what readers then see. A repeat changes nothing."""
+        import polars as pl
+
+        known = self.query(
+            f"SELECT symbol, series, version, is_deleted FROM {self._table} FINAL WHERE trade_date = {_date(day)}"
+        )
+        version = max([time.time_ns() // 1000, *(each[2] + 1 for each in known)])
+        visible = [each[:2] for each in known if not each[3]]
+        gone = set(visible) - set(rows.select("symbol", "series").iter_rows()) if visible else set()
+        self._insert(pl.concat([_as_version(rows, version, deleted=False), _tombstones(gone, day, version)]))
+        self._check(day, rows)
+        return Loaded(rows.height, len(gone), version)
+
+    def rows_by_day(self) -> list[tuple[date, int]]:
+        """How many rows each date has, oldest first."""
+        return [
+            (day, count)
+            for day, count in self.query(
+                f"SELECT trade_date, count() FROM {self._view} GROUP BY trade_date ORDER BY trade_date"
+            )
+        ]
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """The rows that a statement gives. Raises WarehouseUnreachable or WarehouseError."""
+        with _explained(self.place):
+            return [tuple(row) for row in self._client.query(statement).result_rows]
+
+    def command(self, statement: str) -> None:
+        """Run a statement that gives no rows."""
+        with _explained(self.place):
+            self._client.command(statement)
+
+    def close(self) -> None:
+        """Close the client, and let another process open the embedded engine."""
+        try:
+            self._client.close()
+        finally:
+            self._release()
+
+    def _insert(self, rows: pl.DataFrame) -> None:
+        import polars as pl
+
+        buffer = io.BytesIO()
+        rows.write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
+        with _explained(self.place):
+            self._client.raw_insert(
+                self._table,
+                rows.columns,
+                insert_block=buffer.getvalue(),
+                fmt="ArrowStream",
+                settings=dict(_INSERT_SETTINGS),
+            )
+
+    def _check(self, day: date, rows: pl.DataFrame) -> None:
+        sums = "count(), sum(volume), sum(turnover), sum(close)"
+        count, *found = self.query(f"SELECT {sums} FROM {self._view} WHERE trade_date = {_date(day)}")[0]
+        sent = [rows[name].sum() for name in ("volume", "turnover", "close")]
+        if count != rows.height or not all(
+            math.isclose(one, other, rel_tol=1e-9) for one, other in zip(sent, found, strict=True)
+        ):
+            raise WarehouseError(
+                f"{self.name} does not hold what was sent",
+                day=day,
+                source=self.place.words,
+                expected=f"{rows.height} rows, sums of volume, turnover and close {sent}",
+                found=f"{count} rows, {found}",
+                todo="Run the day again; if it repeats, look for another writer of the same table.",
+            )
+
+
+def ddl(database: str) -> list[str]:
+    """The statements that make database, table and view where they are not there."""
+    columns = [f"    {column.name} {column.clickhouse} COMMENT {_text(_comment(column))}" for column in schema.COLUMNS]
+    columns += [f"    {name} {type_}" for name, type_ in _TYPES_OF_ADDED.items()]
+    table = f"{_quoted(database)}.{TABLE}"
+    return [
+        f"CREATE DATABASE IF NOT EXISTS {_quoted(database)}",
+        f"CREATE TABLE IF NOT EXISTS {table} (\n" + ",\n".join(columns) + "\n) "
+        "ENGINE = ReplacingMergeTree(version, is_deleted)\n"
+        "PARTITION BY toYear(trade_date)\nORDER BY (symbol, series, trade_date)\n"
+        "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1",
+        f"CREATE VIEW IF NOT EXISTS {_quoted(database)}.{VIEW} AS\n"
+        f"SELECT * EXCEPT (version, is_deleted) FROM {table} FINAL",
+    ]
+
+
+def open_warehouse(
+    place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
+) -> Warehouse:
+    """Connect, and make what is missing.
+
+    Raises WarehouseUnreachable, WarehouseError, or Busy where another process holds the embedded engine.
+    """
+    if place.host:
+        warehouse = Warehouse(place, _connect_server(place), release=lambda: None)
+    else:
+        holding = contextlib.ExitStack()
+        lock = place.folder.with_name(place.folder.name + ".lock")
+        holding.enter_context(files.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
+        try:
+            warehouse = Warehouse(place, _connect_embedded(place), release=holding.close)
+        except BaseException:
+            holding.close()
+            raise
+    try:
+        warehouse.create()
+    except BaseException:
+        warehouse.close()
+        raise
+    return warehouse
+
+
+_shared: dict[tuple[int, Place], Warehouse] = {}
+
+
+def shared(place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Warehouse:
+    """The process's one open warehouse, opened on first use and kept; another place closes the last one."""
+    # A forked child must not use its parent's client.
+    key = (os.getpid(), place)
+    if key not in _shared:
+        close_shared()
+        _shared[key] = open_warehouse(place, lock_wait_seconds, on_wait)
+    return _shared[key]
+
+
+@atexit.register
+def close_shared() -> None:
+    """Close what `shared` opened in this process."""
+    for pid, place in list(_shared):
+        open_one = _shared.pop((pid, place))
+        if pid == os.getpid():
+            open_one.close()
+
+
+def _connect_server(place: Place) -> Client:
+    import clickhouse_connect
+
+    with _explained(place):
+        return clickhouse_connect.get_client(
+            host=place.host,
+            port=place.port,
+            username=place.user,
+            password=place.password,
+            secure=place.secure,
+            verify=place.verify,
+            connect_timeout=10,
+            send_receive_timeout=place.query_seconds + 10,
+            autogenerate_session_id=False,
+            settings={"max_execution_time": place.query_seconds},
+        )
+
+
+def _connect_embedded(place: Place) -> Client:
+    import clickhouse_connect
+
+    if "?" in str(place.folder):
+        raise SettingsError("the embedded engine cannot use a path with a question mark", source=str(place.folder))
+    place.folder.mkdir(parents=True, exist_ok=True)
+    if not place._id_file.exists():
+        files.write_whole(place._id_file, uuid.uuid4().hex.encode())
+    with _explained(place):
+        # A bounded query time, because the engine answers Ctrl-C only between queries.
+        return clickhouse_connect.get_client(
+            interface="chdb",
+            path=str(place.folder.absolute()),
+            database="default",
+            settings={"max_execution_time": place.query_seconds},
+        )
+
+
+@contextlib.contextmanager
+def _explained(place: Place) -> Iterator[None]:
+    """Turn the driver's errors into ours: the place in words, ClickHouse's own message, the password nowhere."""
+    from clickhouse_connect.driver import exceptions
+
+    try:
+        yield
+    except exceptions.Error as error:
+        text = " ".join(str(error).split())[:500]
+        if place.password:
+            text = text.replace(place.password, "***")
+        code = error.code
+        if code in _PASSING_CODES and code != _READ_ONLY_CODE:
+            raise WarehouseUnreachable(
+                "ClickHouse cannot take this at present", source=place.words, found=text
+            ) from None
+        if code is None and isinstance(error, exceptions.OperationalError):
+            raise WarehouseUnreachable("ClickHouse did not answer", source=place.words, found=text) from None
+        raise WarehouseError("ClickHouse refuses", source=place.words, found=text, todo=_advice(code)) from None
+
+
+def _advice(code: int | None) -> str:
+    match code:
+        case 516 | 192 | 193:
+            return "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
+        case 497 | 164:
+            return "Grant the user SELECT, INSERT and, for the first use, CREATE on the database."
+        case 81 | 60:
+            return "Check CLICKHOUSE_DATABASE."
+        case 243 | 76 | 75 | 74:
+            return "Check the warehouse's disk."
+        case _:
+            return "Look up the code in ClickHouse's documentation, then run the day again."
+
+
+def _as_version(rows: pl.DataFrame, version: int, *, deleted: bool) -> pl.DataFrame:
+    import polars as pl
+
+    return rows.select(
+        *schema.NAMES,
+        pl.lit(version, dtype=pl.UInt64).alias("version"),
+        pl.lit(int(deleted), dtype=pl.UInt8).alias("is_deleted"),
+    )
+
+
+def _tombstones(keys: set[tuple[str, str]], day: date, version: int) -> pl.DataFrame:
+    import polars as pl
+
+    zero = {"Date": day, "String": "", "Float64": 0.0, "Int64": 0}
+    types = {column.name: getattr(pl, column.polars) for column in schema.COLUMNS}
+    rows = [
+        {column.name: zero[column.polars] if column.required else None for column in schema.COLUMNS}
+        | {"symbol": symbol, "series": series}
+        for symbol, series in sorted(keys)
+    ]
+    return _as_version(pl.DataFrame(rows, schema=types), version, deleted=True)
+
+
+def _comment(column: schema.Column) -> str:
+    return f"{column.meaning} [{column.unit}]" if column.unit else column.meaning
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _date(day: date) -> str:
+    return f"toDate('{day.isoformat()}')"
