@@ -17,7 +17,7 @@ import polars as pl
 from champion_luigi.errors import CheckFailed
 from champion_luigi.layouts import SOURCE_COLUMNS
 from champion_luigi.payload import Bhavcopy, fields_of, read_date
-from champion_luigi.schema import COLUMNS, NAMES, NUMBERS
+from champion_luigi.schema import COLUMNS, NAMES, NUMBERS, Column
 
 MAX_REJECTED_SHARE = 0.05
 LINE = "_line"
@@ -75,26 +75,21 @@ def normalize(table: pl.DataFrame, format: str, day: date) -> Normalized:
     Rules, the first broken one counts: `field_count`, `bad_date`, `other_date`, `missing_key`,
     `missing_number`, `bad_number`, `negative_number`, `close_not_positive`, `duplicate_key`.
     """
-    texts = _canonical_texts(table, format)
-    dates = {text: read_date(text) for text in texts["trade_date"].unique().drop_nulls()}
-    typed = texts.select(
-        pl.lit(format).alias(name) if name == "layout" else _typed(name, texts.columns, dates) for name in NAMES
-    )
-    judged = typed.with_columns(table[LINE], _rule(table, texts, typed, day))
-    judged = judged.with_columns(
-        # Among the rows that stand so far, the first of a key stays.
-        pl.when(pl.col(_RULE).is_null() & ~pl.struct("symbol", "series", _RULE).is_first_distinct())
-        .then(pl.lit("duplicate_key"))
-        .otherwise(pl.col(_RULE))
-        .alias(_RULE)
-    )
-    rows = judged.filter(pl.col(_RULE).is_null()).select(
+    judged = _judged(table, format, day)
+    clean = judged[_RULE].null_count() == judged.height
+    standing = judged if clean else judged.filter(pl.col(_RULE).is_null())
+    rows = standing.select(
         pl.when(pl.col(column.name) != 0).then(pl.col(column.name)) if column.zero_is_null else pl.col(column.name)
         for column in COLUMNS
     )
-    rejects = list(_rejects(table, texts, judged.filter(pl.col(_RULE).is_not_null()), day))
+    rejects = [] if clean else list(_rejects(table, judged.filter(pl.col(_RULE).is_not_null()), day))
+    return Normalized(rows, rejects, count_warnings(rows))
+
+
+def count_warnings(rows: pl.DataFrame) -> dict[str, int]:
+    """How many canonical rows show each oddity, by rule."""
     counts = rows.select(rule.sum().alias(name) for name, rule in WARNINGS.items()).row(0, named=True)
-    return Normalized(rows, rejects, {name: int(count or 0) for name, count in counts.items()})
+    return {name: int(count or 0) for name, count in counts.items()}
 
 
 def check(normalized: Normalized, day: date, source: str, max_rejected_share: float = MAX_REJECTED_SHARE) -> None:
@@ -144,79 +139,92 @@ def _split_quoted(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
     return pl.DataFrame(columns, schema={LINE: lines.schema[LINE], TEXT: pl.String, **dict.fromkeys(names, pl.String)})
 
 
-def _canonical_texts(table: pl.DataFrame, format: str) -> pl.DataFrame:
-    """The source's columns under our names, outer blanks off, null where nothing is written."""
-    texts = {
-        ours: pl.col(theirs).str.strip_chars()
-        for ours, theirs in SOURCE_COLUMNS[format].items()
-        if theirs in table.columns
-    }
-    return table.select(pl.when(text != "").then(text).alias(name) for name, text in texts.items())
+def _judged(table: pl.DataFrame, format: str, day: date) -> pl.DataFrame:
+    """Canonical columns, their texts as `_text_<name>`, `_line`, and in `_rule` the first rule that a row breaks.
+
+    One query, because a day is so small that each further one costs more than what it computes.
+    """
+    source = {ours: theirs for ours, theirs in SOURCE_COLUMNS[format].items() if theirs in table.columns}
+    # Outer blanks off, and null where nothing is written.
+    texts = {ours: pl.col(theirs).str.strip_chars() for ours, theirs in source.items()}
+    dates = {text: read_date(text) for text in table[source["trade_date"]].unique().drop_nulls()}
+    return (
+        table.lazy()
+        .select(LINE, TEXT, *(pl.when(text != "").then(text).alias(TEXT + "_" + name) for name, text in texts.items()))
+        .with_columns(_typed(name, source, dates) for name in NAMES if name != "layout")
+        .with_columns(pl.lit(format).alias("layout"), _rule(source, day))
+        .with_columns(
+            # Among the rows that stand so far, the first of a key stays.
+            pl.when(pl.col(_RULE).is_null() & ~pl.struct("symbol", "series", _RULE).is_first_distinct())
+            .then(pl.lit("duplicate_key"))
+            .otherwise(pl.col(_RULE))
+            .alias(_RULE)
+        )
+        .collect()
+    )
 
 
-def _typed(name: str, present: list[str], dates: dict[str, date | None]) -> pl.Expr:
-    if name not in present:
+def _typed(name: str, source: Mapping[str, str], dates: Mapping[str, date | None]) -> pl.Expr:
+    if name not in source:
         return pl.lit(None, dtype=TYPES[name]).alias(name)
-    text = pl.col(name)
+    text = pl.col(TEXT + "_" + name)
     if TYPES[name] == pl.Date:
-        return text.replace_strict(dates, default=None, return_dtype=pl.Date)
+        stripped = {written.strip(): read for written, read in dates.items()}
+        return text.replace_strict(stripped, default=None, return_dtype=pl.Date).alias(name)
     value = text.cast(TYPES[name], strict=False)
     if TYPES[name] == pl.Float64:
         # "inf" and "nan" read as floats, and are no prices.
-        return pl.when(value.is_finite()).then(value).alias(name)
-    return value
+        value = pl.when(value.is_finite()).then(value)
+    return value.alias(name)
 
 
-def _rule(table: pl.DataFrame, texts: pl.DataFrame, typed: pl.DataFrame, day: date) -> pl.Series:
-    numbers = [column.name for column in NUMBERS if column.name in texts.columns]
+def _rule(source: Mapping[str, str], day: date) -> pl.Expr:
+    numbers = [column.name for column in NUMBERS if column.name in source]
     required = [column.name for column in NUMBERS if column.required]
-    unread = texts.select(numbers).with_columns(pl.all().is_not_null()).rename(lambda name: f"{name}_text")
-    facts = pl.concat([table.select(TEXT), typed, unread], how="horizontal")
     verdicts = {
         "field_count": pl.col(TEXT).is_not_null(),
         "bad_date": pl.col("trade_date").is_null(),
         "other_date": pl.col("trade_date") != day,
         "missing_key": pl.col("symbol").is_null() | pl.col("series").is_null(),
-        "missing_number": pl.any_horizontal(~pl.col(f"{name}_text") for name in required),
-        "bad_number": pl.any_horizontal(pl.col(f"{name}_text") & pl.col(name).is_null() for name in numbers),
+        "missing_number": pl.any_horizontal(pl.col(TEXT + "_" + name).is_null() for name in required),
+        "bad_number": pl.any_horizontal(
+            pl.col(TEXT + "_" + name).is_not_null() & pl.col(name).is_null() for name in numbers
+        ),
         "negative_number": pl.any_horizontal((pl.col(name) < 0).fill_null(False) for name in numbers),
         "close_not_positive": pl.col("close") <= 0,
     }
-    return facts.select(
-        pl.coalesce(pl.when(broken).then(pl.lit(rule)) for rule, broken in verdicts.items()).alias(_RULE)
-    )[_RULE]
+    return pl.coalesce(pl.when(broken).then(pl.lit(rule)) for rule, broken in verdicts.items()).alias(_RULE)
 
 
-def _rejects(table: pl.DataFrame, texts: pl.DataFrame, broken: pl.DataFrame, day: date) -> Iterator[Reject]:
+def _rejects(table: pl.DataFrame, broken: pl.DataFrame, day: date) -> Iterator[Reject]:
     for row in broken.iter_rows(named=True):
         # Lines count up by one, so a row's place in the table is its line less the first one.
-        place = row[LINE] - table[LINE][0]
-        published = table.row(place, named=True)
+        published = table.row(row[LINE] - table[LINE][0], named=True)
         text = published[TEXT] or ",".join(published[name] or "" for name in table.columns if name not in (LINE, TEXT))
-        yield Reject(day, row[LINE], row[_RULE], _detail(row, texts.row(place, named=True), published), text)
+        yield Reject(day, row[LINE], row[_RULE], _detail(row, published), text)
 
 
-def _detail(row: Mapping[str, Any], text: Mapping[str, Any], published: Mapping[str, Any]) -> str:
-    key = f"symbol {text['symbol']!r}, series {text['series']!r}"
+def _detail(row: Mapping[str, Any], published: Mapping[str, Any]) -> str:
+    written = {name: row[TEXT + "_" + name] for name in NAMES if TEXT + "_" + name in row}
+    key = f"symbol {written['symbol']!r}, series {written['series']!r}"
     match row[_RULE]:
         case "field_count":
             return f"{len(fields_of(published[TEXT]))} fields for {len(published) - 2} columns"
         case "bad_date" | "other_date":
-            return f"{key}: date {text['trade_date']!r}"
+            return f"{key}: date {written['trade_date']!r}"
         case "missing_key" | "duplicate_key":
             return key
         case "close_not_positive":
-            return f"{key}: close {text['close']!r}"
+            return f"{key}: close {written['close']!r}"
         case rule:
-            at_fault = [
-                column.name for column in NUMBERS if column.name in text and _is_at_fault(rule, row, text, column.name)
-            ]
-            return f"{key}: " + ", ".join(f"{name} {text[name]!r}" for name in at_fault)
+            at_fault = [column for column in NUMBERS if column.name in written and _is_at_fault(rule, row, column)]
+            return f"{key}: " + ", ".join(f"{column.name} {written[column.name]!r}" for column in at_fault)
 
 
-def _is_at_fault(rule: str, row: Mapping[str, Any], text: Mapping[str, Any], name: str) -> bool:
+def _is_at_fault(rule: str, row: Mapping[str, Any], column: Column) -> bool:
+    written, value = row[TEXT + "_" + column.name], row[column.name]
     if rule == "missing_number":
-        return text[name] is None and any(column.required for column in NUMBERS if column.name == name)
+        return column.required and written is None
     if rule == "bad_number":
-        return text[name] is not None and row[name] is None
-    return row[name] is not None and row[name] < 0
+        return written is not None and value is None
+    return value is not None and value < 0

@@ -71,61 +71,103 @@ class TerminalError(ChampionError):
 
 
 class ArchiveUnreachable(TransientError):
-    """The archive did not answer, or answered that it cannot at present."""
+    """The archive did not answer, or answered that it cannot at present.
+
+    Retried. If it stays: look at the exchange's site and your network, and run the day again later.
+    """
 
 
 class TruncatedPayload(TransientError):
-    """The payload ends too early."""
+    """The payload ends too early: fewer bytes than announced, or a zip whose size or CRC is wrong.
+
+    Retried. If it stays, the published file itself is damaged: wait for the exchange to replace it.
+    """
 
 
 class WarehouseUnreachable(TransientError):
-    """ClickHouse did not answer, or the connection broke; what was sent may or may not be stored."""
+    """ClickHouse did not answer, or cannot take more at present; what was sent may or may not be stored.
+
+    Retried. Run the day again when the server is back: a repeated load changes nothing that is right already.
+    """
 
 
 class NotPublished(TerminalError):
-    """The archive has no file for that date: no session, not published yet, or another format's era."""
+    """The archive has no file for that date: no session, or not published yet.
+
+    The message says what the calendar expects. On a session's evening, wait for publication and run again.
+    """
 
 
 class Refused(TerminalError):
-    """The archive refused. ``retry_after`` is in seconds, where it said so."""
+    """The archive's firewall or rate limit said no (403, 429); it is never asked again at once.
+
+    Wait as long as it says (``retry_after``, in seconds), lower CHAMPION_REQUESTS_PER_SECOND, then run again.
+    """
 
     retry_after: float | None = None
 
 
 class RejectedPayload(TerminalError):
-    """The archive answered with something that is not the day's bhavcopy."""
+    """The archive answered with something that is not the day's bhavcopy, such as an HTML page with status 200.
+
+    Look at the URL in a browser. Nothing was kept; the next run asks again.
+    """
 
 
 class UnknownLayout(RejectedPayload):
-    """Columns are missing or unexpected; both are listed."""
+    """The columns are not those that the format had on that date; missing and unexpected ones are listed.
+
+    The exchange may have changed its file: add the new layout to champion_luigi/layouts.py.
+    """
 
 
 class WrongDate(RejectedPayload):
-    """The file holds another day than its name says."""
+    """The file holds another day than its name says, as under the name of a holiday.
+
+    If the day was no session, there is nothing to do; else wait for the exchange to replace the file.
+    """
 
 
 class CheckFailed(TerminalError):
-    """The day as a whole cannot stand: no rows, or too many rejected ones."""
+    """The day as a whole cannot stand: no rows, or too many rejected ones.
+
+    Look at its file under rejects/: each line says which rule it broke. Nothing of the day went further.
+    """
 
 
 class DamagedFile(TerminalError):
-    """A file at rest does not hold what was written to it."""
+    """A file at rest does not hold what was written to it.
+
+    The disk, or somebody, has changed it. Delete the file that the message names and run the day again.
+    """
 
 
 class StorageError(TerminalError):
-    """The disk did not take or give a file."""
+    """The disk did not take or give a file.
+
+    Free space or mend permissions, then run again: nothing half-written is left.
+    """
 
 
 class WarehouseError(TerminalError):
-    """ClickHouse refused a statement, or holds something else than what was sent."""
+    """ClickHouse refused a statement, or holds something else than what was sent.
+
+    The message has ClickHouse's own words, and says what to check: password, grants, database or table.
+    """
 
 
 class Busy(TerminalError):
-    """Another process holds what this one needs; the message names it."""
+    """Another process holds what this one needs; the message names it.
+
+    Wait for it to end, or stop it, then run again.
+    """
 
 
 class SettingsError(TerminalError):
-    """A setting that cannot be used as it is."""
+    """A setting cannot be used as it is.
+
+    The message names the setting, and what was expected.
+    """
 
 
 def is_transient(error: BaseException) -> bool:

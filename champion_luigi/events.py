@@ -8,6 +8,7 @@ before a fork and saves each child the import.
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 import threading
@@ -19,7 +20,11 @@ import luigi
 from luigi import Event
 
 from champion_luigi import journal, settings
+from champion_luigi.errors import ChampionError
 from champion_luigi.tasks import BhavcopyTask
+
+# Where Luigi logs what a task raised.
+logger = logging.getLogger("luigi-interface")
 
 # One command is one execution; forked workers inherit it.
 EXECUTION = uuid.uuid4().hex
@@ -74,12 +79,25 @@ def _on_dependency_discovered(_task: luigi.Task, dependency: luigi.Task) -> None
         prepare()
 
 
+class OneSentence(logging.Filter):
+    """Logs an error of ours as the sentence that it is. Its traceback would say where the code is, not what to do."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, ours without its traceback (which log level DEBUG shows)."""
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, ChampionError) and not logger.isEnabledFor(logging.DEBUG):
+            record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", None
+            record.exc_info = record.exc_text = None
+        return True
+
+
 def prepare() -> None:
     """Make this process ready for work: once, in the parent of the workers."""
     global _prepared  # noqa: PLW0603 - a process is prepared once
     if _prepared:
         return
     _prepared = True
+    logger.addFilter(OneSentence())
     import polars  # noqa: F401
 
     is_main = threading.current_thread() is threading.main_thread()

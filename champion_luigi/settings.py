@@ -8,6 +8,7 @@ nowhere shown.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 
 from champion_luigi.errors import SettingsError
 from champion_luigi.layouts import UDIFF_FROM
@@ -133,9 +135,21 @@ def get(name: str) -> Any:
     overrides = _overrides.get()
     if name in overrides:
         return overrides[name]
-    section, option = (
-        (clickhouse, name.removeprefix("clickhouse_")) if name.startswith("clickhouse_") else (champion, name)
-    )
+    section, option = _parameter_of(name)
+    parameter = getattr(section, option)
+    # Read some hundred times a day's run; a configuration file is read once a process, the other two can change.
+    return _value(section, option, os.environ.get(parameter.env), CmdlineParser.get_instance())
+
+
+@functools.cache
+def _parameter_of(name: str) -> tuple[type[luigi.Config], str]:
+    return (clickhouse, name.removeprefix("clickhouse_")) if name.startswith("clickhouse_") else (champion, name)
+
+
+@functools.lru_cache(maxsize=256)
+def _value(
+    section: type[luigi.Config], option: str, _environment: str | None, _command_line: CmdlineParser | None
+) -> Any:
     return getattr(section, option).task_value(section.__name__, option)
 
 

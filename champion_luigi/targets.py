@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,41 @@ from champion_luigi import files
 logger = logging.getLogger("champion_luigi")
 
 
+# What this process wrote last and has not yet read again, by path: (the file's signature, its content in memory).
+_written: OrderedDict[str, tuple[tuple[int, ...], Any]] = OrderedDict()
+_written_lock = threading.Lock()
+_MOST_REMEMBERED = 64
+
+
 class WholeFile(luigi.LocalTarget):
-    """A file that is written in one step."""
+    """A file that is written in one step, and need not be decoded by the process that has just written it."""
 
     @property
     def file(self) -> Path:
         """The target's path."""
         return Path(self.path)
 
-    def write(self, content: bytes) -> None:
-        """Replace the file's content, atomically and durably."""
+    def write(self, content: bytes, value: Any = None) -> None:
+        """Replace the file's content, atomically and durably; ``value`` is what it decodes to, for `take`."""
         files.write_whole(self.file, content)
+        if value is not None:
+            with _written_lock:
+                _written[self.path] = (self._signature(), value)
+                while len(_written) > _MOST_REMEMBERED:
+                    _written.popitem(last=False)
+
+    def take(self) -> Any:
+        """What this process wrote here with a ``value``, once, as long as the file is still that one; else None."""
+        with _written_lock:
+            signature, value = _written.pop(self.path, ((), None))
+        return value if value is not None and signature == self._signature() else None
+
+    def _signature(self) -> tuple[int, ...]:
+        try:
+            status = self.file.stat()
+        except FileNotFoundError:
+            return ()
+        return (status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class JsonFile(WholeFile):

@@ -26,6 +26,8 @@ from champion_luigi.errors import ChampionError, DamagedFile, NotPublished, is_t
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from champion_luigi.archive import Archive
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
@@ -125,7 +127,7 @@ class ScrapeBhavcopy(BhavcopyTask):
             "fetched_at": files.now(),
             "validators": dict(published.headers),
         }
-        WholeFile(str(self.output().file.with_name(published.name))).write(published.content)
+        WholeFile(str(self.output().file.with_name(published.name))).write(published.content, bhavcopy)
         self.output().dump(receipt)
 
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
@@ -146,8 +148,11 @@ class ParseBhavcopy(BhavcopyTask):
     def work(self) -> None:
         from champion_luigi import bhavcopy, payload
 
-        receipt, content, path = _kept_payload(self.input())
-        table = bhavcopy.parse(payload.recognise(content, self.date, str(path), _max_unzipped()))
+        receipt, kept = _kept_payload(self.input())
+        table = bhavcopy.parse(
+            kept.take()
+            or payload.recognise(_verified(receipt, kept, self.input()), self.date, kept.path, _max_unzipped())
+        )
 
         metadata = {
             "source_file": receipt["file"],
@@ -155,10 +160,10 @@ class ParseBhavcopy(BhavcopyTask):
             "format": receipt["format"],
             "raw_rows": str(table.height),
         }
-        self.output().write(lake.parquet_bytes(table, metadata, compression="lz4"))
+        self.output().write(lake.parquet_bytes(table, metadata, compression="lz4"), (table, metadata))
 
         self.facts |= {"raw_rows_parsed": table.height}
-        self.say(f"{table.height:,} rows of {path.name}")
+        self.say(f"{table.height:,} rows of {kept.file.name}")
 
 
 class NormalizeBhavcopy(BhavcopyTask):
@@ -175,7 +180,7 @@ class NormalizeBhavcopy(BhavcopyTask):
     def work(self) -> None:
         from champion_luigi import bhavcopy
 
-        table, metadata = lake.read_parquet(self.input().file)
+        table, metadata = _table(self.input())
         normalized = bhavcopy.normalize(table, metadata["format"], self.date)
 
         _keep_rejects(rejects_file(self.date), normalized.rejects)
@@ -190,7 +195,8 @@ class NormalizeBhavcopy(BhavcopyTask):
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
         }
-        self.output().write(lake.parquet_bytes(normalized.rows, metadata, compression="lz4"))
+        content = lake.parquet_bytes(normalized.rows, metadata, compression="lz4")
+        self.output().write(content, (normalized.rows, metadata))
 
         warned = sum(normalized.warnings.values())
         self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected, {warned} warnings")
@@ -208,9 +214,10 @@ class WriteParquet(BhavcopyTask):
         return WholeFile(str(lake.partition(settings.lake_dir(), self.date)))
 
     def work(self) -> None:
-        rows, metadata = lake.read_parquet(self.input().file)
-        content = lake.parquet_bytes(lake.sorted_by_key(rows), metadata | {"schema_version": str(schema.VERSION)})
-        self.output().write(content)
+        rows, metadata = _table(self.input())
+        rows = lake.sorted_by_key(rows)
+        content = lake.parquet_bytes(rows, metadata | {"schema_version": str(schema.VERSION)})
+        self.output().write(content, (rows, files.sha256(content)))
 
         self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content)}
         self.say(f"{rows.height:,} rows, {len(content):,} bytes")
@@ -239,8 +246,7 @@ class LoadClickHouse(BhavcopyTask):
     def work(self) -> None:
         lake_file = self.input().file
         status = lake_file.stat()
-        content = files.read_whole(lake_file)
-        rows, _ = lake.table_of(content, lake_file)
+        rows, content_sha256 = self.input().take() or _lake_table(lake_file)
         table = warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         loaded = table.load(self.date, rows)
 
@@ -254,7 +260,7 @@ class LoadClickHouse(BhavcopyTask):
                 "removed": loaded.removed,
                 "version": loaded.version,
                 "lake_file": lake_file.name,
-                "lake_sha256": files.sha256(content),
+                "lake_sha256": content_sha256,
                 "lake_stat": [status.st_size, status.st_mtime_ns],
                 "schema_version": schema.VERSION,
                 "loaded_at": files.now(),
@@ -313,34 +319,52 @@ def _max_unzipped() -> int:
 
 
 def _with_session(error: NotPublished, day: date) -> ChampionError:
+    expected = (
+        f" Its file is expected from {settings.published_at():%H:%M} India time." if sessions.is_session(day) else ""
+    )
     return NotPublished(
         error.what,
         day=day,
         source=error.source,
         found=error.found,
-        todo=f"{day} by the calendar: {sessions.describe(day)}. "
-        f"A session's file is expected from {settings.published_at():%H:%M} India time.",
+        todo=f"By the calendar: {sessions.describe(day)}.{expected}",
     )
 
 
-def _kept_payload(receipt_file: JsonFile) -> tuple[dict[str, Any], bytes, Path]:
-    """The receipt and the payload that it tells of; DamagedFile where they no longer agree."""
+def _kept_payload(receipt_file: JsonFile) -> tuple[dict[str, Any], WholeFile]:
+    """The receipt, and the payload that it tells of."""
     receipt = receipt_file.load()
     if receipt is None:
         raise DamagedFile(
             "the receipt of the fetched file cannot be read", source=receipt_file.path, todo="Delete it to fetch again."
         )
-    path = receipt_file.file.with_name(receipt["file"])
-    content = files.read_whole(path)
+    return receipt, WholeFile(str(receipt_file.file.with_name(receipt["file"])))
+
+
+def _verified(receipt: dict[str, Any], kept: WholeFile, receipt_file: JsonFile) -> bytes:
+    """The payload at rest; DamagedFile where it is not what the receipt tells of."""
+    content = files.read_whole(kept.file)
     if (found := files.sha256(content)) != receipt["sha256"]:
         raise DamagedFile(
             "the fetched file is not what was fetched",
-            source=str(path),
+            source=kept.path,
             expected=f"sha256 {receipt['sha256']}",
             found=found,
             todo=f"Delete {receipt_file.path} to fetch it again.",
         )
-    return receipt, content, path
+    return content
+
+
+def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
+    """A table and its metadata: from memory where this process has just written it."""
+    table: tuple[pl.DataFrame, dict[str, str]] = target.take() or lake.read_parquet(target.file)
+    return table
+
+
+def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str]:
+    """The rows of a lake file, and the sha256 of exactly the bytes that they were read from."""
+    content = files.read_whole(lake_file)
+    return lake.table_of(content, lake_file)[0], files.sha256(content)
 
 
 def _keep_rejects(path: Path, rejects: list[Any]) -> None:

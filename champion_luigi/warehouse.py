@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import copy
 import io
 import math
 import os
 import re
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -35,12 +37,20 @@ VIEW = "equity_ohlc"
 _PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 241, 242, 252, 319, 999})
 _READ_ONLY_CODE = 164
 _INSERT_SETTINGS: Mapping[str, Any] = {
-    # Synchronous, one part, on disk before it is acknowledged.
+    # Acknowledged when it is stored; newer servers default to later.
     "async_insert": 0,
-    "input_format_parallel_parsing": 0,
+    # One block, so one part: readers see all of it or nothing.
     "max_insert_block_size": 1_048_576,
     "min_insert_block_size_rows": 1_048_576,
+    # A null or an absent column is an error, not a silent zero.
+    "input_format_null_as_default": 0,
+    "input_format_arrow_allow_missing_columns": 0,
 }
+# One insert must stay well below the size of a block.
+_MOST_DAYS_TOGETHER = 100
+# A partition with more parts than this is merged when the warehouse is closed: FINAL slows down with each, and
+# the background merges of the embedded engine end with a process that loads one day.
+_MOST_PARTS = 20
 _TYPES_OF_ADDED = {"version": "UInt64 CODEC(T64, ZSTD(1))", "is_deleted": "UInt8 CODEC(T64, ZSTD(1))"}
 
 
@@ -100,6 +110,15 @@ class Loaded:
     version: int
 
 
+@dataclass
+class _Request:
+    """A load that is asked for, and what came of it."""
+
+    day: date
+    rows: pl.DataFrame
+    outcome: Loaded | BaseException | None = None
+
+
 class Warehouse:
     """An open warehouse: one client a process."""
 
@@ -110,6 +129,9 @@ class Warehouse:
         self._release = release
         self._table = f"{_quoted(place.database)}.{TABLE}"
         self._view = f"{_quoted(place.database)}.{VIEW}"
+        self._asking = threading.Lock()
+        self._loading = threading.Lock()
+        self._asked: list[_Request] = []
 
     def create(self) -> None:
         """Make database, table and view where they are not there; WarehouseError where the table is another one."""
@@ -136,18 +158,54 @@ class Warehouse:
         self.command(ddl(self.place.database)[-1])
 
     def load(self, day: date, rows: pl.DataFrame) -> Loaded:
-        """Replace a date's rows by these, in one insert, and check what readers then see. A repeat changes nothing."""
+        """Replace a date's rows by these, atomically, and check what readers then see. A repeat changes nothing.
+
+        Threads that load at the same time share one insert; each date is checked by itself.
+        """
+        mine = _Request(day, rows)
+        with self._asking:
+            self._asked.append(mine)
+        with self._loading:
+            # The thread before this one may have taken this request along.
+            if mine.outcome is None:
+                self._load_together(self._take_with(mine))
+        if isinstance(mine.outcome, Loaded):
+            return mine.outcome
+        raise mine.outcome or AssertionError("a request was passed over")
+
+    def _take_with(self, mine: _Request) -> list[_Request]:
+        """The requests that can go into one insert with this one: other dates of the same partition."""
+        with self._asking:
+            taken = {mine.day: mine}
+            for each in self._asked:
+                if each.day.year == mine.day.year and len(taken) < _MOST_DAYS_TOGETHER:
+                    taken.setdefault(each.day, each)
+            self._asked = [each for each in self._asked if taken.get(each.day) is not each]
+        return list(taken.values())
+
+    def _load_together(self, requests: list[_Request]) -> None:
         import polars as pl
 
-        known = self.query(
-            f"SELECT symbol, series, version, is_deleted FROM {self._table} FINAL WHERE trade_date = {_date(day)}"
-        )
-        version = max([time.time_ns() // 1000, *(each[2] + 1 for each in known)])
-        visible = [each[:2] for each in known if not each[3]]
-        gone = set(visible) - set(rows.select("symbol", "series").iter_rows()) if visible else set()
-        self._insert(pl.concat([_as_version(rows, version, deleted=False), _tombstones(gone, day, version)]))
-        self._check(day, rows)
-        return Loaded(rows.height, len(gone), version)
+        try:
+            dates = ", ".join(_date(each.day) for each in requests)
+            known = self.query(
+                f"SELECT trade_date, symbol, series, version, is_deleted FROM {self._table} FINAL "
+                f"WHERE trade_date IN ({dates})"
+            )
+            version = max([time.time_ns() // 1000, *(row[3] + 1 for row in known)])
+            frames = []
+            for each in requests:
+                visible = {row[1:3] for row in known if row[0] == each.day and not row[4]}
+                gone = visible - set(each.rows.select("symbol", "series").iter_rows()) if visible else set()
+                frames += [_as_version(each.rows, version, deleted=False)]
+                frames += [_tombstones(gone, each.day, version)] if gone else []
+                each.outcome = Loaded(each.rows.height, len(gone), version)
+            self._insert(pl.concat(frames))
+            self._check(requests, dates)
+        except BaseException as error:
+            for each in requests:
+                each.outcome = copy.copy(error)
+            raise
 
     def rows_by_day(self) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""
@@ -175,6 +233,15 @@ class Warehouse:
         finally:
             self._release()
 
+    def tidy(self) -> None:
+        """Merge what a process that is about to end leaves in too many parts; a server does this by itself."""
+        parts = self.query(
+            f"SELECT partition, count() FROM system.parts WHERE active AND database = {_text(self.place.database)} "
+            f"AND table = {_text(TABLE)} GROUP BY partition HAVING count() > {_MOST_PARTS}"
+        )
+        for partition, _ in parts:
+            self.command(f"OPTIMIZE TABLE {self._table} PARTITION {int(partition)}")
+
     def _insert(self, rows: pl.DataFrame) -> None:
         import polars as pl
 
@@ -189,21 +256,27 @@ class Warehouse:
                 settings=dict(_INSERT_SETTINGS),
             )
 
-    def _check(self, day: date, rows: pl.DataFrame) -> None:
-        sums = "count(), sum(volume), sum(turnover), sum(close)"
-        count, *found = self.query(f"SELECT {sums} FROM {self._view} WHERE trade_date = {_date(day)}")[0]
-        sent = [rows[name].sum() for name in ("volume", "turnover", "close")]
-        if count != rows.height or not all(
-            math.isclose(one, other, rel_tol=1e-9) for one, other in zip(sent, found, strict=True)
-        ):
-            raise WarehouseError(
-                f"{self.name} does not hold what was sent",
-                day=day,
-                source=self.place.words,
-                expected=f"{rows.height} rows, sums of volume, turnover and close {sent}",
-                found=f"{count} rows, {found}",
-                todo="Run the day again; if it repeats, look for another writer of the same table.",
+    def _check(self, requests: list[_Request], dates: str) -> None:
+        """Compare what readers see with what was sent; a date that differs gets an error as its outcome."""
+        sums = {
+            row[0]: row[1:]
+            for row in self.query(
+                f"SELECT trade_date, count(), sum(volume), sum(turnover), sum(close) FROM {self._view} "
+                f"WHERE trade_date IN ({dates}) GROUP BY trade_date"
             )
+        }
+        for each in requests:
+            sent = (each.rows.height, *(each.rows[name].sum() for name in ("volume", "turnover", "close")))
+            found = sums.get(each.day, (0, 0, 0.0, 0.0))
+            if not all(math.isclose(one, other, rel_tol=1e-9) for one, other in zip(sent, found, strict=True)):
+                each.outcome = WarehouseError(
+                    f"{self.name} does not hold what was sent",
+                    day=each.day,
+                    source=self.place.words,
+                    expected=f"rows, and sums of volume, turnover and close: {sent}",
+                    found=str(found),
+                    todo="Run the day again; if it repeats, look for another writer of the same table.",
+                )
 
 
 def ddl(database: str) -> list[str]:
@@ -248,6 +321,7 @@ def open_warehouse(
     return warehouse
 
 
+_sharing = threading.Lock()
 _shared: dict[tuple[int, Place], Warehouse] = {}
 
 
@@ -255,19 +329,26 @@ def shared(place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str]
     """The process's one open warehouse, opened on first use and kept; another place closes the last one."""
     # A forked child must not use its parent's client.
     key = (os.getpid(), place)
-    if key not in _shared:
-        close_shared()
-        _shared[key] = open_warehouse(place, lock_wait_seconds, on_wait)
-    return _shared[key]
+    with _sharing:
+        if key not in _shared:
+            close_shared()
+            _shared[key] = open_warehouse(place, lock_wait_seconds, on_wait)
+            # Registered after the engine was imported, so that it runs before the engine's own farewell.
+            atexit.unregister(close_shared)
+            atexit.register(close_shared)
+        return _shared[key]
 
 
-@atexit.register
 def close_shared() -> None:
     """Close what `shared` opened in this process."""
     for pid, place in list(_shared):
         open_one = _shared.pop((pid, place))
         if pid == os.getpid():
-            open_one.close()
+            try:
+                if not place.host:
+                    open_one.tidy()
+            finally:
+                open_one.close()
 
 
 def _connect_server(place: Place) -> Client:
