@@ -29,7 +29,7 @@ COLD_DAY = date(2024, 1, 15)
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The folder on a loopback port, by a process of its own."""
-    command = [sys.executable, "-m", "champion_luigi.simulator", "--port", "0", "--folder", str(folder)]
+    command = [sys.executable, "-m", "champion_luigi.simulator_server", "--port", "0", "--folder", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -3,14 +3,18 @@
 The package in the order in which data meets it; `tasks` is the place to start reading.
 
     tasks      the five tasks of one trading day          run        one day from Python
-    settings   every setting and its environment variable events     Luigi's events, made journal records
-    errors     what can go wrong, as a tree               targets    files that appear whole or not at all
-    layouts    where a day's file is, how each era's is   schema     the canonical columns
-    sessions   which days the exchange trades             archive    getting a day's file
+    fill       the range                                  listing    which days of a range are complete
+    settings   every setting and its environment variable defaults   Luigi's settings, made safe
+    errors     what can go wrong, as a tree               events     Luigi's events, made journal records
+    sessions   which days the exchange trades             ledger     what the archive answered for doubtful days
+    layouts    where a day's file is, how each era's is   archive    getting a day's file
     payload    what the published bytes must be           bhavcopy   parse, normalize, check
-    lake       the Parquet tree                           warehouse  the ClickHouse table
-    journal    what happened, on disk                     simulator  the simulated archive
-    files      atomic writes and locks                    cli        the `champion` command
+    schema     the canonical columns                      lake       the Parquet tree
+    warehouse  the ClickHouse table                       journal    what happened, on disk
+    targets    outputs as Luigi sees them                 files      atomic writes and locks
+    threads    Luigi workers as threads                   demo       what `champion demo` does
+    simulator  the simulated archive                      simulator_server  the same over HTTP, with faults
+    cli        the `champion` command
 
 Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy.
 """
@@ -22,6 +26,7 @@ from champion_luigi import defaults
 defaults.apply()
 
 from champion_luigi import events as _events  # noqa: E402,F401 - registers the handlers
+from champion_luigi.fill import FillBhavcopy  # noqa: E402
 from champion_luigi.run import DayResult, run_day  # noqa: E402
 from champion_luigi.tasks import (  # noqa: E402 - Luigi's defaults come first
     LoadClickHouse,
@@ -33,6 +38,7 @@ from champion_luigi.tasks import (  # noqa: E402 - Luigi's defaults come first
 
 __all__ = [
     "DayResult",
+    "FillBhavcopy",
     "LoadClickHouse",
     "NormalizeBhavcopy",
     "ParseBhavcopy",

@@ -22,6 +22,8 @@ from champion_luigi.schema import COLUMNS, NAMES, NUMBERS, Column
 MAX_REJECTED_SHARE = 0.05
 LINE = "_line"
 TEXT = "_text"
+FITS = "_fits"
+REST = "_rest"
 # The canonical columns' types, in order: the schema of a normalized table and of a lake file.
 TYPES = pl.Schema({column.name: getattr(pl, column.polars) for column in COLUMNS})
 
@@ -62,6 +64,8 @@ def parse(bhavcopy: Bhavcopy) -> pl.DataFrame:
     """A recognised payload as a table of text: `_line`, `_text`, then the source's columns, one row a line."""
     names = bhavcopy.header
     lines = pl.DataFrame({TEXT: bhavcopy.lines}, schema={TEXT: pl.String}).with_row_index(LINE, offset=_FIRST_LINE)
+    if bhavcopy.numbers:
+        lines = lines.with_columns(pl.Series(LINE, bhavcopy.numbers, dtype=lines.schema[LINE]))
     quoted = lines[TEXT].str.contains('"', literal=True)
     if not quoted.any():
         return _split(lines, names)
@@ -107,7 +111,7 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
         "too many rows cannot stand" if raw else "there are no rows",
         day=day,
         source=source,
-        expected=f"rows, at most {max_rejected_share:.0%} of them rejected",
+        expected=f"rows, at most {max_rejected_share * 100:g}% of them rejected",
         found=f"{raw} raw rows, {rejected} rejected" + (f" ({counts}), such as {sample}" if rejected else ""),
         todo="The rejected rows are kept under rejects/. If the exchange republishes the day, "
         "delete its receipt under raw/ to fetch it again.",
@@ -119,24 +123,35 @@ def _split(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
     fields = (
         lines.lazy()
         .select(LINE, TEXT, pl.col(TEXT).str.splitn(",", rest + 1).alias("fields"))
-        .with_columns(pl.col("fields").struct.rename_fields([*names, "_rest"]))
+        .with_columns(pl.col("fields").struct.rename_fields([*names, REST]))
         .unnest("fields")
     )
     # Fewer fields than names leave the last one null; more are fine as long as they are empty, as after a last comma.
-    fits = pl.col(names[-1]).is_not_null() & pl.col("_rest").fill_null("").str.strip_chars(", ").eq("")
-    return fields.with_columns(pl.when(~fits).then(pl.col(TEXT)).alias(TEXT)).drop("_rest").collect()
+    fits = pl.col(names[-1]).is_not_null() & pl.col(REST).fill_null("").str.strip_chars(", ").eq("")
+    return fields.select(LINE, pl.when(~fits).then(pl.col(TEXT)).alias(TEXT), fits.alias(FITS), REST, *names).collect()
 
 
 def _split_quoted(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
-    columns: dict[str, list[Any]] = {name: [] for name in (LINE, TEXT, *names)}
+    columns: dict[str, list[Any]] = {name: [] for name in (LINE, TEXT, FITS, REST, *names)}
     for number, text in lines.iter_rows():
         fields = fields_of(text)
         fits = len(fields) >= len(names) and not any(field.strip() for field in fields[len(names) :])
         columns[LINE].append(number)
-        columns[TEXT].append(None if fits else text)
+        columns[TEXT].append(text)
+        columns[FITS].append(fits)
+        columns[REST].append(None)
         for name, field in zip(names, [*fields, *[None] * len(names)], strict=False):
             columns[name].append(field)
-    return pl.DataFrame(columns, schema={LINE: lines.schema[LINE], TEXT: pl.String, **dict.fromkeys(names, pl.String)})
+    return pl.DataFrame(
+        columns,
+        schema={
+            LINE: lines.schema[LINE],
+            TEXT: pl.String,
+            FITS: pl.Boolean,
+            REST: pl.String,
+            **dict.fromkeys(names, pl.String),
+        },
+    )
 
 
 def _judged(table: pl.DataFrame, format: str, day: date) -> pl.DataFrame:
@@ -150,7 +165,12 @@ def _judged(table: pl.DataFrame, format: str, day: date) -> pl.DataFrame:
     dates = {text: read_date(text) for text in table[source["trade_date"]].unique().drop_nulls()}
     return (
         table.lazy()
-        .select(LINE, TEXT, *(pl.when(text != "").then(text).alias(TEXT + "_" + name) for name, text in texts.items()))
+        .select(
+            LINE,
+            FITS,
+            pl.int_range(pl.len()).alias("_place"),
+            *(pl.when(text != "").then(text).alias(TEXT + "_" + name) for name, text in texts.items()),
+        )
         .with_columns(_typed(name, source, dates) for name in NAMES if name != "layout")
         .with_columns(pl.lit(format).alias("layout"), _rule(source, day))
         .with_columns(
@@ -182,7 +202,7 @@ def _rule(source: Mapping[str, str], day: date) -> pl.Expr:
     numbers = [column.name for column in NUMBERS if column.name in source]
     required = [column.name for column in NUMBERS if column.required]
     verdicts = {
-        "field_count": pl.col(TEXT).is_not_null(),
+        "field_count": ~pl.col(FITS),
         "bad_date": pl.col("trade_date").is_null(),
         "other_date": pl.col("trade_date") != day,
         "missing_key": pl.col("symbol").is_null() | pl.col("series").is_null(),
@@ -198,9 +218,9 @@ def _rule(source: Mapping[str, str], day: date) -> pl.Expr:
 
 def _rejects(table: pl.DataFrame, broken: pl.DataFrame, day: date) -> Iterator[Reject]:
     for row in broken.iter_rows(named=True):
-        # Lines count up by one, so a row's place in the table is its line less the first one.
-        published = table.row(row[LINE] - table[LINE][0], named=True)
-        text = published[TEXT] or ",".join(published[name] or "" for name in table.columns if name not in (LINE, TEXT))
+        published = table.row(row["_place"], named=True)
+        fields = [published[name] or "" for name in table.columns if not name.startswith("_")]
+        text = published[TEXT] or ",".join(fields if published[REST] is None else [*fields, published[REST]])
         yield Reject(day, row[LINE], row[_RULE], _detail(row, published), text)
 
 
@@ -209,7 +229,7 @@ def _detail(row: Mapping[str, Any], published: Mapping[str, Any]) -> str:
     key = f"symbol {written['symbol']!r}, series {written['series']!r}"
     match row[_RULE]:
         case "field_count":
-            return f"{len(fields_of(published[TEXT]))} fields for {len(published) - 2} columns"
+            return f"{len(fields_of(published[TEXT]))} fields for {len(published) - 4} columns"
         case "bad_date" | "other_date":
             return f"{key}: date {written['trade_date']!r}"
         case "missing_key" | "duplicate_key":

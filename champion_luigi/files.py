@@ -112,8 +112,10 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
             continue
         # The last holder may have removed the file between our open and our lock.
         if _is_same_file(descriptor, path):
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, _this_process().encode(), 0)
+            # The name is for people: a full disk that does not take it must not stop the work, or leak the lock.
+            with contextlib.suppress(OSError):
+                os.truncate(descriptor, 0)
+                os.pwrite(descriptor, _this_process().encode(), 0)
             return descriptor
         os.close(descriptor)
 

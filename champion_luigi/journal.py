@@ -6,6 +6,8 @@ between two records loses neither.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -20,14 +22,19 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
     stamp = files.now()
     line = json.dumps({"time": stamp, "pid": os.getpid(), **record}, default=str, ensure_ascii=False) + "\n"
     path = folder / f"{stamp[:7]}.jsonl"
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o666)
     except FileNotFoundError:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, flags, 0o666)
     try:
-        os.write(descriptor, line.encode())
+        content = line.encode()
+        size = os.fstat(descriptor).st_size
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":
+            content = b"\n" + content  # after a record that was cut off
+        if os.write(descriptor, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 
@@ -35,7 +42,8 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
 def read(folder: Path) -> Iterator[dict[str, Any]]:
     """All records, oldest first. A line cut off by a full disk or a power cut is passed over."""
     for path in sorted(folder.glob("*.jsonl")):
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             for line in lines:
-                if line.endswith("\n") and line.startswith("{"):
-                    yield json.loads(line)
+                if line.endswith(b"\n") and line.startswith(b"{"):
+                    with contextlib.suppress(ValueError):
+                        yield json.loads(line)

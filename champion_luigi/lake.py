@@ -78,7 +78,7 @@ def _as_damaged(path: Path) -> Iterator[None]:
 
     try:
         yield
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DamagedFile(
             f"the Parquet file cannot be read: {str(error)[:200]}",
             source=str(path),

@@ -34,6 +34,8 @@ class Bhavcopy:
     layout: Layout
     header: tuple[str, ...]
     lines: list[str]
+    # Where each line is in the file, the first being 1; empty where they follow each other from line 2 on.
+    numbers: tuple[int, ...] = ()
 
 
 def recognise(
@@ -52,12 +54,17 @@ def recognise(
             expected="a zip or CSV",
             found=_start(text),
         )
-    lines = [line for raw in text.split("\n") if (line := raw.rstrip("\r")) and not line.isspace()]
+    lines, numbers = [], []
+    for number, raw in enumerate(text.split("\n"), start=1):
+        if (line := raw.rstrip("\r")) and not line.isspace():
+            lines.append(line)
+            numbers.append(number)
     if not lines:
         raise RejectedPayload("the file is empty", day=day, source=source, expected="a header line and rows")
     header = _names(lines[0])
     layout = _layout(header, day, source)
-    bhavcopy = Bhavcopy(day, source, layout, header, lines[1:])
+    has_gaps = numbers[-1] != len(numbers)
+    bhavcopy = Bhavcopy(day, source, layout, header, lines[1:], tuple(numbers[1:]) if has_gaps else ())
     if not bhavcopy.lines:
         raise RejectedPayload(
             "the file has a header and no rows", day=day, source=source, expected="rows", found="0 rows"
@@ -70,6 +77,8 @@ def unzip(payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_
     """The one CSV inside a zip, or the payload itself where it is no zip. Member names are never used as paths."""
     if not payload:
         raise TruncatedPayload("the payload has no bytes", day=day, source=source)
+    if _ZIP_MAGIC.startswith(payload):
+        raise TruncatedPayload("the zip is cut short", day=day, source=source, found=f"{len(payload)} bytes")
     if not payload.startswith((_ZIP_MAGIC, _EMPTY_ZIP_MAGIC)):
         return payload
     try:
@@ -117,6 +126,15 @@ def _only_member(archive: zipfile.ZipFile, day: date, source: str, max_bytes: in
     member = members[0]
     if member.flag_bits & _ENCRYPTED:
         raise RejectedPayload("the zip is encrypted", day=day, source=source, expected="a plain zip")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # zipfile unpacks the others without any limit, and their errors are of no common kind.
+        raise RejectedPayload(
+            "the zip is compressed in an unusual way",
+            day=day,
+            source=source,
+            expected="deflate",
+            found=f"method {member.compress_type}",
+        )
     with archive.open(member) as file:
         # The size in the directory is the sender's word; what really comes out is what counts.
         content = file.read(max_bytes + 1)

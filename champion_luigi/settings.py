@@ -11,6 +11,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterator, Mapping
+from configparser import InterpolationError
 from contextvars import ContextVar
 from datetime import time
 from pathlib import Path
@@ -33,11 +34,19 @@ class _FromEnvironment:
         self.env = env
 
     def _value_iterator(self, task_name: str, param_name: str) -> Iterator[tuple[Any, str | None]]:
-        from_command_line, *others = super()._value_iterator(task_name, param_name)  # type: ignore[misc]
-        yield from_command_line
+        sources = super()._value_iterator(task_name, param_name)  # type: ignore[misc]
+        # Luigi's first source is the command line only within the `luigi` command.
+        if CmdlineParser.get_instance():
+            yield next(sources)
         if text := os.environ.get(self.env):
             yield self._parsed(text), None
-        yield from others
+        yield from sources
+
+    def _get_value_from_config(self, section: str, name: str) -> Any:
+        try:
+            return super()._get_value_from_config(section, name)  # type: ignore[misc]
+        except (ValueError, InterpolationError) as error:
+            raise SettingsError(f"[{section}] {name} in luigi.cfg cannot be used: {error}") from error
 
     def _parsed(self, text: str) -> Any:
         try:
@@ -110,6 +119,19 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     load_retry_seconds = Number(
         env="CHAMPION_LOAD_RETRY_SECONDS", default=60.0, description="delay between the 3 attempts to load"
     )
+    ask_closed = Switch(
+        env="CHAMPION_ASK_CLOSED",
+        default=False,
+        description="ask the archive for days without a session too: true or false",
+    )
+    closed_after_days = Whole(
+        env="CHAMPION_CLOSED_AFTER_DAYS",
+        default=7,
+        description="days after which a 404 means that there was no session; until then: not published yet",
+    )
+    fill_workers = Whole(
+        env="CHAMPION_FILL_WORKERS", default=8, description="tasks of a fill at a time, where --workers says nothing"
+    )
     lock_wait_seconds = Number(
         env="CHAMPION_LOCK_WAIT_SECONDS",
         default=600.0,
@@ -158,8 +180,16 @@ def clickhouse_password() -> str:
     override = _overrides.get().get("clickhouse_password")
     if override is not None:
         return str(override)
-    from_file = luigi.configuration.get_config().get("clickhouse", "password", "")
-    return os.environ.get("CLICKHOUSE_PASSWORD") or str(from_file)
+    if from_environment := os.environ.get("CLICKHOUSE_PASSWORD"):
+        return from_environment
+    try:
+        return str(luigi.configuration.get_config().get("clickhouse", "password", ""))
+    except InterpolationError:
+        # Its text would show the password.
+        raise SettingsError(
+            "[clickhouse] password in luigi.cfg cannot be read",
+            todo="Write %% for a percent sign, or use CLICKHOUSE_PASSWORD.",
+        ) from None
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 For the demo, the tests and the benchmarks. A day's payload is a function of its date alone: integers from a hash
 decide, never a clock, a floating-point function or a compressor, as those differ between machines. Real are the
 layouts, the series, the number formats and the oddities of each era; instruments and prices are invented.
-`simulator_server` serves it over HTTP, with faults; ``python -m champion_luigi.simulator --port 8750`` runs that.
+`simulator_server` serves it over HTTP, with faults.
 """
 
 from __future__ import annotations
@@ -447,9 +447,3 @@ def _tick(day: date) -> int:
 
 def _is_within(day: date, dates: tuple[date, date]) -> bool:
     return dates[0] <= day <= dates[1]
-
-
-if __name__ == "__main__":
-    from champion_luigi.simulator_server import main
-
-    raise SystemExit(main())

@@ -374,7 +374,9 @@ def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the archive in the foreground until it is interrupted, and print its URL."""
-    parser = argparse.ArgumentParser(prog="python -m champion_luigi.simulator", description="A simulated NSE archive.")
+    parser = argparse.ArgumentParser(
+        prog="python -m champion_luigi.simulator_server", description="A simulated NSE archive."
+    )
     parser.add_argument("--port", type=int, default=8750, help="loopback port, 0 for any free one (default 8750)")
     parser.add_argument("--folder", type=Path, help="serve the files in this folder, laid out as on the exchange")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer (default 0)")
@@ -389,3 +391,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         parser.error(f"the archive cannot be served: {error}")
     return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -13,6 +13,7 @@ import functools
 import json
 import logging
 import os
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import files, lake, schema, sessions, settings, warehouse
+from champion_luigi import files, lake, ledger, schema, sessions, settings, threads, warehouse
 from champion_luigi.errors import ChampionError, DamagedFile, NotPublished, is_transient
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
@@ -110,6 +111,7 @@ class ScrapeBhavcopy(BhavcopyTask):
     def work(self) -> None:
         from champion_luigi import archive, payload
 
+        _require_expected(self.date)
         try:
             published = archive.fetch(_archive(), self.date, settings.get("udiff_from"))
         except NotPublished as error:
@@ -130,6 +132,8 @@ class ScrapeBhavcopy(BhavcopyTask):
         WholeFile(str(self.output().file.with_name(published.name))).write(published.content, bhavcopy)
         self.output().dump(receipt)
 
+        if not sessions.is_session(self.date):
+            ledger.record(ledger_file(), self.date, "session", archive_name(), published.url)
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
         self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
 
@@ -233,7 +237,8 @@ class LoadClickHouse(BhavcopyTask):
     @property
     def resources(self) -> dict[str, int]:  # type: ignore[override]  # as above
         """One process at a time may hold the embedded engine; Luigi need not start a second one to find out."""
-        return {} if settings.get("clickhouse_host") else {"embedded_warehouse": 1}
+        # Threads share it, and an insert with it.
+        return {} if settings.get("clickhouse_host") or threads.in_threads.get() else {"embedded_warehouse": 1}
 
     def requires(self) -> WriteParquet:
         return WriteParquet(date=self.date)
@@ -285,6 +290,22 @@ def warehouse_place() -> warehouse.Place:
     )
 
 
+def ledger_file() -> Path:
+    """Where it is remembered what the archive answered."""
+    return settings.data_dir() / "ledger.jsonl"
+
+
+def archive_name() -> str:
+    """The archive by its address, without credentials, as the ledger knows it."""
+    location: str = settings.get("archive_url")
+    return re.sub(r"//[^/@]*@", "//", location).rstrip("/")
+
+
+def archive_answers() -> dict[date, ledger.Answer]:
+    """What this archive answered for dates about which the calendar is wrong or silent."""
+    return ledger.answers(ledger_file(), archive_name())
+
+
 def rejects_file(day: date) -> Path:
     """Where a day's rejected rows are kept, one JSON object a line; absent where none were."""
     return settings.data_dir() / "rejects" / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}.jsonl"
@@ -316,6 +337,23 @@ def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...])
 
 def _max_unzipped() -> int:
     return int(settings.get("max_unzipped_mb")) * 1024 * 1024
+
+
+def _require_expected(day: date) -> None:
+    """NotPublished, without a request, for a day on which nothing was published as far as is known."""
+    if settings.get("ask_closed"):
+        return
+    answer = archive_answers().get(day)
+    if answer is None and sessions.is_session(day):
+        return
+    if answer is not None and answer.verdict == "session":
+        return
+    reason = f"{answer.archive} answered 404 on {answer.time[:10]}" if answer else sessions.describe(day)
+    raise NotPublished(
+        f"there is nothing to fetch: {reason}",
+        day=day,
+        todo="The archive was not asked. To ask it all the same, set CHAMPION_ASK_CLOSED=true.",
+    )
 
 
 def _with_session(error: NotPublished, day: date) -> ChampionError:

@@ -1,0 +1,369 @@
+"""The range: every missing session from a first to a last date, completed oldest first.
+
+Luigi's own `RangeDailyBase` clips an old start, reads the clock as UTC, and hands all tasks of a range to one
+scheduler, whose every step then costs in proportion to all of them. `FillBhavcopy` honours what is asked for, knows
+sessions and publication times, and works through the range a chunk at a time, each with a scheduler of its own, in
+threads of one process. So a year, or thirty, cost what their days cost.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import luigi
+from luigi.parameter import ParameterException
+from luigi.task_register import Register
+from luigi.tools.range import RangeDailyBase
+
+from champion_luigi import events, ledger, sessions, settings, tasks, threads, warehouse
+from champion_luigi.errors import NotPublished, Refused, TerminalError, TransientError
+from champion_luigi.listing import complete_days
+from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy
+
+# A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
+logger = logging.getLogger("luigi-interface.fill")
+
+# Days given to one scheduler: its work at each step grows with them, and what starting it costs is shared by them.
+CHUNK_DAYS = 50
+_LOG_SECONDS = 10.0
+_ALL = 1_000_000
+
+
+class FillFailed(TerminalError):
+    """Days of a fill failed; the others are complete.
+
+    Each day's reason is in the message and in the log. Run the same fill again once they are mended.
+    """
+
+
+@dataclass
+class Progress:
+    """How far a fill is. Counts are days, ``rows`` rows; ``reasons`` says why a day is not done."""
+
+    due: int
+    done: int = 0
+    rows: int = 0
+    fetched: int = 0
+    current: date | None = None
+    failed: dict[date, str] = field(default_factory=dict)
+    closed: dict[date, str] = field(default_factory=dict)
+    unpublished: dict[date, str] = field(default_factory=dict)
+    elsewhere: list[date] = field(default_factory=list)
+    left: int = 0
+    stopped_because: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> float:
+        """Days a second."""
+        return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    def sentence(self) -> str:
+        """The state in one line."""
+        parts = [f"{self.done} of {self.due} days", f"{self.rows:,} rows", f"{self.rate:.1f} days a second"]
+        for words, days in (
+            ("failed", self.failed),
+            ("closed", self.closed),
+            ("not published yet", self.unpublished),
+            ("run by another process", self.elsewhere),
+        ):
+            if days:
+                parts.append(f"{len(days)} {words}")
+        if self.left:
+            parts.append(f"{self.left} left")
+        return ", ".join(parts)
+
+
+class Outstanding(luigi.ExternalTask):
+    """What a fill could not do anything about: it stands in Luigi's summary, and makes the exit code 20."""
+
+    what = luigi.Parameter(description="what is outstanding, and when to try again")
+
+    def complete(self) -> bool:
+        """Never, in the run that said so."""
+        return False
+
+
+class FillBhavcopy(RangeDailyBase):
+    """Completes a range of trading days. Its requirements are the missing ones; it runs them itself, in chunks."""
+
+    of = luigi.TaskParameter(
+        default=LoadClickHouse, description="the last task of each day: WriteParquet fills the lake"
+    )
+    start: date | None = luigi.DateParameter(  # type: ignore[assignment]
+        default=None,  # type: ignore[arg-type]  # as in RangeDailyBase
+        description="first date; default: --days-back days before today",
+    )
+    stop: date | None = luigi.DateParameter(  # type: ignore[assignment]
+        default=None,  # type: ignore[arg-type]  # as in RangeDailyBase
+        description="date after the last one; default: up to the latest session",
+    )
+    task_limit = luigi.IntParameter(default=_ALL, description="most days in one run; the log says how many are left")
+    recheck_closed = luigi.BoolParameter(
+        default=False, significant=False, description="ask again for sessions that the archive answered 404 for"
+    )
+
+    # Called with the progress after each day; the `champion` command draws a bar.
+    on_progress: Callable[[Progress], None] | None = None
+    progress: Progress | None = None
+
+    def requires(self) -> list[luigi.Task]:
+        """The last task of each missing session, in the order of running."""
+        if not hasattr(self, "_cached_requires"):
+            self._cached_requires = [self._instantiate_task_cls(day) for day in self._days()]
+        return self._cached_requires
+
+    def deps(self) -> list[luigi.Task]:
+        """Nothing for Luigi to schedule beforehand: `run` does it, a chunk at a time."""
+        return []
+
+    def complete(self) -> bool:
+        """Whether no session of the range is missing, by one listing."""
+        missing = self.missing_datetimes(self.finite_datetimes(*self._bounds()))
+        if missing:
+            events.prepare()
+        return not missing
+
+    def moving_start(self, now: datetime) -> datetime:
+        """An explicit start is never clipped."""
+        if self.start is not None:
+            return datetime.combine(self.start, datetime.min.time())
+        return datetime.combine(_india(now).date(), datetime.min.time()) - timedelta(days=self.days_back)
+
+    def moving_stop(self, now: datetime) -> datetime:
+        """The day after the latest session that should be published at ``now`` (UTC, naive, as Luigi has it)."""
+        latest = sessions.latest_published(now.replace(tzinfo=UTC), settings.published_at())
+        return datetime.combine(latest + timedelta(days=1), datetime.min.time())
+
+    def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:
+        """The sessions from start to stop (exclusive): by the calendar, corrected by what the archive answered."""
+        start, stop = finite_start.date(), finite_stop.date()
+        known = tasks.archive_answers()
+        days = set(sessions.sessions(start, stop))
+        days |= {day for day, answer in known.items() if answer.verdict == "session" and start <= day < stop}
+        if not self.recheck_closed:
+            days -= {day for day, answer in known.items() if answer.verdict == "closed"}
+        return [datetime.combine(day, datetime.min.time()) for day in sorted(days)]
+
+    def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
+        """Those that are not complete, by one listing for all of them."""
+        if not finite_datetimes:
+            return []
+        first, last = finite_datetimes[0].date(), finite_datetimes[-1].date()
+        complete = complete_days(self.of, first, last + timedelta(days=1))
+        if complete is None:
+            missing: list[datetime] = super().missing_datetimes(finite_datetimes)
+            return missing
+        return [each for each in finite_datetimes if each.date() not in complete]
+
+    def run(self) -> Iterator[list[luigi.Task]]:
+        """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
+        days = self._days()
+        if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
+            # Waits here, once, for another fill that holds the embedded engine, and leaves out what that one did.
+            warehouse.shared(tasks.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
+            days = [day for day in days if day in missing]
+        self.progress = Progress(due=len(days), left=self._beyond_limit)
+        try:
+            fill_days(self.of, days, self.progress, self._show, **_scheduler())
+        finally:
+            warehouse.close_shared()
+        self._say(self.progress.sentence())
+        for words, reasons in (("closed", self.progress.closed), ("failed", self.progress.failed)):
+            for day, reason in sorted(reasons.items()):
+                logger.warning("%s %s: %s", day, words, reason)
+        if self.progress.failed:
+            raise FillFailed(_failures_in_words(self.progress))
+        outstanding = self._outstanding()
+        if outstanding:
+            yield [Outstanding(what=what) for what in outstanding]
+
+    def _days(self) -> list[date]:
+        if not hasattr(self, "_cached_days"):
+            self._cached_days = self._due()
+        return self._cached_days
+
+    def _due(self) -> list[date]:
+        start, stop = self._bounds()
+        datetimes = self.finite_datetimes(start, stop)
+        missing = self.missing_datetimes(datetimes)
+        self._emit_metrics(missing, start, stop)
+        ordered = sorted(missing, reverse=self.reverse)
+        self._beyond_limit = max(0, len(ordered) - self.task_limit)
+        if self._beyond_limit:
+            logger.warning("--task-limit %d: %d of %d days are left", self.task_limit, self._beyond_limit, len(ordered))
+        return [each.date() for each in ordered[: self.task_limit]]
+
+    def _bounds(self) -> tuple[datetime, datetime]:
+        if self.start and self.stop and self.start > self.stop:
+            raise ParameterException(f"start {self.start} is after stop {self.stop}")
+        now = datetime.fromtimestamp(time.time() if self.now is None else self.now, UTC).replace(tzinfo=None)
+        start, stop = self.moving_start(now), self.moving_stop(now)
+        if self.stop is not None:
+            asked = datetime.combine(self.stop, datetime.min.time())
+            if asked > stop:
+                logger.warning("stop %s is ahead of publication: the range ends before %s", self.stop, stop.date())
+            stop = min(stop, asked)
+        return start, max(start, stop)
+
+    def _outstanding(self) -> list[str]:
+        progress = self.progress
+        assert progress is not None
+        what = [f"{day}: {reason}" for day, reason in sorted(progress.unpublished.items())]
+        if progress.left:
+            reason = progress.stopped_because or f"--task-limit {self.task_limit}"
+            what.append(f"{progress.left} days are left ({reason}): run the same fill again")
+        if progress.elsewhere:
+            what.append(f"{len(progress.elsewhere)} days are run by another process at this moment")
+        return what
+
+    def _show(self, progress: Progress) -> None:
+        if self.on_progress is not None:
+            self.on_progress(progress)
+        show = getattr(self, "set_status_message", None)
+        if show is not None:
+            show(progress.sentence())
+            getattr(self, "set_progress_percentage")(round(100 * progress.done / max(progress.due, 1)))  # noqa: B009
+
+    def _say(self, message: str) -> None:
+        logger.info("FillBhavcopy: %s", message)
+        show = getattr(self, "set_status_message", None)
+        if show is not None:
+            show(message)
+
+
+def fill_days(
+    of: type[BhavcopyTask],
+    days: Sequence[date],
+    progress: Progress,
+    show: Callable[[Progress], None] = lambda _progress: None,
+    *,
+    workers: int,
+    **scheduler: Any,
+) -> None:
+    """Complete the days in this order, and write into ``progress`` what became of each.
+
+    One bad day does not stop the rest. An archive that refuses, or answers nothing for a whole chunk, does: what is
+    left then is counted. A 404 for an old session is entered in the ledger as closed, once the same archive has given
+    another file in this fill: an archive that has none of them is a wrong address.
+    """
+    logger.setLevel(logging.INFO)
+    remaining = iter(days)
+    left = len(days)
+    suspects: dict[date, NotPublished] = {}
+    last_shown = time.monotonic()
+
+    def on_success(task: BhavcopyTask) -> None:
+        nonlocal last_shown
+        if isinstance(task, ScrapeBhavcopy):
+            progress.fetched += 1
+        if isinstance(task, of):
+            progress.done += 1
+            progress.current = task.date
+            progress.rows += next((count for name, count in task.facts.items() if "rows" in name), 0)
+            now = time.monotonic()
+            if now - last_shown >= 0.2:
+                show(progress)
+                if int(now / _LOG_SECONDS) != int(last_shown / _LOG_SECONDS):
+                    logger.info("FillBhavcopy: %s, at %s", progress.sentence(), task.date)
+                last_shown = now
+
+    while chunk := list(itertools.islice(remaining, CHUNK_DAYS)):
+        left -= len(chunk)
+        chunk_tasks = [of(date=day) for day in chunk]
+        with _listening(on_success) as errors:
+            threads.build(chunk_tasks, workers, **scheduler)
+        incomplete = [task.date for task in chunk_tasks if not task.complete()]
+        for day in incomplete:
+            error = errors.get(day)
+            if error is None:
+                progress.elsewhere.append(day)
+            elif not isinstance(error, NotPublished):
+                progress.failed[day] = f"{type(error).__name__}: {error}"
+            elif (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days"):
+                progress.unpublished[day] = _when_to_try_again(day)
+            else:
+                suspects[day] = error
+        if progress.fetched:
+            _enter_closed(suspects, progress)
+        # Luigi keeps every task that it has ever made.
+        Register.clear_instance_cache()
+        show(progress)
+        if because := _reason_to_stop(chunk, errors):
+            progress.left += left
+            progress.stopped_because = because
+            break
+    for day, error in suspects.items():
+        progress.failed[day] = f"{error} No other file was fetched in this fill, so it is not taken as closed."
+
+
+def _enter_closed(suspects: dict[date, NotPublished], progress: Progress) -> None:
+    for day, error in suspects.items():
+        ledger.record(tasks.ledger_file(), day, "closed", tasks.archive_name(), error.source or "")
+        progress.closed[day] = f"the archive has no file, and is not asked again without --recheck-closed: {error}"
+    suspects.clear()
+
+
+def _reason_to_stop(chunk: Sequence[date], errors: dict[date, BaseException]) -> str:
+    refusal = next((error for error in errors.values() if isinstance(error, Refused)), None)
+    if refusal is not None:
+        return f"the archive refuses: {refusal}"
+    if len(errors) == len(chunk) and all(isinstance(error, TransientError) for error in errors.values()):
+        return f"no day of the last {len(chunk)} got an answer"
+    return ""
+
+
+@contextmanager
+def _listening(on_success: Callable[[BhavcopyTask], None]) -> Iterator[dict[date, BaseException]]:
+    """What tasks raise in the meantime, by date; and a call for each that succeeds."""
+    errors: dict[date, BaseException] = {}
+
+    def on_failure(task: BhavcopyTask, error: BaseException) -> None:
+        errors.setdefault(task.date, error)
+
+    handlers = (
+        (luigi.Event.SUCCESS, on_success),
+        (luigi.Event.FAILURE, on_failure),
+        (luigi.Event.BROKEN_TASK, on_failure),
+    )
+    for event, handler in handlers:
+        BhavcopyTask.event_handler(event)(handler)
+    try:
+        yield errors
+    finally:
+        for event, handler in handlers:
+            BhavcopyTask.remove_event_handler(event, handler)
+
+
+def _scheduler() -> dict[str, Any]:
+    """The scheduler and the number of workers that the command line or luigi.cfg asks for."""
+    core = luigi.interface.core()
+    workers = core.workers if core.workers > 1 else settings.get("fill_workers")
+    if core.local_scheduler:
+        return {"workers": workers, "local_scheduler": True}
+    return {"workers": workers, "scheduler_host": core.scheduler_host, "scheduler_port": core.scheduler_port}
+
+
+def _when_to_try_again(day: date) -> str:
+    expected = datetime.combine(day, settings.published_at(), sessions.INDIA)
+    if expected > datetime.now(sessions.INDIA):
+        return f"not published yet, expected from {expected:%Y-%m-%d %H:%M} India time: try again then"
+    return "not published yet, though it should be: try again in an hour, or look whether the exchange was closed"
+
+
+def _failures_in_words(progress: Progress, most: int = 5) -> str:
+    named = [f"{day}: {reason}" for day, reason in itertools.islice(sorted(progress.failed.items()), most)]
+    more = len(progress.failed) - len(named)
+    return f"{progress.sentence()}. " + "; ".join(named) + (f"; and {more} more, in the log" if more else "")
+
+
+def _india(now: datetime) -> datetime:
+    return now.replace(tzinfo=UTC).astimezone(sessions.INDIA)

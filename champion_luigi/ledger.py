@@ -1,0 +1,59 @@
+"""The ledger: what the archive answered for dates about which the calendar is wrong or silent.
+
+One JSON line an answer under ``DATA_DIR``, never rewritten; the last one for a date and an archive counts.
+An answer holds for the archive that gave it: another one may have the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from champion_luigi import files
+
+Verdict = Literal["closed", "session"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an archive answered for a date, when (UTC), and what was asked for."""
+
+    day: date
+    verdict: Verdict
+    archive: str
+    asked: str
+    time: str
+
+
+def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) -> None:
+    """Remember an answer, durably."""
+    entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": files.now()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        os.write(descriptor, (json.dumps(entry) + "\n").encode())
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def answers(path: Path, archive: str) -> dict[date, Answer]:
+    """The last answer of this archive for each date that it was asked for."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    found: dict[date, Answer] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # cut off by a full disk or a power cut: the archive will be asked again
+        if entry["archive"] == archive:
+            day = date.fromisoformat(entry["date"])
+            found[day] = Answer(day, entry["verdict"], archive, entry["asked"], entry["time"])
+    return found

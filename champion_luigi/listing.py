@@ -1,0 +1,69 @@
+"""Which days of a range are complete: one listing for a range, where asking each task would cost some stats each."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from datetime import date
+from pathlib import Path
+
+import luigi
+
+from champion_luigi import lake, settings, tasks
+from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
+
+_NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.(?:json|parquet)")
+
+
+def complete_days(of: type[luigi.Task], start: date, stop: date) -> set[date] | None:
+    """The complete days from ``start`` to ``stop`` (exclusive); None for a task that is not one of the five."""
+    if of is LoadClickHouse:
+        return _loaded(start, stop)
+    if of is WriteParquet:
+        return {day for day, _ in lake.days(settings.lake_dir(), start, stop)}
+    if of in (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy):
+        folder = of(date=start).output().file.parent.parent
+        return set(_files(folder, start, stop))
+    return None
+
+
+def _loaded(start: date, stop: date) -> set[date]:
+    """Days whose marker tells of the configured warehouse and of the lake file as it is."""
+    warehouse = tasks.warehouse_place().identity()
+    lake_files = dict(lake.days(settings.lake_dir(), start, stop))
+    markers = _files(LoadClickHouse(date=start).output().file.parent.parent, start, stop)
+    return {
+        day
+        for day, marker in markers.items()
+        if day in lake_files and _is_current(day, marker, lake_files[day], warehouse)
+    }
+
+
+def _is_current(day: date, marker: str, lake_file: os.DirEntry[str], warehouse: dict[str, object]) -> bool:
+    try:
+        with open(marker, "rb") as file:
+            document = json.loads(file.read())
+        status = lake_file.stat()
+        if document["warehouse"] == warehouse and document["lake_stat"] == [status.st_size, status.st_mtime_ns]:
+            return True
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    # Whatever is not plainly so is asked of the task itself, which compares the content.
+    return bool(LoadClickHouse(date=day).complete())
+
+
+def _files(folder: Path, start: date, stop: date) -> dict[date, str]:
+    """The finished files ``bhavcopy_YYYYMMDD`` in a folder's folders by year."""
+    found = {}
+    for year in range(start.year, stop.year + 1):
+        try:
+            with os.scandir(folder / str(year)) as entries:
+                for entry in entries:
+                    if match := _NAME.fullmatch(entry.name):
+                        day = date(int(match[1]), int(match[2]), int(match[3]))
+                        if start <= day < stop:
+                            found[day] = entry.path
+        except FileNotFoundError:
+            continue
+    return found

@@ -1,0 +1,229 @@
+"""A real ClickHouse server for tests: HTTP, users and passwords, data that outlives the process.
+
+The `chdb` wheel, which the embedded warehouse needs anyway, holds the whole engine: its module-level `query` is
+clickhouse-local, and that can open an HTTP listener. So a server is a subprocess that runs three statements: listen,
+read standard input to its end, finish. It ends when `stop` closes that input, or when the process that started it dies.
+
+    with ClickHouseServer(tmp_path / "warehouse") as server:
+        client = clickhouse_connect.get_client(
+            host=server.host, port=server.port, username=server.user, password=server.password
+        )
+
+`path` is an ordinary ClickHouse folder: an embedded client can open it once the server has stopped, and the other way
+round. What this server does not have: replication, ON CLUSTER, CREATE USER, and the system log tables (query_log).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib.metadata
+import importlib.util
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+HOST = "127.0.0.1"
+FIRST_ENGINE = (26, 7)  # 26.5 answers that SYSTEM START LISTEN is not supported
+
+_START_SECONDS = 60.0  # 0.2 to 0.4 on a quiet machine
+_STOP_SECONDS = 0.5  # 0.03, but 5 if a client keeps a connection open: the engine is not given that time
+
+# The engine reads clickhouse-local.xml from its working folder; chdb, once imported, must not have read it already.
+_PROGRAM = """
+import os, sys
+from chdb import _chdb
+os.chdir(sys.argv[1])
+_chdb.query(sys.argv[3], "TabSeparated", path=sys.argv[2])
+"""
+
+_STATEMENTS = "SYSTEM START LISTEN HTTP; SELECT count() FROM file('-', 'LineAsString', 'line String')"
+
+_CONFIG = """<clickhouse>
+  <listen_host>{host}</listen_host>
+  <http_port>{port}</http_port>
+  <users_config>users.xml</users_config>
+  <logger><level>none</level></logger>
+</clickhouse>
+"""
+
+# The statements above run as `default`, which therefore has to exist without a password: with another user to serve,
+# it may listen and read that input, and nothing else.
+_USERS = """<clickhouse>
+  <profiles><default><implicit_select>0</implicit_select></default></profiles>
+  <quotas><default/></quotas>
+  <users>{users}</users>
+</clickhouse>
+"""
+
+_USER = """
+    <{name}>
+      {password}
+      <networks><ip>127.0.0.1</ip></networks>
+      <profile>default</profile>
+      <quota>default</quota>{grants}
+    </{name}>"""
+
+_DEFAULT_GRANTS = """
+      <grants>
+        <query>GRANT SYSTEM LISTEN ON *.*</query>
+        <query>GRANT FILE ON *.*</query>
+        <query>GRANT CREATE TEMPORARY TABLE ON *.*</query>
+      </grants>"""
+
+
+def unavailable() -> str | None:
+    """Why no server can run here, or None: the reason to skip a test with."""
+    if sys.platform not in ("linux", "darwin"):
+        return f"no ClickHouse engine for {sys.platform}: chdb has builds for Linux and macOS"
+    if importlib.util.find_spec("chdb") is None:
+        return "no ClickHouse engine: chdb is not installed (pip install 'clickhouse-connect[chdb]')"
+    try:
+        version = importlib.metadata.version("chdb-core")
+    except importlib.metadata.PackageNotFoundError:
+        return "no ClickHouse engine: chdb is installed without chdb-core"
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < FIRST_ENGINE:
+        return f"chdb-core {version} cannot listen: {'.'.join(map(str, FIRST_ENGINE))} or later is needed"
+    return None
+
+
+class ClickHouseServer:
+    """A ClickHouse server on loopback over the data folder `path`, in a process of its own.
+
+    It keeps its port over `stop`, `kill` and `restart`, so that a client's settings stay true. `user="default"` goes
+    with an empty password only.
+    """
+
+    def __init__(self, path: Path, *, user: str = "tester", password: str = "secret", port: int | None = None) -> None:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", user):
+            raise ValueError(f"not a user name this server can hold: {user!r}")
+        if user == "default" and password:
+            raise ValueError("the user 'default' of this server has no password: name another user")
+        self.path = path.resolve()
+        self.user = user
+        self.password = password
+        self.host = HOST
+        self.port = port if port is not None else _find_free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The server's process, 0 while it is down."""
+        if self._process is None or self._process.poll() is not None:
+            return 0
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self.pid != 0
+
+    def start(self) -> None:
+        """Start the server and return when it answers. Does nothing if it runs already."""
+        if self.is_running:
+            return
+        self._clean_up()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="clickhouse-server-")
+        folder = Path(self._folder.name)
+        config = folder / "config"
+        config.mkdir()
+        (config / "clickhouse-local.xml").write_text(_CONFIG.format(host=self.host, port=self.port))
+        (config / "users.xml").write_text(_USERS.format(users=self._users()))
+        log = folder / "server.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, str(config), str(self.path), _STATEMENTS],
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for the tests; they then close the server's input
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._answers():
+            ended = self._process.poll() is not None
+            if ended or time.monotonic() > deadline:
+                said = log.read_text(errors="replace").strip()
+                self.kill()
+                raise RuntimeError(f"the ClickHouse server {'ended' if ended else 'does not answer'}: {said}")
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """End the server in order. What it has acknowledged is on disk, also after `kill`."""
+        process = self._process
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+        self.kill()
+
+    def kill(self) -> None:
+        """End the server as a power cut would (SIGKILL)."""
+        process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+        self._clean_up()
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _users(self) -> str:
+        if self.user == "default":
+            return _USER.format(name="default", password="<password></password>", grants="")
+        digest = hashlib.sha256(self.password.encode()).hexdigest()
+        served = f"<password_sha256_hex>{digest}</password_sha256_hex>"
+        return _USER.format(name=self.user, password=served, grants="") + _USER.format(
+            name="default", password="<password></password>", grants=_DEFAULT_GRANTS
+        )
+
+    def _answers(self) -> bool:
+        """Whether this very server answers: something else may have taken the port."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
+        question = "SELECT value FROM system.server_settings WHERE name = 'path' FORMAT TSVRaw"
+        try:
+            headers = {"X-ClickHouse-User": self.user.encode(), "X-ClickHouse-Key": self.password.encode()}
+            connection.request("POST", "/", body=question, headers=headers)
+            return connection.getresponse().read().decode().rstrip("\n") == str(self.path)
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def _clean_up(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+
+def _find_free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

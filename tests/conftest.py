@@ -1,0 +1,75 @@
+"""What all tests share: the real files, an environment of their own, and leaving out what starts processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import luigi
+import pytest
+
+from champion_luigi import settings
+
+# Real published files, where somebody has put them beside the checkout. No test depends on their being there.
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "nse"
+
+# The password is no parameter, so no settings class names its variable.
+_NO_PARAMETER = "CLICKHOUSE_PASSWORD"
+
+# A busy machine is slow, and no test is about time.
+hypothesis.settings.register_profile(
+    "champion", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+)
+hypothesis.settings.load_profile("champion")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the integration tests with SKIP_INTEGRATION_TESTS=true."""
+    if os.environ.get("SKIP_INTEGRATION_TESTS", "").lower() != "true":
+        return
+    skip = pytest.mark.skip(reason="SKIP_INTEGRATION_TESTS is true")
+    for item in items:
+        if item.get_closest_marker("integration"):
+            item.add_marker(skip)
+
+
+def environment_variables() -> set[str]:
+    """Every environment variable that the settings read."""
+    sections = [
+        value
+        for value in vars(settings).values()
+        if isinstance(value, type) and issubclass(value, luigi.Config) and value is not luigi.Config
+    ]
+    parameters = [parameter for section in sections for parameter in vars(section).values()]
+    return {parameter.env for parameter in parameters if hasattr(parameter, "env")} | {_NO_PARAMETER}
+
+
+def forget_settings() -> None:
+    """Let the settings be read anew, as a process that has just begun reads them."""
+    for value in vars(settings).values():
+        if clear := getattr(value, "cache_clear", None):
+            clear()
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the user's settings or another test's, and none writes outside its own folder."""
+    forget_settings()
+    for name in environment_variables():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Callable[[str], Path]:
+    """A real file or folder by its path under `SHARED`; the test is skipped where it is not there."""
+
+    def find(path: str) -> Path:
+        found = SHARED / path
+        if not found.exists():
+            pytest.skip(f"{path} is not beside the checkout: real files are no part of the project")
+        return found
+
+    return find

@@ -1,0 +1,311 @@
+"""The Parquet lake: what a file is like, what `scan` gives, and that other engines read the tree as it is."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow.dataset  # type: ignore[import-untyped]
+import pyarrow.parquet  # type: ignore[import-untyped]
+import pytest
+
+from champion_luigi import lake
+from champion_luigi.bhavcopy import TYPES
+from champion_luigi.errors import DamagedFile, StorageError
+from champion_luigi.schema import NAMES
+
+FRIDAY, MONDAY, TUESDAY = date(2024, 1, 12), date(2024, 1, 15), date(2024, 1, 16)
+NEW_YEAR = date(2025, 1, 1)
+
+
+def table(day: date, *keys: tuple[str, str], **columns: Any) -> pl.DataFrame:
+    """Rows in canonical columns; what is not given is null, or anything that may be there."""
+    values: dict[str, Any] = dict.fromkeys(NAMES)
+    values |= {"trade_date": day, "close": 10.5, "volume": 100, "turnover": 1050.0, "layout": "legacy"}
+    keys = keys or (("ALPHA", "EQ"),)
+    return pl.DataFrame(
+        [values | columns | {"symbol": symbol, "series": series} for symbol, series in keys], schema=TYPES
+    )
+
+
+def put(root: Path, day: date, rows: pl.DataFrame | None = None) -> Path:
+    """Write a day's partition as the pipeline does."""
+    path = lake.partition(root, day)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(lake.parquet_bytes(lake.sorted_by_key(table(day) if rows is None else rows), {}))
+    return path
+
+
+def leave_behind(root: Path) -> None:
+    """What killed runs, other programs and people leave in a lake."""
+    folder = lake.partition(root, MONDAY).parent
+    (folder / ".tmp-bhavcopy_20240115.parquet-77-abcdef01").write_bytes(b"PAR1 half a file")
+    (folder / ".bhavcopy_20240115.parquet.crc").write_bytes(b"crc")
+    (folder / "_SUCCESS").touch()
+    (folder / "bhavcopy_20240115.parquet.bak").write_bytes(b"an old copy")
+    (folder / "notes.txt").write_text("checked by hand")
+    empty = lake.partition(root, TUESDAY).parent
+    empty.mkdir(parents=True)
+    (empty / ".tmp-bhavcopy_20240116.parquet-78-abcdef02").touch()
+    (root / lake.TABLE / "year=2024" / "month=02").mkdir()
+    (root / lake.TABLE / "year=old").mkdir()
+    (root / lake.TABLE / ".DS_Store").touch()
+
+
+# A file
+
+
+def test_a_day_has_its_place_in_the_tree(tmp_path: Path) -> None:
+    """Hive folders with padded numbers, and the date in the name."""
+    assert lake.partition(tmp_path, date(2024, 1, 5)) == (
+        tmp_path / "normalized/equity_ohlc/year=2024/month=01/day=05/bhavcopy_20240105.parquet"
+    )
+
+
+def test_rows_are_sorted_by_symbol_and_series(tmp_path: Path) -> None:
+    """Which makes the file smaller, and its content the same however the source was ordered."""
+    keys = [("BRAVO", "EQ"), ("ALPHA", "N1"), ("ALPHA", "BL"), ("B-1", "EQ"), ("ALPHA", "EQ")]
+    found = lake.sorted_by_key(table(MONDAY, *keys))
+    assert found.select("symbol", "series").rows() == [
+        ("ALPHA", "BL"),
+        ("ALPHA", "EQ"),
+        ("ALPHA", "N1"),
+        ("B-1", "EQ"),
+        ("BRAVO", "EQ"),
+    ]
+
+
+def test_every_column_is_compressed_with_zstd(tmp_path: Path) -> None:
+    """As the file itself says."""
+    metadata = pyarrow.parquet.read_metadata(put(tmp_path, MONDAY))
+    group = metadata.row_group(0)
+    assert {group.column(index).compression for index in range(metadata.num_columns)} == {"ZSTD"}
+
+
+def test_a_file_has_the_canonical_columns_and_no_partition_columns(tmp_path: Path) -> None:
+    """The partition's numbers are in the path alone."""
+    assert pyarrow.parquet.read_schema(put(tmp_path, MONDAY)).names == list(NAMES)
+
+
+def test_a_file_carries_its_metadata_for_every_reader(tmp_path: Path) -> None:
+    """What was written beside the rows is found by the package and by pyarrow."""
+    given = {"source_file": "cm15JAN2024bhav.csv.zip", "rows": "1", "schema_version": "1", "note": "é, ₹"}
+    path = tmp_path / "file.parquet"
+    path.write_bytes(lake.parquet_bytes(table(MONDAY), given))
+    assert lake.read_metadata(path) == given
+    theirs = pyarrow.parquet.read_metadata(path).metadata
+    assert {name: theirs[name.encode()].decode() for name in given} == given
+
+
+def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    """Types, nulls, exact numbers, series NA, and the metadata."""
+    rows = table(
+        MONDAY, ("ALPHA", "NA"), ("NULL", "EQ"), close=0.1 + 0.2, volume=2**63 - 1, open=None, name="CAFÉ, LTD"
+    )
+    path = tmp_path / "file.parquet"
+    path.write_bytes(lake.parquet_bytes(rows, {"format": "udiff"}))
+    found, metadata = lake.read_parquet(path)
+    assert found.schema == TYPES
+    assert found.equals(rows, null_equal=True)
+    assert metadata == {"format": "udiff"}
+
+
+def test_the_same_rows_make_the_same_bytes() -> None:
+    """A day that is written again has the same hash."""
+    assert lake.parquet_bytes(table(MONDAY), {"a": "b"}) == lake.parquet_bytes(table(MONDAY), {"a": "b"})
+
+
+def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
+    """Nothing is lost with the last row."""
+    path = tmp_path / "file.parquet"
+    path.write_bytes(lake.parquet_bytes(pl.DataFrame(schema=TYPES), {}))
+    assert lake.read_parquet(path)[0].schema == TYPES
+
+
+def test_a_missing_file_is_a_storage_error(tmp_path: Path) -> None:
+    """It names the file."""
+    path = tmp_path / "none.parquet"
+    with pytest.raises(StorageError) as caught:
+        lake.read_parquet(path)
+    assert caught.value.source == str(path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 0.6, 0.9, 0.999])
+def test_a_file_that_was_cut_short_is_damaged(tmp_path: Path, share: float) -> None:
+    """Whoever reads it is told which file, and what to do."""
+    path = put(tmp_path, MONDAY)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(DamagedFile) as caught:
+        lake.read_parquet(path)
+    assert caught.value.source == str(path)
+    assert "Delete it and run the day again" in str(caught.value)
+    with pytest.raises(DamagedFile):
+        lake.read_metadata(path)
+
+
+@pytest.mark.parametrize("content", [b"PAR1PAR1", b"\0" * 1000, b"<html></html>", b"PAR1" + b"\xff" * 500 + b"PAR1"])
+def test_a_file_that_is_no_parquet_is_damaged(tmp_path: Path, content: bytes) -> None:
+    """Whatever stands in its place."""
+    path = tmp_path / "file.parquet"
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile):
+        lake.read_parquet(path)
+
+
+# The tree
+
+
+def test_scan_gives_all_days_by_date(tmp_path: Path) -> None:
+    """Whatever the order in which they were written."""
+    for day in (TUESDAY, NEW_YEAR, FRIDAY, MONDAY):
+        put(tmp_path, day)
+    assert lake.scan(tmp_path).collect()["trade_date"].to_list() == [FRIDAY, MONDAY, TUESDAY, NEW_YEAR]
+
+
+def test_scan_gives_the_canonical_columns(tmp_path: Path) -> None:
+    """No column comes from the path."""
+    put(tmp_path, MONDAY)
+    assert lake.scan(tmp_path).collect_schema() == TYPES
+    assert lake.scan(tmp_path).collect().equals(table(MONDAY), null_equal=True)
+
+
+def test_scan_survives_leftovers(tmp_path: Path) -> None:
+    """Half-written files, other programs' files and empty folders are passed over."""
+    put(tmp_path, FRIDAY)
+    put(tmp_path, MONDAY)
+    leave_behind(tmp_path)
+    assert lake.scan(tmp_path).collect()["trade_date"].to_list() == [FRIDAY, MONDAY]
+
+
+def test_scan_starts_at_start_and_ends_before_stop(tmp_path: Path) -> None:
+    """The first date is inclusive, the second is not."""
+    for day in (FRIDAY, MONDAY, TUESDAY, NEW_YEAR):
+        put(tmp_path, day)
+
+    def dates(*bounds: date) -> list[date]:
+        return lake.scan(tmp_path, *bounds).collect()["trade_date"].to_list()
+
+    assert dates(MONDAY) == [MONDAY, TUESDAY, NEW_YEAR]
+    assert dates(FRIDAY, TUESDAY) == [FRIDAY, MONDAY]
+    assert dates(TUESDAY, NEW_YEAR) == [TUESDAY]
+    assert dates(MONDAY, MONDAY) == []
+
+
+def test_scan_of_a_lake_without_files_is_empty(tmp_path: Path) -> None:
+    """A new installation's query gives no rows, and fails nothing."""
+    for root in (tmp_path, tmp_path / "not there"):
+        found = lake.scan(root).collect()
+        assert (found.height, found.schema) == (0, TYPES)
+
+
+def test_scan_takes_a_path_as_text(tmp_path: Path) -> None:
+    """As people write it in a notebook."""
+    put(tmp_path, MONDAY)
+    assert lake.scan(str(tmp_path)).collect().height == 1
+
+
+def test_scan_takes_a_path_literally(tmp_path: Path) -> None:
+    """A folder may be called what elsewhere is a pattern, or hold an equals sign."""
+    root = tmp_path / "my [lake]* v=2"
+    put(root, MONDAY)
+    assert lake.scan(root).collect().height == 1
+    assert lake.scan(root).collect_schema() == TYPES
+
+
+def test_scan_is_lazy(tmp_path: Path) -> None:
+    """What it makes is a query: files are read when it is collected."""
+    put(tmp_path, MONDAY).write_bytes(b"no parquet")
+    query = lake.scan(tmp_path).select("symbol")
+    assert isinstance(query, pl.LazyFrame)
+    with pytest.raises(pl.exceptions.PolarsError):
+        query.collect()
+
+
+def test_days_are_listed_without_opening_a_file(tmp_path: Path) -> None:
+    """A name that is finished is a day, and nothing else is."""
+    put(tmp_path, FRIDAY)
+    path = put(tmp_path, MONDAY)
+    path.write_bytes(b"no parquet")
+    leave_behind(tmp_path)
+    (path.parent / "bhavcopy_20241301.parquet").touch()
+    found = dict(lake.days(tmp_path))
+    assert sorted(found) == [FRIDAY, MONDAY]
+    assert found[MONDAY].path == str(path)
+
+
+# Other engines
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A lake of three days, with leftovers."""
+    put(tmp_path, FRIDAY, table(FRIDAY, ("ALPHA", "EQ"), close=10.1))
+    put(tmp_path, MONDAY, table(MONDAY, ("ALPHA", "NA"), ("ALPHA", "EQ"), close=10.2))
+    put(tmp_path, NEW_YEAR, table(NEW_YEAR, ("ALPHA", "EQ"), close=10.3))
+    leave_behind(tmp_path)
+    return tmp_path
+
+
+# What each of them should find: partition, date, key, close, and a null.
+FOUND = [
+    (2024, 1, 12, FRIDAY, "ALPHA", "EQ", 10.1, None),
+    (2024, 1, 15, MONDAY, "ALPHA", "EQ", 10.2, None),
+    (2024, 1, 15, MONDAY, "ALPHA", "NA", 10.2, None),
+    (2025, 1, 1, NEW_YEAR, "ALPHA", "EQ", 10.3, None),
+]
+COLUMNS = ["year", "month", "day", "trade_date", "symbol", "series", "close", "isin"]
+
+
+def in_duckdb(pattern: Path) -> duckdb.DuckDBPyRelation:
+    """The files of a pattern with their partitions. A padded number would be text if the types were not given."""
+    types = "{'year': INTEGER, 'month': INTEGER, 'day': INTEGER}"
+    relation = duckdb.from_query(f"FROM read_parquet('{pattern}', hive_partitioning = true, hive_types = {types})")
+    assert relation is not None
+    return relation
+
+
+def test_duckdb_reads_the_tree_with_its_partitions(root: Path) -> None:
+    """One glob over finished names; year, month and day come from the path."""
+    relation = in_duckdb(root / lake.TABLE / "**" / "bhavcopy_*.parquet")
+    assert relation.select(*COLUMNS).order("trade_date, series").fetchall() == FOUND
+    assert relation.filter("year = 2025").select("close").fetchall() == [(10.3,)]
+
+
+def test_duckdb_reads_the_tree_by_any_parquet_name(root: Path) -> None:
+    """Leftovers do not end in .parquet, so the glob that people write finds none of them."""
+    assert in_duckdb(root / "**" / "*.parquet").select(*COLUMNS).order("trade_date, series").fetchall() == FOUND
+
+
+def test_duckdb_finds_a_partition_by_its_numbers(root: Path) -> None:
+    """Without being told of any types."""
+    relation = duckdb.read_parquet(str(root / lake.TABLE / "**" / "bhavcopy_*.parquet"), hive_partitioning=True)
+    found = relation.filter("year = 2024 AND month = 1 AND day = 12").select("trade_date").fetchall()
+    assert found == [(FRIDAY,)]
+
+
+def test_pyarrow_reads_the_tree_with_its_partitions(root: Path) -> None:
+    """As a dataset: hidden leftovers are passed over, other programs' files are kept out by their ending."""
+    paths = [str(path) for path in root.rglob("bhavcopy_*.parquet")]
+    found = pyarrow.dataset.dataset(
+        sorted(paths), partitioning="hive", partition_base_dir=str(root / lake.TABLE), format="parquet"
+    ).to_table(columns=COLUMNS)
+    assert [tuple(row.values()) for row in found.to_pylist()] == FOUND
+
+
+def test_pyarrow_reads_a_clean_tree_by_its_root_alone(tmp_path: Path) -> None:
+    """The folder is all that a reader needs to name, and what killed runs of the package left does not matter."""
+    put(tmp_path, MONDAY)
+    (lake.partition(tmp_path, MONDAY).parent / ".tmp-bhavcopy_20240115.parquet-77-abcdef01").write_bytes(b"PAR1 half")
+    dataset = pyarrow.dataset.dataset(tmp_path / lake.TABLE, partitioning="hive")
+    found = dataset.to_table(columns=COLUMNS, filter=pyarrow.dataset.field("year") == 2024)
+    assert [tuple(row.values()) for row in found.to_pylist()] == [(2024, 1, 15, MONDAY, "ALPHA", "EQ", 10.5, None)]
+
+
+def test_polars_reads_the_tree_with_its_partitions(root: Path) -> None:
+    """Without the package, too."""
+    found = pl.scan_parquet(root / lake.TABLE / "**" / "bhavcopy_*.parquet", hive_partitioning=True)
+    assert found.select(COLUMNS).sort("trade_date", "series").collect().rows() == FOUND

@@ -1,0 +1,406 @@
+"""The settings: which source wins, what is refused, and that the password is shown nowhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import date, time
+from pathlib import Path
+from typing import Any
+
+import luigi
+import pytest
+from conftest import environment_variables, forget_settings
+from luigi.cmdline_parser import CmdlineParser
+from luigi.configuration.cfg_parser import LuigiConfigParser
+
+from champion_luigi import settings
+from champion_luigi.errors import SettingsError
+from champion_luigi.tasks import LoadClickHouse, warehouse_place
+
+SECRET = "p%s$HOME${X}%(a)s 'é\"#;"
+PARAMETERS: dict[str, Any] = {
+    f"{section.__name__}.{name}": parameter
+    for section in (settings.champion, settings.clickhouse)
+    for name, parameter in vars(section).items()
+    if isinstance(parameter, luigi.Parameter)
+}
+
+WriteConfig = Callable[[str], None]
+
+
+@pytest.fixture(autouse=True)
+def write_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteConfig:
+    """Writes the `luigi.cfg` of the folder that the test works in, which Luigi then reads; at first there is none."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(LuigiConfigParser, "_instance", None)
+
+    def write(text: str) -> None:
+        Path("luigi.cfg").write_text(text, encoding="utf-8")
+        monkeypatch.setattr(LuigiConfigParser, "_instance", None)
+        forget_settings()
+
+    return write
+
+
+@contextlib.contextmanager
+def command_line(*arguments: str) -> Iterator[None]:
+    """As within the `luigi` command with these arguments."""
+    command = ["--module", "champion_luigi", "WriteParquet", "--date", "2024-01-15", *arguments]
+    with CmdlineParser.global_instance(command):
+        yield
+
+
+# Which source wins
+
+
+def test_a_default_holds_where_nothing_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No file, no variable, no argument."""
+    monkeypatch.delenv("DATA_DIR")
+    assert settings.get("data_dir") == "./data"
+    assert settings.get("clickhouse_port") == 8123
+
+
+def test_luigi_cfg_wins_over_the_default(write_config: WriteConfig) -> None:
+    """The values that a site has set."""
+    write_config("[champion]\nread_seconds = 5\n[clickhouse]\nport = 9000\n")
+    assert settings.get("read_seconds") == 5.0
+    assert settings.get("clickhouse_port") == 9000
+
+
+def test_the_environment_wins_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values that a user has set."""
+    monkeypatch.setenv("CLICKHOUSE_PORT", "9001")
+    assert settings.get("clickhouse_port") == 9001
+
+
+def test_the_environment_wins_over_luigi_cfg(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python: in a notebook, in `run_day`, in the `champion` command."""
+    write_config("[clickhouse]\nport = 9000\n")
+    monkeypatch.setenv("CLICKHOUSE_PORT", "9001")
+    assert settings.get("clickhouse_port") == 9001
+
+
+def test_the_environment_wins_over_luigi_cfg_under_the_luigi_command(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And so it is within the `luigi` command."""
+    write_config("[clickhouse]\nport = 9000\n")
+    monkeypatch.setenv("CLICKHOUSE_PORT", "9001")
+    with command_line():
+        assert settings.get("clickhouse_port") == 9001
+
+
+def test_luigi_cfg_wins_over_the_default_under_the_luigi_command(write_config: WriteConfig) -> None:
+    """An argument that was not given hides nothing."""
+    write_config("[clickhouse]\nport = 9000\n")
+    with command_line():
+        assert settings.get("clickhouse_port") == 9000
+
+
+def test_the_command_line_wins_over_all(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was typed for this run is what was meant."""
+    write_config("[clickhouse]\nport = 9000\n")
+    monkeypatch.setenv("CLICKHOUSE_PORT", "9001")
+    with command_line("--clickhouse-port", "9002"):
+        assert settings.get("clickhouse_port") == 9002
+    assert settings.get("clickhouse_port") == 9001
+
+
+def test_a_luigi_config_object_has_the_same_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who write `settings.champion().data_dir`, as Luigi's users do, get what `get` gives."""
+    monkeypatch.setenv("DATA_DIR", "/from/environment")
+    section = settings.champion()  # type: ignore[no-untyped-call, unused-ignore]
+    assert section.data_dir == "/from/environment" == settings.get("data_dir")
+
+
+def test_an_empty_variable_is_no_value(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with most programs: `CLICKHOUSE_PORT= luigi …` sets nothing."""
+    write_config("[clickhouse]\nport = 9000\n")
+    monkeypatch.setenv("CLICKHOUSE_PORT", "")
+    with command_line():
+        assert settings.get("clickhouse_port") == 9000
+
+
+def test_a_variable_makes_a_wrong_value_in_luigi_cfg_harmless(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What does not count is not read."""
+    write_config("[clickhouse]\nport = ${NOT_SET}\n")
+    monkeypatch.setenv("CLICKHOUSE_PORT", "9001")
+    with command_line():
+        assert settings.get("clickhouse_port") == 9001
+
+
+def test_luigi_cfg_may_refer_to_a_variable(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Luigi's own syntax works for these settings too."""
+    write_config("[champion]\nlake_dir = ${SITE}/lake\n")
+    monkeypatch.setenv("SITE", "/srv")
+    assert settings.lake_dir() == Path("/srv/lake")
+
+
+@pytest.mark.integration
+def test_the_luigi_command_itself_takes_a_setting(tmp_path: Path) -> None:
+    """In a process of its own: an argument over a variable over a file, to where the pipeline looks for its archive."""
+    (tmp_path / "luigi.cfg").write_text(f"[champion]\narchive_url = {tmp_path}/file\n[core]\nno_configure_logging=true")
+    command = [sys.executable, "-m", "luigi", "--module", "champion_luigi", "ScrapeBhavcopy", "--local-scheduler"]
+    command += ["--date", "2024-01-15", "--champion-scrape-retry-seconds", "0"]
+
+    def said(*arguments: str, **variables: str) -> str:
+        environment = {**os.environ, **variables}
+        done = subprocess.run(
+            [*command, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    argument = ["--champion-archive-url", f"{tmp_path}/argument"]
+    assert f"[{tmp_path}/file]" in said()
+    assert f"[{tmp_path}/variable]" in said(NSE_ARCHIVE_URL=f"{tmp_path}/variable")
+    assert f"[{tmp_path}/argument]" in said(*argument, NSE_ARCHIVE_URL=f"{tmp_path}/variable")
+
+
+# Values for a part of a program
+
+
+def test_an_override_wins_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the caller of a function gives, for the time of the call."""
+    monkeypatch.setenv("CLICKHOUSE_HOST", "environment")
+    with command_line("--clickhouse-host", "argument"), settings.overridden({"clickhouse_host": "caller"}):
+        assert settings.get("clickhouse_host") == "caller"
+    assert settings.get("clickhouse_host") == "environment"
+
+
+def test_an_override_of_none_overrides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller's parameter that was not given; an empty text was given."""
+    monkeypatch.setenv("CLICKHOUSE_HOST", "environment")
+    with settings.overridden({"clickhouse_host": None}):
+        assert settings.get("clickhouse_host") == "environment"
+    with settings.overridden({"clickhouse_host": ""}):
+        assert settings.get("clickhouse_host") == ""
+
+
+def test_overrides_can_be_nested() -> None:
+    """The inner one wins, and the outer one is back after it."""
+    with settings.overridden({"data_dir": "outer", "clickhouse_user": "outer"}):
+        with settings.overridden({"data_dir": "inner"}):
+            assert (settings.get("data_dir"), settings.get("clickhouse_user")) == ("inner", "outer")
+        assert settings.get("data_dir") == "outer"
+
+
+def test_an_override_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a call has set does not outlive it."""
+    monkeypatch.setenv("DATA_DIR", "before")
+    with pytest.raises(ZeroDivisionError), settings.overridden({"data_dir": "during"}):
+        raise ZeroDivisionError
+    assert settings.get("data_dir") == "before"
+
+
+# What the values are
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name", "value"),
+    [
+        ("CHAMPION_UDIFF_FROM", "2024-01-01", "udiff_from", date(2024, 1, 1)),
+        ("CHAMPION_REQUESTS_PER_SECOND", "0.5", "requests_per_second", 0.5),
+        ("CHAMPION_MAX_PAYLOAD_MB", "8", "max_payload_mb", 8),
+        ("CLICKHOUSE_SECURE", "true", "clickhouse_secure", True),
+        ("CLICKHOUSE_VERIFY", "false", "clickhouse_verify", False),
+        ("CLICKHOUSE_DATABASE", "other", "clickhouse_database", "other"),
+        ("NSE_ARCHIVE_URL", "simulated:", "archive_url", "simulated:"),
+    ],
+)
+def test_a_variable_is_read_as_its_settings_type(
+    variable: str, text: str, name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A date, a number, a switch or a text."""
+    monkeypatch.setenv(variable, text)
+    assert settings.get(name) == value
+    assert type(settings.get(name)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "name"),
+    [
+        ("CLICKHOUSE_PORT", "http", "clickhouse_port"),
+        ("CHAMPION_READ_SECONDS", "soon", "read_seconds"),
+        ("CHAMPION_UDIFF_FROM", "15/01/2024", "udiff_from"),
+        ("CLICKHOUSE_SECURE", "perhaps", "clickhouse_secure"),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_refused(
+    variable: str, text: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the variable and what it holds."""
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(SettingsError, match=f"{variable} cannot be used") as caught:
+        settings.get(name)
+    assert caught.value.found == repr(text)
+
+
+def test_a_value_in_luigi_cfg_that_cannot_be_read_is_refused(write_config: WriteConfig) -> None:
+    """The error names the section and the option, as one for a variable names the variable."""
+    write_config("[clickhouse]\nport = http\n")
+    with pytest.raises(SettingsError, match=r"\[clickhouse\] port"):
+        settings.get("clickhouse_port")
+
+
+def test_the_data_folder_may_be_in_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tilde is expanded, as no shell does it for a value in a file."""
+    monkeypatch.setenv("HOME", "/home/someone")
+    monkeypatch.setenv("DATA_DIR", "~/data")
+    monkeypatch.setenv("CHAMPION_LAKE_DIR", "~/lake")
+    assert settings.data_dir() == Path("/home/someone/data")
+    assert settings.lake_dir() == Path("/home/someone/lake")
+
+
+def test_the_lake_is_in_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it has a folder of its own."""
+    monkeypatch.setenv("DATA_DIR", "/srv/data")
+    assert settings.lake_dir() == Path("/srv/data/lake")
+    monkeypatch.setenv("CHAMPION_LAKE_DIR", "/srv/lake")
+    assert settings.lake_dir() == Path("/srv/lake")
+
+
+def test_the_time_of_publication_is_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default an evening hour in India."""
+    assert settings.published_at() == time(19, 0)
+    monkeypatch.setenv("CHAMPION_PUBLISHED_AT", "18:30")
+    assert settings.published_at() == time(18, 30)
+
+
+@pytest.mark.parametrize("text", ["7pm", "25:00", "evening"])
+def test_a_time_of_publication_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says how to write it."""
+    monkeypatch.setenv("CHAMPION_PUBLISHED_AT", text)
+    with pytest.raises(SettingsError, match="expected HH:MM"):
+        settings.published_at()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("on", True), ("off", False), ("OFF", False)])
+def test_tracking_is_on_or_off(text: str, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two words, in any case; on where nothing is said."""
+    assert settings.tracking_is_on()
+    monkeypatch.setenv("CHAMPION_TRACKING", text)
+    assert settings.tracking_is_on() is expected
+
+
+def test_tracking_that_is_neither_on_nor_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt off must not mean on."""
+    monkeypatch.setenv("CHAMPION_TRACKING", "of")
+    with pytest.raises(SettingsError, match="expected on or off; found 'of'"):
+        settings.tracking_is_on()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_every_setting_is_described(name: str) -> None:
+    """With the variable that sets it, and a default that it accepts."""
+    parameter = PARAMETERS[name]
+    assert parameter.description
+    assert parameter.env.isupper()
+    section, _, option = name.partition(".")
+    assert settings.get(option if section == "champion" else f"clickhouse_{option}") is not None
+
+
+def test_no_variable_sets_two_settings() -> None:
+    """Each has a name of its own."""
+    variables = [parameter.env for parameter in PARAMETERS.values()]
+    assert len(set(variables)) == len(variables)
+
+
+def test_the_names_that_users_have_already_are_kept() -> None:
+    """Their environment goes on working."""
+    known = {"DATA_DIR", "NSE_ARCHIVE_URL", "CHAMPION_TRACKING"}
+    known |= {f"CLICKHOUSE_{name}" for name in ("HOST", "PORT", "USER", "PASSWORD", "DATABASE")}
+    assert known <= environment_variables()
+
+
+# The password
+
+
+def test_the_password_comes_from_the_environment_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Percent and dollar signs, quotes and comment signs mean nothing."""
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", SECRET)
+    assert settings.clickhouse_password() == SECRET
+
+
+def test_the_password_is_empty_where_none_is_set() -> None:
+    """The default user of a fresh server has none."""
+    assert settings.clickhouse_password() == ""
+
+
+def test_the_password_may_be_in_luigi_cfg(write_config: WriteConfig) -> None:
+    """For those whose file is protected."""
+    write_config("[clickhouse]\npassword = from file\n")
+    assert settings.clickhouse_password() == "from file"
+
+
+def test_the_password_in_luigi_cfg_may_be_a_variable(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under another name, and whatever characters it has."""
+    monkeypatch.setenv("SITE_SECRET", SECRET)
+    write_config("[clickhouse]\npassword = ${SITE_SECRET}\n")
+    assert settings.clickhouse_password() == SECRET
+
+
+@pytest.mark.parametrize(("written", "secret"), [("a$b", "a$b"), ("$", "$"), ("50%%", "50%"), ("#1;2", "#1;2")])
+def test_the_password_in_luigi_cfg_is_written_as_luigi_has_it(
+    write_config: WriteConfig, written: str, secret: str
+) -> None:
+    """A percent sign is doubled, as in all of that file, and nothing else has a meaning."""
+    write_config(f"[clickhouse]\npassword = {written}\n")
+    assert settings.clickhouse_password() == secret
+
+
+@pytest.mark.parametrize("written", ["hunter%2", "hunter2%", "%(hunter2)s", "hunter2 ${NOT_SET}"])
+def test_a_password_in_luigi_cfg_that_cannot_be_read_is_refused_unseen(write_config: WriteConfig, written: str) -> None:
+    """The error says where it stands, and not what it is."""
+    write_config(f"[clickhouse]\npassword = {written}\n")
+    with pytest.raises(SettingsError) as caught:
+        settings.clickhouse_password()
+    assert "hunter" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("in_file", ["from file", "p%s", "${NOT_SET}"])
+def test_the_password_of_the_environment_wins_over_luigi_cfg(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, in_file: str
+) -> None:
+    """Whatever stands in the file."""
+    write_config(f"[clickhouse]\npassword = {in_file}\n")
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", SECRET)
+    assert settings.clickhouse_password() == SECRET
+
+
+def test_the_password_of_a_caller_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one too."""
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", SECRET)
+    with settings.overridden({"clickhouse_password": "caller"}):
+        assert settings.clickhouse_password() == "caller"
+    with settings.overridden({"clickhouse_password": ""}):
+        assert settings.clickhouse_password() == ""
+
+
+def test_the_password_is_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither of the settings, nor of a task, its marker or the place of the warehouse."""
+    monkeypatch.setenv("CLICKHOUSE_HOST", "warehouse.example")
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", "hunter2")
+    task = LoadClickHouse(date=date(2024, 1, 15))
+    place = warehouse_place()
+    assert place.password == "hunter2"
+    section = settings.clickhouse()  # type: ignore[no-untyped-call, unused-ignore]
+    parameters = task.to_str_params()  # type: ignore[no-untyped-call, unused-ignore]
+    shown = [section, task, parameters, place, place.identity(), place.words, place.slug]
+    shown += [task.output(), task.output().path, task.output().warehouse]
+    assert [each for each in shown if "hunter2" in f"{each!r} {each}"] == []
+
+
+def test_the_password_is_no_parameter() -> None:
+    """Luigi shows parameters in its log, its visualiser and its task's id, and takes them from the command line."""
+    assert not any("password" in name for name in PARAMETERS)
+    with pytest.raises(SystemExit), command_line("--clickhouse-password", "hunter2"):
+        pass
