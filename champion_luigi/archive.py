@@ -7,10 +7,12 @@ The only module that imports requests.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -32,6 +34,9 @@ from champion_luigi.layouts import UDIFF_FROM, archive_path, formats_for
 # The exchange's firewall answers 403 to anything that does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 _CHUNK = 256 * 1024
+_CONNECTIONS = 64
+# How long nothing is asked of an archive that refused without saying for how long.
+_PEACE_SECONDS = 60.0
 _LOOPBACK = ("localhost", "::1")
 
 
@@ -130,7 +135,12 @@ class HttpArchive:
         self._timeout = timeout
         self._total_seconds = total_seconds
         self._max_bytes = max_bytes
+        self._refused_until = 0.0
         self._session = requests.Session()
+        # Threads share the session: enough connections for them, and no cookies, which the host does not need.
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Identity: what is compressed in transit could unpack to anything, and the files are zips already.
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
 
@@ -139,6 +149,7 @@ class HttpArchive:
 
     def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
         url = self.url(path)
+        self._require_peace(day, url)
         self._pace()
         with (
             _as_unreachable(day, url),
@@ -175,7 +186,21 @@ class HttpArchive:
             todo="It is not asked again at once: wait, and lower the rate if this repeats.",
         )
         refused.retry_after = retry_after
+        self._refused_until = time.monotonic() + (retry_after or _PEACE_SECONDS)
         raise refused
+
+    def _require_peace(self, day: date, url: str) -> None:
+        """Refused, without a request, for a while after the archive has refused one."""
+        wait = self._refused_until - time.monotonic()
+        if wait > 0:
+            refused = Refused(
+                "the archive refused a moment ago, and is not asked",
+                day=day,
+                source=url,
+                todo=f"Try again in {math.ceil(wait)} seconds, or later.",
+            )
+            refused.retry_after = wait
+            raise refused
 
     def _read(self, response: requests.Response, day: date, url: str) -> bytes:
         announced = response.headers.get("Content-Length", "")

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+# As Luigi's [retcode] has them.
+_FAILED = 30
+_UNHANDLED = 40
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,4 +38,77 @@ def demo(data_dir: Path) -> None:
         demonstration.run(data_dir)
     except ChampionError as error:
         click.echo(f"champion demo: {error}", err=True)
-        sys.exit(30)
+        sys.exit(_FAILED)
+
+
+@main.command()
+@click.option("--start", type=_DAY, help="First date. Default: --days-back days before today.")
+@click.option("--stop", type=_DAY, help="The date after the last one. Default: up to the latest session.")
+@click.option("--days-back", default=100, show_default=True, help="How far to look back without --start.")
+@click.option(
+    "--of", "last_task", default="LoadClickHouse", show_default=True, help="WriteParquet fills the lake only."
+)
+@click.option("--workers", type=int, help="Tasks at a time. Default: CHAMPION_FILL_WORKERS.")
+@click.option("--reverse", is_flag=True, help="Newest day first.")
+@click.option("--task-limit", type=int, help="Most days in this run; says how many are left.")
+@click.option("--recheck-closed", is_flag=True, help="Ask again for sessions that the archive had no file for.")
+@click.option("--scheduler-host", help="A central scheduler (luigid). Default: a local one.")
+@click.option("--scheduler-port", default=8082, show_default=True, help="Its port.")
+def fill(  # noqa: PLR0917 - click calls it by name
+    start: datetime | None,
+    stop: datetime | None,
+    last_task: str,
+    workers: int | None,
+    task_limit: int | None,
+    scheduler_host: str | None,
+    scheduler_port: int,
+    **parameters: Any,
+) -> None:
+    """Complete every missing session of a range, oldest first.
+
+    Exits 0 when all is there, 20 when a day is not published yet or days are left, 30 when a day failed.
+    """
+    from champion_luigi import settings
+    from champion_luigi.errors import ChampionError
+    from champion_luigi.fill_command import run
+
+    if task_limit is not None:
+        parameters["task_limit"] = task_limit
+    scheduler: dict[str, Any] = (
+        {"scheduler_host": scheduler_host, "scheduler_port": scheduler_port}
+        if scheduler_host
+        else {"local_scheduler": True}
+    )
+    dates = {"start": start.date() if start else None, "stop": stop.date() if stop else None}
+    try:
+        with settings.overridden({"fill_workers": workers}):
+            sys.exit(run(last_task, scheduler, **dates, **parameters))
+    except ChampionError as error:
+        click.echo(f"champion fill: {error}", err=True)
+        sys.exit(_UNHANDLED)
+
+
+@main.command()
+@click.option("--cron", "form", flag_value="cron", help="Lines for crontab -e.")
+@click.option("--systemd", "form", flag_value="systemd", help="A service and a timer.")
+@click.option(
+    "--write",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --systemd: write the units into this folder (/etc/systemd/system) rather than print them.",
+)
+def schedule(form: str | None, write: Path | None) -> None:
+    """Print what runs the fill each evening, for this installation, folder and environment."""
+    from champion_luigi import scheduling
+
+    if form is None:
+        raise click.UsageError("say --cron or --systemd")
+    job = scheduling.here()
+    if form == "cron":
+        click.echo(scheduling.crontab(job), nl=False)
+        return
+    for name, text in scheduling.systemd_units(job).items():
+        if write is None:
+            click.echo(f"# {name}\n{text}")
+        else:
+            (write / name).write_text(text, encoding="utf-8")
+            click.echo(f"wrote {write / name}")

@@ -19,6 +19,7 @@ from typing import Any
 
 import luigi
 from luigi.parameter import ParameterException
+from luigi.rpc import RemoteScheduler
 from luigi.task_register import Register
 from luigi.tools.range import RangeDailyBase
 
@@ -110,6 +111,9 @@ class FillBhavcopy(RangeDailyBase):
         default=False, significant=False, description="ask again for sessions that the archive answered 404 for"
     )
 
+    # As Luigi's, whose own type of it warns of its own default.
+    param_name = luigi.OptionalParameter(default=None, significant=False, positional=False)
+
     # Called with the progress after each day; the `champion` command draws a bar.
     on_progress: Callable[[Progress], None] | None = None
     progress: Progress | None = None
@@ -173,7 +177,7 @@ class FillBhavcopy(RangeDailyBase):
             days = [day for day in days if day in missing]
         self.progress = Progress(due=len(days), left=self._beyond_limit)
         try:
-            fill_days(self.of, days, self.progress, self._show, **_scheduler())
+            fill_days(self.of, days, self.progress, self._show, workers=_workers(), **_scheduler_of(self))
         finally:
             warehouse.close_shared()
         self._say(self.progress.sentence())
@@ -182,7 +186,7 @@ class FillBhavcopy(RangeDailyBase):
                 logger.warning("%s %s: %s", day, words, reason)
         if self.progress.failed:
             raise FillFailed(_failures_in_words(self.progress))
-        outstanding = self._outstanding()
+        outstanding = self.outstanding()
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
 
@@ -214,9 +218,11 @@ class FillBhavcopy(RangeDailyBase):
             stop = min(stop, asked)
         return start, max(start, stop)
 
-    def _outstanding(self) -> list[str]:
+    def outstanding(self) -> list[str]:
+        """What the last run could not do anything about, in words, with when to try again."""
         progress = self.progress
-        assert progress is not None
+        if progress is None:
+            return []
         what = [f"{day}: {reason}" for day, reason in sorted(progress.unpublished.items())]
         if progress.left:
             reason = progress.stopped_because or f"--task-limit {self.task_limit}"
@@ -228,16 +234,18 @@ class FillBhavcopy(RangeDailyBase):
     def _show(self, progress: Progress) -> None:
         if self.on_progress is not None:
             self.on_progress(progress)
-        show = getattr(self, "set_status_message", None)
-        if show is not None:
-            show(progress.sentence())
-            getattr(self, "set_progress_percentage")(round(100 * progress.done / max(progress.due, 1)))  # noqa: B009
+        self._tell("set_status_message", progress.sentence())
+        self._tell("set_progress_percentage", round(100 * progress.done / max(progress.due, 1)))
 
     def _say(self, message: str) -> None:
         logger.info("FillBhavcopy: %s", message)
-        show = getattr(self, "set_status_message", None)
-        if show is not None:
-            show(message)
+        self._tell("set_status_message", message)
+
+    def _tell(self, what: str, value: object) -> None:
+        # Luigi lends a task these while it runs it.
+        tell = getattr(self, what, None)
+        if tell is not None:
+            tell(value)
 
 
 def fill_days(
@@ -343,13 +351,17 @@ def _listening(on_success: Callable[[BhavcopyTask], None]) -> Iterator[dict[date
             BhavcopyTask.remove_event_handler(event, handler)
 
 
-def _scheduler() -> dict[str, Any]:
-    """The scheduler and the number of workers that the command line or luigi.cfg asks for."""
-    core = luigi.interface.core()
-    workers = core.workers if core.workers > 1 else settings.get("fill_workers")
-    if core.local_scheduler:
-        return {"workers": workers, "local_scheduler": True}
-    return {"workers": workers, "scheduler_host": core.scheduler_host, "scheduler_port": core.scheduler_port}
+def _workers() -> int:
+    """Tasks at a time: as ``--workers`` says, else as the setting does."""
+    asked: int = luigi.interface.core().workers
+    return asked if asked > 1 else int(settings.get("fill_workers"))
+
+
+def _scheduler_of(task: luigi.Task) -> dict[str, Any]:
+    """The central scheduler that runs a task, for those that it runs in turn; else a local one."""
+    reporter = getattr(getattr(task, "set_status_message", None), "__self__", None)
+    scheduler = getattr(reporter, "_scheduler", None)
+    return {"scheduler_url": scheduler._url} if isinstance(scheduler, RemoteScheduler) else {"local_scheduler": True}
 
 
 def _when_to_try_again(day: date) -> str:

@@ -10,33 +10,48 @@ import contextlib
 import errno
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from champion_luigi import files
 
+# The open file: the path, the process that opened it, its descriptor. A forked child opens its own.
+_open: tuple[Path, int, int] | None = None
+_opening = threading.Lock()
+
 
 def append(folder: Path, record: Mapping[str, Any]) -> None:
-    """Add one record; ``time`` (UTC) and ``pid`` are filled in."""
+    """Add one record; ``time`` (UTC) and ``pid`` are filled in. Raises OSError where the disk does not take it."""
     stamp = files.now()
     line = json.dumps({"time": stamp, "pid": os.getpid(), **record}, default=str, ensure_ascii=False) + "\n"
-    path = folder / f"{stamp[:7]}.jsonl"
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, flags, 0o666)
-    except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, flags, 0o666)
-    try:
-        content = line.encode()
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            content = b"\n" + content  # after a record that was cut off
-        if os.write(descriptor, content) != len(content):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-    finally:
-        os.close(descriptor)
+    descriptor = _descriptor(folder / f"{stamp[:7]}.jsonl")
+    content = line.encode()
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        content = b"\n" + content  # after a record that was cut off
+    if os.write(descriptor, content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
+
+
+def _descriptor(path: Path) -> int:
+    """The journal's open file: kept, as a day makes fifteen records, and opened anew where it is gone."""
+    global _open  # noqa: PLW0603 - one a process
+    with _opening:
+        if _open is not None and _open[:2] == (path, os.getpid()) and os.fstat(_open[2]).st_nlink:
+            return _open[2]
+        if _open is not None and _open[1] == os.getpid():
+            os.close(_open[2])
+        _open = None
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        try:
+            descriptor = os.open(path, flags, 0o666)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, flags, 0o666)
+        _open = (path, os.getpid(), descriptor)
+        return descriptor
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:

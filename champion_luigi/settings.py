@@ -130,7 +130,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         description="days after which a 404 means that there was no session; until then: not published yet",
     )
     fill_workers = Whole(
-        env="CHAMPION_FILL_WORKERS", default=8, description="tasks of a fill at a time, where --workers says nothing"
+        env="CHAMPION_FILL_WORKERS", default=16, description="tasks of a fill at a time, where --workers says nothing"
     )
     lock_wait_seconds = Number(
         env="CHAMPION_LOCK_WAIT_SECONDS",
@@ -150,6 +150,9 @@ class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after th
     secure = Switch(env="CLICKHOUSE_SECURE", default=False, description="TLS: true or false")
     verify = Switch(env="CLICKHOUSE_VERIFY", default=True, description="check the server's certificate: true or false")
     query_seconds = Whole(env="CLICKHOUSE_QUERY_SECONDS", default=300, description="longest time for one statement")
+
+
+SECTIONS = (champion, clickhouse)
 
 
 def get(name: str) -> Any:

@@ -59,6 +59,13 @@ class BhavcopyTask(luigi.Task):
     attempts: ClassVar[int] = 2
     retry_setting: ClassVar[str] = "retry_seconds"
 
+    @classmethod
+    @functools.cache
+    def get_params(cls) -> list[tuple[str, luigi.Parameter]]:
+        """Luigi's, once a class: it goes through every attribute of a class, some hundred times a day's run."""
+        parameters: list[tuple[str, luigi.Parameter]] = super().get_params()
+        return parameters
+
     @property
     def priority(self) -> int:  # type: ignore[override]  # Luigi reads it, and never writes it
         """Oldest day first, and each day to its end before the next begins. Luigi takes the highest."""
@@ -253,7 +260,7 @@ class LoadClickHouse(BhavcopyTask):
         status = lake_file.stat()
         rows, content_sha256 = self.input().take() or _lake_table(lake_file)
         table = warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
-        loaded = table.load(self.date, rows)
+        loaded = table.load(self.date, rows, company=threads.in_threads.get() // 2)
 
         marker = self.output()
         marker.warehouse = warehouse_place().identity()
@@ -357,15 +364,14 @@ def _require_expected(day: date) -> None:
 
 
 def _with_session(error: NotPublished, day: date) -> ChampionError:
-    expected = (
-        f" Its file is expected from {settings.published_at():%H:%M} India time." if sessions.is_session(day) else ""
-    )
+    is_recent = (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days")
+    when = f" A session's file is expected from {settings.published_at():%H:%M} India time." if is_recent else ""
     return NotPublished(
         error.what,
         day=day,
         source=error.source,
         found=error.found,
-        todo=f"By the calendar: {sessions.describe(day)}.{expected}",
+        todo=f"By the calendar: {sessions.describe(day)}.{when}",
     )
 
 

@@ -48,6 +48,8 @@ _INSERT_SETTINGS: Mapping[str, Any] = {
 }
 # One insert must stay well below the size of a block.
 _MOST_DAYS_TOGETHER = 100
+# How long a load waits for others to share its insert with.
+_COMPANY_SECONDS = 0.2
 # A partition with more parts than this is merged when the warehouse is closed: FINAL slows down with each, and
 # the background merges of the embedded engine end with a process that loads one day.
 _MOST_PARTS = 20
@@ -117,6 +119,7 @@ class _Request:
     day: date
     rows: pl.DataFrame
     outcome: Loaded | BaseException | None = None
+    taken: bool = False
 
 
 class Warehouse:
@@ -129,7 +132,7 @@ class Warehouse:
         self._release = release
         self._table = f"{_quoted(place.database)}.{TABLE}"
         self._view = f"{_quoted(place.database)}.{VIEW}"
-        self._asking = threading.Lock()
+        self._asking = threading.Condition()
         self._loading = threading.Lock()
         self._asked: list[_Request] = []
 
@@ -157,14 +160,17 @@ class Warehouse:
             )
         self.command(ddl(self.place.database)[-1])
 
-    def load(self, day: date, rows: pl.DataFrame) -> Loaded:
+    def load(self, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:
         """Replace a date's rows by these, atomically, and check what readers then see. A repeat changes nothing.
 
-        Threads that load at the same time share one insert; each date is checked by itself.
+        Threads that load at the same time share one insert; each date is checked by itself. Where ``company`` is more
+        than 1, a load waits a moment for that many to come together: an insert costs more than the rows in it.
         """
         mine = _Request(day, rows)
         with self._asking:
             self._asked.append(mine)
+            self._asking.notify_all()
+            self._asking.wait_for(lambda: mine.taken or len(self._asked) >= company, _COMPANY_SECONDS * (company > 1))
         with self._loading:
             # The thread before this one may have taken this request along.
             if mine.outcome is None:
@@ -181,6 +187,9 @@ class Warehouse:
                 if each.day.year == mine.day.year and len(taken) < _MOST_DAYS_TOGETHER:
                     taken.setdefault(each.day, each)
             self._asked = [each for each in self._asked if taken.get(each.day) is not each]
+            for each in taken.values():
+                each.taken = True
+            self._asking.notify_all()
         return list(taken.values())
 
     def _load_together(self, requests: list[_Request]) -> None:

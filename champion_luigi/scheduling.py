@@ -1,0 +1,111 @@
+"""Ready lines for cron and units for systemd that fill each evening, with paths, lock, log and time zone right."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from champion_luigi.settings import SECTIONS
+
+# India has no daylight saving time, so its hours are fixed ones in UTC.
+RUNS = (
+    ("evening, when the day's file comes out", 18, 0, "1-5", "Mon..Fri"),
+    ("late evening, if it came late", 22, 30, "1-5", "Mon..Fri"),
+    ("next morning, also after weekend sessions", 7, 0, "*", "*-*-*"),
+)
+_INDIA_MINUTES = 5 * 60 + 30
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to run: the `champion` command, the folder it runs in, and the settings that are not defaults."""
+
+    champion: Path
+    folder: Path
+    environment: Mapping[str, str]
+
+    @property
+    def log(self) -> Path:
+        """Where output goes under cron."""
+        return self.folder / "champion.log"
+
+    @property
+    def lock(self) -> Path:
+        """What keeps two runs from overlapping."""
+        return self.folder / ".champion-fill.lock"
+
+
+def here() -> Job:
+    """The job for this installation, this folder, and the settings that the environment has.
+
+    A password is left out: it belongs into a file of its own.
+    """
+    names = {parameter.env for section in SECTIONS for _, parameter in section.get_params()}
+    environment = {name: os.environ[name] for name in names if os.environ.get(name)}
+    # The first run asks for the day as soon as it can be out; if it is not, exit code 20 says so, and the next run asks.
+    environment.setdefault("CHAMPION_PUBLISHED_AT", "18:00")
+    if "DATA_DIR" in environment:
+        environment["DATA_DIR"] = str(Path(environment["DATA_DIR"]).expanduser().absolute())
+    return Job(Path(sys.executable).with_name("champion").absolute(), Path.cwd(), environment)
+
+
+def crontab(job: Job) -> str:
+    """Lines for ``crontab -e``, in UTC, for a machine whose cron runs in UTC or knows CRON_TZ."""
+    settings = " ".join(f"{name}={shlex.quote(text)}" for name, text in sorted(job.environment.items()))
+    command = f"{shlex.quote(str(job.champion))} fill"
+    line = (
+        f"cd {shlex.quote(str(job.folder))} && {settings + ' ' if settings else ''}"
+        f"flock -n {shlex.quote(str(job.lock))} {command} >> {shlex.quote(str(job.log))} 2>&1"
+    ).replace("%", r"\%")
+    lines = [
+        "# champion_luigi: fill the missing sessions of the last 100 days.",
+        "# Times are UTC, as India has them 5:30 later. A cron that does not know CRON_TZ needs a machine in UTC.",
+        "CRON_TZ=UTC",
+    ]
+    for why, hour, minute, days, _ in RUNS:
+        utc = (hour * 60 + minute - _INDIA_MINUTES) % (24 * 60)
+        lines += [f"# {hour:02}:{minute:02} IST, {why}", f"{utc % 60} {utc // 60} * * {days} {line}"]
+    return "\n".join(lines) + "\n"
+
+
+def systemd_units(job: Job) -> dict[str, str]:
+    """A service and its timer, by file name."""
+    settings = "".join(f'Environment="{name}={_escaped(text)}"\n' for name, text in sorted(job.environment.items()))
+    calendar = "".join(
+        f"# {why}\nOnCalendar={days} {hour:02}:{minute:02} Asia/Kolkata\n" for why, hour, minute, _, days in RUNS
+    )
+    return {
+        "champion-fill.service": f"""[Unit]
+Description=NSE bhavcopy: fill the missing sessions
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+Type=oneshot
+WorkingDirectory={_escaped(str(job.folder))}
+{settings}# The warehouse's password, as CLICKHOUSE_PASSWORD=..., readable by root alone.
+EnvironmentFile=-/etc/champion_luigi.env
+ExecStart={_escaped(shlex.quote(str(job.champion)))} fill
+# 20: a day is not published yet; the next run asks again.
+SuccessExitStatus=20
+TimeoutStartSec=2h
+KillSignal=SIGTERM
+""",
+        "champion-fill.timer": f"""[Unit]
+Description=NSE bhavcopy: evenings, and a catch-up in the morning, India time
+
+[Timer]
+{calendar}Persistent=true
+
+[Install]
+WantedBy=timers.target
+""",
+    }
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%").replace('"', '\\"')
