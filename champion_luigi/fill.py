@@ -112,7 +112,7 @@ class FillBhavcopy(RangeDailyBase):
     )
 
     # As Luigi's, whose own type of it warns of its own default.
-    param_name = luigi.OptionalParameter(default=None, significant=False, positional=False)
+    param_name: Any = luigi.OptionalParameter(default=None, significant=False, positional=False)
 
     # Called with the progress after each day; the `champion` command draws a bar.
     on_progress: Callable[[Progress], None] | None = None

@@ -46,7 +46,7 @@ def here() -> Job:
     """
     names = {parameter.env for section in SECTIONS for _, parameter in section.get_params()}
     environment = {name: os.environ[name] for name in names if os.environ.get(name)}
-    # The first run asks for the day as soon as it can be out; if it is not, exit code 20 says so, and the next run asks.
+    # The first run asks for the day as soon as it can be out. If it is not, exit code 20 says so.
     environment.setdefault("CHAMPION_PUBLISHED_AT", "18:00")
     if "DATA_DIR" in environment:
         environment["DATA_DIR"] = str(Path(environment["DATA_DIR"]).expanduser().absolute())

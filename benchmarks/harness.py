@@ -1,0 +1,115 @@
+"""What the benchmarks share: simulated files of real size, a server for them, and the accounting of whole processes."""
+
+from __future__ import annotations
+
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from champion_luigi import layouts, simulator
+
+HERE = Path(__file__).parent
+BIN = Path(sys.executable).parent
+BARE_LOOP = [sys.executable, str(HERE / "bare_loop.py")]
+LUIGI = [str(BIN / "luigi"), "--module", "champion_luigi", "--local-scheduler"]
+FILL = [str(BIN / "champion"), "fill"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One process by the operating system's accounting: wall seconds, CPU seconds, peak memory in MiB."""
+
+    wall: float
+    cpu: float
+    memory: float
+
+
+def simulate(days: Sequence[date], folder: Path) -> None:
+    """Write the simulated files of some days as the exchange lays them out, deflated, so that sizes are real."""
+    for day in days:
+        format = layouts.formats_for(day)[0]
+        path = folder / layouts.archive_path(format, day).lstrip("/")
+        content = simulator.payload(day, format)
+        if content is None:
+            raise ValueError(f"{day} is no session")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_deflated(content))
+
+
+@contextmanager
+def served(folder: Path, latency: float = 0.0) -> Iterator[str]:
+    """The folder on a loopback port, by a process of its own; ``latency`` in seconds a request."""
+    command = [sys.executable, "-m", "champion_luigi.simulator_server", "--port", "0", "--folder", str(folder)]
+    with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().split()[-1]
+        finally:
+            server.terminate()
+
+
+def run(command: Sequence[str], url: str, data: Path) -> Cost:
+    """Run a command to its end. Raises RuntimeError, with what it said, where it fails."""
+    # Tracking is off, as the bare loop has none.
+    environment = {**os.environ, "DATA_DIR": str(data), "NSE_ARCHIVE_URL": url, "CHAMPION_TRACKING": "off"}
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [part.format(out=data) for part in command],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd="/",
+    )
+    assert process.stderr is not None
+    complaints = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command[:6]} exited with {process.returncode}: {complaints.decode()[-2000:]}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def compare(title: str, contenders: Mapping[str, Sequence[str]], url: str, runs: int, days: int) -> dict[str, Cost]:
+    """Run the contenders in turn, each on a fresh folder, and print medians and ratios to the first."""
+    costs: dict[str, list[Cost]] = {name: [] for name in contenders}
+    for _ in range(runs):
+        for name, command in contenders.items():
+            with tempfile.TemporaryDirectory() as folder:
+                costs[name].append(run(command, url, Path(folder)))
+    medians = {name: median(found) for name, found in costs.items()}
+    floor = next(iter(medians.values()))
+    print(f"\n{title}; {runs} runs each in turn, medians")
+    for name, cost in medians.items():
+        per_day = f"{cost.wall / days * 1000:8.1f} ms a day {cost.cpu / days * 1000:8.1f} CPU ms"
+        ratios = f"time x {cost.wall / floor.wall:.2f}  memory x {cost.memory / floor.memory:.2f}"
+        print(f"  {name:26} {cost.wall:8.2f} s {per_day} {cost.memory:6.0f} MiB   {ratios}", flush=True)
+    return medians
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """The median of each figure."""
+    return Cost(
+        statistics.median(cost.wall for cost in costs),
+        statistics.median(cost.cpu for cost in costs),
+        statistics.median(cost.memory for cost in costs),
+    )
+
+
+def _deflated(stored: bytes) -> bytes:
+    # The simulator stores, because compressors differ between machines.
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(stored)) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    return buffer.getvalue()
