@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +22,6 @@ from typing import Any
 import luigi
 from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
-from luigi.task_register import Register
 from luigi.tools.range import RangeDailyBase
 
 from champion_luigi import events, ledger, sessions, settings, tasks, threads, warehouse
@@ -32,8 +33,9 @@ from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy
 logger = logging.getLogger("luigi-interface.fill")
 
 # Days given to one scheduler: its work at each step grows with them, and what starting it costs is shared by them.
-CHUNK_DAYS = 50
+CHUNK_DAYS = 25
 _LOG_SECONDS = 10.0
+_SHOW_SECONDS = 0.2
 _ALL = 1_000_000
 
 
@@ -264,53 +266,83 @@ def fill_days(
     another file in this fill: an archive that has none of them is a wrong address.
     """
     logger.setLevel(logging.INFO)
-    remaining = iter(days)
-    left = len(days)
+    chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
+    lanes = min(len(chunks), 2 if workers > 1 else 1)
     suspects: dict[date, NotPublished] = {}
-    last_shown = time.monotonic()
-
-    def on_success(task: BhavcopyTask) -> None:
-        nonlocal last_shown
-        if isinstance(task, ScrapeBhavcopy):
-            progress.fetched += 1
-        if isinstance(task, of):
-            progress.done += 1
-            progress.current = task.date
-            progress.rows += next((count for name, count in task.facts.items() if "rows" in name), 0)
-            now = time.monotonic()
-            if now - last_shown >= 0.2:
+    running: deque[tuple[list[BhavcopyTask], threads.Lane]] = deque()
+    with threads.economy(), _listening(_Recorder(of, progress, show)) as errors:
+        try:
+            while chunks or running:
+                while chunks and len(running) < lanes:
+                    chunk = [of(date=day) for day in chunks.pop(0)]
+                    lane = threads.Lane(chunk, max(1, workers // lanes), company=workers // 2, **scheduler)
+                    running.append((chunk, lane))
+                chunk, lane = running.popleft()
+                lane.wait()
+                _settle(chunk, errors, suspects, progress)
+                if because := _reason_to_stop(chunk, errors):
+                    progress.left += sum(map(len, chunks))
+                    progress.stopped_because = because
+                    chunks.clear()
+                del chunk, lane
+                threads.collect()
                 show(progress)
-                if int(now / _LOG_SECONDS) != int(last_shown / _LOG_SECONDS):
-                    logger.info("FillBhavcopy: %s, at %s", progress.sentence(), task.date)
-                last_shown = now
-
-    while chunk := list(itertools.islice(remaining, CHUNK_DAYS)):
-        left -= len(chunk)
-        chunk_tasks = [of(date=day) for day in chunk]
-        with _listening(on_success) as errors:
-            threads.build(chunk_tasks, workers, **scheduler)
-        incomplete = [task.date for task in chunk_tasks if not task.complete()]
-        for day in incomplete:
-            error = errors.get(day)
-            if error is None:
-                progress.elsewhere.append(day)
-            elif not isinstance(error, NotPublished):
-                progress.failed[day] = f"{type(error).__name__}: {error}"
-            elif (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days"):
-                progress.unpublished[day] = _when_to_try_again(day)
-            else:
-                suspects[day] = error
-        if progress.fetched:
-            _enter_closed(suspects, progress)
-        # Luigi keeps every task that it has ever made.
-        Register.clear_instance_cache()
-        show(progress)
-        if because := _reason_to_stop(chunk, errors):
-            progress.left += left
-            progress.stopped_because = because
-            break
+        finally:
+            for _, lane in running:
+                lane.stop()
     for day, error in suspects.items():
         progress.failed[day] = f"{error} No other file was fetched in this fill, so it is not taken as closed."
+
+
+class _Recorder:
+    """Counts what succeeds, from whichever thread, and shows it at a sane pace."""
+
+    def __init__(self, of: type[BhavcopyTask], progress: Progress, show: Callable[[Progress], None]) -> None:
+        self._of = of
+        self._progress = progress
+        self._show = show
+        self._lock = threading.Lock()
+        self._shown = self._logged = time.monotonic()
+
+    def __call__(self, task: BhavcopyTask) -> None:
+        """Note a task that succeeded."""
+        with self._lock:
+            if isinstance(task, ScrapeBhavcopy):
+                self._progress.fetched += 1
+            if isinstance(task, self._of):
+                self._progress.done += 1
+                self._progress.current = task.date
+                self._progress.rows += next((count for name, count in task.facts.items() if "rows" in name), 0)
+                self._tell(time.monotonic())
+
+    def _tell(self, now: float) -> None:
+        if now - self._shown >= _SHOW_SECONDS:
+            self._shown = now
+            self._show(self._progress)
+        if now - self._logged >= _LOG_SECONDS:
+            self._logged = now
+            logger.info("FillBhavcopy: %s, at %s", self._progress.sentence(), self._progress.current)
+
+
+def _settle(
+    chunk: Sequence[BhavcopyTask],
+    errors: Mapping[date, BaseException],
+    suspects: dict[date, NotPublished],
+    progress: Progress,
+) -> None:
+    """Say for each day of a chunk that is not complete what became of it."""
+    for day in (task.date for task in chunk if not task.complete()):
+        error = errors.get(day)
+        if error is None:
+            progress.elsewhere.append(day)
+        elif not isinstance(error, NotPublished):
+            progress.failed[day] = f"{type(error).__name__}: {error}"
+        elif (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days"):
+            progress.unpublished[day] = _when_to_try_again(day)
+        else:
+            suspects[day] = error
+    if progress.fetched:
+        _enter_closed(suspects, progress)
 
 
 def _enter_closed(suspects: dict[date, NotPublished], progress: Progress) -> None:
@@ -320,12 +352,13 @@ def _enter_closed(suspects: dict[date, NotPublished], progress: Progress) -> Non
     suspects.clear()
 
 
-def _reason_to_stop(chunk: Sequence[date], errors: dict[date, BaseException]) -> str:
-    refusal = next((error for error in errors.values() if isinstance(error, Refused)), None)
+def _reason_to_stop(chunk: Sequence[BhavcopyTask], errors: Mapping[date, BaseException]) -> str:
+    found = [errors[task.date] for task in chunk if task.date in errors]
+    refusal = next((error for error in found if isinstance(error, Refused)), None)
     if refusal is not None:
         return f"the archive refuses: {refusal}"
-    if len(errors) == len(chunk) and all(isinstance(error, TransientError) for error in errors.values()):
-        return f"no day of the last {len(chunk)} got an answer"
+    if len(found) == len(chunk) and all(isinstance(error, TransientError) for error in found):
+        return f"none of {len(chunk)} days got an answer"
     return ""
 
 

@@ -7,20 +7,24 @@ that frees Python, so threads overlap as well, and share one connection and one 
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
+import gc
 import logging
 import multiprocessing
 import queue
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import luigi
 from luigi.execution_summary import LuigiRunResult
 from luigi.rpc import RemoteScheduler
 from luigi.scheduler import WORKER_STATE_ACTIVE, Scheduler
+from luigi.task_register import Register
 from luigi.worker import ContextManagedTaskProcess, TaskStatusReporter, Worker
 
 # How many tasks that are scheduled now will run at a time as threads of this process; 0 where they will not.
@@ -29,29 +33,78 @@ in_threads: contextvars.ContextVar[int] = contextvars.ContextVar("champion_in_th
 _FAREWELL_SECONDS = 2.0
 
 
-def build(tasks: Iterable[luigi.Task], workers: int, **scheduler: Any) -> LuigiRunResult:
-    """What `luigi.build` does, with threads for workers and Luigi's own chatter down to warnings."""
+class Lane:
+    """One `luigi.build` in a thread of its own, its tasks in more of them.
+
+    Two lanes overlap: while one runs its last tasks or is given its next ones, the other one works.
+    """
+
+    def __init__(self, tasks: Iterable[luigi.Task], workers: int, company: int, **scheduler: Any) -> None:
+        self._factory = _ThreadFactory()
+        self._result: Future[LuigiRunResult] = Future()
+        context = contextvars.copy_context()
+        context.run(in_threads.set, company)
+        run = functools.partial(context.run, self._run, list(tasks), workers, scheduler)
+        threading.Thread(target=run, daemon=True).start()
+
+    def wait(self) -> LuigiRunResult:
+        """Luigi's result, once all is done. Raises what the build raised."""
+        return self._result.result()
+
+    def stop(self, seconds: float = _FAREWELL_SECONDS) -> None:
+        """Start nothing more, and give what runs the time to be whole and tidy."""
+        for worker in self._factory.workers:
+            worker._start_phasing_out()
+        with contextlib.suppress(TimeoutError):
+            self._result.result(seconds)
+
+    def _run(self, tasks: list[luigi.Task], workers: int, scheduler: dict[str, Any]) -> None:
+        try:
+            self._result.set_result(
+                luigi.build(
+                    tasks, worker_scheduler_factory=self._factory, detailed_summary=True, workers=workers, **scheduler
+                )
+            )
+        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
+            self._result.set_exception(error)
+
+
+@contextmanager
+def economy() -> Iterator[None]:
+    """For the time of many builds: Luigi's chatter down to warnings, and no garbage collection but by `collect`.
+
+    A line for each step of each task would be 20 a day. And Luigi makes so many long-lived objects that the collector,
+    which goes through all of them again and again, took a third of a fill's time.
+    """
     if multiprocessing.parent_process() is not None:
         # Luigi holds this lock while it forks, so that its child has a copy that nobody will ever release.
         luigi.worker.fork_lock = threading.Lock()
-    token = in_threads.set(workers)
     luigi_logger = logging.getLogger("luigi-interface")
-    level = luigi_logger.level
-    # A line for each step of each task would be 20 a day, and takes longer than some of the steps.
+    level, was_enabled = luigi_logger.level, gc.isenabled()
     luigi_logger.setLevel(logging.WARNING)
+    # What is there already will stay: a collection need not look at it.
+    gc.freeze()
+    gc.disable()
     try:
-        factory = _ThreadFactory()
-        result: LuigiRunResult = luigi.build(
-            list(tasks), worker_scheduler_factory=factory, detailed_summary=True, workers=workers, **scheduler
-        )
-        return result
+        yield
     finally:
         luigi_logger.setLevel(level)
-        in_threads.reset(token)
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+def collect() -> None:
+    """Let go of what a build leaves: Luigi keeps every task that was ever made, and its objects refer to each other."""
+    Register.clear_instance_cache()
+    gc.collect()
 
 
 class _ThreadFactory:
     """What `luigi.build` asks for schedulers and workers."""
+
+    def __init__(self) -> None:
+        self.workers: list[_ThreadWorker] = []
 
     def create_local_scheduler(self) -> Scheduler:
         # Pruning goes through every task at each request for work; a scheduler that lives for one build has no need.
@@ -61,7 +114,14 @@ class _ThreadFactory:
         return RemoteScheduler(url)
 
     def create_worker(self, scheduler: Any, worker_processes: int, assistant: bool = False) -> Worker:
-        return _ThreadWorker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant)
+        worker = _ThreadWorker(
+            scheduler=scheduler,
+            worker_processes=worker_processes,
+            assistant=assistant,
+            no_install_shutdown_handler=True,  # only a main thread can have one
+        )
+        self.workers.append(worker)
+        return worker
 
 
 class _LocalScheduler(Scheduler):
@@ -99,10 +159,6 @@ class _ThreadWorker(Worker):
         return thread
 
     def __exit__(self, *arguments: Any) -> bool:
-        # After Ctrl-C: steps are short, so what is being written gets the chance to be whole and tidy.
-        deadline = time.monotonic() + _FAREWELL_SECONDS
-        for running in self._running_tasks.values():
-            running.join(max(0.0, deadline - time.monotonic()))
         self._threads.end()
         return bool(super().__exit__(*arguments))
 
