@@ -14,8 +14,8 @@ The package in the order in which data meets it; `tasks` is the place to start r
     targets    outputs as Luigi sees them                 files      atomic writes and locks
     threads    Luigi workers as threads                   demo       what `champion demo` does
     simulator  the simulated archive                      simulator_server  the same over HTTP, with faults
-    cli        the `champion` command                    fill_command  what `champion fill` does
-    bar        a fill's progress on a terminal            scheduling what `champion schedule` prints
+    bar        a fill's progress on a terminal            scheduling  what `champion schedule` prints
+    cli        the `champion` command                     fill_command  what `champion fill` does
 
 Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy.
 """

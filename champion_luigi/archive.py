@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -97,7 +99,10 @@ def open_archive(
 
     ``rate_file`` is where processes on one machine agree on their common rate. Raises SettingsError.
     """
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        raise SettingsError("the archive's URL is not valid", todo="Set NSE_ARCHIVE_URL.") from None
     if parts.scheme in ("http", "https") and parts.hostname:
         loopback = parts.hostname in _LOOPBACK or parts.hostname.startswith("127.")
         pace = _no_wait if loopback or requests_per_second <= 0 else Pace(requests_per_second, rate_file).wait
@@ -139,7 +144,7 @@ class HttpArchive:
         self._session = requests.Session()
         # Threads share the session: enough connections for them, and no cookies, which the host does not need.
         for scheme in ("http://", "https://"):
-            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
+            self._session.mount(scheme, _Bounded(total_seconds))
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # Identity: what is compressed in transit could unpack to anything, and the files are zips already.
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
@@ -241,6 +246,46 @@ class HttpArchive:
         )
 
 
+class _Bounded(requests.adapters.HTTPAdapter):
+    """Ends a connection whose headers trickle: a socket's timeout starts again with every byte."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        super().__init__(pool_maxsize=_CONNECTIONS)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {
+            scheme: type("Pool", (pool,), {"ConnectionCls": _bounded(pool.ConnectionCls, self._seconds)})
+            for scheme, pool in self.poolmanager.pool_classes_by_scheme.items()
+        }
+
+
+def _bounded(connection: Any, seconds: float) -> Any:
+    class Bounded(connection):
+        def getresponse(self) -> Any:
+            ended = threading.Event()
+
+            def end(sock: Any = self.sock) -> None:
+                ended.set()
+                with contextlib.suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+            timer = threading.Timer(seconds, end)
+            timer.daemon = True
+            timer.start()
+            try:
+                response = super().getresponse()
+            finally:
+                timer.cancel()
+            if ended.is_set():
+                response.close()
+                raise TimeoutError
+            return response
+
+    return Bounded
+
+
 class FolderArchive:
     """An archive for people who have the files already, laid out as on the exchange."""
 
@@ -290,11 +335,10 @@ class _Simulated:
 class Pace:
     """At most so many requests a second, by all processes that share the file."""
 
-    # A slot further ahead than this was written by a clock that has since been set back.
-    _FURTHEST_SECONDS = 60.0
-
     def __init__(self, per_second: float, file: Path | None) -> None:
         self._gap = 1.0 / per_second
+        # A slot further ahead than this was written by a clock that has since been set back.
+        self._furthest = max(600.0, 10 * self._gap)
         self._file = file
         self._next = 0.0
 
@@ -310,7 +354,7 @@ class Pace:
 
     def _take(self, free_from: float) -> float:
         now = time.time()
-        slot = free_from if now < free_from < now + self._FURTHEST_SECONDS else now
+        slot = free_from if now < free_from < now + self._furthest else now
         self._next = slot + self._gap
         return slot
 
@@ -338,10 +382,11 @@ def _as_unreachable(day: date, url: str) -> Iterator[None]:
 
     try:
         yield
-    except requests.exceptions.InvalidURL as error:
+    except requests.exceptions.InvalidURL:
+        # Its text has the URL with its password.
         raise SettingsError(
             "the archive's URL is not valid", day=day, source=url, todo="Set NSE_ARCHIVE_URL."
-        ) from error
+        ) from None
     except (IncompleteRead, ProtocolError) as error:
         raise TruncatedPayload("the connection broke off", day=day, source=url, found=type(error).__name__) from None
     except (requests.exceptions.RequestException, HTTPError, OSError) as error:

@@ -20,6 +20,8 @@ DEFAULTS: dict[tuple[str, str], str] = {
     # Retries are inside the tasks, on transient errors alone.
     ("scheduler", "retry_count"): "1",
     ("core", "log_level"): "INFO",
+    # Two commands for one day wait for each other at the day's own lock; Luigi's would end the second with 10.
+    ("core", "no_lock"): "true",
 }
 
 

@@ -9,8 +9,10 @@ before a fork and saves each child the import.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
+import sys
 import threading
 import uuid
 from pathlib import Path
@@ -21,7 +23,7 @@ from luigi import Event
 
 from champion_luigi import journal, settings
 from champion_luigi.errors import ChampionError
-from champion_luigi.tasks import BhavcopyTask
+from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask
 
 # Where Luigi logs what a task raised.
 logger = logging.getLogger("luigi-interface")
@@ -29,6 +31,7 @@ logger = logging.getLogger("luigi-interface")
 # One command is one execution; forked workers inherit it.
 EXECUTION = uuid.uuid4().hex
 
+_PARENT = os.getpid()
 _prepared = False
 
 
@@ -40,7 +43,15 @@ def journal_folder() -> Path:
 @BhavcopyTask.event_handler(Event.START)
 def _on_start(task: BhavcopyTask) -> None:
     prepare()
+    in_worker = os.getpid() != _PARENT and threading.current_thread() is threading.main_thread()
+    if in_worker and signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
+        # In a worker, Luigi takes a KeyboardInterrupt for no result at all and would start the task again.
+        signal.signal(signal.SIGTERM, _end)
     _record("start", task)
+
+
+def _end(*_: object) -> None:
+    sys.exit(143)
 
 
 @BhavcopyTask.event_handler(Event.SUCCESS)
@@ -79,6 +90,11 @@ def _on_dependency_discovered(_task: luigi.Task, dependency: luigi.Task) -> None
         prepare()
 
 
+@BhavcopyTask.event_handler(WORK_AHEAD)
+def _on_work_ahead(_task: BhavcopyTask) -> None:
+    heed_sigterm()
+
+
 class OneSentence(logging.Filter):
     """Logs an error of ours as the sentence that it is. Its traceback would say where the code is, not what to do."""
 
@@ -100,6 +116,11 @@ def prepare() -> None:
     logger.addFilter(OneSentence())
     import polars  # noqa: F401
 
+    heed_sigterm()
+
+
+def heed_sigterm() -> None:
+    """End on SIGTERM as on Ctrl-C."""
     is_main = threading.current_thread() is threading.main_thread()
     # An application that has its own way with SIGTERM keeps it.
     if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

@@ -74,6 +74,9 @@ def _day(trade_date: date | None) -> date:
 
 
 def _build(task: BhavcopyTask) -> None:
+    # Luigi only logs what complete() raises, such as a setting that cannot be used.
+    if task.complete():
+        return
     with _failures() as failures:
         result = luigi.build([task], local_scheduler=True, workers=1, detailed_summary=True, log_level="WARNING")
     if failures:

@@ -23,7 +23,7 @@ import luigi
 import tenacity
 
 from champion_luigi import files, lake, ledger, schema, sessions, settings, threads, warehouse
-from champion_luigi.errors import ChampionError, DamagedFile, NotPublished, is_transient
+from champion_luigi.errors import ChampionError, CheckFailed, DamagedFile, NotPublished, is_transient
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
+
+
+# Fires in the parent of the workers when the first task of a day is found missing.
+WORK_AHEAD = "event.champion.work_ahead"
 
 
 class SessionDate(luigi.DateParameter):
@@ -111,6 +115,11 @@ class ScrapeBhavcopy(BhavcopyTask):
     stage = 0
     attempts = 3
     retry_setting = "scrape_retry_seconds"
+
+    def requires(self) -> list[luigi.Task]:
+        # Nothing of Luigi's fires in the parent of the workers for a task without dependencies.
+        self.trigger_event(WORK_AHEAD, self)
+        return []
 
     def output(self) -> JsonFile:
         return JsonFile(str(settings.data_dir() / "raw" / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"))
@@ -200,7 +209,12 @@ class NormalizeBhavcopy(BhavcopyTask):
             "filtered_rows": len(normalized.rejects),
             "warnings": normalized.warnings,
         }
-        bhavcopy.check(normalized, self.date, metadata["source_file"], settings.get("max_rejected_share"))
+        try:
+            bhavcopy.check(normalized, self.date, metadata["source_file"], settings.get("max_rejected_share"))
+        except CheckFailed:
+            # Or else a receipt that is deleted, to fetch again, would not make parsing due.
+            self.input().file.unlink(missing_ok=True)
+            raise
         metadata |= {
             "rows": str(normalized.rows.height),
             "rejected_rows": str(len(normalized.rejects)),
@@ -305,7 +319,8 @@ def ledger_file() -> Path:
 def archive_name() -> str:
     """The archive by its address, without credentials, as the ledger knows it."""
     location: str = settings.get("archive_url")
-    return re.sub(r"//[^/@]*@", "//", location).rstrip("/")
+    # A password may have an @ in it: the last one before the path ends it.
+    return re.sub(r"//[^/]*@", "//", location).rstrip("/")
 
 
 def archive_answers() -> dict[date, ledger.Answer]:
@@ -378,7 +393,7 @@ def _with_session(error: NotPublished, day: date) -> ChampionError:
 def _kept_payload(receipt_file: JsonFile) -> tuple[dict[str, Any], WholeFile]:
     """The receipt, and the payload that it tells of."""
     receipt = receipt_file.load()
-    if receipt is None:
+    if receipt is None or not receipt.keys() >= {"file", "format", "sha256"}:
         raise DamagedFile(
             "the receipt of the fetched file cannot be read", source=receipt_file.path, todo="Delete it to fetch again."
         )

@@ -17,6 +17,7 @@ import re
 import threading
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -73,11 +74,9 @@ class Place:
     @property
     def slug(self) -> str:
         """A folder's name for what is kept per warehouse."""
-        return re.sub(
-            r"[^A-Za-z0-9.-]+",
-            "_",
-            f"{self.host}_{self.port}_{self.database}" if self.host else f"embedded_{self.database}",
-        )
+        name = f"{self.host}_{self.port}_{self.database}" if self.host else f"embedded_{self.database}"
+        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        return safe if safe == name else f"{safe}-{zlib.crc32(name.encode()):08x}"
 
     def identity(self) -> dict[str, Any]:
         """What a marker says of the warehouse: enough to know it again, and no secret."""
@@ -85,7 +84,7 @@ class Place:
         if self.host:
             return {"host": self.host, "port": self.port, **named}
         # A folder can be moved and stays the same warehouse; deleted and made anew it is another one.
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             named["id"] = self._id_file.read_text().strip()
         return {"host": "embedded", **named}
 
@@ -100,7 +99,7 @@ class Place:
 
     @property
     def _id_file(self) -> Path:
-        return self.folder.with_name(self.folder.name + ".id")
+        return self.folder / "champion.id"
 
 
 @dataclass(frozen=True)

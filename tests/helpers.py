@@ -1,0 +1,303 @@
+"""What several test modules need: the real `luigi` command, a server of one's own, and the csv module's truth."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import luigi
+from luigi.scheduler import Scheduler
+from luigi.worker import Worker
+
+from champion_luigi import simulator
+from champion_luigi.layouts import archive_path
+from champion_luigi.tasks import BhavcopyTask, LoadClickHouse
+
+# A regular day of each era; on the middle one both formats were published.
+LEGACY_DAY = date(2023, 6, 15)
+BOTH_DAY = date(2024, 1, 15)
+UDIFF_DAY = date(2024, 7, 9)
+HOLIDAY = date(2024, 1, 22)
+
+# What `published` gives of a row, in this order, and what each format calls it: the truth needs no package.
+COLUMNS = "open high low close last prev_close volume turnover trades isin".split()
+_NAMES = {
+    "legacy": "OPEN HIGH LOW CLOSE LAST PREVCLOSE TOTTRDQTY TOTTRDVAL TOTALTRADES ISIN".split(),
+    "udiff": "OpnPric HghPric LwPric ClsPric LastPric PrvsClsgPric TtlTradgVol TtlTrfVal TtlNbOfTxsExctd ISIN".split(),
+}
+_KEYS = {"legacy": ("SYMBOL", "SERIES"), "udiff": ("TckrSymb", "SctySrs")}
+_ZERO_IS_NULL = {"open", "high", "low", "last"}
+_WHOLE = {"volume", "trades"}
+
+Rows = dict[tuple[str, str], tuple[Any, ...]]
+
+
+# The luigi command
+
+
+def luigi_command(*arguments: str, module: str = "champion_luigi") -> list[str]:
+    """The command as a user types it, of the environment that the tests run in."""
+    program = shutil.which("luigi", path=str(Path(sys.executable).parent))
+    assert program is not None, "the luigi command is not beside python"
+    # Luigi keeps a file for each command line that runs, for all users of the machine: these are the tests' own.
+    pids = str(Path(os.environ["DATA_DIR"]).with_name("pids"))
+    return [program, "--module", module, *arguments, "--local-scheduler", "--lock-pid-dir", pids]
+
+
+def run_luigi(*arguments: str, module: str = "champion_luigi", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, in the test's own folder, where there is no luigi.cfg."""
+    return subprocess.run(
+        luigi_command(*arguments, module=module),
+        env=_environment(module) | environment,
+        cwd=os.environ["DATA_DIR"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def start_luigi(*arguments: str, module: str = "champion_luigi", **environment: str) -> subprocess.Popen[str]:
+    """Start the command in a process group of its own. Its output ends when the last of its processes is gone."""
+    return subprocess.Popen(
+        luigi_command(*arguments, module=module),
+        env=_environment(module) | environment,
+        cwd=os.environ["DATA_DIR"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def _environment(module: str) -> dict[str, str]:
+    if module == "champion_luigi":
+        return {**os.environ}
+    # This module too has a task that a command can run.
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+class ThreeDays(luigi.WrapperTask):
+    """For several workers at once: ``luigi --module helpers ThreeDays``."""
+
+    DAYS = (date(2023, 6, 14), LEGACY_DAY, UDIFF_DAY)
+
+    def requires(self) -> list[BhavcopyTask]:
+        return [LoadClickHouse(date=day) for day in self.DAYS]
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    """Wait until something is so; a minute is long enough for anything."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+def start_python(program: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start a Python program of a few lines, which can be talked to through its standard input and output."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=os.environ["DATA_DIR"],
+    )
+
+
+def hear(process: subprocess.Popen[str]) -> str:
+    """The next line that the program writes."""
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")
+
+
+def tell(process: subprocess.Popen[str], line: str = "") -> None:
+    """Send the program a line."""
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
+
+
+# Luigi in this process
+
+
+@dataclass
+class Built:
+    """What a build came to: whether all tasks are done, what they said and what they raised, in order."""
+
+    tasks: tuple[BhavcopyTask, ...]
+    messages: list[str] = field(default_factory=list)
+    errors: list[BaseException] = field(default_factory=list)
+
+    @property
+    def is_done(self) -> bool:
+        return all(task.complete() for task in self.tasks)
+
+    @property
+    def error(self) -> BaseException:
+        [error] = self.errors
+        return error
+
+    @property
+    def retries(self) -> list[str]:
+        return [message for message in self.messages if message.startswith("attempt ")]
+
+
+class _Scheduler(Scheduler):
+    """Luigi's own, that also remembers every status message: the visualiser shows the last one."""
+
+    def __init__(self, on_message: Callable[[str], None]) -> None:
+        super().__init__(prune_on_get_work=True, record_task_history=False)
+        self._on_message = on_message
+
+    def set_task_status_message(self, task_id: str, status_message: str) -> None:
+        super().set_task_status_message(task_id, status_message)
+        self._on_message(status_message)
+
+
+class _Factory:
+    def __init__(self, on_message: Callable[[str], None]) -> None:
+        self._on_message = on_message
+
+    def create_local_scheduler(self) -> Scheduler:
+        return _Scheduler(self._on_message)
+
+    def create_remote_scheduler(self, url: str) -> Scheduler:
+        raise NotImplementedError
+
+    def create_worker(self, scheduler: Scheduler, worker_processes: int, assistant: bool = False) -> Worker:
+        return Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant)
+
+
+def build(*tasks: BhavcopyTask, on_message: Callable[[str], None] | None = None) -> Built:
+    """Run tasks by Luigi's worker and a local scheduler; ``on_message`` sees each status message as it comes."""
+    built = Built(tasks)
+
+    def hear_message(message: str) -> None:
+        built.messages.append(message)
+        if on_message is not None:
+            on_message(message)
+
+    def note(_task: luigi.Task, error: BaseException) -> None:
+        built.errors.append(error)
+
+    events = (luigi.Event.FAILURE, luigi.Event.BROKEN_TASK)
+    for event in events:
+        BhavcopyTask.event_handler(event)(note)
+    try:
+        luigi.build(list(tasks), _Factory(hear_message), local_scheduler=True, workers=1, log_level="ERROR")
+    finally:
+        for event in events:
+            BhavcopyTask.remove_event_handler(event, note)
+    return built
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
+    """Every file below a folder with what changes when it is written: inode, size and time."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            status = path.stat()
+            found[str(path.relative_to(folder))] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
+
+
+# What was published
+
+
+def payload(day: date, format: str) -> bytes:
+    """A simulated day's file."""
+    content = simulator.payload(day, format)
+    assert content is not None
+    return content
+
+
+def lines_of(content: bytes) -> list[str]:
+    """The lines of a zipped CSV, the header first, with no line ends."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        [name] = archive.namelist()
+        return archive.read(name).decode("ascii").splitlines()
+
+
+def publish(folder: Path, day: date, format: str, lines: list[str]) -> Path:
+    """Put a day's file into an archive's folder, at the exchange's own path."""
+    path = archive_path(format, day)
+    file = folder / path.lstrip("/")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(simulator.zipped(path, "\n".join([*lines, ""]).encode(), day))
+    return file
+
+
+def published(content: bytes, format: str) -> Rows:
+    """The rows of a published zip by symbol and series, read by the csv module alone."""
+    theirs = dict(zip(COLUMNS, _NAMES[format], strict=True))
+    symbol, series = _KEYS[format]
+
+    def value(row: dict[str, str], name: str) -> Any:
+        text = row.get(theirs[name], "").strip()
+        if name == "isin" or not text:
+            return text or None
+        number = int(text) if name in _WHOLE else float(text)
+        return None if number == 0 and name in _ZERO_IS_NULL else number
+
+    return {
+        (row[symbol].strip(), row[series].strip()): tuple(value(row, name) for name in COLUMNS)
+        for row in csv.DictReader(lines_of(content))
+    }
+
+
+# A server of one's own
+
+
+@dataclass
+class Answering:
+    """A loopback HTTP server: each request it got by path and headers, and whether a client hung up on it."""
+
+    url: str
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    hung_up: threading.Event = field(default_factory=threading.Event)
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Answering]:
+    """Serve on loopback, for what the simulated archive never does; ``answer`` writes all of each answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            server.requests.append((self.path, dict(self.headers)))
+            self.close_connection = True
+            try:
+                answer(self)
+            except OSError:
+                server.hung_up.set()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.daemon_threads = True
+        server = Answering(f"http://127.0.0.1:{running.server_address[1]}")
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            running.shutdown()
+            thread.join()

@@ -1,0 +1,582 @@
+"""Getting a day's file: from a server, with all that servers do wrong, from a folder and from the simulator."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import date
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import BOTH_DAY, HOLIDAY, LEGACY_DAY, UDIFF_DAY, answering, hear, payload, publish, start_python, tell
+
+from champion_luigi import archive
+from champion_luigi.archive import Archive, Pace, fetch, open_archive
+from champion_luigi.errors import (
+    ArchiveUnreachable,
+    ChampionError,
+    NotPublished,
+    Refused,
+    RejectedPayload,
+    SettingsError,
+    StorageError,
+    TruncatedPayload,
+    is_transient,
+)
+from champion_luigi.layouts import archive_path
+from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+
+PATH = archive_path("legacy", LEGACY_DAY)
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@pytest.fixture
+def server() -> Iterator[SimulatedArchive]:
+    with SimulatedArchive() as running:
+        yield running
+
+
+def error_of(opened: Archive, day: date = LEGACY_DAY) -> ChampionError:
+    """The error with which a fetch ends."""
+    with pytest.raises(ChampionError) as caught:
+        fetch(opened, day)
+    return caught.value
+
+
+def error_from(answer: Answer, **limits: Any) -> ChampionError:
+    """The error with which a fetch ends at a server that answers so."""
+    with answering(answer) as running:
+        return error_of(open_archive(running.url, **limits))
+
+
+def reply(status: int, body: bytes = b"", **headers: str) -> Answer:
+    """An answer with a length."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+# The file and where it is
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("day", "format"), [(LEGACY_DAY, "legacy"), (UDIFF_DAY, "udiff")])
+def test_a_days_file_comes_as_published(server: SimulatedArchive, day: date, format: str) -> None:
+    """What is fetched is the published bytes, with the exchange's file name, the URL and the format."""
+    found = fetch(open_archive(server.url), day)
+    path = archive_path(format, day)
+    assert found.content == payload(day, format)
+    assert (found.format, found.name, found.url) == (format, path.rpartition("/")[2], server.url + path)
+    assert set(found.headers) == {"ETag", "Last-Modified"}
+
+
+@pytest.mark.integration
+def test_the_archive_is_asked_as_by_a_browser(server: SimulatedArchive) -> None:
+    """The firewall turns away what does not look like one."""
+    fetch(open_archive(server.url), LEGACY_DAY)
+    [request] = server.requests
+    assert (request.method, request.user_agent) == ("GET", archive.USER_AGENT)
+    assert request.user_agent.startswith("Mozilla/5.0 ")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("day", "format"),
+    [
+        (date(1994, 11, 3), "legacy"),
+        (date(2024, 7, 5), "legacy"),
+        (date(2024, 7, 8), "udiff"),
+        (date(2026, 1, 16), "udiff"),
+    ],
+)
+def test_legacy_is_asked_for_until_5_july_2024_and_udiff_from_8_july(
+    server: SimulatedArchive, day: date, format: str
+) -> None:
+    """The official format of a date is the first one asked for."""
+    assert fetch(open_archive(server.url), day).format == format
+    assert [request.path for request in server.requests] == [archive_path(format, day)]
+
+
+@pytest.mark.integration
+def test_the_switch_to_udiff_can_be_moved(server: SimulatedArchive) -> None:
+    """The dates of early 2024 exist in both formats, and the user chooses."""
+    assert fetch(open_archive(server.url), BOTH_DAY, udiff_from=BOTH_DAY).format == "udiff"
+    assert [request.path for request in server.requests] == [archive_path("udiff", BOTH_DAY)]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("there", "switch"), [("udiff", date(2024, 7, 8)), ("legacy", BOTH_DAY)])
+def test_the_other_format_is_asked_for_after_a_404(tmp_path: Path, there: str, switch: date) -> None:
+    """Where a date can exist in both formats, a 404 for one is not the end."""
+    expected = "legacy" if there == "udiff" else "udiff"
+    publish(tmp_path, BOTH_DAY, there, ["any"])
+    with SimulatedArchive(folder=tmp_path) as server:
+        assert fetch(open_archive(server.url), BOTH_DAY, switch).format == there
+        paths = [request.path for request in server.requests]
+    assert paths == [archive_path(expected, BOTH_DAY), archive_path(there, BOTH_DAY)]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["forbidden", "rate_limited", "unavailable", "cut"])
+def test_the_other_format_is_asked_for_after_a_404_alone(server: SimulatedArchive, kind: Kind) -> None:
+    """A firewall or an outage says nothing about which formats there are."""
+    server.faults[BOTH_DAY] = Fault(kind)
+    error_of(open_archive(server.url), BOTH_DAY)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("day", "formats"), [(date(2023, 6, 17), ["legacy"]), (HOLIDAY, ["legacy", "udiff"])])
+def test_404_in_every_possible_format_is_not_published(server: SimulatedArchive, day: date, formats: list[str]) -> None:
+    """The error names the date and each URL that was asked, and a retry makes no sense."""
+    error = error_of(open_archive(server.url), day)
+    assert isinstance(error, NotPublished)
+    assert not is_transient(error)
+    urls = [server.url + archive_path(format, day) for format in formats]
+    assert (error.day, error.found, error.source) == (day, "404", ", ".join(urls))
+    assert [server.url + request.path for request in server.requests] == urls
+
+
+@pytest.mark.integration
+def test_a_date_before_the_archives_first_file_is_not_asked_for(server: SimulatedArchive) -> None:
+    """No format was in use then."""
+    error = error_of(open_archive(server.url), date(1994, 11, 2))
+    assert isinstance(error, NotPublished)
+    assert "before the archive's first file" in str(error)
+    assert server.requests == []
+
+
+# What the archive does wrong
+
+
+@pytest.mark.integration
+def test_403_is_refused_and_asked_once(server: SimulatedArchive) -> None:
+    """The firewall is never asked again at once."""
+    server.faults[LEGACY_DAY] = Fault("forbidden")
+    error = error_of(open_archive(server.url))
+    assert isinstance(error, Refused)
+    assert not is_transient(error)
+    assert (error.found, error.retry_after) == ("403", None)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.integration
+def test_429_is_refused_and_says_when_to_come_back(server: SimulatedArchive) -> None:
+    """The archive's own Retry-After is kept, for people and for code."""
+    server.faults[LEGACY_DAY] = Fault("rate_limited", delay=120)
+    error = error_of(open_archive(server.url))
+    assert isinstance(error, Refused)
+    assert (error.retry_after, error.found) == (120.0, "429, Retry-After 120 s")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.integration
+def test_a_retry_after_that_is_a_date_is_no_mishap() -> None:
+    """HTTP allows a date in place of the seconds."""
+    error = error_from(reply(429, Retry_After="Wed, 21 Oct 2026 07:28:00 GMT"))
+    assert isinstance(error, Refused)
+    assert error.retry_after is None
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["forbidden", "rate_limited"])
+def test_nothing_is_asked_of_an_archive_that_has_just_refused(server: SimulatedArchive, kind: Kind) -> None:
+    """Other days are refused as well for a while, without a request, or a firewall would soon block for good."""
+    server.faults[LEGACY_DAY] = Fault(kind, delay=120)
+    opened = open_archive(server.url)
+    error_of(opened)
+    error = error_of(opened, UDIFF_DAY)
+    assert isinstance(error, Refused)
+    assert error.day == UDIFF_DAY
+    assert error.retry_after is not None
+    assert error.retry_after > 0
+    assert len(server.requests) == 1
+
+
+@pytest.mark.integration
+def test_an_archive_that_refused_is_asked_again_when_it_allows(server: SimulatedArchive) -> None:
+    """Its own Retry-After is long enough."""
+    server.faults[LEGACY_DAY] = Fault("rate_limited", delay=1)
+    opened = open_archive(server.url)
+    error_of(opened)
+    time.sleep(1.1)
+    assert fetch(opened, UDIFF_DAY).content == payload(UDIFF_DAY, "udiff")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_5xx_is_transient(status: int) -> None:
+    """The archive cannot answer now, and may later."""
+    error = error_from(reply(status, b"sorry"))
+    assert isinstance(error, ArchiveUnreachable)
+    assert is_transient(error)
+    assert (error.day, error.found) == (LEGACY_DAY, str(status))
+
+
+@pytest.mark.integration
+def test_an_archive_that_does_not_answer_is_transient(server: SimulatedArchive) -> None:
+    """The longest silence is a setting."""
+    server.faults[LEGACY_DAY] = Fault("hanging")
+    error = error_of(open_archive(server.url, read_seconds=0.2))
+    assert isinstance(error, ArchiveUnreachable)
+    assert is_transient(error)
+    assert "TimeoutError" in str(error)
+
+
+@pytest.mark.integration
+def test_an_archive_that_cannot_be_connected_to_in_time_is_transient() -> None:
+    """A host that drops packets, as a firewall does: here, one whose queue of connections is full."""
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(4):
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        error = error_of(open_archive(url, connect_seconds=0.3, read_seconds=20))
+    assert isinstance(error, ArchiveUnreachable)
+    assert is_transient(error)
+    assert "TimeoutError" in str(error)
+
+
+@pytest.mark.integration
+def test_an_archive_that_is_down_is_transient() -> None:
+    """Nobody listens; the operating system's words for it are in the error."""
+    with SimulatedArchive() as server:
+        url = server.url
+    error = error_of(open_archive(url))
+    assert isinstance(error, ArchiveUnreachable)
+    assert is_transient(error)
+    assert "Connection refused" in str(error)
+
+
+def test_a_host_that_there_is_not_is_transient() -> None:
+    """Name servers have their outages too."""
+    error = error_of(open_archive("http://archive.invalid", connect_seconds=5))
+    assert isinstance(error, ArchiveUnreachable)
+    assert is_transient(error)
+
+
+@pytest.mark.integration
+def test_a_body_that_is_cut_is_transient(server: SimulatedArchive) -> None:
+    """Fewer bytes than announced are never taken for the file."""
+    server.faults[LEGACY_DAY] = Fault("cut")
+    error = error_of(open_archive(server.url))
+    assert isinstance(error, TruncatedPayload)
+    assert is_transient(error)
+    assert error.source == server.url + PATH
+
+
+@pytest.mark.integration
+def test_a_body_in_chunks_comes_whole() -> None:
+    """A proxy may send it without a length."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+
+    with answering(answer) as running:
+        assert fetch(open_archive(running.url), LEGACY_DAY).content == b"abcde"
+
+
+@pytest.mark.integration
+def test_a_body_in_chunks_that_is_cut_is_transient() -> None:
+    """Without its last chunk it is not the file."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+
+    error = error_from(answer)
+    assert isinstance(error, TruncatedPayload)
+    assert is_transient(error)
+
+
+@pytest.mark.integration
+def test_an_answer_that_is_no_http_is_transient() -> None:
+    """Something else listens there, or a proxy has lost its mind; no driver's error comes out."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+    assert is_transient(error_from(answer))
+
+
+@pytest.mark.integration
+def test_a_body_that_trickles_ends_at_the_total_limit() -> None:
+    """Each byte in time is not the file in time: the connection is given up."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n")
+        for _ in range(400):
+            handler.wfile.write(b"x")
+            time.sleep(0.05)
+
+    with answering(answer) as running:
+        error = error_of(open_archive(running.url, read_seconds=5, total_seconds=0.3))
+        assert running.hung_up.wait(10)
+    assert isinstance(error, ArchiveUnreachable)
+    assert is_transient(error)
+    assert "too slowly" in str(error)
+
+
+@pytest.mark.integration
+def test_headers_that_trickle_end_at_the_total_limit() -> None:
+    """The limit is for the whole answer."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for number in range(60):
+            handler.wfile.write(f"X-{number}: x\r\n".encode())
+            time.sleep(0.05)
+        handler.wfile.write(b"Content-Length: 3\r\n\r\nabc")
+
+    error = error_from(answer, read_seconds=5, total_seconds=0.3)
+    assert isinstance(error, ArchiveUnreachable)
+
+
+@pytest.mark.integration
+def test_a_body_that_is_announced_too_large_is_not_read() -> None:
+    """The announcement is enough."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
+        while True:
+            handler.wfile.write(bytes(65536))
+
+    with answering(answer) as running:
+        error = error_of(open_archive(running.url, max_bytes=1000))
+        assert running.hung_up.wait(10)
+    assert isinstance(error, RejectedPayload)
+    assert not is_transient(error)
+    assert (error.expected, error.found) == ("at most 1,000 bytes", "99,999,999,999")
+
+
+@pytest.mark.integration
+def test_a_body_without_end_is_given_up_at_the_size_cap() -> None:
+    """What is not announced is counted."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        while True:
+            handler.wfile.write(bytes(65536))
+
+    with answering(answer) as running:
+        error = error_of(open_archive(running.url, max_bytes=1_000_000))
+        assert running.hung_up.wait(10)
+    assert isinstance(error, RejectedPayload)
+    assert "at most 1,000,000 bytes" in str(error)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(server: SimulatedArchive, status: int) -> None:
+    """Another host's file is not the exchange's; the error names the host alone."""
+    error = error_from(reply(status, Location=server.url.replace("//", "//user:hidden@") + PATH + "?key=hidden"))
+    assert isinstance(error, RejectedPayload)
+    assert error.found == f"{status} to 127.0.0.1"
+    assert "hidden" not in str(error)
+    assert server.requests == []
+
+
+# Secrets
+
+
+@pytest.mark.integration
+def test_credentials_in_the_url_are_sent_and_not_shown() -> None:
+    """A private mirror may want a password: it goes into the request, not into what is kept of it."""
+    with answering(reply(200, b"the file")) as running:
+        found = fetch(open_archive(running.url.replace("//", "//reader:hidden@")), LEGACY_DAY)
+        [(path, headers)] = running.requests
+    assert found.url == running.url + PATH
+    assert "hidden" not in repr(found)
+    assert (path, headers["Authorization"]) == (PATH, "Basic cmVhZGVyOmhpZGRlbg==")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["forbidden", "not_found", "rate_limited", "unavailable", "cut", "hanging"])
+def test_credentials_in_the_url_are_in_no_error(server: SimulatedArchive, kind: Kind) -> None:
+    """Neither in the sentence nor in the traceback that a log prints."""
+    server.faults[LEGACY_DAY] = Fault(kind)
+    error = error_of(open_archive(server.url.replace("//", "//reader:hidden@"), read_seconds=0.2))
+    assert "hidden" not in "".join(traceback.format_exception(error))
+    assert "hidden" not in repr(vars(error))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://reader:hidden@127.0.0.1:1",
+        "http://reader:hidden@127.0.0.1:99999",
+        "http://reader:hidden@127.0.0.1:port",
+        "http://reader:hidden@two words",
+        "http://reader:hidden@archive.invalid",
+        "ftp://reader:hidden@archive.invalid",
+        "http://reader:hidden@[::1",
+    ],
+)
+def test_credentials_in_a_url_that_cannot_be_used_are_in_no_error(url: str) -> None:
+    """A typo in the URL is no reason to print its password, and it is one of the package's own errors."""
+    with pytest.raises(ChampionError) as caught:
+        fetch(open_archive(url), LEGACY_DAY)
+    assert "hidden" not in "".join(traceback.format_exception(caught.value))
+
+
+# Folders and the simulator
+
+
+@pytest.mark.parametrize("form", ["{}", "file://{}"])
+def test_a_folder_laid_out_as_on_the_exchange_is_an_archive(tmp_path: Path, form: str) -> None:
+    """People who have the files already need no server."""
+    file = publish(tmp_path, LEGACY_DAY, "legacy", ["a,b", "1,2"])
+    found = fetch(open_archive(form.format(tmp_path)), LEGACY_DAY)
+    assert (found.content, found.url, found.name) == (file.read_bytes(), str(file), file.name)
+
+
+def test_a_file_url_may_be_percent_encoded(tmp_path: Path) -> None:
+    """As URLs are where a folder's name has a space in it."""
+    folder = tmp_path / "my files"
+    publish(folder, LEGACY_DAY, "legacy", ["a,b"])
+    assert fetch(open_archive(folder.as_uri()), LEGACY_DAY).content
+
+
+def test_a_file_that_a_folder_has_not_is_not_published(tmp_path: Path) -> None:
+    """It is the same to the chain as a 404."""
+    error = error_of(open_archive(str(tmp_path)))
+    assert isinstance(error, NotPublished)
+    assert str(tmp_path) in str(error)
+
+
+def test_a_folder_that_there_is_not_is_a_setting_to_correct(tmp_path: Path) -> None:
+    """An unmounted disk must not look like years of holidays."""
+    with pytest.raises(SettingsError, match="folder does not exist") as caught:
+        open_archive(str(tmp_path / "unmounted"))
+    assert caught.value.source == str(tmp_path / "unmounted")
+
+
+def test_a_file_in_a_folder_has_the_size_cap_too(tmp_path: Path) -> None:
+    """Whatever it is, it is no bhavcopy."""
+    publish(tmp_path, LEGACY_DAY, "legacy", ["x" * 2000])
+    assert isinstance(error_of(open_archive(str(tmp_path), max_bytes=1000)), RejectedPayload)
+
+
+def test_a_file_that_cannot_be_read_is_an_error_of_storage(tmp_path: Path) -> None:
+    """Something is in its place that is no file."""
+    (tmp_path / PATH.lstrip("/")).mkdir(parents=True)
+    assert isinstance(error_of(open_archive(str(tmp_path))), StorageError)
+
+
+def test_the_simulated_archive_needs_no_server() -> None:
+    """``simulated:`` is the demo's archive; it has no file for a holiday either."""
+    found = fetch(open_archive("simulated:"), LEGACY_DAY)
+    assert (found.content, found.url) == (payload(LEGACY_DAY, "legacy"), f"simulated:{PATH}")
+    assert isinstance(error_of(open_archive("simulated:"), HOLIDAY), NotPublished)
+
+
+@pytest.mark.parametrize("location", ["ftp://archive.example", "http://", "nse:"])
+def test_a_location_that_is_not_understood_is_a_setting_to_correct(location: str) -> None:
+    """The error says what can be given."""
+    with pytest.raises(SettingsError, match="NSE_ARCHIVE_URL"):
+        open_archive(location)
+
+
+# The pace
+
+
+def test_a_remote_host_is_asked_at_the_common_pace(tmp_path: Path) -> None:
+    """A slot is taken before anything goes out."""
+    before = time.time()
+    error_of(open_archive("http://archive.invalid", requests_per_second=10, rate_file=tmp_path / "pace"))
+    assert float((tmp_path / "pace").read_text()) >= before + 0.1
+
+
+@pytest.mark.integration
+def test_a_loopback_host_is_asked_at_once(server: SimulatedArchive, tmp_path: Path) -> None:
+    """A mirror of one's own needs no politeness: no slot is taken, and nothing is waited for."""
+    opened = open_archive(server.url, requests_per_second=0.05, rate_file=tmp_path / "pace")
+    for _ in range(5):
+        fetch(opened, LEGACY_DAY)
+    assert len(server.requests) == 5
+    assert not (tmp_path / "pace").exists()
+
+
+def test_no_pace_where_the_rate_is_zero(tmp_path: Path) -> None:
+    """The setting can be switched off."""
+    error_of(open_archive("http://archive.invalid", requests_per_second=0, rate_file=tmp_path / "pace"))
+    assert not (tmp_path / "pace").exists()
+
+
+@pytest.mark.parametrize("file", [None, "pace"])
+def test_the_pace_keeps_its_gaps(tmp_path: Path, file: str | None) -> None:
+    """At 50 a second, the n-th request is n fiftieths of a second after the first, or later."""
+    pace = Pace(50, tmp_path / file if file else None)
+    start = time.time()
+    for number in range(6):
+        pace.wait()
+        assert time.time() >= start + number / 50
+
+
+@pytest.mark.integration
+def test_two_processes_share_one_pace(tmp_path: Path) -> None:
+    """Together they ask as often as one alone may: the file is where they agree."""
+    program = """
+import sys, time
+from pathlib import Path
+from champion_luigi.archive import Pace
+pace = Pace(20, Path(sys.argv[1]))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(5):
+    pace.wait()
+    print(time.time(), flush=True)
+"""
+    processes = [start_python(program, str(tmp_path / "pace")) for _ in range(2)]
+    for process in processes:
+        assert hear(process) == "ready"
+    start = time.time()
+    for process in processes:
+        tell(process)
+    times = sorted(float(line) for process in processes for line in process.communicate(timeout=60)[0].split())
+    assert len(times) == 10
+    assert all(when >= start + number / 20 for number, when in enumerate(times))
+
+
+def test_a_slot_of_a_clock_that_was_set_back_is_not_waited_for(tmp_path: Path) -> None:
+    """Or else a wrong clock, once, would stop the pipeline for a year."""
+    file = tmp_path / "pace"
+    file.write_text(repr(time.time() + 365 * 86400))
+    Pace(50, file).wait()
+    assert float(file.read_text()) < time.time() + 60
+
+
+@pytest.mark.parametrize("content", ["", "garbage", "\0\0\0"])
+def test_a_damaged_pace_file_is_begun_anew(tmp_path: Path, content: str) -> None:
+    """A power cut may leave anything there."""
+    file = tmp_path / "pace"
+    file.write_text(content)
+    Pace(50, file).wait()
+    assert float(file.read_text()) > 0
+
+
+@pytest.mark.integration
+def test_a_real_file_comes_as_published(shared: Callable[[str], Path], tmp_path: Path) -> None:
+    """Byte for byte, over HTTP."""
+    path = archive_path("udiff", date(2024, 7, 8)).lstrip("/")
+    file = shared(f"archive/{path}")
+    (tmp_path / path).parent.mkdir(parents=True)
+    shutil.copy(file, tmp_path / path)
+    with SimulatedArchive(folder=tmp_path) as server:
+        assert fetch(open_archive(server.url), date(2024, 7, 8)).content == file.read_bytes()

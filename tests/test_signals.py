@@ -1,0 +1,107 @@
+"""Ending the real `luigi` command in the middle of a fetch: nothing lives on, nothing is half-written."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from helpers import ThreeDays, payload, published, run_luigi, start_luigi, wait_for
+
+from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.warehouse import Place, open_warehouse
+
+pytestmark = pytest.mark.integration
+
+DAY = ThreeDays.DAYS[1]
+LAST_DAY = ThreeDays.DAYS[-1]
+FAULTS = {day: Fault("trickling" if day == LAST_DAY else "hanging", delay=20) for day in ThreeDays.DAYS}
+
+COMMANDS = {
+    "one worker": (["LoadClickHouse", "--date", str(LAST_DAY), "--workers", "1"], "champion_luigi", [LAST_DAY]),
+    "three workers": (["ThreeDays", "--workers", "3"], "helpers", list(ThreeDays.DAYS)),
+    "three workers, the first task alone": (
+        ["ScrapeBhavcopy", "--date", str(DAY), "--workers", "3"],
+        "champion_luigi",
+        [DAY],
+    ),
+}
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    with SimulatedArchive(FAULTS) as running:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
+        yield running
+
+
+@contextlib.contextmanager
+def fetching(
+    command: list[str], module: str, requests: int, archive: SimulatedArchive
+) -> Iterator[subprocess.Popen[str]]:
+    """The command, in the middle of so many fetches."""
+    process = start_luigi(*command, module=module)
+    try:
+        wait_for(lambda: len(archive.requests) == requests, "the fetch to begin")
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def left_over(folder: Path) -> list[Path]:
+    """Every file but the journal's, which tells what was begun."""
+    return [path for path in folder.rglob("*") if path.is_file() and "journal" not in path.parts]
+
+
+def loaded_days(folder: Path) -> dict[date, int]:
+    """How many rows the warehouse has of each day."""
+    table = open_warehouse(Place(folder=folder / "warehouse"))
+    days = dict(table.rows_by_day())
+    table.close()
+    return days
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", list(COMMANDS))
+def test_a_command_that_is_told_to_end_ends_whole(
+    archive: SimulatedArchive, tmp_path: Path, workers: str, name: signal.Signals
+) -> None:
+    """Parent and children are gone within seconds, without a success, and leave no file; a rerun does it all."""
+    command, module, days = COMMANDS[workers]
+    with fetching(command, module, len(days), archive) as process:
+        process.send_signal(name)
+        # The output ends with the last process that could write to it.
+        process.communicate(timeout=5)
+        assert process.returncode != 0
+    assert left_over(tmp_path) == []
+
+    archive.faults.clear()
+    again = run_luigi(*command, module=module)
+    assert again.returncode == 0, again.stderr
+    if "ScrapeBhavcopy" not in command:
+        formats = {day: "udiff" if day == LAST_DAY else "legacy" for day in days}
+        assert loaded_days(tmp_path) == {day: len(published(payload(day, formats[day]), formats[day])) for day in days}
+
+
+def test_a_command_that_was_killed_holds_nothing_up(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """SIGKILL leaves the lock's file, which locks nothing any more, and no half of an output."""
+    command, module, days = COMMANDS["one worker"]
+    with fetching(command, module, len(days), archive) as process:
+        process.kill()
+        process.wait()
+    assert [path.parent.name for path in left_over(tmp_path)] == ["locks"]
+
+    archive.faults.clear()
+    again = run_luigi(*command, module=module)
+    assert again.returncode == 0, again.stderr
+    assert left_over(tmp_path / "locks") == []
+    assert list(loaded_days(tmp_path)) == days

@@ -1,0 +1,645 @@
+"""The ClickHouse table, in the embedded engine and in a server: what readers see, and what goes wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import shutil
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from clickhouse_server import ClickHouseServer, unavailable
+from helpers import hear, start_python, tell
+
+from champion_luigi import schema
+from champion_luigi.errors import Busy, WarehouseError, WarehouseUnreachable, is_transient
+from champion_luigi.warehouse import Loaded, Place, Warehouse, ddl, open_warehouse
+
+if TYPE_CHECKING:
+    import polars as pl
+    from clickhouse_connect.driver.client import Client
+
+pytestmark = pytest.mark.integration
+
+DAY = date(2024, 1, 15)
+VIEW = "equity_ohlc"
+PASSWORD = "pa'ss \\ wörd"
+# What a reader compares: a count, and sums without rounding.
+SUMS = "count(), sum(volume), sum(toInt64(round(turnover * 100))), sum(toInt64(round(close * 100)))"
+
+_numbers = itertools.count()
+
+Polled = Callable[[Place], AbstractContextManager[Callable[[], set[tuple[Any, ...]]]]]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    if reason := unavailable():
+        pytest.skip(reason)
+    with ClickHouseServer(tmp_path_factory.mktemp("server"), password=PASSWORD) as running:
+        yield running
+
+
+@pytest.fixture
+def served(server: ClickHouseServer) -> Place:
+    """A database of the test's own in the server."""
+    return Place(server.host, server.port, server.user, server.password, database=f"market_{next(_numbers)}")
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Place:
+    return Place(folder=tmp_path / "warehouse")
+
+
+@pytest.fixture(params=["embedded", "served"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Every test that takes this runs against both."""
+    found: Place = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def table(place: Place) -> Iterator[Warehouse]:
+    opened = open_warehouse(place)
+    yield opened
+    opened.close()
+
+
+def client_of(place: Place) -> Client:
+    """A connection beside the package's own."""
+    import clickhouse_connect
+
+    if place.host:
+        return clickhouse_connect.get_client(
+            host=place.host, port=place.port, username=place.user, password=place.password
+        )
+    return clickhouse_connect.get_client(interface="chdb", path=str(place.folder))
+
+
+def row(symbol: str = "ALPHA", series: str = "EQ", day: date = DAY, **values: Any) -> dict[str, Any]:
+    """A canonical row."""
+    return {
+        "trade_date": day,
+        "symbol": symbol,
+        "series": series,
+        "isin": "INE000A01015",
+        "open": 10.5,
+        "high": 11.25,
+        "low": 10.0,
+        "close": 11.0,
+        "last": 11.05,
+        "prev_close": 10.4,
+        "volume": 1500,
+        "turnover": 16250.75,
+        "trades": 42,
+        "layout": "legacy",
+        **values,
+    }
+
+
+def frame(*rows: dict[str, Any]) -> pl.DataFrame:
+    """Rows as the lake has them."""
+    import polars as pl
+
+    types = {column.name: getattr(pl, column.polars) for column in schema.COLUMNS}
+    return pl.DataFrame([dict.fromkeys(schema.NAMES) | each for each in rows], schema=types)
+
+
+def many(count: int, price: float) -> pl.DataFrame:
+    """A day of so many rows, whose sums tell how many there are and at what price."""
+    return frame(*(row(f"S{number}", close=price, volume=number, turnover=price * number) for number in range(count)))
+
+
+def seen(table: Warehouse, columns: str = "symbol, series", where: str = "1") -> list[tuple[Any, ...]]:
+    """What readers see."""
+    return table.query(
+        f"SELECT {columns} FROM `{table.place.database}`.{VIEW} WHERE {where} ORDER BY symbol, series, trade_date"
+    )
+
+
+# Opening
+
+
+def test_database_table_and_view_are_made_on_first_use(place: Place) -> None:
+    """Nothing needs to be prepared, and opening again changes nothing."""
+    for _ in range(2):
+        table = open_warehouse(place)
+        names = table.query(f"SELECT name FROM system.tables WHERE database = '{place.database}' ORDER BY name")
+        assert names == [("equity_ohlc",), ("normalized_equity_ohlc",)]
+        assert seen(table) == []
+        table.close()
+
+
+def test_readers_see_the_canonical_columns(table: Warehouse) -> None:
+    """In their order, with the types that the schema states, and none of the load's own."""
+    found = table.query(f"DESCRIBE TABLE `{table.place.database}`.{VIEW}")
+    expected = [(column.name, column.clickhouse.partition(" CODEC")[0]) for column in schema.COLUMNS]
+    assert [each[:2] for each in found] == expected
+
+
+def test_every_column_of_the_table_has_its_meaning_and_unit(table: Warehouse) -> None:
+    """Whoever looks at the table in a client finds what a column is."""
+    found = table.query(
+        f"SELECT name, comment FROM system.columns WHERE database = '{table.place.database}' "
+        "AND table = 'normalized_equity_ohlc'"
+    )
+    comments = dict(found)
+    for column in schema.COLUMNS:
+        assert column.meaning in comments[column.name]
+        assert column.unit in comments[column.name]
+
+
+@pytest.mark.parametrize("name", ["my market", "a`b", "d'b", "back\\slash", "mäß", "select", "1st"])
+def test_a_database_may_have_any_name(place: Place, name: str) -> None:
+    """Names are quoted, never pasted."""
+    table = open_warehouse(dataclasses.replace(place, database=name))
+    assert table.load(DAY, frame(row())).rows == 1
+    assert table.rows_by_day() == [(DAY, 1)]
+    table.close()
+    again = open_warehouse(dataclasses.replace(place, database=name))
+    assert again.rows_by_day() == [(DAY, 1)]
+    again.close()
+
+
+def test_what_was_loaded_is_there_after_closing(place: Place) -> None:
+    """A load is on disk."""
+    table = open_warehouse(place)
+    table.load(DAY, frame(row()))
+    table.close()
+    again = open_warehouse(place)
+    assert seen(again) == [("ALPHA", "EQ")]
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (lambda ddl: ddl.replace("    isin ", "    isin_code "), ("isin ", "isin_code")),
+        (lambda ddl: ddl.replace("    volume Int64", "    volume Int32"), ("volume Int64", "volume Int32")),
+        (lambda ddl: ddl.replace("    close Float64", "    close Decimal(18, 4)"), ("close Float64", "Decimal(18, 4)")),
+        (lambda ddl: ddl.replace("(\n", "(\n    remarks String,\n", 1), ("remarks String",)),
+    ],
+    ids=["missing", "other type", "decimal", "further"],
+)
+def test_a_table_of_another_shape_is_named_and_left_alone(
+    place: Place, change: Callable[[str], str], named: tuple[str, ...]
+) -> None:
+    """The error lists what differs, expected and found, and says that the lake has every day."""
+    database, table, _ = ddl(place.database)
+    if not place.host:
+        place.folder.mkdir()
+    client = client_of(place)
+    client.command(database)
+    client.command(change(table))
+    client.close()
+    with pytest.raises(WarehouseError) as caught:
+        open_warehouse(place)
+    for words in (*named, f"{place.database}.normalized_equity_ohlc", "every day is in the lake"):
+        assert words in str(caught.value)
+    client = client_of(place)
+    assert client.query(f"SELECT count() FROM {place.database}.normalized_equity_ohlc").result_rows == [(0,)]
+    client.close()
+
+
+def test_a_table_of_another_engine_is_never_taken_for_loaded(place: Place) -> None:
+    """Without versions a second load would double the day: it fails, whatever else."""
+    database, table, _ = ddl(place.database)
+    if not place.host:
+        place.folder.mkdir()
+    client = client_of(place)
+    client.command(database)
+    client.command(table.replace("ReplacingMergeTree(version, is_deleted)", "MergeTree"))
+    client.close()
+    with pytest.raises(WarehouseError):
+        open_warehouse(place).load(DAY, frame(row()))
+
+
+def test_a_warehouse_can_be_read_by_itself(place: Place) -> None:
+    """A failed opening lets go of the embedded engine, so that the cure needs no new process."""
+    database, table, _ = ddl(place.database)
+    if not place.host:
+        place.folder.mkdir()
+    client = client_of(place)
+    client.command(database)
+    client.command(table.replace("    isin ", "    isin_code "))
+    client.close()
+    with pytest.raises(WarehouseError):
+        open_warehouse(place)
+    client = client_of(place)
+    client.command(f"DROP TABLE {place.database}.normalized_equity_ohlc")
+    client.close()
+    opened = open_warehouse(place)
+    assert opened.load(DAY, frame(row())).rows == 1
+    opened.close()
+
+
+# Loading
+
+
+def test_a_load_twice_is_a_load_once(table: Warehouse) -> None:
+    """Nothing doubles."""
+    rows = many(50, 1.0)
+    first, second = table.load(DAY, rows), table.load(DAY, rows)
+    assert (first.rows, first.removed, second.rows, second.removed) == (50, 0, 50, 0)
+    assert second.version > first.version
+    assert table.rows_by_day() == [(DAY, 50)]
+
+
+def test_a_corrected_day_leaves_exactly_its_last_version(table: Warehouse) -> None:
+    """Changed rows are changed, rows that are gone are gone, and new ones are there."""
+    table.load(DAY, frame(row("KEPT"), row("CHANGED", close=1.0), row("GONE"), row("GONE", "BL")))
+    loaded = table.load(DAY, frame(row("KEPT"), row("CHANGED", close=2.0), row("NEW")))
+    assert (loaded.rows, loaded.removed) == (3, 2)
+    assert seen(table, "symbol, series, close") == [("CHANGED", "EQ", 2.0), ("KEPT", "EQ", 11.0), ("NEW", "EQ", 11.0)]
+
+
+def test_a_row_that_was_gone_can_come_back(table: Warehouse) -> None:
+    """A correction of a correction."""
+    for rows in (frame(row("A"), row("B")), frame(row("A")), frame(row("A"), row("B"))):
+        table.load(DAY, rows)
+    assert seen(table) == [("A", "EQ"), ("B", "EQ")]
+
+
+def test_a_corrected_day_stays_so_after_the_engine_merges(table: Warehouse) -> None:
+    """Tombstones and old versions go when parts are merged, and what readers see does not change."""
+    table.load(DAY, frame(row("KEPT"), row("GONE")))
+    table.load(DAY, frame(row("KEPT", close=12.0)))
+    table.command(f"OPTIMIZE TABLE `{table.place.database}`.normalized_equity_ohlc FINAL")
+    assert seen(table, "symbol, close") == [("KEPT", 12.0)]
+
+
+def test_a_load_touches_its_own_day_alone(table: Warehouse) -> None:
+    """The same keys on the days around it stay."""
+    days = [date(2023, 12, 29), date(2024, 1, 1), DAY]
+    for day in days:
+        table.load(day, frame(row(day=day), row("BETA", day=day)))
+    table.load(days[1], frame(row(day=days[1])))
+    assert table.rows_by_day() == [(days[0], 2), (days[1], 1), (days[2], 2)]
+
+
+def test_the_clock_may_be_set_back_between_loads(table: Warehouse) -> None:
+    """The later load wins, by the versions that are there and not by the clock alone."""
+    import time_machine
+
+    table.load(DAY, frame(row(close=1.0), row("GONE")))
+    with time_machine.travel("2001-01-01T00:00:00Z"):
+        table.load(DAY, frame(row(close=2.0)))
+    assert seen(table, "symbol, close") == [("ALPHA", 2.0)]
+
+
+def test_rows_of_one_symbol_in_several_series_all_stand(table: Warehouse) -> None:
+    """EQ and BL are different rows; NA is a series, not a null."""
+    table.load(DAY, frame(*(row(series=series) for series in ("EQ", "BL", "T0", "NA"))))
+    assert seen(table) == [("ALPHA", "BL"), ("ALPHA", "EQ"), ("ALPHA", "NA"), ("ALPHA", "T0")]
+
+
+def test_values_arrive_exactly(table: Warehouse) -> None:
+    """Dates, prices to the last bit, counts beyond 32 bits, and nulls as nulls."""
+    awkward: dict[str, Any] = {
+        "close": 19.15,
+        "open": 0.1 + 0.2,
+        "high": 1e15 / 3,
+        "low": 5e-324,
+        "turnover": 123456789012.34,
+    }
+    days = [date(1994, 11, 3), DAY, date(2099, 12, 31)]
+    optional = [column.name for column in schema.COLUMNS if not column.required]
+    nulls: dict[str, Any] = dict.fromkeys(optional)
+    for day in days:
+        full = row("FULL", day=day, **awkward, volume=2**62, trades=2**40, instrument_id=7, name="Ä", lot_size=1)
+        table.load(day, frame(full, row("NULLS", day=day, **nulls)))
+    names = list(awkward)
+    assert seen(table, f"trade_date, volume, trades, {', '.join(names)}", "symbol = 'FULL'") == [
+        (day, 2**62, 2**40, *(awkward[name] for name in names)) for day in days
+    ]
+    assert seen(table, ", ".join(optional), "symbol = 'NULLS'") == [(None,) * len(optional)] * len(days)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "O'NEIL",
+        'QUO"TE',
+        "BACK\\SLASH",
+        "\\'; DROP TABLE normalized_equity_ohlc; --",
+        "TATAMOTORS मोटर्स 🚗",
+        "TAB\tLINE\nNUL\0ESC\x1b",
+        "{symbol:String} %(x)s ?",
+        "NULL",
+        "\\N",
+        "",
+    ],
+)
+def test_text_arrives_as_data(table: Warehouse, text: str) -> None:
+    """Quotes, SQL, other scripts and control characters, in every text column; a tombstone knows them again."""
+    table.load(DAY, frame(row(text, text, isin=text, name=text), row("OTHER", "EQ")))
+    assert seen(table, "symbol, series, isin, name", "symbol != 'OTHER'") == [(text,) * 4]
+    assert table.load(DAY, frame(row("OTHER", "EQ"))).removed == 1
+    assert seen(table) == [("OTHER", "EQ")]
+
+
+def test_a_year_is_one_partition(table: Warehouse) -> None:
+    """A day's insert never spans two, and so is one part that is seen whole."""
+    table.load(date(2023, 12, 29), frame(row(day=date(2023, 12, 29))))
+    table.load(DAY, many(3000, 1.0))
+    parts = table.query(
+        "SELECT partition, count() FROM system.parts WHERE active AND table = 'normalized_equity_ohlc' "
+        f"AND database = '{table.place.database}' GROUP BY partition ORDER BY partition"
+    )
+    assert parts == [("2023", 1), ("2024", 1)]
+
+
+# Readers meanwhile
+
+
+@contextmanager
+def polled_by_thread(place: Place) -> Iterator[Callable[[], set[tuple[Any, ...]]]]:
+    """A second connection of this process, as the embedded engine allows."""
+    client = client_of(place)
+    found: set[tuple[Any, ...]] = set()
+    ended = threading.Event()
+
+    def poll() -> None:
+        while not ended.is_set():
+            found.update(tuple(row) for row in client.query(f"SELECT {SUMS} FROM {place.database}.{VIEW}").result_rows)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+
+    def end() -> set[tuple[Any, ...]]:
+        ended.set()
+        thread.join(60)
+        return found
+
+    try:
+        yield end
+    finally:
+        end()
+        client.close()
+
+
+@contextmanager
+def polled_by_process(place: Place) -> Iterator[Callable[[], set[tuple[Any, ...]]]]:
+    """A second process, as a server allows."""
+    program = """
+import json, os, sys, threading
+import clickhouse_connect
+host, port, user, query = sys.argv[1:]
+client = clickhouse_connect.get_client(host=host, port=int(port), username=user, password=os.environ["READER"])
+found = set(client.query(query).result_rows)
+print("ready", flush=True)
+ended = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.readline(), ended.set()), daemon=True).start()
+while not ended.is_set():
+    found.update(client.query(query).result_rows)
+print(json.dumps(sorted(found)))
+"""
+    os.environ["READER"] = place.password
+    try:
+        process = start_python(
+            program, place.host, str(place.port), place.user, f"SELECT {SUMS} FROM {place.database}.{VIEW}"
+        )
+    finally:
+        del os.environ["READER"]
+    assert hear(process) == "ready"
+
+    def end() -> set[tuple[Any, ...]]:
+        tell(process)
+        return {tuple(each) for each in json.loads(hear(process))}
+
+    try:
+        yield end
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("place", "polled"),
+    [("embedded", polled_by_thread), ("served", polled_by_process)],
+    indirect=["place"],
+)
+def test_a_reader_never_sees_half_a_load(table: Warehouse, polled: Polled) -> None:
+    """While two versions of a day replace each other twenty times, each read finds the one or the other, whole."""
+    versions = many(2800, 1.25), many(2500, 7.5)
+    whole = set()
+    for version in versions:
+        table.load(DAY, version)
+        whole.update(table.query(f"SELECT {SUMS} FROM {table.place.database}.{VIEW}"))
+    assert len(whole) == 2
+    with polled(table.place) as end:
+        for _ in range(10):
+            for version in versions:
+                table.load(DAY, version)
+        found = end()
+    assert found
+    assert found <= whole
+
+
+# Threads
+
+
+def load_at_once(table: Warehouse, loads: Sequence[tuple[date, pl.DataFrame]]) -> list[Loaded | BaseException]:
+    """What comes of loads by as many threads, which begin together."""
+    together = threading.Barrier(len(loads))
+
+    def load(day: date, rows: pl.DataFrame) -> Loaded:
+        together.wait(60)
+        return table.load(day, rows)
+
+    with ThreadPoolExecutor(len(loads)) as threads:
+        futures = [threads.submit(load, *each) for each in loads]
+        return [future.exception(60) or future.result() for future in futures]
+
+
+def test_threads_that_load_together_load_each_day_whole(table: Warehouse) -> None:
+    """Days of two years, over versions that had more rows."""
+    days = [date(2023, 12, number) for number in range(18, 23)] + [date(2024, 1, number) for number in range(1, 6)]
+    for day in days:
+        table.load(day, frame(*(row(symbol, day=day) for symbol in ("A", "B", "C"))))
+    loads = [(day, frame(row("A", day=day, close=1.0 + number))) for number, day in enumerate(days)]
+    outcomes = load_at_once(table, loads)
+    assert [(each.rows, each.removed) for each in outcomes if isinstance(each, Loaded)] == [(1, 2)] * len(days)
+    assert seen(table, "trade_date, symbol, close") == [(day, "A", 1.0 + number) for number, day in enumerate(days)]
+
+
+def test_threads_that_load_the_same_day_leave_one_version_of_it(table: Warehouse) -> None:
+    """Whichever is the last, it stands alone; each load is checked against what it sent."""
+    versions = [many(count, float(count)) for count in (3, 5, 7, 11)]
+    outcomes = load_at_once(table, [(DAY, version) for version in versions])
+    assert all(isinstance(each, Loaded) for each in outcomes)
+    count, closes = table.query(f"SELECT count(), groupUniqArray(close) FROM `{table.place.database}`.{VIEW}")[0]
+    assert closes == [float(count)]
+
+
+def test_a_day_that_fails_among_others_fails_alone(table: Warehouse) -> None:
+    """Threads share what they send; an error belongs to the day that it is about."""
+    hide_block_deals(table)
+    days = [date(2024, 1, number) for number in range(1, 6)]
+    outcomes = load_at_once(
+        table, [(day, frame(row(day=day, series="BL" if day == days[2] else "EQ"))) for day in days]
+    )
+    assert [type(each) for each in outcomes] == [Loaded, Loaded, WarehouseError, Loaded, Loaded]
+    assert isinstance(outcomes[2], WarehouseError)
+    assert outcomes[2].day == days[2]
+
+
+# The embedded engine's one process
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from champion_luigi.warehouse import Place, open_warehouse
+table = open_warehouse(Place(folder=Path(sys.argv[1])))
+print("open", flush=True)
+sys.stdin.readline()
+table.close()
+"""
+
+
+def test_an_embedded_warehouse_in_use_is_waited_for_and_its_holder_named(embedded: Place) -> None:
+    """Another process has it: a message at once, and Busy with its process number when the wait is over."""
+    holder = start_python(HOLDER, str(embedded.folder))
+    assert hear(holder) == "open"
+    messages: list[str] = []
+    try:
+        with pytest.raises(Busy, match=f"process {holder.pid} ") as caught:
+            open_warehouse(embedded, 0.3, messages.append)
+    finally:
+        holder.communicate("\n", timeout=60)
+    assert not is_transient(caught.value)
+    assert str(embedded.folder) in str(caught.value)
+    [message] = messages
+    assert message.startswith(f"waiting for the embedded warehouse {embedded.folder}, in use by process {holder.pid} ")
+
+
+def test_an_embedded_warehouse_opens_as_soon_as_its_holder_is_done(embedded: Place) -> None:
+    """The wait ends with the other process's work, not with its own limit."""
+    holder = start_python(HOLDER, str(embedded.folder))
+    assert hear(holder) == "open"
+    table = open_warehouse(embedded, 600, lambda _message: tell(holder))
+    assert seen(table) == []
+    table.close()
+    holder.communicate(timeout=60)
+
+
+def test_an_embedded_warehouse_opens_after_its_holder_was_killed(embedded: Place) -> None:
+    """What a killed process leaves behind is no lock."""
+    holder = start_python(HOLDER, str(embedded.folder))
+    assert hear(holder) == "open"
+    holder.kill()
+    holder.communicate()
+    open_warehouse(embedded).close()
+
+
+def test_an_embedded_warehouse_is_the_same_after_a_move_and_another_one_made_anew(embedded: Place) -> None:
+    """The marker's identity of it follows the data."""
+    assert "id" not in embedded.identity()
+    open_warehouse(embedded).close()
+    identity = embedded.identity()
+    assert embedded.identity() == identity
+    shutil.rmtree(embedded.folder)
+    open_warehouse(embedded).close()
+    assert embedded.identity() != identity
+
+
+# Servers that refuse or are gone
+
+
+def test_a_wrong_password_is_an_error_that_names_the_place_and_no_password(served: Place) -> None:
+    """Host and database for whoever has to look, and where the right one belongs."""
+    with pytest.raises(WarehouseError) as caught:
+        open_warehouse(dataclasses.replace(served, password="planted-pass"))
+    error = caught.value
+    assert not is_transient(error)
+    assert f"{served.host}:{served.port}, database {served.database}" in str(error)
+    assert "CLICKHOUSE_PASSWORD" in str(error)
+    assert "planted-pass" not in str(error) + repr(error) + repr(vars(error))
+
+
+def test_a_right_password_shows_nowhere(served: Place) -> None:
+    """Not even where the server's own message has it: neither in the sentence nor in a log's traceback."""
+    table = open_warehouse(served)
+    echoed = served.password.replace("\\", "\\\\").replace("'", "\\'")
+    with pytest.raises(WarehouseError, match=r"\*\*\*") as caught:
+        table.query(f"SELECT throwIf(1, '{echoed}')")
+    table.close()
+    for text in (
+        "".join(traceback.format_exception(caught.value)),
+        repr(served),
+        repr(served.identity()),
+        served.words,
+    ):
+        assert served.password not in text
+
+
+def test_a_server_that_is_not_there_is_transient(served: Place) -> None:
+    """It may be starting; the error names it."""
+    with ClickHouseServer(Path(os.environ["DATA_DIR"]) / "gone") as gone:
+        port = gone.port
+    with pytest.raises(WarehouseUnreachable) as caught:
+        open_warehouse(dataclasses.replace(served, port=port))
+    assert is_transient(caught.value)
+    assert f"{served.host}:{port}" in str(caught.value)
+
+
+@pytest.mark.skipif(unavailable() is not None, reason=unavailable() or "")
+def test_a_server_that_dies_between_loads_is_transient_and_loses_nothing(tmp_path: Path) -> None:
+    """After its return the same load goes through, and the day is whole."""
+    with ClickHouseServer(tmp_path / "server") as running:
+        place = Place(running.host, running.port, running.user, running.password)
+        table = open_warehouse(place)
+        table.load(DAY, many(100, 1.0))
+        running.kill()
+        with pytest.raises(WarehouseUnreachable):
+            table.load(DAY, many(90, 2.0))
+        running.start()
+        assert table.load(DAY, many(90, 2.0)).removed == 10
+        assert table.rows_by_day() == [(DAY, 90)]
+        table.close()
+
+
+def test_a_port_where_something_else_listens_is_an_error_of_ours() -> None:
+    """A web server in ClickHouse's place."""
+    from champion_luigi.simulator_server import SimulatedArchive
+
+    with SimulatedArchive() as other:
+        place = Place("127.0.0.1", int(other.url.rpartition(":")[2]), query_seconds=1)
+        with pytest.raises((WarehouseError, WarehouseUnreachable)) as caught:
+            open_warehouse(place)
+    assert place.words in str(caught.value)
+
+
+def test_a_column_that_is_dropped_while_open_is_named(table: Warehouse) -> None:
+    """The server's own message comes through, and the load counts as failed."""
+    table.command(f"ALTER TABLE `{table.place.database}`.normalized_equity_ohlc DROP COLUMN lot_size")
+    with pytest.raises(WarehouseError, match="lot_size"):
+        table.load(DAY, frame(row()))
+
+
+def hide_block_deals(table: Warehouse) -> None:
+    """Put another view in the place of ours, as somebody might."""
+    view = f"`{table.place.database}`.{VIEW}"
+    table.command(f"DROP VIEW {view}")
+    table.command(
+        f"CREATE VIEW {view} AS SELECT * EXCEPT (version, is_deleted) "
+        f"FROM `{table.place.database}`.normalized_equity_ohlc FINAL WHERE series != 'BL'"
+    )
+
+
+def test_a_load_that_readers_cannot_see_is_no_load(table: Warehouse) -> None:
+    """What readers see is checked, not what was sent."""
+    hide_block_deals(table)
+    with pytest.raises(WarehouseError, match="does not hold what was sent") as caught:
+        table.load(DAY, frame(row(), row(series="BL")))
+    assert caught.value.day == DAY
