@@ -15,7 +15,8 @@ The package in the order in which data meets it; `tasks` is the place to start r
     threads    Luigi workers as threads                   demo       what `champion demo` does
     simulator  the simulated archive                      simulator_server  the same over HTTP, with faults
     bar        a fill's progress on a terminal            scheduling  what `champion schedule` prints
-    cli        the `champion` command                     fill_command  what `champion fill` does
+    tables     tables between two tasks                   cli        the `champion` command
+    fill_command  what `champion fill` does
 
 Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy.
 """

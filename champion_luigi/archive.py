@@ -262,7 +262,7 @@ class _Bounded(requests.adapters.HTTPAdapter):
 
 
 def _bounded(connection: Any, seconds: float) -> Any:
-    class Bounded(connection):
+    class Bounded(connection):  # type: ignore[misc]
         def getresponse(self) -> Any:
             ended = threading.Event()
 

@@ -7,6 +7,7 @@ here or elsewhere (DuckDB, pyarrow, a shell's glob), takes it for an output.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -49,6 +50,19 @@ def write_whole(path: Path, content: bytes) -> None:
             source=str(path),
             todo="Check free space and permissions of the disk; nothing half-written is left.",
         ) from error
+
+
+def append_line(descriptor: int, line: str) -> None:
+    """Add a line to a file that is open for reading and appending, by one write, also behind a line that was cut off.
+
+    Raises OSError where the disk does not take all of it.
+    """
+    content = line.encode() + b"\n"
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        content = b"\n" + content
+    if os.write(descriptor, content) != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_whole(path: Path) -> bytes:

@@ -7,7 +7,6 @@ between two records loses neither.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import threading
@@ -25,14 +24,8 @@ _opening = threading.Lock()
 def append(folder: Path, record: Mapping[str, Any]) -> None:
     """Add one record; ``time`` (UTC) and ``pid`` are filled in. Raises OSError where the disk does not take it."""
     stamp = files.now()
-    line = json.dumps({"time": stamp, "pid": os.getpid(), **record}, default=str, ensure_ascii=False) + "\n"
-    descriptor = _descriptor(folder / f"{stamp[:7]}.jsonl")
-    content = line.encode()
-    size = os.fstat(descriptor).st_size
-    if size and os.pread(descriptor, 1, size - 1) != b"\n":
-        content = b"\n" + content  # after a record that was cut off
-    if os.write(descriptor, content) != len(content):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
+    line = json.dumps({"time": stamp, "pid": os.getpid(), **record}, default=str, ensure_ascii=False)
+    files.append_line(_descriptor(folder / f"{stamp[:7]}.jsonl"), line)
 
 
 def _descriptor(path: Path) -> int:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from champion_luigi import files, schema
 from champion_luigi.errors import DamagedFile
@@ -36,12 +36,10 @@ def sorted_by_key(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.sort("symbol", "series")
 
 
-def parquet_bytes(
-    table: pl.DataFrame, metadata: Mapping[str, str], compression: Literal["zstd", "lz4"] = "zstd"
-) -> bytes:
-    """A table as one Parquet file with key-value metadata."""
+def parquet_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
+    """A table as one Parquet file (zstd) with key-value metadata."""
     buffer = io.BytesIO()
-    table.write_parquet(buffer, compression=compression, statistics=compression == "zstd", metadata=dict(metadata))
+    table.write_parquet(buffer, compression="zstd", metadata=dict(metadata))
     return buffer.getvalue()
 
 

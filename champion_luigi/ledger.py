@@ -33,9 +33,9 @@ def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) ->
     """Remember an answer, durably."""
     entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": files.now()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        os.write(descriptor, (json.dumps(entry) + "\n").encode())
+        files.append_line(descriptor, json.dumps(entry))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -44,16 +44,18 @@ def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) ->
 def answers(path: Path, archive: str) -> dict[date, Answer]:
     """The last answer of this archive for each date that it was asked for."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return {}
     found: dict[date, Answer] = {}
     for line in lines:
         try:
             entry = json.loads(line)
-        except ValueError:
-            continue  # cut off by a full disk or a power cut: the archive will be asked again
-        if entry["archive"] == archive:
-            day = date.fromisoformat(entry["date"])
-            found[day] = Answer(day, entry["verdict"], archive, entry["asked"], entry["time"])
+            answer = Answer(
+                date.fromisoformat(entry["date"]), entry["verdict"], entry["archive"], entry["asked"], entry["time"]
+            )
+        except (ValueError, KeyError, TypeError):
+            continue  # cut off by a full disk, or edited: the archive will be asked again
+        if answer.archive == archive:
+            found[answer.day] = answer
     return found

@@ -13,7 +13,7 @@ import luigi
 from champion_luigi import lake, settings, tasks
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 
-_NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.(?:json|parquet)")
+_NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.(?:json|arrows)")
 
 
 def complete_days(of: type[luigi.Task], start: date, stop: date) -> set[date] | None:

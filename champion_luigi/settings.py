@@ -130,7 +130,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         description="days after which a 404 means that there was no session; until then: not published yet",
     )
     fill_workers = Whole(
-        env="CHAMPION_FILL_WORKERS", default=16, description="tasks of a fill at a time, where --workers says nothing"
+        env="CHAMPION_FILL_WORKERS", default=32, description="tasks of a fill at a time, where --workers says nothing"
     )
     lock_wait_seconds = Number(
         env="CHAMPION_LOCK_WAIT_SECONDS",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import files, lake, ledger, schema, sessions, settings, threads, warehouse
+from champion_luigi import files, lake, ledger, schema, sessions, settings, tables, threads, warehouse
 from champion_luigi.errors import ChampionError, CheckFailed, DamagedFile, NotPublished, is_transient
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
@@ -180,7 +180,7 @@ class ParseBhavcopy(BhavcopyTask):
             "format": receipt["format"],
             "raw_rows": str(table.height),
         }
-        self.output().write(lake.parquet_bytes(table, metadata, compression="lz4"), (table, metadata))
+        self.output().write(tables.table_bytes(table, metadata), (table, metadata))
 
         self.facts |= {"raw_rows_parsed": table.height}
         self.say(f"{table.height:,} rows of {kept.file.name}")
@@ -220,8 +220,7 @@ class NormalizeBhavcopy(BhavcopyTask):
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
         }
-        content = lake.parquet_bytes(normalized.rows, metadata, compression="lz4")
-        self.output().write(content, (normalized.rows, metadata))
+        self.output().write(tables.table_bytes(normalized.rows, metadata), (normalized.rows, metadata))
 
         warned = sum(normalized.warnings.values())
         self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected, {warned} warnings")
@@ -334,7 +333,7 @@ def rejects_file(day: date) -> Path:
 
 
 def _intermediate(stage: str, day: date) -> WholeFile:
-    return WholeFile(str(settings.data_dir() / stage / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}.parquet"))
+    return WholeFile(str(settings.data_dir() / stage / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}{tables.SUFFIX}"))
 
 
 def _archive() -> Archive:
@@ -416,7 +415,7 @@ def _verified(receipt: dict[str, Any], kept: WholeFile, receipt_file: JsonFile) 
 
 def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
     """A table and its metadata: from memory where this process has just written it."""
-    table: tuple[pl.DataFrame, dict[str, str]] = target.take() or lake.read_parquet(target.file)
+    table: tuple[pl.DataFrame, dict[str, str]] = target.take() or tables.read_table(target.file)
     return table
 
 

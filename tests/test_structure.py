@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "simulator",
         "simulator_server",
         # The stages: they take values, bytes, frames and a client, and know nothing of Luigi or of each other.
-        "bhavcopy archive lake warehouse journal ledger",
+        "bhavcopy archive tables lake warehouse journal ledger",
         "settings",
         "defaults targets threads",
         "tasks",

@@ -146,8 +146,8 @@ def test_each_task_has_one_output_at_the_documented_place(archive: SimulatedArch
     outputs = [Path(stage(date=BOTH_DAY).output().path).relative_to(tmp_path).as_posix() for stage in STAGES]
     assert outputs == [
         "raw/2024/bhavcopy_20240115.json",
-        "parsed/2024/bhavcopy_20240115.parquet",
-        "normalized/2024/bhavcopy_20240115.parquet",
+        "parsed/2024/bhavcopy_20240115.arrows",
+        "normalized/2024/bhavcopy_20240115.arrows",
         "lake/normalized/equity_ohlc/year=2024/month=01/day=15/bhavcopy_20240115.parquet",
         "loaded/embedded_champion_market/2024/bhavcopy_20240115.json",
     ]
