@@ -33,7 +33,7 @@ from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy
 logger = logging.getLogger("luigi-interface.fill")
 
 # Days given to one scheduler: its work at each step grows with them, and what starting it costs is shared by them.
-CHUNK_DAYS = 25
+CHUNK_DAYS = 48
 _LOG_SECONDS = 10.0
 _SHOW_SECONDS = 0.2
 _ALL = 1_000_000

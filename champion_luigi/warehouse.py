@@ -50,7 +50,7 @@ _INSERT_SETTINGS: Mapping[str, Any] = {
 # One insert must stay well below the size of a block.
 _MOST_DAYS_TOGETHER = 100
 # How long a load waits for others to share its insert with.
-_COMPANY_SECONDS = 0.2
+_COMPANY_SECONDS = 0.1
 # A partition with more parts than this is merged when the warehouse is closed: FINAL slows down with each, and
 # the background merges of the embedded engine end with a process that loads one day.
 _MOST_PARTS = 20

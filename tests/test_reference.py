@@ -1,0 +1,46 @@
+"""The README's tables agree with the code, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from champion_luigi.cli import main
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.integration
+def test_the_tables_of_the_readme_are_what_the_code_says() -> None:
+    """Settings, columns and errors are described once, in the code."""
+    script = ROOT / "tools" / "write_reference.py"
+    checked = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_has_help_for_itself_and_its_options(name: str) -> None:
+    """A stranger finds out at the prompt."""
+    command = main.commands[name]
+    assert command.help
+    assert [option.name for option in command.params if not getattr(option, "help", None)] == []
+
+
+def test_the_readme_names_only_commands_that_there_are() -> None:
+    """An example that cannot be run is worse than none."""
+    named = set(re.findall(r"^champion (\w+)", README, flags=re.MULTILINE))
+    assert named
+    assert named <= set(main.commands)
+
+
+def test_the_readme_names_only_make_targets_that_there_are() -> None:
+    """An example that cannot be run is worse than none."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z]+)", README))
+    assert named
+    assert named <= targets
