@@ -72,6 +72,8 @@ def fill(  # noqa: PLR0917 - click calls it by name
     from champion_luigi.errors import ChampionError
     from champion_luigi.fill_command import run
 
+    if start and stop and start > stop:
+        raise click.UsageError(f"--start {start:%Y-%m-%d} is after --stop {stop:%Y-%m-%d}")
     if task_limit is not None:
         parameters["task_limit"] = task_limit
     scheduler: dict[str, Any] = (

@@ -21,8 +21,8 @@ from typing import Any
 import luigi
 from luigi import Event
 
-from champion_luigi import journal, settings
-from champion_luigi.errors import ChampionError
+from champion_luigi import journal, settings, threads
+from champion_luigi.errors import ChampionError, NotPublished
 from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask
 
 # Where Luigi logs what a task raised.
@@ -92,15 +92,17 @@ def _on_dependency_discovered(_task: luigi.Task, dependency: luigi.Task) -> None
 
 @BhavcopyTask.event_handler(WORK_AHEAD)
 def _on_work_ahead(_task: BhavcopyTask) -> None:
-    heed_sigterm()
+    heed_signals()
 
 
 class OneSentence(logging.Filter):
     """Logs an error of ours as the sentence that it is. Its traceback would say where the code is, not what to do."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass, ours without its traceback (which log level DEBUG shows)."""
+        """Let records pass, ours without its traceback (which log level DEBUG shows)."""
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, NotPublished) and threads.in_threads.get():
+            return False  # a fill says by itself what a 404 means for the day
         if isinstance(error, ChampionError) and not logger.isEnabledFor(logging.DEBUG):
             record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", None
             record.exc_info = record.exc_text = None
@@ -116,15 +118,19 @@ def prepare() -> None:
     logger.addFilter(OneSentence())
     import polars  # noqa: F401
 
-    heed_sigterm()
+    heed_signals()
 
 
-def heed_sigterm() -> None:
-    """End on SIGTERM as on Ctrl-C."""
-    is_main = threading.current_thread() is threading.main_thread()
-    # An application that has its own way with SIGTERM keeps it.
-    if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+def heed_signals() -> None:
+    """End on SIGTERM as on Ctrl-C, and on Ctrl-C."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    # An application that has its own way with a signal keeps it.
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Polars puts a handler of its own below Python's, which loses SIGINT once several threads have used Polars.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _record(event: str, task: BhavcopyTask, **more: Any) -> None:

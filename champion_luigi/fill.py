@@ -133,9 +133,16 @@ class FillBhavcopy(RangeDailyBase):
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
         missing = self.missing_datetimes(self.finite_datetimes(*self._bounds()))
+        # What was rechecked, and is closed still, is not missing.
+        closed = self.progress.closed if self.progress else {}
+        missing = [each for each in missing if each.date() not in closed]
         if missing:
             events.prepare()
         return not missing
+
+    def _requires(self) -> list[luigi.Task]:
+        """For Luigi's summary, which looks here for why a task is pending: what `run` yielded makes it so itself."""
+        return [self]
 
     def moving_start(self, now: datetime) -> datetime:
         """An explicit start is never clipped."""
@@ -179,7 +186,8 @@ class FillBhavcopy(RangeDailyBase):
             days = [day for day in days if day in missing]
         self.progress = Progress(due=len(days), left=self._beyond_limit)
         try:
-            fill_days(self.of, days, self.progress, self._show, workers=_workers(), **_scheduler_of(self))
+            with settings.overridden({"ask_closed": self.recheck_closed or None}):
+                fill_days(self.of, days, self.progress, self._show, workers=_workers(), **_scheduler_of(self))
         finally:
             warehouse.close_shared()
         self._say(self.progress.sentence())
@@ -341,15 +349,18 @@ def _settle(
             progress.unpublished[day] = _when_to_try_again(day)
         else:
             suspects[day] = error
-    if progress.fetched:
-        _enter_closed(suspects, progress)
+    # What this archive was found not to have before, and has not now, is as closed as it was.
+    known = (
+        {day for day, answer in tasks.archive_answers().items() if answer.verdict == "closed"} if suspects else set()
+    )
+    _enter_closed(suspects, [day for day in suspects if progress.fetched or day in known], progress)
 
 
-def _enter_closed(suspects: dict[date, NotPublished], progress: Progress) -> None:
-    for day, error in suspects.items():
+def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], progress: Progress) -> None:
+    for day in days:
+        error = suspects.pop(day)
         ledger.record(tasks.ledger_file(), day, "closed", tasks.archive_name(), error.source or "")
         progress.closed[day] = f"the archive has no file, and is not asked again without --recheck-closed: {error}"
-    suspects.clear()
 
 
 def _reason_to_stop(chunk: Sequence[BhavcopyTask], errors: Mapping[date, BaseException]) -> str:

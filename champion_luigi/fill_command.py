@@ -23,12 +23,15 @@ _EXIT_CODES = {
     LuigiStatusCode.NOT_RUN: 25,
     LuigiStatusCode.MISSING_EXT: 20,
 }
+# Days that the summary names of each kind.
+_MOST_NAMED = 10
 
 
 def run(last_task: str, scheduler: dict[str, Any], **parameters: Any) -> int:
     """Fill, and give the exit code."""
     of = _task_class(last_task)
     task = FillBhavcopy(**{"of": of, **parameters})
+    task.complete()  # raises what is wrong with the settings, which Luigi would log with a traceback
     on_terminal = sys.stderr.isatty()
     with contextlib.ExitStack() as stack:
         if on_terminal:
@@ -60,6 +63,9 @@ def _in_words(task: FillBhavcopy) -> str:
     if task.progress is None:
         return "Nothing is missing." if task.complete() else "The fill did not run: the log says why."
     lines = [task.progress.sentence()]
-    lines += [f"failed {day}: {reason}" for day, reason in sorted(task.progress.failed.items())]
-    lines += [f"closed {day}: {reason}" for day, reason in sorted(task.progress.closed.items())]
+    for words, reasons in (("failed", task.progress.failed), ("closed", task.progress.closed)):
+        named = sorted(reasons.items())[:_MOST_NAMED]
+        lines += [f"{words} {day}: {reason}" for day, reason in named]
+        if len(reasons) > len(named):
+            lines.append(f"and {len(reasons) - len(named)} more {words}: the log names each")
     return "\n".join(lines)

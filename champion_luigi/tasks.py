@@ -148,7 +148,8 @@ class ScrapeBhavcopy(BhavcopyTask):
         WholeFile(str(self.output().file.with_name(published.name))).write(published.content, bhavcopy)
         self.output().dump(receipt)
 
-        if not sessions.is_session(self.date):
+        answer = archive_answers().get(self.date)
+        if answer.verdict == "closed" if answer else not sessions.is_session(self.date):
             ledger.record(ledger_file(), self.date, "session", archive_name(), published.url)
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
         self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
@@ -324,7 +325,18 @@ def archive_name() -> str:
 
 def archive_answers() -> dict[date, ledger.Answer]:
     """What this archive answered for dates about which the calendar is wrong or silent."""
-    return ledger.answers(ledger_file(), archive_name())
+    path = ledger_file()
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return {}
+    return _answers(path, archive_name(), (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4)
+def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date, ledger.Answer]:
+    # Each scrape of a fill asks.
+    return ledger.answers(path, archive)
 
 
 def rejects_file(day: date) -> Path:

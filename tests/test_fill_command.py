@@ -1,0 +1,376 @@
+"""The commands that fill, as a user types them: what they do, say, draw, and exit with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from helpers import payload, published, run_luigi, start_luigi, wait_for
+
+from champion_luigi import lake, sessions
+from champion_luigi.cli import main
+from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.warehouse import Place, open_warehouse
+
+pytestmark = pytest.mark.integration
+
+DAYS = [date(2024, 1, day) for day in (1, 2, 3, 4, 5, 8)]
+RANGE = ("--start", "2024-01-01", "--stop", "2024-01-09")
+LAKE = ("--of", "WriteParquet")
+
+
+@pytest.fixture(autouse=True)
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
+        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    with SimulatedArchive() as running:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
+        yield running
+
+
+def champion_command(*arguments: str) -> list[str]:
+    program = shutil.which("champion", path=str(Path(sys.executable).parent))
+    assert program is not None, "the champion command is not beside python"
+    return [program, *arguments]
+
+
+def champion_fill(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`champion fill`, its output in pipes."""
+    return subprocess.run(
+        champion_command("fill", *arguments),
+        env={**os.environ, **environment},
+        cwd=os.environ["DATA_DIR"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def fill_on_a_terminal(*arguments: str) -> tuple[str, int]:
+    """`champion fill` on a terminal of 100 columns: what it shows, and its exit code."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        champion_command("fill", *arguments),
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+        cwd=os.environ["DATA_DIR"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while piece := os.read(ours, 4096):
+            seen += piece
+    except OSError:  # the terminal's other end is closed
+        pass
+    finally:
+        os.close(ours)
+    return seen.decode(errors="replace"), process.wait(60)
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """End the process and all that it has started, where it has not ended by itself."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def in_lake(folder: Path) -> list[date]:
+    return sorted(day for day, _ in lake.days(folder / "lake"))
+
+
+def in_warehouse(folder: Path) -> list[tuple[date, int]]:
+    table = open_warehouse(Place(folder=folder / "warehouse"))
+    try:
+        return table.rows_by_day()
+    finally:
+        table.close()
+
+
+def rows_of(*days: date) -> list[tuple[date, int]]:
+    """How many rows were published of each day."""
+    return [(day, len(published(payload(day, "legacy"), "legacy"))) for day in days]
+
+
+# The luigi command
+
+
+@pytest.mark.parametrize("workers", ["1", "2", "4"])
+def test_the_luigi_command_loads_a_range(tmp_path: Path, archive: SimulatedArchive, workers: str) -> None:
+    """With the embedded warehouse, however many workers there are; each file is fetched once."""
+    done = run_luigi("FillBhavcopy", *RANGE, "--workers", workers)
+    assert done.returncode == 0, done.stderr
+    assert in_warehouse(tmp_path) == rows_of(*DAYS)
+    assert len(archive.requests) == len(DAYS)
+
+
+def test_the_luigi_command_without_a_stop_fills_until_the_latest_session(tmp_path: Path) -> None:
+    """From an explicit start."""
+    latest = sessions.latest_published(datetime.now(UTC))
+    start = sessions.previous(latest)
+    done = run_luigi("FillBhavcopy", "--start", str(start), *LAKE)
+    assert done.returncode == 0, done.stderr
+    assert in_lake(tmp_path) == [start, latest]
+
+
+def test_the_luigi_command_without_a_start_fills_the_last_days(tmp_path: Path) -> None:
+    """As many as --days-back says."""
+    today = datetime.now(sessions.INDIA).date()
+    latest = sessions.latest_published(datetime.now(UTC))
+    done = run_luigi("FillBhavcopy", "--days-back", "4", *LAKE)
+    assert done.returncode == 0, done.stderr
+    assert in_lake(tmp_path) == sessions.sessions(today - timedelta(days=4), latest + timedelta(days=1))
+
+
+def test_luigis_own_range_takes_the_tasks_too(tmp_path: Path) -> None:
+    """`RangeDailyBase --of LoadClickHouse`, for those who have it in their crontab."""
+    done = run_luigi(
+        "RangeDailyBase",
+        "--of",
+        "LoadClickHouse",
+        "--start",
+        "2024-01-01",
+        "--stop",
+        "2024-01-04",
+        "--days-back",
+        "9999",
+    )
+    assert done.returncode == 0, done.stderr
+    assert in_warehouse(tmp_path) == rows_of(*DAYS[:3])
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_luigi_command_exits_20_when_days_are_left(tmp_path: Path, workers: str) -> None:
+    """And its log says how many."""
+    done = run_luigi("FillBhavcopy", *RANGE, *LAKE, "--task-limit", "2", "--workers", workers)
+    assert done.returncode == 20, done.stderr
+    assert "4 of 6 days are left" in done.stderr
+    assert in_lake(tmp_path) == DAYS[:2]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_luigi_command_exits_30_when_a_day_failed(tmp_path: Path, archive: SimulatedArchive, workers: str) -> None:
+    """The others are complete; its log says which day failed and why."""
+    archive.faults[DAYS[1]] = Fault("wrong_header")
+    done = run_luigi("FillBhavcopy", *RANGE, *LAKE, "--workers", workers)
+    assert done.returncode == 30, done.stderr
+    assert re.search(rf"{DAYS[1]} failed: UnknownLayout: .*CLOSING", done.stderr)
+    assert in_lake(tmp_path) == [DAYS[0], *DAYS[2:]]
+
+
+def test_the_luigi_command_fills_newest_first(tmp_path: Path) -> None:
+    """With a limit, those are the days that it does."""
+    run_luigi("FillBhavcopy", *RANGE, *LAKE, "--reverse", "--task-limit", "2")
+    assert in_lake(tmp_path) == DAYS[-2:]
+
+
+# The champion command
+
+
+def test_champion_fill_loads_a_range(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """And says in its last line how much that was."""
+    done = champion_fill(*RANGE)
+    assert done.returncode == 0, done.stderr
+    assert in_warehouse(tmp_path) == rows_of(*DAYS)
+    rows = sum(count for _, count in rows_of(*DAYS))
+    assert done.stderr.splitlines()[-1].startswith(f"6 of 6 days, {rows:,} rows")
+    assert len(archive.requests) == len(DAYS)
+
+
+def test_champion_fill_says_when_nothing_is_missing(archive: SimulatedArchive) -> None:
+    """A second time."""
+    champion_fill(*RANGE, *LAKE)
+    done = champion_fill(*RANGE, *LAKE)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "Nothing is missing."
+    assert len(archive.requests) == len(DAYS)
+
+
+def test_champion_fill_exits_20_when_days_are_left() -> None:
+    """And says how to go on."""
+    done = champion_fill(*RANGE, *LAKE, "--task-limit", "2")
+    assert done.returncode == 20, done.stderr
+    assert "4 days are left" in done.stderr.splitlines()[-1]
+
+
+def test_champion_fill_exits_20_when_a_day_is_not_published_yet(archive: SimulatedArchive) -> None:
+    """And says when to try again."""
+    latest = sessions.latest_published(datetime.now(UTC))
+    archive.faults[latest] = Fault("not_found")
+    done = champion_fill("--start", str(sessions.previous(latest)), *LAKE)
+    assert done.returncode == 20, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{latest}: not published yet")
+    assert "try again" in last
+
+
+def test_champion_fill_exits_30_when_a_day_failed(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """Its summary lists each failed day with the reason; the others are complete."""
+    archive.faults |= {DAYS[1]: Fault("html"), DAYS[3]: Fault("wrong_header")}
+    done = champion_fill(*RANGE, *LAKE)
+    assert done.returncode == 30, done.stderr
+    *_, first, second = done.stderr.splitlines()
+    assert first.startswith(f"failed {DAYS[1]}: RejectedPayload: ")
+    assert second.startswith(f"failed {DAYS[3]}: UnknownLayout: ")
+    assert in_lake(tmp_path) == [DAYS[0], DAYS[2], *DAYS[4:]]
+
+
+def test_champion_fill_lists_what_it_took_as_closed(archive: SimulatedArchive) -> None:
+    """A success, after which the day is not asked for."""
+    archive.faults[DAYS[2]] = Fault("not_found")
+    done = champion_fill(*RANGE, *LAKE)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"closed {DAYS[2]}: ")
+    assert champion_fill(*RANGE, *LAKE).stderr.splitlines()[-1] == "Nothing is missing."
+
+
+def test_champion_fill_rechecks_what_was_closed(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """With --recheck-closed."""
+    archive.faults[DAYS[2]] = Fault("not_found")
+    champion_fill(*RANGE, *LAKE)
+    archive.faults.clear()
+    done = champion_fill(*RANGE, *LAKE, "--recheck-closed")
+    assert done.returncode == 0, done.stderr
+    assert in_lake(tmp_path) == DAYS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (("--of", "NoSuchTask"), {}, "NoSuchTask"),
+        ((), {"CLICKHOUSE_PORT": "eight"}, "CLICKHOUSE_PORT"),
+        (("--workers", "2"), {"NSE_ARCHIVE_URL": "gopher://example"}, "NSE_ARCHIVE_URL"),
+        (("--start", "yesterday"), {}, "yesterday"),
+        (("--stop", "2023-01-01"), {}, "2023-01-01"),
+    ],
+)
+def test_champion_fill_does_not_exit_0_when_it_cannot_begin(
+    arguments: tuple[str, ...], environment: dict[str, str], words: str
+) -> None:
+    """It says what is wrong in a sentence, without a traceback."""
+    done = champion_fill(*RANGE, *arguments, **environment)
+    assert done.returncode not in (0, 20)
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_champion_fill_tells_of_its_options() -> None:
+    """With their defaults."""
+    result = CliRunner().invoke(main, ["fill", "--help"])
+    assert result.exit_code == 0
+    for option in ("--start", "--stop", "--days-back", "--of", "--workers", "--reverse", "--task-limit"):
+        assert option in result.output
+
+
+# What is to be seen meanwhile
+
+
+def test_a_terminal_shows_a_bar() -> None:
+    """Days done of days due, the day at hand and the rows; then the summary."""
+    shown, code = fill_on_a_terminal(*RANGE, *LAKE)
+    assert code == 0, shown
+    assert "6/6" in shown
+    assert "2024-01-0" in shown
+    assert "days/s" in shown
+    assert "━" in shown
+    assert "6 of 6 days" in shown.splitlines()[-1]
+    assert "INFO" not in shown
+
+
+def test_a_terminal_shows_what_failed(archive: SimulatedArchive) -> None:
+    """In the bar, and by day in the summary."""
+    archive.faults[DAYS[1]] = Fault("html")
+    shown, code = fill_on_a_terminal(*RANGE, *LAKE)
+    assert code == 30, shown
+    assert "1 failed" in shown
+    assert f"failed {DAYS[1]}" in shown
+
+
+def test_a_terminal_has_its_cursor_back_after_ctrl_c(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """Within seconds; the bar hides it meanwhile."""
+    archive.faults.update(dict.fromkeys(DAYS[2:], Fault("hanging")))
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        champion_command("fill", *RANGE, *LAKE),
+        env={**os.environ, "TERM": "xterm"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        wait_for(lambda: len(archive.requests) > 2 and len(in_lake(tmp_path)) == 2, "the fill to be at it")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) != 0
+        while piece := os.read(ours, 4096):
+            seen += piece
+    except OSError:  # the terminal's other end is closed
+        pass
+    finally:
+        kill(process)
+        os.close(ours)
+    assert seen.rfind(b"\x1b[?25h") > seen.rfind(b"\x1b[?25l") > -1
+
+
+def test_a_pipe_gets_plain_lines_at_a_sane_pace() -> None:
+    """No escape codes, no carriage returns, and not lines for each day's every step."""
+    done = champion_fill("--start", "2024-01-01", "--stop", "2024-02-01", *LAKE)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stderr + done.stdout
+    assert "\r" not in done.stderr + done.stdout
+    assert len((done.stderr + done.stdout).splitlines()) < 40
+
+
+# Ending it
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", ["champion", "luigi", "luigi with 2 workers"])
+def test_a_fill_that_is_told_to_end_ends(
+    archive: SimulatedArchive, tmp_path: Path, command: str, name: signal.Signals
+) -> None:
+    """Within seconds, not with a success, with no half of a file and no process left; a later fill does the rest."""
+    archive.faults.update(dict.fromkeys(DAYS[2:], Fault("hanging")))
+    if command == "champion":
+        process = subprocess.Popen(
+            champion_command("fill", *RANGE, *LAKE),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+    else:
+        process = start_luigi("FillBhavcopy", *RANGE, *LAKE, "--workers", "2" if "2" in command else "1")
+    try:
+        wait_for(lambda: len(archive.requests) > 2 and len(in_lake(tmp_path)) == 2, "the fill to be at it")
+        process.send_signal(name)
+        # The output ends with the last process that could write to it.
+        output, _ = process.communicate(timeout=10)
+    finally:
+        kill(process)
+    assert process.returncode != 0, output
+    assert in_lake(tmp_path) == DAYS[:2]
+    assert list(tmp_path.rglob(".tmp-*")) == []
+
+    archive.faults.clear()
+    done = champion_fill(*RANGE, *LAKE)
+    assert done.returncode == 0, done.stderr
+    assert in_lake(tmp_path) == DAYS

@@ -1,0 +1,435 @@
+"""Fills under trouble: a year of faults, kills, two at once, a central scheduler, and all the real files there are."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+import zipfile
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import lines_of, payload, wait_for
+
+from champion_luigi import journal, lake, sessions
+from champion_luigi.layouts import archive_path, format_and_date
+from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.warehouse import Place, open_warehouse
+
+pytestmark = pytest.mark.integration
+
+MONTH = ("--start", "2023-06-01", "--stop", "2023-07-01")
+DAYS = sessions.sessions(date(2023, 6, 1), date(2023, 7, 1))
+STAGES = ("ScrapeBhavcopy", "ParseBhavcopy", "NormalizeBhavcopy", "WriteParquet", "LoadClickHouse")
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for a retry."""
+    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
+        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    """Slow enough that a fill can be caught in its middle."""
+    with SimulatedArchive(latency=0.05) as running:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a fill of the month that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = subprocess.run(
+        command("fill", *MONTH),
+        env={**os.environ, "DATA_DIR": str(folder), "NSE_ARCHIVE_URL": "simulated:"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def command(*arguments: str) -> list[str]:
+    program = shutil.which("champion", path=str(Path(sys.executable).parent))
+    assert program is not None, "the champion command is not beside python"
+    return [program, *arguments]
+
+
+def start_fill(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start `champion fill` in a process group of its own."""
+    return subprocess.Popen(
+        command("fill", *arguments),
+        env={**os.environ, **environment},
+        cwd=os.environ["DATA_DIR"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def end(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str]:
+    """The exit code and the output, once the process and all that it started have ended."""
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    finally:
+        kill(process)
+    return process.returncode, output
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+    if process.stdout is not None:
+        process.stdout.close()
+
+
+def fill(*arguments: str, **environment: str) -> tuple[int, str]:
+    return end(start_fill(*arguments, **environment))
+
+
+def lake_files(folder: Path) -> dict[date, bytes]:
+    """Each day of the lake, to the byte."""
+    return {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake")}
+
+
+def query(folder: Path, statement: str) -> list[tuple[Any, ...]]:
+    table = open_warehouse(Place(folder=folder / "warehouse"))
+    try:
+        return table.query(statement)
+    finally:
+        table.close()
+
+
+def warehouse_sums(folder: Path) -> list[tuple[Any, ...]]:
+    """What readers see of each day."""
+    return query(
+        folder,
+        "SELECT trade_date, count(), sum(volume), sum(toInt64(round(100 * turnover))), "
+        "sum(cityHash64(symbol, series, close)) FROM champion_market.equity_ohlc "
+        "GROUP BY trade_date ORDER BY trade_date",
+    )
+
+
+def times_asked(archive: SimulatedArchive) -> Counter[str]:
+    return Counter(each.path for each in archive.requests)
+
+
+def works_done(folder: Path) -> Counter[tuple[str, str]]:
+    """How often each task did its work for each date. One that found it done by another has no facts."""
+    return Counter(
+        (each["task"], each["date"])
+        for each in journal.read(folder / "journal")
+        if each["event"] == "success" and each["facts"]
+    )
+
+
+# A year of faults
+
+
+def test_a_year_with_faults_comes_to_what_was_published(
+    tmp_path: Path, archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What passes is got over, what stays is told by day, what is missing is closed; a second fill does what failed."""
+    year = sessions.sessions(date(2023, 1, 1), date(2024, 1, 1))
+    passing: tuple[Kind, ...] = ("unavailable", "truncated", "cut")
+    staying: tuple[Kind, ...] = ("html", "empty", "stale", "wrong_header")
+    cured = {day: Fault(passing[place % 3], times=1) for place, day in enumerate(year[5::20])}
+    bad = {day: Fault(staying[place % 4]) for place, day in enumerate(year[12::30])}
+    missing = {day: Fault("not_found") for day in (year[40], year[150])}
+    archive.faults.update({**cured, **bad, **missing})
+    asked = ("--start", "2023-01-01", "--stop", "2024-01-01", "--of", "WriteParquet")
+
+    code, output = fill(*asked)
+    assert code == 30, output
+    summary = output[output.rindex(" days a second") :]
+    assert [line[len("failed ") :][:10] for line in summary.splitlines() if line.startswith("failed ")] == [
+        str(day) for day in sorted(bad)
+    ]
+    assert [line[len("closed ") :][:10] for line in summary.splitlines() if line.startswith("closed ")] == [
+        str(day) for day in sorted(missing)
+    ]
+    assert sorted(lake_files(tmp_path)) == [day for day in year if day not in bad and day not in missing]
+
+    before = times_asked(archive)
+    archive.faults.clear()
+    code, output = fill(*asked)
+    assert code == 0, output
+    assert times_asked(archive) - before == Counter(archive_path("legacy", day) for day in bad)
+    assert max(before.values()) <= 3
+    expected = [day for day in year if day not in missing]
+    counts = {day: int(lake.read_metadata(Path(entry.path))["rows"]) for day, entry in lake.days(tmp_path / "lake")}
+    assert sorted(counts) == expected
+    for day in [*expected[::10], *bad]:
+        assert counts[day] == len(lines_of(payload(day, "legacy"))) - 1
+
+
+# Kills
+
+
+def kill_after(days: int, folder: Path, process: subprocess.Popen[str]) -> None:
+    """Let a fill bring so many days into the lake, and kill it in the middle of the next ones."""
+    try:
+        wait_for(lambda: len(lake_files(folder)) >= days, "the fill to be in its middle")
+    finally:
+        kill(process)
+
+
+def test_a_fill_that_was_killed_twice_loses_nothing_and_does_nothing_twice(
+    tmp_path: Path, archive: SimulatedArchive, undisturbed: Path
+) -> None:
+    """What was whole on disk is not fetched again, and lake and warehouse are those of an undisturbed run."""
+    for enough in (6, 13):
+        kill_after(enough, tmp_path, start_fill(*MONTH, CHAMPION_FILL_WORKERS="4"))
+        fetched = {path.stem for path in (tmp_path / "raw").rglob("bhavcopy_*.json")}
+        before = times_asked(archive)
+
+    code, output = fill(*MONTH, CHAMPION_FILL_WORKERS="4")
+    assert code == 0, output
+    for path, times in (times_asked(archive) - before).items():
+        found = format_and_date(path)
+        assert found is not None
+        assert f"bhavcopy_{found[1]:%Y%m%d}" not in fetched, f"{path} was whole and was fetched {times} times more"
+    assert lake_files(tmp_path) == lake_files(undisturbed)
+    assert warehouse_sums(tmp_path) == warehouse_sums(undisturbed)
+
+
+def test_nothing_that_succeeded_before_a_kill_is_done_again(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """By the journal: each task's work for each date has succeeded at most once, but for a record lost to the kill."""
+    kill_after(8, tmp_path, start_fill(*MONTH, "--of", "WriteParquet", CHAMPION_FILL_WORKERS="4"))
+    code, output = fill(*MONTH, "--of", "WriteParquet")
+    assert code == 0, output
+    assert sorted(lake_files(tmp_path)) == DAYS
+    assert set(works_done(tmp_path).values()) == {1}
+
+
+# Two at once
+
+
+@pytest.mark.parametrize("last", ["WriteParquet", "LoadClickHouse"])
+def test_two_fills_at_once_do_each_piece_of_work_once(
+    tmp_path: Path, archive: SimulatedArchive, undisturbed: Path, last: str
+) -> None:
+    """Overlapping ranges in two processes, both of which end well."""
+    first = start_fill("--start", "2023-06-01", "--stop", "2023-06-24", "--of", last)
+    second = start_fill("--start", "2023-06-08", "--stop", "2023-07-01", "--of", last)
+    ended = [end(process) for process in (first, second)]
+    assert [code for code, _ in ended] == [0, 0], ended
+    assert times_asked(archive) == Counter(archive_path("legacy", day) for day in DAYS)
+    stages = STAGES[: STAGES.index(last) + 1]
+    assert works_done(tmp_path) == Counter((stage, str(day)) for stage in stages for day in DAYS)
+    assert lake_files(tmp_path) == lake_files(undisturbed)
+    if last == "LoadClickHouse":
+        assert warehouse_sums(tmp_path) == warehouse_sums(undisturbed)
+
+
+def test_a_second_fill_says_what_it_waits_for(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """The embedded warehouse, and the process that holds it."""
+    archive.faults[DAYS[-1]] = Fault("slow", times=1, delay=4)
+    first = start_fill(*MONTH)
+    try:
+        wait_for(lambda: len(archive.requests) > 2, "the first fill to be at it")
+        second = start_fill(*MONTH)
+        code, output = end(second)
+    finally:
+        _, of_first = end(first)
+    assert code == 0, output
+    assert f"waiting for the embedded warehouse {tmp_path}/warehouse, in use by process {first.pid} " in output
+    assert set(times_asked(archive).values()) == {1}, of_first
+
+
+def test_a_fill_that_must_not_wait_says_who_is_in_the_way(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """With CHAMPION_LOCK_WAIT_SECONDS=0, as cron may want it; nothing is asked twice."""
+    archive.faults[DAYS[-1]] = Fault("slow", times=1, delay=4)
+    first = start_fill(*MONTH)
+    try:
+        wait_for(lambda: len(archive.requests) > 2, "the first fill to be at it")
+        code, output = fill(*MONTH, CHAMPION_LOCK_WAIT_SECONDS="0")
+    finally:
+        first_code, of_first = end(first)
+    assert code not in (0, 20), output
+    assert f"in use by another process; found process {first.pid} " in output
+    assert first_code == 0, of_first
+
+
+# A refusal
+
+
+def test_an_archive_that_begins_to_refuse_is_left_in_peace(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """The fill ends at once, with what it had; a fill after the ban does the rest."""
+    archive.faults.update(dict.fromkeys(DAYS[8:], Fault("forbidden")))
+    code, output = fill(*MONTH, "--of", "WriteParquet", "--workers", "2")
+    assert code == 30, output
+    assert "the archive refuses" in output
+    refused = [each for each in archive.requests if each.path in {archive_path("legacy", day) for day in DAYS[8:]}]
+    assert len(refused) <= 2
+    assert sorted(lake_files(tmp_path)) == DAYS[:8]
+    assert not (tmp_path / "ledger.jsonl").exists()
+
+    archive.faults.clear()
+    code, output = fill(*MONTH, "--of", "WriteParquet")
+    assert code == 0, output
+    assert sorted(lake_files(tmp_path)) == DAYS
+
+
+# A central scheduler
+
+
+@contextlib.contextmanager
+def luigid(folder: Path) -> Iterator[int]:
+    """Luigi's own server on loopback: its port."""
+    program = shutil.which("luigid", path=str(Path(sys.executable).parent))
+    assert program is not None, "luigid is not beside python"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    process = subprocess.Popen(
+        [program, "--address", "127.0.0.1", "--port", str(port), "--state-path", str(folder / "luigid.pickle")],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: answers(port), "luigid to answer")
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1):
+            return True
+    except OSError:
+        return False
+
+
+def task_list(port: int) -> list[dict[str, Any]]:
+    """Every task that the visualiser would show."""
+    document = urllib.parse.quote(json.dumps({"status": "", "upstream_status": "", "search": None}))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/task_list?data={document}", timeout=30) as answer:
+        found: dict[str, dict[str, Any]] = json.load(answer)["response"]
+    return list(found.values())
+
+
+def named(port: int, name: str) -> list[dict[str, Any]]:
+    return [task for task in task_list(port) if task["name"] == name]
+
+
+@pytest.fixture
+def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with luigid(tmp_path_factory.mktemp("luigid")) as port:
+        yield port
+
+
+def test_the_central_scheduler_shows_how_far_a_fill_is(tmp_path: Path, archive: SimulatedArchive, central: int) -> None:
+    """Status message and percentage of the fill, and a status message of each task of each day."""
+    archive.faults[DAYS[-1]] = Fault("slow", delay=5)
+    process = start_fill(*MONTH, "--scheduler-host", "127.0.0.1", "--scheduler-port", str(central))
+    seen: list[tuple[str, int]] = []
+
+    def is_half_way() -> bool:
+        tasks = named(central, "FillBhavcopy")
+        seen.extend((task["status_message"] or "", task["progress_percentage"] or 0) for task in tasks)
+        return any(" of " in message and 0 < percentage < 100 for message, percentage in seen)
+
+    try:
+        wait_for(is_half_way, "the fill to show that it is half way")
+    finally:
+        code, output = end(process)
+    assert code == 0, output
+    assert any(f" of {len(DAYS)} days" in message for message, _ in seen)
+
+    [task] = named(central, "FillBhavcopy")
+    assert (task["status"], task["progress_percentage"]) == ("DONE", 100)
+    assert task["status_message"].startswith(f"{len(DAYS)} of {len(DAYS)} days")
+    for stage in STAGES:
+        shown = {each["params"]["date"]: each["status_message"] for each in named(central, stage)}
+        assert sorted(shown) == [str(day) for day in DAYS]
+        assert all("rows" in (message or "") for message in shown.values()), shown
+
+
+def test_a_fill_through_the_central_scheduler_can_be_outstanding_and_go_on(
+    tmp_path: Path, archive: SimulatedArchive, central: int
+) -> None:
+    """With a limit it exits 20; the same fill again goes on."""
+    through = ("--of", "WriteParquet", "--scheduler-host", "127.0.0.1", "--scheduler-port", str(central))
+    code, output = fill(*MONTH, *through, "--task-limit", "3")
+    assert code == 20, output
+    code, output = fill(*MONTH, *through)
+    assert code == 0, output
+    assert sorted(lake_files(tmp_path)) == DAYS
+
+
+# All the real files
+
+
+def test_all_real_files_arrive_whole(
+    tmp_path: Path, shared: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days, rows and volume of each year are those that the csv module counts, after a fill of each year with files."""
+    folder = shared("archive")
+    monkeypatch.setenv("NSE_ARCHIVE_URL", folder.as_uri())
+    published = published_days(folder)
+    for year in sorted({day.year for day in published}):
+        days = [day for day in published if day.year == year]
+        code, output = fill("--start", str(days[0]), "--stop", str(date.fromordinal(days[-1].toordinal() + 1)))
+        assert code == 0, output
+
+    expected: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for day, file in published.items():
+        rows = [row for row in rows_of(file) if any(row.values())]
+        volume = "TOTTRDQTY" if "TOTTRDQTY" in rows[0] else "TtlTradgVol"
+        expected[day.year][0] += 1
+        expected[day.year][1] += len(rows)
+        expected[day.year][2] += sum(int(row[volume]) for row in rows)
+    found = query(
+        tmp_path,
+        "SELECT toYear(trade_date) AS year, uniqExact(trade_date), count(), sum(volume) "
+        "FROM champion_market.equity_ohlc GROUP BY year ORDER BY year",
+    )
+    rejected = Counter(int(path.parent.name) for path in (tmp_path / "rejects").rglob("*.jsonl") for _ in path.open())
+    assert {row[0]: [row[1], row[2] + rejected[row[0]], row[3]] for row in found} == dict(expected)
+
+
+def published_days(folder: Path) -> dict[date, Path]:
+    """The file of each session in the archive's folder: the official one where there are two."""
+    found: dict[date, Path] = {}
+    for file in sorted(folder.rglob("*.csv.zip")):
+        named_by = format_and_date("/" + str(file.relative_to(folder)))
+        if named_by is None or not sessions.is_session(named_by[1]):
+            continue
+        form, day = named_by
+        if day not in found or form == ("udiff" if day >= date(2024, 7, 8) else "legacy"):
+            found[day] = file
+    return dict(sorted(found.items()))
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    """A real file's rows as the csv module has them, under names without the spaces around some."""
+    with zipfile.ZipFile(file) as zipped:
+        [name] = zipped.namelist()
+        text = zipped.read(name).decode("latin-1")
+    reader = csv.reader(io.StringIO(text))
+    header = [field.strip() for field in next(reader)]
+    return [dict(zip(header, (field.strip() for field in line), strict=False)) for line in reader if line]
