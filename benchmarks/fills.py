@@ -15,6 +15,7 @@ from pathlib import Path
 from harness import BARE_LOOP, BIN, FILL, LUIGI, compare, run, served, simulate
 
 from champion_luigi import sessions
+from champion_luigi.layouts import FIRST_DATE
 
 LAST = date(2026, 1, 1)
 
@@ -24,10 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lengths", type=int, nargs="+", default=[250, 1000, 4000])
     parser.add_argument("--slow-days", type=int, default=60)
+    parser.add_argument("--folder", help="keep the simulated files here, for the next run")
     arguments = parser.parse_args()
-    days = sessions.sessions(date(1994, 11, 3), LAST)[-max(arguments.lengths) :]
-    with tempfile.TemporaryDirectory() as folder:
-        simulate(days, Path(folder))
+    days = sessions.sessions(FIRST_DATE, LAST)[-max(arguments.lengths) :]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or temporary
+        days = simulate(days, Path(folder))
         with served(Path(folder)) as url:
             for length in arguments.lengths:
                 # The same last days each time, so that the days of all lengths are alike.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def unzip(payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_
         raise TruncatedPayload(
             f"the zip is damaged or cut short: {error}", day=day, source=source, found=f"{len(payload):,} bytes"
         ) from error
-    except (NotImplementedError, RuntimeError, ValueError, OverflowError, OSError) as error:
+    except (NotImplementedError, RuntimeError, ValueError, OverflowError, OSError, LookupError, struct.error) as error:
         raise RejectedPayload(f"the zip cannot be read: {error}", day=day, source=source) from error
 
 
@@ -113,7 +114,7 @@ def read_date(text: str) -> date | None:
 
 
 def _only_member(archive: zipfile.ZipFile, day: date, source: str, max_bytes: int) -> bytes:
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     if len(members) != 1:
         names = ", ".join(repr(member.filename[:80]) for member in members[:5]) or "nothing"
         raise RejectedPayload(

@@ -18,9 +18,14 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "nse"
 # The password is no parameter, so no settings class names its variable.
 _NO_PARAMETER = "CLICKHOUSE_PASSWORD"
 
-# A busy machine is slow, and no test is about time.
+# A busy machine is slow, and no test is about time. Where the outcome decides whether a change lands (CI), examples
+# are the same each time; elsewhere new ones are tried.
 hypothesis.settings.register_profile(
-    "champion", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow], print_blob=True
+    "champion",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    print_blob=True,
+    derandomize=bool(os.environ.get("CI")),
 )
 hypothesis.settings.load_profile("champion")
 

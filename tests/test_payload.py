@@ -622,3 +622,12 @@ def test_every_odd_file_is_named_here(shared: Callable[[str], Path]) -> None:
     """A new odd file asks for a test of its own."""
     source = Path(__file__).read_text(encoding="utf-8")
     assert [path.name for path in shared("weird").iterdir() if f'"{path.name}"' not in source] == []
+
+
+def test_a_member_without_a_name_is_read_by_what_is_in_it() -> None:
+    """A name that ends at once is no folder's, and names are never used as paths."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("q.csv", csv(HEADER, ROW))
+    found = recognise(content.getvalue().replace(b"q.csv", b"\0.csv"), DAY)
+    assert found.lines == [ROW]
