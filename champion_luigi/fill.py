@@ -34,6 +34,8 @@ logger = logging.getLogger("luigi-interface.fill")
 
 # Days given to one scheduler: its work at each step grows with them, and what starting it costs is shared by them.
 CHUNK_DAYS = 48
+# With fewer workers, halves of them would wait for each other at the ends of unequal chunks.
+_WORKERS_FOR_TWO_LANES = 8
 _LOG_SECONDS = 10.0
 _SHOW_SECONDS = 0.2
 _ALL = 1_000_000
@@ -275,7 +277,7 @@ def fill_days(
     """
     logger.setLevel(logging.INFO)
     chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
-    lanes = min(len(chunks), 2 if workers > 1 else 1)
+    lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     suspects: dict[date, NotPublished] = {}
     running: deque[tuple[list[BhavcopyTask], threads.Lane]] = deque()
     with threads.economy(), _listening(_Recorder(of, progress, show)) as errors:
