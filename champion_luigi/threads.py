@@ -74,7 +74,7 @@ def economy() -> Iterator[None]:
     """For the time of many builds: Luigi's chatter down to warnings, and no garbage collection but by `collect`.
 
     A line for each step of each task would be 20 a day. And Luigi makes so many long-lived objects that the collector,
-    which goes through all of them again and again, took a third of a fill's time.
+    which goes through all of them again and again, held Python's lock for a third of the time that anything held it.
     """
     if multiprocessing.parent_process() is not None:
         # Luigi holds this lock while it forks, so that its child has a copy that nobody will ever release.
