@@ -187,10 +187,12 @@ class FillBhavcopy(RangeDailyBase):
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         self.progress = Progress(due=len(days), left=self._beyond_limit)
+        order = tasks.newest_first.set(self.reverse)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
                 fill_days(self.of, days, self.progress, self._show, workers=_workers(), **_scheduler_of(self))
         finally:
+            tasks.newest_first.reset(order)
             warehouse.close_shared()
         self._say(self.progress.sentence())
         for words, reasons in (("closed", self.progress.closed), ("failed", self.progress.failed)):

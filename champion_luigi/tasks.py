@@ -15,6 +15,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
 
+
+# Whether tasks that are scheduled now run the newest day first.
+newest_first: ContextVar[bool] = ContextVar("champion_newest_first", default=False)
 
 # Fires in the parent of the workers when the first task of a day is found missing.
 WORK_AHEAD = "event.champion.work_ahead"
@@ -72,8 +76,9 @@ class BhavcopyTask(luigi.Task):
 
     @property
     def priority(self) -> int:  # type: ignore[override]  # Luigi reads it, and never writes it
-        """Oldest day first, and each day to its end before the next begins. Luigi takes the highest."""
-        return (4_000_000 - self.date.toordinal()) * 8 + self.stage
+        """Oldest day first, or newest, and each day to its end before the next begins. Luigi takes the highest."""
+        number = self.date.toordinal()
+        return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
 
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""

@@ -26,6 +26,7 @@ from champion_luigi import (
     ScrapeBhavcopy,
     WriteParquet,
     fill,
+    lake,
     ledger,
     sessions,
     settings,
@@ -666,3 +667,13 @@ def test_the_ledgers_lines_are_for_people_too(folder: Path) -> None:
     [line] = tasks.ledger_file().read_text().splitlines()
     assert json.loads(line).keys() == {"date", "verdict", "archive", "asked", "time"}
     assert ledger.answers(tasks.ledger_file(), str(folder)).keys() == {WEEK[2]}
+
+
+def test_reverse_runs_the_newest_day_first_within_a_chunk_too(tmp_path: Path) -> None:
+    """One worker, one chunk: the lake's files appear in the order in which the days were run."""
+    days = sessions.sessions(date(2024, 1, 8), date(2024, 1, 13))
+    with settings.overridden({"archive_url": "simulated:", "fill_workers": 1}):
+        fill = FillBhavcopy(of=WriteParquet, start=days[0], stop=date(2024, 1, 13), reverse=True)  # type: ignore[call-arg]
+        assert luigi.build([fill], local_scheduler=True, workers=1, log_level="ERROR")
+    written = sorted(lake.days(tmp_path / "lake"), key=lambda found: found[1].stat().st_mtime_ns)
+    assert [day for day, _ in written] == days[::-1]
