@@ -114,3 +114,43 @@ def schedule(form: str | None, write: Path | None) -> None:
         else:
             (write / name).write_text(text, encoding="utf-8")
             click.echo(f"wrote {write / name}")
+
+
+@main.group()
+def track() -> None:
+    """MLflow: durations and counts of every run."""
+
+
+@track.command()
+def flush() -> None:
+    """Bring what the journal holds to MLflow now: what an outage left, or what CHAMPION_TRACKING=journal collects."""
+    from champion_luigi import settings, track_command
+    from champion_luigi.errors import ChampionError
+
+    try:
+        flows = track_command.flush()
+    except ChampionError as error:
+        click.echo(f"champion track flush: {error}", err=True)
+        sys.exit(_FAILED)
+    click.echo(f"{flows} runs told to MLflow at {settings.without_secrets(settings.tracking_uri())}; nothing is left.")
+
+
+@track.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; it has no password.")
+@click.option("--port", default=5000, show_default=True, help="Port to listen on.")
+def ui(host: str, port: int) -> None:
+    """Show MLflow's pages on the configured store, until Ctrl-C."""
+    from champion_luigi import settings, track_command
+    from champion_luigi.errors import ChampionError
+
+    if url := track_command.server_url():
+        click.echo(f"MLflow's pages are on the configured server: {url}")
+        return
+    click.echo(f"MLflow on http://{host}:{port} in a few seconds; Ctrl-C ends it.")
+    click.echo(f"Store:      {settings.without_secrets(settings.tracking_uri())}")
+    click.echo(f"Experiment: {settings.get('mlflow_experiment_name')}")
+    try:
+        sys.exit(track_command.ui(host, port))
+    except ChampionError as error:
+        click.echo(f"champion track ui: {error}", err=True)
+        sys.exit(_UNHANDLED)

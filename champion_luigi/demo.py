@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import luigi
 
-from champion_luigi import events, settings, warehouse
+from champion_luigi import settings, warehouse
 from champion_luigi.errors import ChampionError
 from champion_luigi.tasks import LoadClickHouse, warehouse_place
 
@@ -42,12 +42,16 @@ def _show(data_dir: Path) -> None:
         f"""
   Lake      {settings.lake_dir()}  (Parquet, one file a day)
   Warehouse {warehouse_place().folder}  (embedded ClickHouse)
-  Metrics   {events.journal_folder()}  (durations and counts of every task, JSON lines)
+  Metrics   {settings.without_secrets(settings.tracking_uri())}  (MLflow: durations and counts of every run)
 
 Again, and nothing is done, because everything is there:
 
   DATA_DIR={data_dir} NSE_ARCHIVE_URL=simulated: .venv/bin/luigi --module champion_luigi \\
     LoadClickHouse --date 2024-07-09 --local-scheduler
+
+The runs in MLflow's pages, on http://127.0.0.1:5000:
+
+  DATA_DIR={data_dir} .venv/bin/champion track ui
 
 A real day, from the exchange, into ./data:
 

@@ -11,33 +11,29 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
-import uuid
-from pathlib import Path
+from datetime import date
 from typing import Any
 
 import luigi
 from luigi import Event
+from luigi.tools.range import RangeDailyBase, RangeEvent
 
-from champion_luigi import journal, settings, threads
+from champion_luigi import recording, settings, threads, warehouse
 from champion_luigi.errors import ChampionError, NotPublished
-from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask
+from champion_luigi.flows import STAGES
+from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
 
 # Where Luigi logs what a task raised.
 logger = logging.getLogger("luigi-interface")
 
-# One command is one execution; forked workers inherit it.
-EXECUTION = uuid.uuid4().hex
-
 _PARENT = os.getpid()
 _prepared = False
 
-
-def journal_folder() -> Path:
-    """Where the journal is."""
-    return settings.data_dir() / "journal"
+# The last task that was asked for of each date. It is noted where tasks are scheduled, so forked workers know it too.
+_last_tasks: dict[date, str] = {}
+_RANKS = {name: rank for rank, name in enumerate(STAGES)}
 
 
 @BhavcopyTask.event_handler(Event.START)
@@ -47,7 +43,11 @@ def _on_start(task: BhavcopyTask) -> None:
     if in_worker and signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
         # In a worker, Luigi takes a KeyboardInterrupt for no result at all and would start the task again.
         signal.signal(signal.SIGTERM, _end)
-    _record("start", task)
+    last = _last_tasks.get(task.date, task.task_family)
+    what = {"last": last, "version": recording.package_version()}
+    if last == LoadClickHouse.__name__:
+        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{warehouse.TABLE}"
+    _record("start", task, **what)
 
 
 def _end(*_: object) -> None:
@@ -56,12 +56,17 @@ def _end(*_: object) -> None:
 
 @BhavcopyTask.event_handler(Event.SUCCESS)
 def _on_success(task: BhavcopyTask) -> None:
-    _record("success", task, facts=getattr(task, "facts", {}))
+    if getattr(task, "was_complete", False):
+        _record("found_complete", task)
+    else:
+        _record("success", task, facts=getattr(task, "facts", {}))
 
 
 @BhavcopyTask.event_handler(Event.PROCESSING_TIME)
 def _on_processing_time(task: BhavcopyTask, seconds: float) -> None:
-    _record("processing_time", task, seconds=round(seconds, 6))
+    if not getattr(task, "was_complete", False):
+        waited = min(getattr(task, "waited_seconds", 0.0), seconds)
+        _record("processing_time", task, seconds=round(seconds - waited, 6), waited=round(waited, 6))
 
 
 @BhavcopyTask.event_handler(Event.FAILURE)
@@ -85,14 +90,32 @@ def _on_broken_task(task: BhavcopyTask, error: BaseException) -> None:
 
 
 @luigi.Task.event_handler(Event.DEPENDENCY_DISCOVERED)
-def _on_dependency_discovered(_task: luigi.Task, dependency: luigi.Task) -> None:
+def _on_dependency_discovered(task: luigi.Task, dependency: luigi.Task) -> None:
     if isinstance(dependency, BhavcopyTask):
         prepare()
+    if isinstance(task, BhavcopyTask) and task.stage >= _RANKS.get(_last_tasks.get(task.date, ""), -1):
+        _last_tasks[task.date] = task.task_family
 
 
 @BhavcopyTask.event_handler(WORK_AHEAD)
 def _on_work_ahead(_task: BhavcopyTask) -> None:
     heed_signals()
+    recording.start()
+
+
+@RangeDailyBase.event_handler(RangeEvent.DELAY)
+def _on_delay(of: str, days: int) -> None:
+    _record_range(RangeEvent.DELAY, of, days)
+
+
+@RangeDailyBase.event_handler(RangeEvent.COMPLETE_COUNT)
+def _on_complete_count(of: str, days: int) -> None:
+    _record_range(RangeEvent.COMPLETE_COUNT, of, days)
+
+
+@RangeDailyBase.event_handler(RangeEvent.COMPLETE_FRACTION)
+def _on_complete_fraction(of: str, share: float) -> None:
+    _record_range(RangeEvent.COMPLETE_FRACTION, of, share)
 
 
 class OneSentence(logging.Filter):
@@ -116,6 +139,8 @@ def prepare() -> None:
         return
     _prepared = True
     logger.addFilter(OneSentence())
+    # Its start overlaps with all that follows.
+    recording.start()
     import polars  # noqa: F401
 
     heed_signals()
@@ -134,22 +159,13 @@ def heed_signals() -> None:
 
 
 def _record(event: str, task: BhavcopyTask, **more: Any) -> None:
-    if not settings.tracking_is_on():
-        return
-    journal.append(
-        journal_folder(),
-        {
-            "event": event,
-            "execution": EXECUTION,
-            "host": socket.gethostname(),
-            "task": task.task_family,
-            "date": task.date,
-            **more,
-        },
-    )
+    recording.record(event, task=task.task_family, date=task.date, **more)
+
+
+def _record_range(name: str, of: str, value: float) -> None:
+    if of in STAGES:
+        recording.record("range", name=name, value=value)
 
 
 def _text(error: BaseException) -> str:
-    text = str(error) or repr(error)
-    password = settings.clickhouse_password()
-    return text.replace(password, "***") if password else text
+    return settings.without_secrets(str(error) or repr(error))

@@ -17,12 +17,16 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
 from champion_luigi.errors import Busy, StorageError
 
 LEFTOVER_PREFIX = ".tmp-"
+
+# The seconds that a context has waited for others, where `counting_waits` asks.
+_waits: ContextVar[list[float] | None] = ContextVar("champion_waits", default=None)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -89,6 +93,24 @@ def now() -> str:
 
 
 @contextlib.contextmanager
+def counting_waits() -> Iterator[list[float]]:
+    """Collect the seconds that are spent waiting for others in this context: for locks, and for a turn."""
+    waits: list[float] = []
+    token = _waits.set(waits)
+    try:
+        yield waits
+    finally:
+        _waits.reset(token)
+
+
+def note_wait(seconds: float) -> None:
+    """Add a time of waiting for others."""
+    waits = _waits.get()
+    if waits is not None and seconds > 0:
+        waits.append(seconds)
+
+
+@contextlib.contextmanager
 def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold an exclusive lock between processes, on one host or on a shared folder that supports flock.
 
@@ -102,9 +124,27 @@ def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], 
         _release(file, path)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds this lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> int:
-    deadline = time.monotonic() + wait_seconds
+    started = time.monotonic()
+    deadline = started + wait_seconds
     told = on_wait is None
+    has_waited = False
     while True:
         descriptor = _open_lock(path)
         try:
@@ -122,6 +162,7 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
             if not told and on_wait is not None:
                 on_wait(f"waiting for {what}, in use by {holder}")
                 told = True
+            has_waited = True
             time.sleep(0.05)
             continue
         # The last holder may have removed the file between our open and our lock.
@@ -130,6 +171,8 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
             with contextlib.suppress(OSError):
                 os.truncate(descriptor, 0)
                 os.pwrite(descriptor, _this_process().encode(), 0)
+            if has_waited:
+                note_wait(time.monotonic() - started)
             return descriptor
         os.close(descriptor)
 

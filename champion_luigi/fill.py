@@ -24,7 +24,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import events, ledger, sessions, settings, tasks, threads, warehouse
+from champion_luigi import events, ledger, recording, sessions, settings, tasks, threads, warehouse
 from champion_luigi.errors import NotPublished, Refused, TerminalError, TransientError
 from champion_luigi.listing import complete_days
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy
@@ -69,6 +69,19 @@ class Progress:
     def rate(self) -> float:
         """Days a second."""
         return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    def metrics(self) -> dict[str, float]:
+        """The state as numbers, by the names of the fill's metrics."""
+        return {
+            "days_due": self.due,
+            "days_done": self.done,
+            "days_failed": len(self.failed),
+            "days_closed": len(self.closed),
+            "days_unpublished": len(self.unpublished),
+            "days_left": self.left,
+            "rows": self.rows,
+            "days_per_second": round(self.rate, 3),
+        }
 
     def sentence(self) -> str:
         """The state in one line."""
@@ -130,6 +143,8 @@ class FillBhavcopy(RangeDailyBase):
 
     def deps(self) -> list[luigi.Task]:
         """Nothing for Luigi to schedule beforehand: `run` does it, a chunk at a time."""
+        # Luigi asks in the parent of the workers, and only where something is missing.
+        events.prepare()
         return []
 
     def complete(self) -> bool:
@@ -137,10 +152,7 @@ class FillBhavcopy(RangeDailyBase):
         missing = self.missing_datetimes(self.finite_datetimes(*self._bounds()))
         # What was rechecked, and is closed still, is not missing.
         closed = self.progress.closed if self.progress else {}
-        missing = [each for each in missing if each.date() not in closed]
-        if missing:
-            events.prepare()
-        return not missing
+        return all(each.date() in closed for each in missing)
 
     def _requires(self) -> list[luigi.Task]:
         """For Luigi's summary, which looks here for why a task is pending: what `run` yielded makes it so itself."""
@@ -180,29 +192,58 @@ class FillBhavcopy(RangeDailyBase):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
+        with recording.execution():
+            self.progress = Progress(due=0)
+            try:
+                self._fill(self.progress)
+            except BaseException as error:
+                # FillFailed is its outcome; anything else has broken it off.
+                failed = isinstance(error, Exception)
+                self._record_end("FAILED" if failed else "KILLED", "failed" if failed else "killed", error)
+                raise
+            outstanding = self.outstanding()
+            self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
+        if outstanding:
+            yield [Outstanding(what=what) for what in outstanding]
+
+    def _fill(self, progress: Progress) -> None:
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Waits here, once, for another fill that holds the embedded engine, and leaves out what that one did.
             warehouse.shared(tasks.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
-        self.progress = Progress(due=len(days), left=self._beyond_limit)
+        progress.due, progress.left = len(days), self._beyond_limit
+        self._record_start(days)
         order = tasks.newest_first.set(self.reverse)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
-                fill_days(self.of, days, self.progress, self._show, workers=_workers(), **_scheduler_of(self))
+                fill_days(self.of, days, progress, self._show, workers=_workers(), **_scheduler_of(self))
         finally:
             tasks.newest_first.reset(order)
             warehouse.close_shared()
-        self._say(self.progress.sentence())
-        for words, reasons in (("closed", self.progress.closed), ("failed", self.progress.failed)):
+        self._say(progress.sentence())
+        for words, reasons in (("closed", progress.closed), ("failed", progress.failed)):
             for day, reason in sorted(reasons.items()):
                 logger.warning("%s %s: %s", day, words, reason)
-        if self.progress.failed:
-            raise FillFailed(_failures_in_words(self.progress))
-        outstanding = self.outstanding()
-        if outstanding:
-            yield [Outstanding(what=what) for what in outstanding]
+        if progress.failed:
+            raise FillFailed(_failures_in_words(progress))
+
+    def _record_start(self, days: Sequence[date]) -> None:
+        if not days:
+            return
+        start, stop = self._bounds()
+        what = {"first": start.date(), "last": (stop - timedelta(days=1)).date(), "days_due": len(days)}
+        if self.of is LoadClickHouse:
+            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{warehouse.TABLE}"
+        recording.record(
+            "fill_start", of=self.of.__name__, workers=_workers(), version=recording.package_version(), **what
+        )
+
+    def _record_end(self, status: str, words: str, error: BaseException | str) -> None:
+        assert self.progress is not None
+        text = settings.without_secrets(str(error) or type(error).__name__ if error else "")
+        recording.record("fill_end", status=status, words=words, error=text, metrics=self.progress.metrics())
 
     def _days(self) -> list[date]:
         if not hasattr(self, "_cached_days"):
@@ -298,12 +339,14 @@ def fill_days(
                     chunks.clear()
                 del chunk, lane
                 threads.collect()
+                recording.record("fill_progress", metrics=progress.metrics())
                 show(progress)
         finally:
             for _, lane in running:
                 lane.stop()
     for day, error in suspects.items():
         progress.failed[day] = f"{error} No other file was fetched in this fill, so it is not taken as closed."
+        _record_outcome(day, "failed", progress.failed[day])
 
 
 class _Recorder:
@@ -349,8 +392,10 @@ def _settle(
             progress.elsewhere.append(day)
         elif not isinstance(error, NotPublished):
             progress.failed[day] = f"{type(error).__name__}: {error}"
+            _record_outcome(day, "failed", str(error))
         elif (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days"):
             progress.unpublished[day] = _when_to_try_again(day)
+            _record_outcome(day, "unpublished", progress.unpublished[day])
         else:
             suspects[day] = error
     # What this archive was found not to have before, and has not now, is as closed as it was.
@@ -365,6 +410,11 @@ def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], prog
         error = suspects.pop(day)
         ledger.record(tasks.ledger_file(), day, "closed", tasks.archive_name(), error.source or "")
         progress.closed[day] = f"the archive has no file, and is not asked again without --recheck-closed: {error}"
+        _record_outcome(day, "closed", progress.closed[day])
+
+
+def _record_outcome(day: date, outcome: str, reason: str) -> None:
+    recording.record("settled", date=day, outcome=outcome, reason=settings.without_secrets(reason))
 
 
 def _reason_to_stop(chunk: Sequence[BhavcopyTask], errors: Mapping[date, BaseException]) -> str:

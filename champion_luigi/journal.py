@@ -11,6 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,32 @@ from champion_luigi import files
 # The open file: the path, the process that opened it, its descriptor. A forked child opens its own.
 _open: tuple[Path, int, int] | None = None
 _opening = threading.Lock()
+
+_DELIVERY = "delivered.json"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a record stands: the file's name, and the offsets of its first byte and of the byte behind it."""
+
+    file: str
+    start: int
+    end: int
+
+
+@dataclass
+class Delivery:
+    """How far the journal has been carried to MLflow.
+
+    ``offsets`` are the bytes of each file that need not be read again, ``seen`` those that have been read; ``open``
+    names the executions of which something is still to come or to deliver; ``trouble`` says why it does not.
+    """
+
+    offsets: dict[str, int] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+    open: list[str] = field(default_factory=list)
+    trouble: str = ""
+    experiment_id: str = ""
 
 
 def append(folder: Path, record: Mapping[str, Any]) -> None:
@@ -49,9 +76,43 @@ def _descriptor(path: Path) -> int:
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
     """All records, oldest first. A line cut off by a full disk or a power cut is passed over."""
+    for _, record in read_from(folder, {}):
+        yield record
+
+
+def read_from(folder: Path, offsets: Mapping[str, int]) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """The records behind these offsets (bytes, by file), and where each stands. A last line without an end waits."""
     for path in sorted(folder.glob("*.jsonl")):
+        end = offsets.get(path.name, 0)
+        if path.stat().st_size <= end:
+            continue
         with path.open("rb") as lines:
+            lines.seek(end)
             for line in lines:
+                start, end = end, end + len(line)
                 if line.endswith(b"\n") and line.startswith(b"{"):
                     with contextlib.suppress(ValueError):
-                        yield json.loads(line)
+                        yield Place(path.name, start, end), json.loads(line)
+
+
+def delivery(folder: Path) -> Delivery:
+    """What the last carrier noted. Nothing where there is no note, or no readable one: MLflow knows what it has."""
+    try:
+        return Delivery(**json.loads((folder / _DELIVERY).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return Delivery()
+
+
+def note_delivery(folder: Path, delivery: Delivery) -> None:
+    """Keep the note, whole. Raises StorageError."""
+    files.write_whole(folder / _DELIVERY, files.json_bytes(asdict(delivery)))
+
+
+def count_undelivered(folder: Path) -> int:
+    """How many records have not arrived, as far as is noted."""
+    return sum(1 for _ in read_from(folder, delivery(folder).offsets))
+
+
+def presence_file(folder: Path, process: str) -> Path:
+    """The lock that a process holds as long as it may journal."""
+    return folder / "running" / process

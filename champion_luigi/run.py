@@ -11,7 +11,7 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import lake, settings, warehouse
+from champion_luigi import lake, recording, settings, warehouse
 from champion_luigi.errors import ChampionError
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet, rejects_file
 
@@ -56,7 +56,7 @@ def run_day(
         "clickhouse_password": clickhouse_password,
         "clickhouse_database": clickhouse_database,
     }
-    with settings.overridden(values):
+    with settings.overridden(values), recording.execution():
         day = _day(trade_date)
         try:
             _build(LoadClickHouse(date=day) if load_to_clickhouse else WriteParquet(date=day))

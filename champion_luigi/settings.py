@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 from collections.abc import Iterator, Mapping
 from configparser import InterpolationError
 from contextvars import ContextVar
 from datetime import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
@@ -137,7 +139,16 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         default=600.0,
         description="how long to wait for another process that works on the same day or holds the embedded warehouse",
     )
-    tracking = Text(env="CHAMPION_TRACKING", default="on", description="journal and metrics: on or off")
+    tracking = Text(
+        env="CHAMPION_TRACKING",
+        default="on",
+        description="on; off; or journal: events are journalled, and left for `champion track flush`",
+    )
+    tracking_wait_seconds = Number(
+        env="CHAMPION_TRACKING_WAIT",
+        default=30.0,
+        description="longest wait at the end of a command for MLflow to take its metrics; 0: none",
+    )
 
 
 class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after the class
@@ -152,11 +163,22 @@ class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after th
     query_seconds = Whole(env="CLICKHOUSE_QUERY_SECONDS", default=300, description="longest time for one statement")
 
 
-SECTIONS = (champion, clickhouse)
+class mlflow(luigi.Config):  # noqa: N801 - Luigi names the section after the class
+    """``[mlflow]`` in luigi.cfg."""
+
+    tracking_uri = Text(
+        env="MLFLOW_TRACKING_URI", default="", description="an MLflow server or store; empty: SQLite in DATA_DIR/mlflow"
+    )
+    experiment_name = Text(
+        env="MLFLOW_EXPERIMENT_NAME", default="nse-bhavcopy-pipeline", description="experiment, created on first use"
+    )
+
+
+SECTIONS = (champion, clickhouse, mlflow)
 
 
 def get(name: str) -> Any:
-    """The value of a setting of ``[champion]``, or of ``[clickhouse]`` as ``clickhouse_host`` and so on."""
+    """The value of a setting of ``[champion]``, or of another section as ``clickhouse_host`` and so on."""
     overrides = _overrides.get()
     if name in overrides:
         return overrides[name]
@@ -168,7 +190,9 @@ def get(name: str) -> Any:
 
 @functools.cache
 def _parameter_of(name: str) -> tuple[type[luigi.Config], str]:
-    return (clickhouse, name.removeprefix("clickhouse_")) if name.startswith("clickhouse_") else (champion, name)
+    section, _, option = name.partition("_")
+    found = {"clickhouse": clickhouse, "mlflow": mlflow}.get(section)
+    return (found, option) if found else (champion, name)
 
 
 @functools.lru_cache(maxsize=256)
@@ -225,8 +249,41 @@ def published_at() -> time:
 
 
 def tracking_is_on() -> bool:
-    """Whether events are journalled. Raises SettingsError for anything but on and off."""
+    """Whether events are journalled."""
+    return _tracking() != "off"
+
+
+def tracking_is_carried() -> bool:
+    """Whether what is journalled goes to MLflow by itself."""
+    return _tracking() == "on"
+
+
+def _tracking() -> str:
+    """Raises SettingsError for anything but the three."""
     text = str(get("tracking")).lower()
-    if text not in ("on", "off"):
-        raise SettingsError("CHAMPION_TRACKING cannot be used", expected="on or off", found=repr(text))
-    return text == "on"
+    if text not in ("on", "off", "journal"):
+        raise SettingsError("CHAMPION_TRACKING cannot be used", expected="on, off or journal", found=repr(text))
+    return text
+
+
+def tracking_uri() -> str:
+    """Where MLflow keeps its runs; it may hold a password."""
+    return str(get("mlflow_tracking_uri")) or f"sqlite:///{(data_dir() / 'mlflow').absolute()}/mlflow.db"
+
+
+def secrets() -> set[str]:
+    """Every password and token that the settings hold, as written and as decoded."""
+    found = {clickhouse_password()}
+    found |= {os.environ.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")}
+    for url in (str(get("archive_url")), str(get("mlflow_tracking_uri"))):
+        # A password may have an @ in it: the last one before the path ends it.
+        if match := re.match(r"[^/]*//[^/:]*:([^/]*)@", url):
+            found |= {match[1], unquote(match[1])}
+    return found - {""}
+
+
+def without_secrets(text: str) -> str:
+    """A text with every secret in it starred out."""
+    for secret in sorted(secrets(), key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text

@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -67,6 +67,10 @@ class BhavcopyTask(luigi.Task):
     attempts: ClassVar[int] = 2
     retry_setting: ClassVar[str] = "retry_seconds"
 
+    # Of the last `run`: seconds spent waiting for others, and whether there was nothing left to do after that.
+    waited_seconds: float = 0.0
+    was_complete: bool = False
+
     @classmethod
     @functools.cache
     def get_params(cls) -> list[tuple[str, luigi.Parameter]]:
@@ -82,10 +86,18 @@ class BhavcopyTask(luigi.Task):
 
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
-        self.facts: dict[str, Any] = {}
+        self.facts: dict[str, Any] = {"worker": self._worker()}
+        with files.counting_waits() as waits:
+            try:
+                self._run_locked()
+            finally:
+                self.waited_seconds = sum(waits)
+
+    def _run_locked(self) -> None:
         lock = settings.data_dir() / "locks" / f"{self.date}.lock"
         with files.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
-            if self.complete():
+            self.was_complete = self.complete()
+            if self.was_complete:
                 self.say("done by another process meanwhile")
                 return
             tenacity.Retrying(
@@ -106,6 +118,11 @@ class BhavcopyTask(luigi.Task):
         show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
         if show is not None:
             show(message)
+
+    def _worker(self) -> str:
+        """The worker that runs the task, as Luigi's log and visualiser name it."""
+        reporter = getattr(getattr(self, "set_status_message", None), "__self__", None)
+        return str(getattr(reporter, "_worker_id", ""))
 
     def _say_retry(self, state: tenacity.RetryCallState) -> None:
         self.facts["retries"] = state.attempt_number
@@ -188,7 +205,7 @@ class ParseBhavcopy(BhavcopyTask):
         }
         self.output().write(tables.table_bytes(table, metadata), (table, metadata))
 
-        self.facts |= {"raw_rows_parsed": table.height}
+        self.facts |= {"raw_rows_parsed": table.height, **_source_in(metadata)}
         self.say(f"{table.height:,} rows of {kept.file.name}")
 
 
@@ -214,6 +231,7 @@ class NormalizeBhavcopy(BhavcopyTask):
             "normalized_rows": normalized.rows.height,
             "filtered_rows": len(normalized.rejects),
             "warnings": normalized.warnings,
+            **_source_in(metadata),
         }
         try:
             bhavcopy.check(normalized, self.date, metadata["source_file"], settings.get("max_rejected_share"))
@@ -247,9 +265,9 @@ class WriteParquet(BhavcopyTask):
         rows, metadata = _table(self.input())
         rows = lake.sorted_by_key(rows)
         content = lake.parquet_bytes(rows, metadata | {"schema_version": str(schema.VERSION)})
-        self.output().write(content, (rows, files.sha256(content)))
+        self.output().write(content, (rows, files.sha256(content), metadata))
 
-        self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content)}
+        self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content), **_source_in(metadata)}
         self.say(f"{rows.height:,} rows, {len(content):,} bytes")
 
 
@@ -277,7 +295,7 @@ class LoadClickHouse(BhavcopyTask):
     def work(self) -> None:
         lake_file = self.input().file
         status = lake_file.stat()
-        rows, content_sha256 = self.input().take() or _lake_table(lake_file)
+        rows, content_sha256, metadata = self.input().take() or _lake_table(lake_file)
         table = warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         loaded = table.load(self.date, rows, company=threads.in_threads.get() // 2)
 
@@ -297,7 +315,7 @@ class LoadClickHouse(BhavcopyTask):
                 "loaded_at": files.now(),
             }
         )
-        self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name}
+        self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name, **_source_in(metadata)}
         self.say(f"{loaded.rows:,} rows in {table.name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
 
 
@@ -436,10 +454,17 @@ def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
     return table
 
 
-def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str]:
-    """The rows of a lake file, and the sha256 of exactly the bytes that they were read from."""
+def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str, dict[str, str]]:
+    """The rows of a lake file, the sha256 of exactly the bytes that they were read from, and its metadata."""
     content = files.read_whole(lake_file)
-    return lake.table_of(content, lake_file)[0], files.sha256(content)
+    rows, metadata = lake.table_of(content, lake_file)
+    return rows, files.sha256(content), metadata
+
+
+def _source_in(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Where a day comes from, as each task records it: a run may begin with any of them."""
+    names = {"archive_file": "source_file", "archive_sha256": "source_sha256", "layout": "format"}
+    return {ours: metadata[theirs] for ours, theirs in names.items() if theirs in metadata}
 
 
 def _keep_rejects(path: Path, rejects: list[Any]) -> None:

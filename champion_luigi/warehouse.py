@@ -119,6 +119,8 @@ class _Request:
     rows: pl.DataFrame
     outcome: Loaded | BaseException | None = None
     taken: bool = False
+    asked: float = field(default_factory=time.monotonic)
+    begun: float = 0.0
 
 
 class Warehouse:
@@ -174,6 +176,7 @@ class Warehouse:
             # The thread before this one may have taken this request along.
             if mine.outcome is None:
                 self._load_together(self._take_with(mine))
+        files.note_wait(mine.begun - mine.asked)
         if isinstance(mine.outcome, Loaded):
             return mine.outcome
         raise mine.outcome or AssertionError("a request was passed over")
@@ -188,6 +191,7 @@ class Warehouse:
             self._asked = [each for each in self._asked if taken.get(each.day) is not each]
             for each in taken.values():
                 each.taken = True
+                each.begun = time.monotonic()
             self._asking.notify_all()
         return list(taken.values())
 

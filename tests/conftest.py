@@ -65,6 +65,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in environment_variables():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    # A carrier imports MLflow, for seconds: the tests that are about it switch it on.
+    monkeypatch.setenv("CHAMPION_TRACKING", "journal")
 
 
 @pytest.fixture(scope="session")

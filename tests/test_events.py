@@ -51,8 +51,8 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
 
 
 def records(folder: Path, **wanted: str) -> list[Record]:
-    """The journal's records that have these values, oldest first."""
-    found = journal.read(folder / "journal")
+    """The journal's records of tasks that have these values, oldest first."""
+    found = [record for record in journal.read(folder / "journal") if "task" in record]
     return [record for record in found if all(str(record[name]) == value for name, value in wanted.items())]
 
 
@@ -86,18 +86,22 @@ def test_each_success_has_its_counts(tmp_path: Path) -> None:
     build(LoadClickHouse(date=DAY))
     facts = {each["task"]: each["facts"] for each in records(tmp_path, event="success")}
     count = len(published(payload(DAY, "legacy"), "legacy"))
-    assert facts["ScrapeBhavcopy"] == {
+    source = {
         "archive_file": "cm15JUN2023bhav.csv.zip",
         "archive_sha256": sha256(payload(DAY, "legacy")),
         "layout": "legacy",
+        "worker": facts["ScrapeBhavcopy"]["worker"],
     }
-    assert facts["ParseBhavcopy"] == {"raw_rows_parsed": count}
+    assert source["worker"].startswith("Worker(")
+    assert facts["ScrapeBhavcopy"] == source
+    assert facts["ParseBhavcopy"] == {"raw_rows_parsed": count, **source}
     assert (facts["NormalizeBhavcopy"]["normalized_rows"], facts["NormalizeBhavcopy"]["filtered_rows"]) == (count, 0)
     size = WriteParquet(date=DAY).output().file.stat().st_size
-    assert facts["WriteParquet"] == {"rows_written": count, "parquet_bytes": size}
+    assert facts["WriteParquet"] == {"rows_written": count, "parquet_bytes": size, **source}
     assert facts["LoadClickHouse"] == {
         "rows_loaded": count,
         "clickhouse_table": "champion_market.normalized_equity_ohlc",
+        **source,
     }
 
 

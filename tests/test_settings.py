@@ -292,7 +292,7 @@ def test_tracking_is_on_or_off(text: str, expected: bool, monkeypatch: pytest.Mo
 def test_tracking_that_is_neither_on_nor_off_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A misspelt off must not mean on."""
     monkeypatch.setenv("CHAMPION_TRACKING", "of")
-    with pytest.raises(SettingsError, match="expected on or off; found 'of'"):
+    with pytest.raises(SettingsError, match="expected on, off or journal; found 'of'"):
         settings.tracking_is_on()
 
 

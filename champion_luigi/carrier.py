@@ -1,0 +1,242 @@
+"""The carrier: the process that brings the journal to MLflow, beside the work and never in its way.
+
+One carrier at a time carries a journal, its own process's records and all others'. It ends when its process has ended
+and all that can be told has arrived, when it has nothing to do for a while, or when MLflow has not taken anything for
+a minute after the process ended: what is left stays in the journal for the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from champion_luigi import files, journal
+from champion_luigi.errors import Busy, StorageError
+from champion_luigi.flows import Book, Flow, process_of
+from champion_luigi.journal import Delivery
+from champion_luigi.tracking import Tracker
+
+# Exit codes.
+DELIVERED = 0
+LEFT = 1
+CANNOT = 3
+
+_POLL_SECONDS = 0.03
+_NOTE_SECONDS = 1.0
+_IDLE_SECONDS = 60.0
+_GIVE_UP_SECONDS = 60.0
+_LONGEST_PAUSE = 5.0
+_AT_A_TIME = 200
+_MISSING = "a library is missing"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to carry, and where to. ``uri`` and ``secrets`` come through a pipe, so that no list of processes has them.
+
+    ``process`` is the one to carry for, as long as it lives; without one, what is there is carried, once.
+    ``artifacts`` is the folder for an experiment's files, where the store does not choose one. ``is_first`` says that
+    no other carrier can have seen the process's records.
+    """
+
+    folder: Path
+    uri: str = field(repr=False)
+    experiment: str
+    artifacts: Path | None = None
+    process: str | None = None
+    is_first: bool = False
+    secrets: list[str] = field(default_factory=list, repr=False)
+
+    def to_json(self) -> str:
+        """For the standard input of a carrier."""
+        return json.dumps(vars(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The job that `to_json` wrote."""
+        found = json.loads(text)
+        artifacts = Path(found["artifacts"]) if found["artifacts"] else None
+        return cls(**{**found, "folder": Path(found["folder"]), "artifacts": artifacts})
+
+    def without_secrets(self, text: str) -> str:
+        """A text with every secret in it starred out."""
+        for secret in sorted(self.secrets, key=len, reverse=True):
+            text = text.replace(secret, "***")
+        return text
+
+
+class Carrier:
+    """Reads the journal on, and delivers what is final."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._book = Book()
+        self._tracker: Tracker | None = None
+        self._note = journal.delivery(job.folder)
+        self._noted = time.monotonic()
+        self._trouble = ""
+        self._flows = 0
+
+    @property
+    def delivered_flows(self) -> int:
+        """How many flows have arrived."""
+        return self._flows
+
+    @property
+    def trouble(self) -> str:
+        """Why not all has arrived, in words."""
+        return self._trouble
+
+    def run(self) -> int:
+        """Carry until there is nothing left to wait for; an exit code."""
+        lock = self._job.folder / "carrier.lock"
+        while True:
+            try:
+                with files.locked(lock, "the journal", 0.2):
+                    self._note = journal.delivery(self._job.folder)
+                    return self._carry()
+            except Busy as error:
+                self._trouble = f"another carrier is at work: {error}"
+                if self._job.process is None:
+                    return LEFT
+                if self._is_over() and self._another_has_delivered():
+                    return DELIVERED
+
+    def _carry(self) -> int:
+        self._trouble = ""
+        self._read()
+        doubtful = self._book.open_executions()
+        if self._job.is_first:
+            doubtful = {each for each in doubtful if process_of(each) != self._job.process}
+        pause = _POLL_SECONDS
+        ended: float | None = None
+        last_use = time.monotonic()
+        while True:
+            # Before reading, so that what a process wrote last is read before it counts as gone.
+            is_over, gone = self._is_over(), self._gone()
+            if is_over and ended is None:
+                ended = time.monotonic()
+            is_idle = not self._read()
+            arrived = self._try_to_deliver(gone, doubtful)
+            if self._trouble.startswith(_MISSING):
+                self._write_note()
+                return CANNOT
+            now = time.monotonic()
+            if arrived or not is_idle:
+                last_use = now
+            if not self._trouble and is_over:
+                self._write_note()
+                return DELIVERED
+            if self._trouble and (
+                self._job.process is None or (ended is not None and now - max(ended, last_use) > _GIVE_UP_SECONDS)
+            ):
+                self._write_note()
+                return LEFT
+            if not self._trouble and not self._book.open_executions() and now - last_use > _IDLE_SECONDS:
+                self._write_note()
+                return DELIVERED
+            if now - self._noted > _NOTE_SECONDS:
+                self._write_note()
+            pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self._trouble else _POLL_SECONDS
+            self._sleep(pause)
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep; a process that ends meanwhile gets one more attempt at once."""
+        was_over = self._is_over()
+        wake = time.monotonic() + seconds
+        while time.monotonic() < wake and self._is_over() == was_over:
+            time.sleep(min(_POLL_SECONDS, seconds))
+
+    def _read(self) -> bool:
+        """Read on; whether there was anything."""
+        offsets = self._note.offsets | self._book.seen()
+        found = False
+        for place, record in journal.read_from(self._job.folder, offsets):
+            self._book.add(place, record)
+            found = True
+        return found
+
+    def _gone(self) -> set[str]:
+        """The processes that do not run, of those that have something open, and of its own."""
+        processes = {process_of(each) for each in self._book.open_executions()} | {self._job.process or ""}
+        return {each for each in processes if not self._is_alive(each)}
+
+    def _try_to_deliver(self, gone: set[str], doubtful: set[str]) -> bool:
+        """Deliver what is final; whether anything arrived. What goes wrong is kept as `trouble`."""
+        before = self._flows
+        self._trouble = ""
+        try:
+            if self._tracker is None:
+                self._tracker = Tracker(self._job.uri, self._job.experiment, self._job.artifacts)
+                self._tracker.doubt(doubtful)
+            flows = list(self._book.tell(gone))
+            for start in range(0, len(flows), _AT_A_TIME):
+                self._tracker.deliver(flows[start : start + _AT_A_TIME], self._arrived)
+                if time.monotonic() - self._noted > _NOTE_SECONDS:
+                    self._write_note()
+            if not self._book.open_executions() or self._is_over():
+                self._tracker.settle()
+        except ModuleNotFoundError as error:
+            self._trouble = f"{_MISSING}: {error}"
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the journal keeps the records
+            self._trouble = self._job.without_secrets(f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000])
+        if self._trouble and self._trouble != self._note.trouble:
+            print(f"{files.now()} {self._trouble}", flush=True)
+            self._write_note()
+        return self._flows > before
+
+    def _arrived(self, flow: Flow) -> None:
+        self._book.delivered(flow)
+        self._flows += 1
+
+    def _is_over(self) -> bool:
+        process = self._job.process
+        return process is None or not self._is_alive(process)
+
+    def _is_alive(self, process: str) -> bool:
+        return files.is_locked(journal.presence_file(self._job.folder, process))
+
+    def _another_has_delivered(self) -> bool:
+        note = journal.delivery(self._job.folder)
+        is_open = any(process_of(each) == self._job.process for each in note.open)
+        return not is_open and next(journal.read_from(self._job.folder, note.seen), None) is None
+
+    def _write_note(self) -> None:
+        """Note how far it has come, and clear away what killed processes left."""
+        note = Delivery(
+            offsets=self._note.offsets | self._book.offsets(),
+            seen=self._note.offsets | self._book.seen(),
+            open=sorted(self._book.open_executions()),
+            trouble=self._trouble,
+            experiment_id=self._tracker.experiment_id if self._tracker else self._note.experiment_id,
+        )
+        self._noted = time.monotonic()
+        if note == self._note:
+            return
+        try:
+            journal.note_delivery(self._job.folder, note)
+        except StorageError as error:
+            print(f"{files.now()} {error}", flush=True)
+            return
+        self._note = note
+        still_open = {process_of(each) for each in note.open}
+        for presence in journal.presence_file(self._job.folder, "").glob("*"):
+            if presence.name not in still_open and not files.is_locked(presence):
+                _remove(presence)
+
+
+def _remove(presence: Path) -> None:
+    try:
+        # Taking the lock and giving it back removes its file, and never that of a process that is just starting.
+        with files.locked(presence, presence.name, 0):
+            pass
+    except Busy:
+        pass
+
+
+def main() -> None:
+    """Carry, as the job on standard input says."""
+    sys.exit(Carrier(Job.from_json(sys.stdin.read())).run())

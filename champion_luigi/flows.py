@@ -1,0 +1,342 @@
+"""Journal records, put together to flows: what one execution did for one trade date, or a fill as a whole.
+
+A flow of a date is told once it is final: the last task that was asked for has succeeded, the fill has settled the
+date, or the process that ran it is gone. A fill is told from its start on, since its dates are its children.
+Times are milliseconds since 1970, as MLflow has them; durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from champion_luigi.journal import Place
+
+Record = dict[str, Any]
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+# What has become of the process of an execution: it goes on, it said that it ends, or it is gone without a word.
+Life = Literal["alive", "ended", "gone"]
+
+# The tasks in order, with the names that their metrics have.
+STAGES = {
+    "ScrapeBhavcopy": "scrape",
+    "ParseBhavcopy": "parse",
+    "NormalizeBhavcopy": "normalize",
+    "WriteParquet": "write",
+    "LoadClickHouse": "load",
+}
+_ORDER = list(STAGES)
+_COUNTS = ("raw_rows_parsed", "normalized_rows", "filtered_rows", "rows_written", "rows_loaded")
+_TAGS = ("layout", "archive_file", "archive_sha256", "worker")
+_FAILURES = frozenset({"failure", "process_failure", "timeout", "broken_task"})
+# What a worker raises that was told to end.
+_KILLS = frozenset({"SystemExit", "KeyboardInterrupt"})
+_RANGE_METRICS = {
+    "event.tools.range.delay": "range_delay",
+    "event.tools.range.complete.count": "range_complete_count",
+    "event.tools.range.complete.fraction": "range_complete_fraction",
+}
+_OUTCOMES: dict[str, tuple[Status, str]] = {
+    "closed": ("FINISHED", "closed"),
+    "unpublished": ("FAILED", "unpublished"),
+    "failed": ("FAILED", "failed"),
+}
+_BYTES_PER_MB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A value, when it was measured (ms), and its place in a series."""
+
+    name: str
+    value: float
+    time: int
+    step: int = 0
+
+
+@dataclass
+class Flow:
+    """What a tracking server is told of one flow. ``end`` (ms) is None while it runs; ``parent`` is a flow's name."""
+
+    execution: str
+    name: str
+    start: int
+    end: int | None = None
+    status: Status = "RUNNING"
+    parent: str | None = None
+    metrics: list[Metric] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+class _Day:
+    """What is known of one date in one execution."""
+
+    def __init__(self, record: Record) -> None:
+        self.execution: str = record["execution"]
+        self.date: str = record["date"]
+        self.tags = {"host": str(record.get("host", ""))}
+        self.retries = 0
+        self.metrics: dict[str, Metric] = {}
+        self.first: int | None = None
+        self.last = 0
+        self.last_task = ""
+        self.table = ""
+        self.running: set[str] = set()
+        self.succeeded: set[str] = set()
+        self.has_worked = False
+        self.failure: tuple[str, str] | None = None
+        self.settled: tuple[str, str] | None = None
+
+    def add(self, record: Record) -> None:
+        event, task, time = record["event"], record.get("task", ""), _milliseconds(record)
+        self.last = max(self.last, time)
+        if event == "settled":
+            self.settled = (record["outcome"], record["reason"])
+            return
+        self.first = min(time, self.first or time)
+        facts = record.get("facts", {})
+        if event == "start":
+            self.failure = None
+            self.running.add(task)
+            self.last_task = max(self.last_task, record.get("last") or task, task, key=_rank)
+            self.table = record.get("clickhouse_table") or self.table
+            self.tags["package_version"] = str(record.get("version", ""))
+        elif event == "processing_time":
+            self._measure(f"{STAGES[task]}_duration_seconds", record["seconds"], time)
+        elif event in ("success", "found_complete"):
+            self.running.discard(task)
+            self.succeeded.add(task)
+            self.has_worked |= event == "success"
+        elif event in _FAILURES:
+            self.has_worked = True
+            self.running.discard(task)
+            self.failure = (str(record.get("error_type", event)), str(record.get("error", "")))
+            self.last_task = max(self.last_task, task, key=_rank)
+        self._take(facts, time)
+
+    def _take(self, facts: Record, time: int) -> None:
+        self.retries += int(facts.get("retries", 0))
+        self.tags |= {name: str(facts[name]) for name in _TAGS if name in facts}
+        for name in _COUNTS:
+            if name in facts:
+                self._measure(name, facts[name], time)
+        if "parquet_bytes" in facts:
+            self._measure("parquet_size_mb", facts["parquet_bytes"] / _BYTES_PER_MB, time)
+        for rule, count in facts.get("warnings", {}).items():
+            self._measure(f"warning_{rule}", count, time)
+
+    def _measure(self, name: str, value: float, time: int) -> None:
+        self.metrics[name] = Metric(name, float(value), time)
+
+    def outcome(self, life: Life) -> tuple[Status, str, str] | None:
+        """MLflow's status, ours and the error, once they are final."""
+        if self.settled:
+            status, words = _OUTCOMES[self.settled[0]]
+            return status, words, self.settled[1]
+        if self.failure is None and self.last_task in self.succeeded:
+            return "FINISHED", "success", ""
+        if life == "alive":
+            return None
+        if self.failure and self.failure[0] not in _KILLS:
+            return "FAILED", "failed", self.failure[1]
+        if self.failure or self.running or life == "gone":
+            return "KILLED", "killed", "the process ended before the day was complete"
+        # All that this process did is done; another one does the rest.
+        return "FINISHED", "success", ""
+
+    def flow(self, life: Life, parent: str | None) -> Flow | None:
+        """The flow; None as long as it goes on, and where nothing was done."""
+        outcome = self.outcome(life)
+        if outcome is None or self.first is None or not (self.has_worked or self.running):
+            return None
+        status, words, error = outcome
+        self._measure("flow_duration_seconds", (self.last - self.first) / 1000, self.last)
+        loads = self.last_task == "LoadClickHouse"
+        params = {
+            "trade_date": self.date,
+            "load_to_clickhouse": str(loads),
+            "clickhouse_table": self.table if loads else "",
+            "status": words,
+            "error": error,
+        }
+        return Flow(
+            execution=self.execution,
+            name=f"bhavcopy-etl-{self.date}",
+            start=self.first,
+            end=self.last,
+            status=status,
+            parent=parent,
+            metrics=list(self.metrics.values()),
+            params={name: text for name, text in params.items() if text},
+            tags={**self.tags, "retries": str(self.retries)},
+        )
+
+
+class _Fill:
+    """What is known of a fill, which is an execution of its own."""
+
+    def __init__(self, record: Record) -> None:
+        self.execution: str = record["execution"]
+        self.tags = {"host": str(record.get("host", ""))}
+        self.params: dict[str, str] = {}
+        self.metrics: list[Metric] = []
+        self.name = ""
+        self.first = self.last = _milliseconds(record)
+        self.outcome: Record | None = None
+        self.has_news = False
+
+    def add(self, record: Record) -> None:
+        event, time = record["event"], _milliseconds(record)
+        self.last = max(self.last, time)
+        self.has_news = True
+        if event == "fill_start":
+            self.name = f"bhavcopy-fill-{record['first']}-{record['last']}"
+            names = ("first", "last", "of", "workers", "clickhouse_table")
+            self.params = {name: str(record[name]) for name in names if record.get(name)}
+            self.tags["package_version"] = str(record.get("version", ""))
+            self._measure({"days_due": record["days_due"]}, time, 0)
+        elif event == "range":
+            if metric := _RANGE_METRICS.get(record["name"]):
+                self._measure({metric: record["value"]}, time, 0)
+        else:
+            self._measure(record["metrics"], time, int(record["metrics"]["days_done"]))
+            if event == "fill_end":
+                self.outcome = record
+
+    def _measure(self, values: Record, time: int, step: int) -> None:
+        self.metrics += [Metric(name, float(value), time, step) for name, value in values.items()]
+
+    def running_flow(self) -> Flow | None:
+        """The flow as far as it has come, where there is news."""
+        if not self.name or not self.has_news:
+            return None
+        return Flow(
+            self.execution, self.name, self.first, metrics=list(self.metrics), params=dict(self.params), tags=self.tags
+        )
+
+    def ended_flow(self, life: Life) -> Flow | None:
+        """The flow as it ended; None as long as it goes on."""
+        if not self.name or not self.is_over(life):
+            return None
+        outcome = self.outcome or {"status": "KILLED", "words": "killed", "error": "the process ended before the fill"}
+        duration = Metric("flow_duration_seconds", (self.last - self.first) / 1000, self.last)
+        told = {"status": outcome["words"], "error": outcome.get("error", "")}
+        return Flow(
+            self.execution,
+            self.name,
+            self.first,
+            self.last,
+            outcome["status"],
+            metrics=[*self.metrics, duration],
+            params=self.params | {name: text for name, text in told.items() if text},
+            tags=self.tags,
+        )
+
+    def is_over(self, life: Life) -> bool:
+        return self.outcome is not None or life != "alive"
+
+
+class Book:
+    """Records as they come, and the flows that can be told of."""
+
+    def __init__(self) -> None:
+        self._days: dict[tuple[str, str], _Day] = {}
+        self._fills: dict[str, _Fill] = {}
+        self._ended: set[str] = set()
+        self._first: dict[tuple[str, str], dict[str, int]] = {}
+        self._read: dict[str, int] = {}
+
+    def add(self, place: Place, record: Record) -> None:
+        """Take the next record. One that is of no flow is passed over, as is one of a later version."""
+        self._read[place.file] = place.end
+        event, execution = record.get("event"), record.get("execution")
+        if not execution or not event or "time" not in record:
+            return
+        if event == "end":
+            self._ended.add(execution)
+            return
+        key = (execution, record.get("date", ""))
+        self._first.setdefault(key, {}).setdefault(place.file, place.start)
+        if key[1]:
+            self._days.setdefault(key, _Day(record)).add(record)
+        else:
+            self._fills.setdefault(execution, _Fill(record)).add(record)
+
+    def tell(self, gone: Collection[str]) -> Iterator[Flow]:
+        """The flows that are final, and fills as far as they have come: a fill before its days, its end after them.
+
+        ``gone`` names the processes that had ended before the last records were read.
+        """
+        lives: dict[str, Life] = {}
+
+        def life(execution: str) -> Life:
+            if execution not in lives:
+                process = process_of(execution)
+                has_ended = execution in self._ended or process in self._ended
+                lives[execution] = "ended" if has_ended else "gone" if process in gone else "alive"
+            return lives[execution]
+
+        for fill in list(self._fills.values()):
+            if flow := fill.running_flow():
+                yield flow
+        for (execution, _), day in list(self._days.items()):
+            of = self._fills.get(execution)
+            state = "ended" if of and of.outcome else life(execution)
+            if flow := day.flow(state, of.name if of else None):
+                yield flow
+            elif state != "alive" or day.outcome(state):
+                self._forget(execution, day.date)  # asked for and never begun, or found complete
+        for fill in list(self._fills.values()):
+            if flow := fill.ended_flow(life(fill.execution)):
+                yield flow
+            elif not fill.name and life(fill.execution) != "alive":
+                self._fills.pop(fill.execution)  # it ended before it knew what to do
+                self._first.pop((fill.execution, ""), None)
+
+    def delivered(self, flow: Flow) -> None:
+        """Forget what has arrived."""
+        fill = self._fills.get(flow.execution)
+        if fill and fill.name == flow.name:
+            fill.metrics = fill.metrics[len(flow.metrics) :]
+            fill.has_news = False
+            if flow.end is not None:
+                self._fills.pop(flow.execution)
+                self._first.pop((flow.execution, ""), None)
+        else:
+            self._forget(flow.execution, flow.name.removeprefix("bhavcopy-etl-"))
+
+    def offsets(self) -> dict[str, int]:
+        """How far each file of the journal need not be read again."""
+        safe = dict(self._read)
+        for first in self._first.values():
+            for file, start in first.items():
+                safe[file] = min(safe[file], start)
+        return safe
+
+    def seen(self) -> dict[str, int]:
+        """How far each file of the journal has been read."""
+        return dict(self._read)
+
+    def open_executions(self) -> set[str]:
+        """The executions of which not all is told and delivered."""
+        return {execution for execution, _ in self._first}
+
+    def _forget(self, execution: str, date: str) -> None:
+        self._days.pop((execution, date), None)
+        self._first.pop((execution, date), None)
+
+
+def process_of(execution: str) -> str:
+    """The process that an execution is a part of, or all of."""
+    return execution.partition(".")[0]
+
+
+def _rank(task: str) -> int:
+    return _ORDER.index(task) if task in STAGES else -1
+
+
+def _milliseconds(record: Record) -> int:
+    return round(datetime.fromisoformat(record["time"]).timestamp() * 1000)

@@ -1,0 +1,61 @@
+"""What `champion track` does: carry the journal now, and show MLflow's pages."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+from champion_luigi import journal, recording, settings
+from champion_luigi.carrier import DELIVERED, Carrier
+from champion_luigi.errors import ChampionError, SettingsError
+
+
+def flush() -> int:
+    """Carry what the journal holds to MLflow, and say what came of it. Raises ChampionError where some is left.
+
+    Gives the number of MLflow runs that were told of. What runs at this moment is carried when it ends.
+    """
+    carrier = Carrier(recording.job())
+    if carrier.run() != DELIVERED:
+        left = journal.count_undelivered(recording.journal_folder())
+        raise ChampionError(
+            f"{left} records have not reached MLflow",
+            source=settings.without_secrets(settings.tracking_uri()),
+            found=carrier.trouble,
+            todo="They stay in the journal. Once MLflow takes them, run `champion track flush` again.",
+        )
+    return carrier.delivered_flows
+
+
+def server_url() -> str | None:
+    """The configured MLflow server, which has pages of its own; None for a store without one."""
+    uri = settings.tracking_uri()
+    return settings.without_secrets(uri) if uri.startswith(("http:", "https:")) else None
+
+
+def ui(host: str, port: int) -> int:
+    """Serve MLflow's pages on the configured store until Ctrl-C. Raises SettingsError where the port is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise SettingsError(
+                f"port {port} of {host} cannot be used: {error.strerror}", todo="Choose another one with --port."
+            ) from error
+    (settings.data_dir() / "mlflow").mkdir(parents=True, exist_ok=True)
+    # The store's address may hold a password: an argument would show it to everybody on the machine.
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri(),
+        "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
+    }
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    with subprocess.Popen(command, env=environment, cwd=settings.data_dir() / "mlflow") as server:  # noqa: S603 - ours
+        try:
+            return server.wait()
+        except KeyboardInterrupt:
+            return server.wait()

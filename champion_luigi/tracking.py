@@ -1,0 +1,182 @@
+"""Flows told to MLflow, each exactly once, whatever was told before: the only importer of mlflow.
+
+MLflow itself is the memory of what it has: before the first run of an execution is made, its runs are looked up by
+their tag ``execution``, and again after each doubt (a lost answer, a carrier that was killed), so that nothing is told
+twice, and what was made twice all the same is deleted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from champion_luigi.flows import Flow
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+# MLflow's own, read when it is imported: what a user has set, wins.
+_ENVIRONMENT = {
+    # Retrying is the carrier's: a request that is sent again unseen can make a run twice.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # It would report the use of MLflow to its makers.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+# What MLflow takes in a value; the journal keeps all of it.
+_PARAM_LENGTH = 6000
+_TAG_LENGTH = 5000
+_PAGE = 1000
+_EXECUTION_TAG = "execution"
+_RUNNING = "RUNNING"
+# Requests under way at a time to a server, where waiting for answers is most of the time. A SQL store has one writer.
+_SERVER_THREADS = 4
+
+
+@dataclass
+class _Known:
+    """A run that MLflow has: its end (ms), None where it runs, and the names of its parameters."""
+
+    run_id: str
+    end: int | None
+    params: set[str]
+
+
+class Tracker:
+    """An experiment in an MLflow store. What MLflow raises, it raises."""
+
+    def __init__(self, uri: str, experiment: str, artifacts: Path | None) -> None:
+        for name, value in _ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        from mlflow import MlflowClient
+
+        if artifacts is not None:
+            artifacts.parent.mkdir(parents=True, exist_ok=True)
+        self._client = MlflowClient(tracking_uri=uri)
+        self._known: dict[str, dict[str, _Known]] = {}
+        self._doubtful: set[str] = set()
+        # What is known of these may lack a run.
+        self._stale: set[str] = set()
+        self._threads = _SERVER_THREADS if uri.startswith(("http:", "https:")) else 1
+        found = self._client.get_experiment_by_name(experiment)
+        self.experiment_id: str = (
+            found.experiment_id
+            if found
+            else self._client.create_experiment(experiment, artifacts.as_uri() if artifacts else None)
+        )
+
+    def doubt(self, executions: Iterable[str]) -> None:
+        """Another carrier may have told of these, or be in the middle of it."""
+        self._doubtful |= set(executions)
+
+    def deliver(self, flows: Iterable[Flow], arrived: Callable[[Flow], None]) -> None:
+        """Tell of flows; ``arrived`` is called for each one that MLflow has, in this thread.
+
+        Raises the first error once the others that were under way have ended.
+        """
+        for execution in self._stale:
+            self._known.pop(execution, None)
+        self._stale.clear()
+        with ThreadPoolExecutor(self._threads) as pool:
+            batch: list[Flow] = []
+            for flow in [*flows, None]:
+                # A fill goes by itself, as its days are made its children.
+                if flow is not None and flow.parent and len(batch) < _PAGE:
+                    batch.append(flow)
+                    continue
+                errors = []
+                for sent, result in [(each, pool.submit(self._tell, each)) for each in batch]:
+                    error = result.exception()
+                    if error is None:
+                        arrived(sent)
+                    else:
+                        errors.append(error)
+                if errors:
+                    raise errors[0]
+                batch = []
+                if flow is not None:
+                    self._tell(flow)
+                    arrived(flow)
+
+    def settle(self) -> None:
+        """Delete what was made twice where an answer was lost. Then nothing is in doubt."""
+        for execution in list(self._doubtful):
+            self._look_up(execution)
+            self._doubtful.discard(execution)
+
+    def _tell(self, flow: Flow) -> None:
+        from mlflow.entities import Metric, Param
+
+        run = self._run_of(flow)
+        if run.end is not None and (flow.end is None or flow.end <= run.end):
+            return
+        self._client.log_batch(
+            run.run_id,
+            metrics=[Metric(each.name, each.value, each.time, each.step) for each in flow.metrics],
+            params=[
+                Param(name, _clipped(text, _PARAM_LENGTH))
+                for name, text in flow.params.items()
+                if name not in run.params
+            ],
+        )
+        run.params |= flow.params.keys()
+        if flow.end is not None:
+            self._client.set_terminated(run.run_id, flow.status, flow.end)
+            run.end = flow.end
+
+    def _run_of(self, flow: Flow) -> _Known:
+        if flow.execution not in self._known:
+            self._known[flow.execution] = self._look_up(flow.execution)
+        runs = self._known[flow.execution]
+        if flow.name not in runs:
+            tags = {
+                **flow.tags,
+                _EXECUTION_TAG: flow.execution,
+                "mlflow.source.name": "champion_luigi",
+                "mlflow.source.type": "JOB",
+            }
+            if flow.parent and flow.parent in runs:
+                tags["mlflow.parentRunId"] = runs[flow.parent].run_id
+            tags = {name: _clipped(text, _TAG_LENGTH) for name, text in tags.items() if text}
+            try:
+                run = self._client.create_run(self.experiment_id, flow.start, tags, flow.name)
+            except BaseException:
+                # It may have been made all the same.
+                self._stale.add(flow.execution)
+                self._doubtful.add(flow.execution)
+                raise
+            runs[flow.name] = _Known(run.info.run_id, None, set())
+        return runs[flow.name]
+
+    def _look_up(self, execution: str) -> dict[str, _Known]:
+        """The runs that MLflow has of an execution, by name; of those with the same name, one is left."""
+        runs: dict[str, _Known] = {}
+        for run in sorted(self._search(execution), key=lambda run: run.info.status == _RUNNING):
+            name = run.info.run_name
+            if name in runs:
+                self._client.delete_run(run.info.run_id)
+            else:
+                end = None if run.info.status == _RUNNING else run.info.end_time
+                runs[name] = _Known(run.info.run_id, end, set(run.data.params))
+        return runs
+
+    def _search(self, execution: str) -> list[Run]:
+        found: list[Run] = []
+        token = None
+        while True:
+            page = self._client.search_runs(
+                [self.experiment_id], f"tags.{_EXECUTION_TAG} = '{execution}'", max_results=_PAGE, page_token=token
+            )
+            found += page
+            token = page.token
+            if not token:
+                return found
+
+
+def _clipped(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 4] + " ..."
