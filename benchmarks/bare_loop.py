@@ -3,12 +3,16 @@
 No checks, no orchestration, no fsync, no atomic writes: the floor that the pipeline is measured against.
 
     python benchmarks/bare_loop.py URL OUT DATE [DATE ...]
+
+With BARE_LOOP_MLFLOW=URI it logs the pipeline's twelve metrics for each day to MLflow, inline, as one would by hand.
 """
 
 from __future__ import annotations
 
 import io
+import os
 import sys
+import time
 import zipfile
 from collections.abc import Iterable
 from datetime import date
@@ -57,13 +61,22 @@ def run(url: str, out: Path, days: Iterable[date]) -> int:
     session.headers["User-Agent"] = "Mozilla/5.0"
     client = clickhouse_connect.get_client(interface="chdb", path=str(out / "warehouse"), database="default")
     client.command(TABLE)
+    tracking_uri = os.environ.get("BARE_LOOP_MLFLOW")
+    if tracking_uri:
+        import mlflow
+
+        mlflow.set_tracking_uri(tracking_uri)
+        mlflow.set_experiment("bare-loop")
     total = 0
     for day in days:
+        marks = [time.perf_counter()]
         response = session.get(url + path_of(day), timeout=30)
         response.raise_for_status()
         with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
             text = archive.read(archive.namelist()[0])
+        marks.append(time.perf_counter())
         raw = pl.read_csv(text, infer_schema=False)
+        marks.append(time.perf_counter())
         names = UDIFF if "TckrSymb" in raw.columns else LEGACY
         rows = raw.select(
             pl.lit(day).alias("trade_date"),
@@ -74,9 +87,30 @@ def run(url: str, out: Path, days: Iterable[date]) -> int:
         folder = out / "lake" / f"year={day.year}" / f"month={day.month:02}" / f"day={day.day:02}"
         folder.mkdir(parents=True, exist_ok=True)
         rows = rows.sort("symbol", "series")
-        rows.write_parquet(folder / f"bhavcopy_{day:%Y%m%d}.parquet")
+        marks.append(time.perf_counter())
+        file = folder / f"bhavcopy_{day:%Y%m%d}.parquet"
+        rows.write_parquet(file)
+        marks.append(time.perf_counter())
         client.insert_df_arrow("bhavcopy", rows)
+        marks.append(time.perf_counter())
         total += rows.height
+        if tracking_uri:
+            with mlflow.start_run(run_name=f"bhavcopy-etl-{day}"):
+                mlflow.log_metrics(
+                    {
+                        **{
+                            f"{stage}_duration_seconds": marks[number + 1] - marks[number]
+                            for number, stage in enumerate("scrape parse normalize write load".split())
+                        },
+                        "raw_rows_parsed": raw.height,
+                        "normalized_rows": rows.height,
+                        "filtered_rows": raw.height - rows.height,
+                        "parquet_size_mb": file.stat().st_size / 1024**2,
+                        "rows_written": rows.height,
+                        "rows_loaded": rows.height,
+                        "flow_duration_seconds": marks[-1] - marks[0],
+                    }
+                )
     client.close()
     return total
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -67,7 +67,7 @@ def served(folder: Path, latency: float = 0.0) -> Iterator[str]:
 
 def run(command: Sequence[str], url: str, data: Path) -> Cost:
     """Run a command to its end. Raises RuntimeError, with what it said, where it fails."""
-    # Tracking is off, as the bare loop has none.
+    # Tracking is off unless a command begins with `env CHAMPION_TRACKING=on`, as the bare loop has none.
     environment = {**os.environ, "DATA_DIR": str(data), "NSE_ARCHIVE_URL": url, "CHAMPION_TRACKING": "off"}
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -87,12 +87,20 @@ def run(command: Sequence[str], url: str, data: Path) -> Cost:
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def compare(title: str, contenders: Mapping[str, Sequence[str]], url: str, runs: int, days: int) -> dict[str, Cost]:
+def compare(  # noqa: PLR0917 - each has its name
+    title: str,
+    contenders: Mapping[str, Sequence[str]],
+    url: str,
+    runs: int,
+    days: int,
+    prepare: Callable[[Path], None] = lambda _folder: None,
+) -> dict[str, Cost]:
     """Run the contenders in turn, each on a fresh folder, and print medians and ratios to the first."""
     costs: dict[str, list[Cost]] = {name: [] for name in contenders}
     for _ in range(runs):
         for name, command in contenders.items():
             with tempfile.TemporaryDirectory() as folder:
+                prepare(Path(folder))
                 costs[name].append(run(command, url, Path(folder)))
     medians = {name: median(found) for name, found in costs.items()}
     floor = next(iter(medians.values()))

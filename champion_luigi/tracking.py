@@ -33,6 +33,11 @@ _PARAM_LENGTH = 6000
 _TAG_LENGTH = 5000
 _PAGE = 1000
 _EXECUTION_TAG = "execution"
+# Of an experiment that is made: what its page says, and which of MLflow's two faces it shows.
+_TAGS = {
+    "mlflow.note.content": "One run for each trade date and execution of champion_luigi, and one for each fill.",
+    "mlflow.experimentKind": "custom_model_development",
+}
 _RUNNING = "RUNNING"
 # Requests under way at a time to a server, where waiting for answers is most of the time. A SQL store has one writer.
 _SERVER_THREADS = 4
@@ -67,7 +72,7 @@ class Tracker:
         self.experiment_id: str = (
             found.experiment_id
             if found
-            else self._client.create_experiment(experiment, artifacts.as_uri() if artifacts else None)
+            else self._client.create_experiment(experiment, artifacts.as_uri() if artifacts else None, _TAGS)
         )
 
     def doubt(self, executions: Iterable[str]) -> None:

@@ -1,0 +1,103 @@
+"""What MLflow costs: a cold day against the bare loop that logs inline, and a fill with tracking on against off.
+
+    python benchmarks/tracked.py [--days 250] [--runs 5]
+
+A command is timed to its end, which is when all its durations and counts have arrived.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, timedelta
+from pathlib import Path
+
+from harness import BARE_LOOP, FILL, LUIGI, compare, served, simulate
+from mlflow import MlflowClient
+
+from champion_luigi import sessions
+
+COLD_DAY = date(2024, 1, 15)
+ON = ["env", "CHAMPION_TRACKING=on"]
+STORE = "sqlite:///{out}/mlflow.db"
+
+
+def main() -> None:
+    """Run the three comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", type=int, default=250)
+    parser.add_argument("--runs", type=int, default=5)
+    arguments = parser.parse_args()
+    days = sessions.sessions(date(2023, 1, 1), date(2025, 1, 1))[: arguments.days]
+    fill = [*FILL, "--start", str(days[0]), "--stop", str(days[-1] + timedelta(days=1))]
+    day = [*LUIGI, "LoadClickHouse", "--date", str(COLD_DAY)]
+    with tempfile.TemporaryDirectory() as folder:
+        simulate([COLD_DAY, *days], Path(folder))
+        empty = Path(folder) / "mlflow.db"
+        MlflowClient(tracking_uri=f"sqlite:///{empty}").search_experiments()
+
+        def with_store(data: Path) -> None:
+            shutil.copy(empty, data / "mlflow.db")
+
+        with served(Path(folder)) as url, _server(empty) as server:
+            cold = {
+                "bare loop, inline": ["env", f"BARE_LOOP_MLFLOW={STORE}", *BARE_LOOP, url, "{out}", str(COLD_DAY)],
+                "LoadClickHouse, tracked": [*ON, f"MLFLOW_TRACKING_URI={STORE}", *day],
+                "LoadClickHouse, untracked": day,
+            }
+            compare("(warming up)", cold, url, 1, 1, with_store)
+            compare("One cold day, SQLite", cold, url, arguments.runs, 1, with_store)
+            compare("One cold day, a new SQLite store", cold, url, max(1, arguments.runs // 2), 1)
+            fills = {
+                "untracked": fill,
+                "SQLite": [*ON, f"MLFLOW_TRACKING_URI={STORE}", *fill],
+                "MLflow server": [*ON, f"MLFLOW_TRACKING_URI={server}", *fill],
+            }
+            compare(f"champion fill, {len(days)} days", fills, url, arguments.runs, len(days), with_store)
+
+
+@contextmanager
+def _server(store: Path) -> Iterator[str]:
+    """An MLflow server on loopback, on a copy of the store."""
+    copy = shutil.copy(store, store.with_name("server.db"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{copy}"]
+    with subprocess.Popen(
+        [*command, "--port", str(port), "--workers", "1"],
+        cwd=store.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while not _answers(f"{url}/health"):
+                if time.monotonic() > deadline:
+                    raise RuntimeError("the MLflow server does not answer")
+                time.sleep(0.2)
+            yield url
+        finally:
+            process.terminate()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+if __name__ == "__main__":
+    main()
