@@ -18,6 +18,8 @@ The package in the order in which data meets it; `tasks` is the place to start r
     tables     tables between two tasks                   cli        the `champion` command
     fill_command  what `champion fill` does                recording  records of the work, and the carrier's start
     flows      records put together to MLflow's runs      carrier    the process that brings them there
+    coverage   what is there, day by day                  status_command  what `champion status` does
+    redo       making a stage of a day due again
     tracking   MLflow                                     track_command  what `champion track` does
 
 Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,33 @@ _FAILED = 30
 _UNHANDLED = 40
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Commands in modules of their own, each with its `command`.
+_ELSEWHERE = ("status",)
+
+
+class _Commands(click.Group):
+    """Imports a command when it is asked for, and tells our errors as the sentences that they are."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        command: click.Command = importlib.import_module(f"champion_luigi.{cmd_name}_command").command
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from champion_luigi.errors import ChampionError
+
+        try:
+            return super().invoke(ctx)
+        except ChampionError as error:
+            click.echo(f"champion {ctx.invoked_subcommand}: {error}", err=True)
+            sys.exit(_UNHANDLED)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="champion_luigi", prog_name="champion")
 def main() -> None:
     """NSE end-of-day prices, every trading day: what people need around the Luigi pipeline."""

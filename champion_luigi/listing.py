@@ -19,7 +19,7 @@ _NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.(?:json|arrows)")
 def complete_days(of: type[luigi.Task], start: date, stop: date) -> set[date] | None:
     """The complete days from ``start`` to ``stop`` (exclusive); None for a task that is not one of the five."""
     if of is LoadClickHouse:
-        return _loaded(start, stop)
+        return set(loaded_rows(start, stop))
     if of is WriteParquet:
         return {day for day, _ in lake.days(settings.lake_dir(), start, stop)}
     if of in (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy):
@@ -28,29 +28,32 @@ def complete_days(of: type[luigi.Task], start: date, stop: date) -> set[date] | 
     return None
 
 
-def _loaded(start: date, stop: date) -> set[date]:
-    """Days whose marker tells of the configured warehouse and of the lake file as it is."""
+def loaded_rows(start: date, stop: date) -> dict[date, int]:
+    """The rows of each day whose marker tells of the configured warehouse and of the lake file as it is."""
     warehouse = tasks.warehouse_place().identity()
     lake_files = dict(lake.days(settings.lake_dir(), start, stop))
     markers = _files(LoadClickHouse(date=start).output().file.parent.parent, start, stop)
-    return {
-        day
-        for day, marker in markers.items()
-        if day in lake_files and _is_current(day, marker, lake_files[day], warehouse)
-    }
+    found = {}
+    for day, marker in markers.items():
+        if day in lake_files and (rows := _rows_of(day, marker, lake_files[day], warehouse)) is not None:
+            found[day] = rows
+    return found
 
 
-def _is_current(day: date, marker: str, lake_file: os.DirEntry[str], warehouse: dict[str, object]) -> bool:
+def _rows_of(day: date, marker: str, lake_file: os.DirEntry[str], warehouse: dict[str, object]) -> int | None:
+    """The rows that the marker tells of; None where it does not count."""
+    rows = 0
     try:
         with open(marker, "rb") as file:
             document = json.loads(file.read())
+        rows = int(document["rows"])
         status = lake_file.stat()
         if document["warehouse"] == warehouse and document["lake_stat"] == [status.st_size, status.st_mtime_ns]:
-            return True
+            return rows
     except (OSError, ValueError, KeyError, TypeError):
         pass
     # Whatever is not plainly so is asked of the task itself, which compares the content.
-    return bool(LoadClickHouse(date=day).complete())
+    return rows if LoadClickHouse(date=day).complete() else None
 
 
 def _files(folder: Path, start: date, stop: date) -> dict[date, str]:
