@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -62,6 +63,11 @@ class Job:
         found = json.loads(text)
         artifacts = Path(found["artifacts"]) if found["artifacts"] else None
         return cls(**{**found, "folder": Path(found["folder"]), "artifacts": artifacts})
+
+    @property
+    def store(self) -> str:
+        """Store and experiment in words, without a user or a password."""
+        return f"{re.sub(r'//[^/]*@', '//', self.uri)} {self.experiment}"
 
     def without_secrets(self, text: str) -> str:
         """A text with every secret in it starred out."""
@@ -216,6 +222,7 @@ class Carrier:
             open=sorted(self._book.open_executions()),
             trouble=self._trouble,
             experiment_id=self._tracker.experiment_id if self._tracker else self._note.experiment_id,
+            store=self._job.store if self._tracker else self._note.store,
         )
         self._noted = time.monotonic()
         if note == self._note:

@@ -24,7 +24,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import events, ledger, recording, sessions, settings, tasks, threads, warehouse
+from champion_luigi import events, flows, ledger, recording, sessions, settings, tasks, threads, warehouse
 from champion_luigi.errors import NotPublished, Refused, TerminalError, TransientError
 from champion_luigi.listing import complete_days
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy
@@ -233,7 +233,10 @@ class FillBhavcopy(RangeDailyBase):
         if not days:
             return
         start, stop = self._bounds()
-        what = {"first": start.date(), "last": (stop - timedelta(days=1)).date(), "days_due": len(days)}
+        first, last = start.date(), (stop - timedelta(days=1)).date()
+        if page := recording.runs_page(flows.name_of_fill(first, last)):
+            self._tell("set_tracking_url", page)
+        what = {"first": first, "last": last, "days_due": len(days)}
         if self.of is LoadClickHouse:
             what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{warehouse.TABLE}"
         recording.record(

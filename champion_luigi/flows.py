@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
 from champion_luigi.journal import Place
@@ -76,7 +76,7 @@ class _Day:
 
     def __init__(self, record: Record) -> None:
         self.execution: str = record["execution"]
-        self.date: str = record["date"]
+        self.day: str = record["date"]
         self.tags = {"host": str(record.get("host", ""))}
         self.retries = 0
         self.metrics: dict[str, Metric] = {}
@@ -156,7 +156,7 @@ class _Day:
         self._measure("flow_duration_seconds", (self.last - self.first) / 1000, self.last)
         loads = self.last_task == "LoadClickHouse"
         params = {
-            "trade_date": self.date,
+            "trade_date": self.day,
             "load_to_clickhouse": str(loads),
             "clickhouse_table": self.table if loads else "",
             "status": words,
@@ -164,7 +164,7 @@ class _Day:
         }
         return Flow(
             execution=self.execution,
-            name=f"bhavcopy-etl-{self.date}",
+            name=name_of_day(self.day),
             start=self.first,
             end=self.last,
             status=status,
@@ -193,7 +193,7 @@ class _Fill:
         self.last = max(self.last, time)
         self.has_news = True
         if event == "fill_start":
-            self.name = f"bhavcopy-fill-{record['first']}-{record['last']}"
+            self.name = name_of_fill(record["first"], record["last"])
             names = ("first", "last", "of", "workers", "clickhouse_table")
             self.params = {name: str(record[name]) for name in names if record.get(name)}
             self.tags["package_version"] = str(record.get("version", ""))
@@ -288,7 +288,7 @@ class Book:
             if flow := day.flow(state, of.name if of else None):
                 yield flow
             elif state != "alive" or day.outcome(state):
-                self._forget(execution, day.date)  # asked for and never begun, or found complete
+                self._forget(execution, day.day)  # asked for and never begun, or found complete
         for fill in list(self._fills.values()):
             if flow := fill.ended_flow(life(fill.execution)):
                 yield flow
@@ -306,7 +306,7 @@ class Book:
                 self._fills.pop(flow.execution)
                 self._first.pop((flow.execution, ""), None)
         else:
-            self._forget(flow.execution, flow.name.removeprefix("bhavcopy-etl-"))
+            self._forget(flow.execution, flow.params["trade_date"])
 
     def offsets(self) -> dict[str, int]:
         """How far each file of the journal need not be read again."""
@@ -327,6 +327,16 @@ class Book:
     def _forget(self, execution: str, date: str) -> None:
         self._days.pop((execution, date), None)
         self._first.pop((execution, date), None)
+
+
+def name_of_day(day: date | str) -> str:
+    """The name of the runs of a date."""
+    return f"bhavcopy-etl-{day}"
+
+
+def name_of_fill(first: date | str, last: date | str) -> str:
+    """The name of the runs of a range, both dates included."""
+    return f"bhavcopy-fill-{first}-{last}"
 
 
 def process_of(execution: str) -> str:

@@ -39,6 +39,7 @@ class Delivery:
 
     ``offsets`` are the bytes of each file that need not be read again, ``seen`` those that have been read; ``open``
     names the executions of which something is still to come or to deliver; ``trouble`` says why it does not.
+    ``experiment_id`` is MLflow's, in ``store``, which has no secret in it.
     """
 
     offsets: dict[str, int] = field(default_factory=dict)
@@ -46,6 +47,7 @@ class Delivery:
     open: list[str] = field(default_factory=list)
     trouble: str = ""
     experiment_id: str = ""
+    store: str = ""
 
 
 def append(folder: Path, record: Mapping[str, Any]) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from champion_luigi import files, journal, settings
 from champion_luigi.carrier import CANNOT, DELIVERED, Job
@@ -110,6 +111,19 @@ def package_version() -> str:
         return version("champion_luigi")
     except PackageNotFoundError:  # a checkout that is not installed
         return "unknown"
+
+
+def runs_page(name: str) -> str:
+    """MLflow's page of the runs with a name; empty where the store has no pages, or no experiment yet."""
+    carried = job()
+    if not settings.tracking_is_carried() or not carried.uri.startswith(("http:", "https:")):
+        return ""
+    note = journal.delivery(carried.folder)
+    if not note.experiment_id or note.store != carried.store:
+        return ""
+    server = carried.store.removesuffix(f" {carried.experiment}").rstrip("/")
+    query = quote(f"attributes.run_name = '{name}'")
+    return f"{server}/#/experiments/{note.experiment_id}/runs?searchFilter={query}"
 
 
 def job(process: str | None = None, *, is_first: bool = False) -> Job:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import files, lake, ledger, schema, sessions, settings, tables, threads, warehouse
+from champion_luigi import files, flows, lake, ledger, recording, schema, sessions, settings, tables, threads, warehouse
 from champion_luigi.errors import ChampionError, CheckFailed, DamagedFile, NotPublished, is_transient
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
@@ -87,6 +87,9 @@ class BhavcopyTask(luigi.Task):
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
         self.facts: dict[str, Any] = {"worker": self._worker()}
+        link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
+        if link is not None and (page := recording.runs_page(flows.name_of_day(self.date))):
+            link(page)
         with files.counting_waits() as waits:
             try:
                 self._run_locked()
