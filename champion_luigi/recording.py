@@ -38,6 +38,7 @@ _execution: ContextVar[str] = ContextVar("champion_execution", default=PROCESS)
 _RESTART_SECONDS = 5.0
 _TELL_SECONDS = 3.0
 _LOG_BYTES = 1_000_000
+_END = "end"
 
 
 @dataclass
@@ -91,7 +92,7 @@ def execution() -> Iterator[None]:
         _execution.reset(token)
         if name in _used:
             _used.discard(name)
-            _append({"event": "end", "execution": name})
+            _append({"event": _END, "execution": name})
 
 
 def start() -> None:
@@ -115,9 +116,9 @@ def package_version() -> str:
 
 def runs_page(name: str) -> str:
     """MLflow's page of the runs with a name; empty where the store has no pages, or no experiment yet."""
-    carried = job()
-    if not settings.tracking_is_carried() or not carried.uri.startswith(("http:", "https:")):
+    if not settings.tracking_is_carried() or not settings.tracking_uri().startswith(("http:", "https:")):
         return ""
+    carried = job()
     note = journal.delivery(carried.folder)
     if not note.experiment_id or note.store != carried.store:
         return ""
@@ -179,26 +180,29 @@ def _start(tracked: _Tracked) -> None:
         if log_file.stat().st_size > _LOG_BYTES:
             log_file.unlink()
     with log_file.open("ab") as log:
-        # A session of its own: neither Ctrl-C nor the end of this process ends it.
+        # A session of its own: neither Ctrl-C nor the end of this process ends it. And -P: the folder that it is
+        # started in has no say in what it imports.
         tracked.carrier = subprocess.Popen(
-            [sys.executable, "-c", "from champion_luigi.carrier import main; main()"],
+            [sys.executable, "-P", "-c", "from champion_luigi.carrier import main; main()"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,
             start_new_session=True,
         )
     tracked.started = time.monotonic()
-    assert tracked.carrier.stdin is not None
-    with contextlib.suppress(BrokenPipeError), tracked.carrier.stdin as pipe:
-        pipe.write(carried.to_json().encode())
+    if pipe := tracked.carrier.stdin:
+        # One that has died already is seen by its exit code.
+        with contextlib.suppress(BrokenPipeError), pipe:
+            pipe.write(carried.to_json().encode())
 
 
 def _farewell() -> None:
     """Say that this process ends, and wait for the carriers, as long as the settings allow."""
     mine = [each for each in _tracked.values() if each.pid == os.getpid()]
     for tracked in mine:
+        # Where the disk does not take it, that the process is gone says nearly the same.
         with contextlib.suppress(OSError):
-            journal.append(tracked.job.folder, {"event": "end", "execution": PROCESS})
+            journal.append(tracked.job.folder, {"event": _END, "execution": PROCESS})
         tracked.presence.close()
     try:
         for tracked in mine:
@@ -211,8 +215,11 @@ def _wait(tracked: _Tracked) -> None:
     if tracked.carrier is None or tracked.wait <= 0:
         return
     deadline = time.monotonic() + tracked.wait
-    if tracked.carrier.poll() not in (None, CANNOT):
-        _start(tracked)  # it was killed, or had nothing to do for a while
+    code = tracked.carrier.poll()
+    if code == DELIVERED and not _has_news(tracked.job.folder):
+        return
+    if code not in (None, CANNOT):
+        _start(tracked)  # it was killed, gave up, or had nothing to do for a while
     code = _exit_code(tracked.carrier, min(_TELL_SECONDS, tracked.wait))
     if code is None:
         logger.info("waiting up to %g s for MLflow to take durations and counts", tracked.wait)
@@ -227,6 +234,12 @@ def _wait(tracked: _Tracked) -> None:
         journal.delivery(folder).trouble or f"not within {tracked.wait:g} s",
         folder,
     )
+
+
+def _has_news(folder: Path) -> bool:
+    """Whether anything but that processes have ended has been journalled since a carrier last read."""
+    records = journal.read_from(folder, journal.delivery(folder).seen)
+    return any(record.get("event") != _END for _, record in records)
 
 
 def _exit_code(process: subprocess.Popen[bytes], seconds: float) -> int | None:
