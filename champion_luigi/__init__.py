@@ -19,7 +19,7 @@ The package in the order in which data meets it; `tasks` is the place to start r
     fill_command  what `champion fill` does                recording  records of the work, and the carrier's start
     flows      records put together to MLflow's runs      carrier    the process that brings them there
     coverage   what is there, day by day                  status_command  what `champion status` does
-    redo       making a stage of a day due again
+    redo       making a stage of a day due again          filling    the days of a fill, a chunk at a time
     tracking   MLflow                                     track_command  what `champion track` does
 
 Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy.

@@ -38,6 +38,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "listing",
         "coverage redo",
         "events",
+        "filling",
         "fill run scheduling",
         "bar",
         "fill_command track_command status_command",

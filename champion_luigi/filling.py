@@ -1,0 +1,237 @@
+"""The days of a fill, run a chunk at a time: what becomes of each, and how far it is.
+
+All tasks of a range in one scheduler would make its every step cost in proportion to all of them; a chunk has a
+scheduler of its own, so a year, or thirty, cost what their days cost.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import luigi
+
+from champion_luigi import ledger, recording, sessions, settings, tasks, threads
+from champion_luigi.errors import NotPublished, Refused, TransientError
+from champion_luigi.tasks import BhavcopyTask, ScrapeBhavcopy
+
+# A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
+logger = logging.getLogger("luigi-interface.fill")
+
+# Days given to one scheduler: its work at each step grows with them, and what starting it costs is shared by them.
+CHUNK_DAYS = 48
+# With fewer workers, halves of them would wait for each other at the ends of unequal chunks.
+_WORKERS_FOR_TWO_LANES = 8
+_LOG_SECONDS = 10.0
+_SHOW_SECONDS = 0.2
+
+
+@dataclass
+class Progress:
+    """How far a fill is. Counts are days, ``rows`` rows; ``reasons`` says why a day is not done."""
+
+    due: int
+    done: int = 0
+    rows: int = 0
+    fetched: int = 0
+    current: date | None = None
+    failed: dict[date, str] = field(default_factory=dict)
+    closed: dict[date, str] = field(default_factory=dict)
+    unpublished: dict[date, str] = field(default_factory=dict)
+    elsewhere: list[date] = field(default_factory=list)
+    left: int = 0
+    stopped_because: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def rate(self) -> float:
+        """Days a second."""
+        return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    def metrics(self) -> dict[str, float]:
+        """The state as numbers, by the names of the fill's metrics."""
+        return {
+            "days_due": self.due,
+            "days_done": self.done,
+            "days_failed": len(self.failed),
+            "days_closed": len(self.closed),
+            "days_unpublished": len(self.unpublished),
+            "days_left": self.left,
+            "rows": self.rows,
+            "days_per_second": round(self.rate, 3),
+        }
+
+    def sentence(self) -> str:
+        """The state in one line."""
+        parts = [f"{self.done} of {self.due} days", f"{self.rows:,} rows", f"{self.rate:.1f} days a second"]
+        for words, days in (
+            ("failed", self.failed),
+            ("closed", self.closed),
+            ("not published yet", self.unpublished),
+            ("run by another process", self.elsewhere),
+        ):
+            if days:
+                parts.append(f"{len(days)} {words}")
+        if self.left:
+            parts.append(f"{self.left} left")
+        return ", ".join(parts)
+
+
+def fill_days(
+    of: type[BhavcopyTask],
+    days: Sequence[date],
+    progress: Progress,
+    show: Callable[[Progress], None] = lambda _progress: None,
+    *,
+    workers: int,
+    **scheduler: Any,
+) -> None:
+    """Complete the days in this order, and write into ``progress`` what became of each.
+
+    One bad day does not stop the rest. An archive that refuses, or answers nothing for a whole chunk, does: what is
+    left then is counted. A 404 for an old session is entered in the ledger as closed, once the same archive has given
+    another file in this fill: an archive that has none of them is a wrong address.
+    """
+    logger.setLevel(logging.INFO)
+    chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
+    lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
+    suspects: dict[date, NotPublished] = {}
+    running: deque[tuple[list[BhavcopyTask], threads.Lane]] = deque()
+    with threads.economy(), _listening(_Recorder(of, progress, show)) as errors:
+        try:
+            while chunks or running:
+                while chunks and len(running) < lanes:
+                    chunk = [of(date=day) for day in chunks.pop(0)]
+                    lane = threads.Lane(chunk, max(1, workers // lanes), company=workers // 2, **scheduler)
+                    running.append((chunk, lane))
+                chunk, lane = running.popleft()
+                lane.wait()
+                _settle(chunk, errors, suspects, progress)
+                if because := _reason_to_stop(chunk, errors):
+                    progress.left += sum(map(len, chunks))
+                    progress.stopped_because = because
+                    chunks.clear()
+                del chunk, lane
+                threads.collect()
+                recording.record("fill_progress", metrics=progress.metrics())
+                show(progress)
+        finally:
+            for _, lane in running:
+                lane.stop()
+    for day, error in suspects.items():
+        progress.failed[day] = f"{error} No other file was fetched in this fill, so it is not taken as closed."
+        _record_outcome(day, "failed", progress.failed[day])
+
+
+class _Recorder:
+    """Counts what succeeds, from whichever thread, and shows it at a sane pace."""
+
+    def __init__(self, of: type[BhavcopyTask], progress: Progress, show: Callable[[Progress], None]) -> None:
+        self._of = of
+        self._progress = progress
+        self._show = show
+        self._lock = threading.Lock()
+        self._shown = self._logged = time.monotonic()
+
+    def __call__(self, task: BhavcopyTask) -> None:
+        """Note a task that succeeded."""
+        with self._lock:
+            if isinstance(task, ScrapeBhavcopy):
+                self._progress.fetched += 1
+            if isinstance(task, self._of):
+                self._progress.done += 1
+                self._progress.current = task.date
+                self._progress.rows += next((count for name, count in task.facts.items() if "rows" in name), 0)
+                self._tell(time.monotonic())
+
+    def _tell(self, now: float) -> None:
+        if now - self._shown >= _SHOW_SECONDS:
+            self._shown = now
+            self._show(self._progress)
+        if now - self._logged >= _LOG_SECONDS:
+            self._logged = now
+            logger.info("FillBhavcopy: %s, at %s", self._progress.sentence(), self._progress.current)
+
+
+def _settle(
+    chunk: Sequence[BhavcopyTask],
+    errors: Mapping[date, BaseException],
+    suspects: dict[date, NotPublished],
+    progress: Progress,
+) -> None:
+    """Say for each day of a chunk that is not complete what became of it."""
+    for day in (task.date for task in chunk if not task.complete()):
+        error = errors.get(day)
+        if error is None:
+            progress.elsewhere.append(day)
+        elif not isinstance(error, NotPublished):
+            progress.failed[day] = f"{type(error).__name__}: {error}"
+            _record_outcome(day, "failed", str(error))
+        elif (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days"):
+            progress.unpublished[day] = _when_to_try_again(day)
+            _record_outcome(day, "unpublished", progress.unpublished[day])
+        else:
+            suspects[day] = error
+    # What this archive was found not to have before, and has not now, is as closed as it was.
+    known = (
+        {day for day, answer in tasks.archive_answers().items() if answer.verdict == "closed"} if suspects else set()
+    )
+    _enter_closed(suspects, [day for day in suspects if progress.fetched or day in known], progress)
+
+
+def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], progress: Progress) -> None:
+    for day in days:
+        error = suspects.pop(day)
+        ledger.record(tasks.ledger_file(), day, "closed", tasks.archive_name(), error.source or "")
+        progress.closed[day] = f"the archive has no file, and is not asked again without --recheck-closed: {error}"
+        _record_outcome(day, "closed", progress.closed[day])
+
+
+def _record_outcome(day: date, outcome: str, reason: str) -> None:
+    recording.record("settled", date=day, outcome=outcome, reason=settings.without_secrets(reason))
+
+
+def _reason_to_stop(chunk: Sequence[BhavcopyTask], errors: Mapping[date, BaseException]) -> str:
+    found = [errors[task.date] for task in chunk if task.date in errors]
+    refusal = next((error for error in found if isinstance(error, Refused)), None)
+    if refusal is not None:
+        return f"the archive refuses: {refusal}"
+    if len(found) == len(chunk) and all(isinstance(error, TransientError) for error in found):
+        return f"none of {len(chunk)} days got an answer"
+    return ""
+
+
+@contextmanager
+def _listening(on_success: Callable[[BhavcopyTask], None]) -> Iterator[dict[date, BaseException]]:
+    """What tasks raise in the meantime, by date; and a call for each that succeeds."""
+    errors: dict[date, BaseException] = {}
+
+    def on_failure(task: BhavcopyTask, error: BaseException) -> None:
+        errors.setdefault(task.date, error)
+
+    handlers = (
+        (luigi.Event.SUCCESS, on_success),
+        (luigi.Event.FAILURE, on_failure),
+        (luigi.Event.BROKEN_TASK, on_failure),
+    )
+    for event, handler in handlers:
+        BhavcopyTask.event_handler(event)(handler)
+    try:
+        yield errors
+    finally:
+        for event, handler in handlers:
+            BhavcopyTask.remove_event_handler(event, handler)
+
+
+def _when_to_try_again(day: date) -> str:
+    expected = datetime.combine(day, settings.published_at(), sessions.INDIA)
+    if expected > datetime.now(sessions.INDIA):
+        return f"not published yet, expected from {expected:%Y-%m-%d %H:%M} India time: try again then"
+    return "not published yet, though it should be: try again in an hour, or look whether the exchange was closed"
