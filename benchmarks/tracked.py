@@ -8,6 +8,7 @@ A command is timed to its end, which is when all its durations and counts have a
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import socket
 import subprocess
@@ -76,6 +77,7 @@ def _server(store: Path) -> Iterator[str]:
     with subprocess.Popen(
         [*command, "--port", str(port), "--workers", "1"],
         cwd=store.parent,
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -108,13 +108,16 @@ def latest_problems() -> dict[date, str]:
     """What the last run of each date that did not end well said, by the journal."""
     found: dict[date, str] = {}
     for record in _problem_records():
-        day = date.fromisoformat(record["date"])
-        if record["event"] != "settled":
-            found[day] = f"{record.get('task', '')}: {record.get('error', '')}"
-        elif record["outcome"] == "unpublished":
-            found.pop(day, None)  # it is merely too early
-        else:
-            found[day] = record["reason"]
+        try:
+            day = date.fromisoformat(record["date"])
+            if record["event"] != "settled":
+                found[day] = f"{record.get('task', '')}: {record.get('error', '')}"
+            elif record["outcome"] == "unpublished":
+                found.pop(day, None)  # it is merely too early
+            else:
+                found[day] = record["reason"]
+        except (KeyError, TypeError, ValueError):
+            continue  # edited, or of another version
     return found
 
 

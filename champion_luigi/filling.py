@@ -173,7 +173,7 @@ def _settle(
             progress.elsewhere.append(day)
         elif not isinstance(error, NotPublished):
             progress.failed[day] = f"{type(error).__name__}: {error}"
-            _record_outcome(day, "failed", str(error))
+            _record_outcome(day, "failed", progress.failed[day])
         elif (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days"):
             progress.unpublished[day] = _when_to_try_again(day)
             _record_outcome(day, "unpublished", progress.unpublished[day])

@@ -47,7 +47,13 @@ class _FromEnvironment:
     def _get_value_from_config(self, section: str, name: str) -> Any:
         try:
             return super()._get_value_from_config(section, name)  # type: ignore[misc]
-        except (ValueError, InterpolationError) as error:
+        except InterpolationError as error:
+            # Its text would show the value, which may hold a password.
+            raise SettingsError(
+                f"[{section}] {name} in luigi.cfg cannot be read",
+                todo="Write %% for a percent sign; ${NAME} needs that environment variable.",
+            ) from error
+        except ValueError as error:
             raise SettingsError(f"[{section}] {name} in luigi.cfg cannot be used: {error}") from error
 
     def _parsed(self, text: str) -> Any:

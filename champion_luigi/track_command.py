@@ -51,6 +51,8 @@ def ui(host: str, port: int) -> int:
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri(),
         "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
+        # Seven more processes, for MLflow's evaluations of language models.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]

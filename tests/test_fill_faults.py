@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import urllib.parse
-import urllib.request
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -23,6 +19,7 @@ from typing import Any
 
 import pytest
 from helpers import lines_of, payload, wait_for
+from luigid_server import luigid, task_list
 
 from champion_luigi import journal, lake, sessions
 from champion_luigi.layouts import archive_path, format_and_date
@@ -293,43 +290,6 @@ def test_an_archive_that_begins_to_refuse_is_left_in_peace(tmp_path: Path, archi
 
 
 # A central scheduler
-
-
-@contextlib.contextmanager
-def luigid(folder: Path) -> Iterator[int]:
-    """Luigi's own server on loopback: its port."""
-    program = shutil.which("luigid", path=str(Path(sys.executable).parent))
-    assert program is not None, "luigid is not beside python"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    process = subprocess.Popen(
-        [program, "--address", "127.0.0.1", "--port", str(port), "--state-path", str(folder / "luigid.pickle")],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for(lambda: answers(port), "luigid to answer")
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def answers(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), 1):
-            return True
-    except OSError:
-        return False
-
-
-def task_list(port: int) -> list[dict[str, Any]]:
-    """Every task that the visualiser would show."""
-    document = urllib.parse.quote(json.dumps({"status": "", "upstream_status": "", "search": None}))
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/task_list?data={document}", timeout=30) as answer:
-        found: dict[str, dict[str, Any]] = json.load(answer)["response"]
-    return list(found.values())
 
 
 def named(port: int, name: str) -> list[dict[str, Any]]:

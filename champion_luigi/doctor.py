@@ -1,0 +1,109 @@
+"""What `champion doctor` looks at: the table of checks, and how they are run.
+
+A check is a function that gives one finding and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from champion_luigi import doctor_disks, doctor_servers, doctor_setup, doctor_warehouse, settings
+from champion_luigi.errors import ChampionError, SettingsError
+from champion_luigi.findings import Finding, Status, of_error
+
+# All begin at once, and what has not ended by then is left behind.
+LIMIT_SECONDS = 12.0
+
+_MOST_AHEAD_SECONDS = 120
+_HUNG = "A disk or a network that hangs: see whether what it needs can be reached at all, by name too."
+
+
+@dataclass(frozen=True)
+class Check:
+    """What is looked at, how, and what it means when there is no answer in time."""
+
+    name: str
+    look: Callable[[], Finding]
+    hung: Status = "PROBLEM"
+
+
+# The report's lines, in its order; `clock` comes last, from what servers said meanwhile.
+CHECKS = (
+    Check("python", doctor_setup.python),
+    Check("packages", doctor_setup.packages),
+    Check("settings", doctor_setup.every_setting),
+    Check("data folder", doctor_disks.data_folder),
+    Check("lake folder", doctor_disks.lake_folder),
+    Check("free space", doctor_disks.space),
+    Check("locks", doctor_disks.locks),
+    Check("archive", doctor_servers.archive),
+    Check("warehouse", doctor_warehouse.warehouse),
+    Check("mlflow", doctor_servers.mlflow, "WARNING"),
+    Check("unsent", doctor_servers.unsent, "WARNING"),
+    Check("luigid", doctor_servers.luigid, "WARNING"),
+    Check("time zone", doctor_setup.time_zone),
+    Check("sessions", doctor_setup.session_table),
+)
+
+
+def examine(limit_seconds: float = LIMIT_SECONDS) -> Iterator[tuple[str, Finding]]:
+    """Each check's name and finding, in the order of the table, as they come: all within ``limit_seconds``."""
+    deadline = time.monotonic() + limit_seconds
+    outcomes = [(check, _begun(check)) for check in CHECKS]
+    ahead: dict[str, float] = {}
+    for check, (thread, outcome) in outcomes:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        found = outcome[0] if outcome else Finding(check.hung, f"no answer within {limit_seconds:g} s", _HUNG)
+        if isinstance(found, BaseException):
+            raise found
+        if found.server_ahead is not None:
+            ahead[check.name] = found.server_ahead
+        yield check.name, _fit_to_show(found)
+    yield "clock", clock(ahead)
+
+
+def _begun(check: Check) -> tuple[threading.Thread, list[Finding | BaseException]]:
+    """A thread that looks, and where its finding will be. It keeps nobody from ending."""
+    outcome: list[Finding | BaseException] = []
+
+    def look() -> None:
+        try:
+            outcome.append(check.look())
+        except (ChampionError, OSError) as error:
+            outcome.append(of_error(error))
+        except BaseException as error:  # noqa: BLE001 - raised where people see it, in `examine`
+            outcome.append(error)
+
+    thread = threading.Thread(target=look, name=f"doctor {check.name}", daemon=True)
+    thread.start()
+    return thread, outcome
+
+
+def _fit_to_show(finding: Finding) -> Finding:
+    """The finding without a secret, and without what a terminal would obey: servers said some of it."""
+    texts = []
+    for text in (finding.found, finding.todo):
+        try:
+            known = settings.without_secrets(text)
+        except SettingsError:
+            # One of them cannot be read; those of the environment can.
+            known = text
+            for name in ("CLICKHOUSE_PASSWORD", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
+                known = known.replace(os.environ.get(name) or "\0", "***")
+        texts.append("".join(letter if letter.isprintable() else " " for letter in known))
+    return replace(finding, found=texts[0], todo=texts[1])
+
+
+def clock(ahead: Mapping[str, float]) -> Finding:
+    """This machine's clock against those of the servers that were asked, each ``ahead`` by so many seconds."""
+    if not ahead:
+        return Finding("OK", "no server was there to compare it with")
+    name, seconds = max(ahead.items(), key=lambda each: abs(each[1]))
+    if abs(seconds) > _MOST_AHEAD_SECONDS:
+        words = f"{abs(seconds):,.0f} s {'behind' if seconds > 0 else 'ahead of'} the server's ({name})"
+        return Finding("WARNING", words, "Have the clock set by NTP: the latest session is told by it.")
+    return Finding("OK", f"within {max(abs(seconds), 1):.0f} s of the server's ({name})")

@@ -1,0 +1,56 @@
+"""What `champion doctor` does: every check in a line, with what to do where it is not OK."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from champion_luigi.findings import Finding
+
+# As for a fill: days would fail.
+_PROBLEMS = 30
+_WIDTH = 80
+_INDENT = " " * 21
+_COLORS = {"OK": "green", "WARNING": "yellow", "PROBLEM": "red"}
+
+
+@click.command(name="doctor")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of {check, status, found, todo}.")
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """Look whether all is there for a run: installation, settings, disks, servers, clock.
+
+    Says of each what it found, and what to do where it is not OK. Changes nothing, and asks the archive for one file.
+    Ends within 15 seconds, also where servers hang. Exits 0 when there is no PROBLEM, else 30.
+    """
+    from champion_luigi import doctor
+
+    found = []
+    for name, finding in doctor.examine():
+        found.append((name, finding))
+        if not as_json:
+            click.echo(_in_words(name, finding))
+    if as_json:
+        document = [{"check": name, "status": it.status, "found": it.found, "todo": it.todo} for name, it in found]
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    count = {status: sum(1 for _, finding in found if finding.status == status) for status in _COLORS}
+    if not as_json:
+        click.echo(f"{len(found)} checks: {count['OK']} OK, {count['WARNING']} WARNING, {count['PROBLEM']} PROBLEM")
+    if count["PROBLEM"]:
+        context.exit(_PROBLEMS)
+
+
+def _in_words(name: str, finding: Finding) -> str:
+    """One line, as long as it fits, and below it what to do."""
+    texts = [finding.found, *([f"-> {finding.todo}"] if finding.todo else [])]
+    lines = [
+        line
+        for text in texts
+        for line in textwrap.wrap(text, _WIDTH - len(_INDENT), break_long_words=False, break_on_hyphens=False)
+    ]
+    status = click.style(f"{finding.status:8}", fg=_COLORS[finding.status])
+    return f"{status} {name:11} " + f"\n{_INDENT}".join(lines)

@@ -1,0 +1,108 @@
+"""What `champion doctor` finds of the disks: folders that take files, room, and locks that work."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from champion_luigi import files, settings
+from champion_luigi.findings import Finding, Status
+
+_MIB = 1024 * 1024
+# A year takes about 100 MiB in raw files and lake, and the warehouse some more.
+_LITTLE_SPACE = 2048 * _MIB
+_NO_SPACE = 200 * _MIB
+# A day takes about ten files and folders.
+_FEW_FILES = 50_000
+_NO_FILES = 1_000
+_FREE_SOME = "Free some: a year takes about 100 MiB in raw files and lake, and the warehouse more."
+_NO_LOCKS = "Mount the file system with locks, or put DATA_DIR on a local disk."
+
+
+def data_folder() -> Finding:
+    """Whether DATA_DIR is there, or can be made, and takes a file."""
+    return takes_files(settings.data_dir())
+
+
+def lake_folder() -> Finding:
+    """Whether the lake's folder is there, or can be made, and takes a file."""
+    return takes_files(settings.lake_dir())
+
+
+def takes_files(folder: Path) -> Finding:
+    """Whether a folder, or the one that it would be made in, takes a file: one is written to the disk, and removed."""
+    try:
+        with _test_file(folder) as path, path.open("wb") as file:
+            file.write(b"champion doctor\n" * 256)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return Finding(
+            "PROBLEM",
+            f"{folder.absolute()} cannot be written: {error.strerror or error}",
+            "Mend its permissions, or set DATA_DIR and CHAMPION_LAKE_DIR to folders that can be written.",
+        )
+    return Finding("OK", f"{folder.absolute()}" + ("" if folder.exists() else ", which the first run makes"))
+
+
+def locks() -> Finding:
+    """Whether locks between processes work in DATA_DIR, as they do not on every network file system."""
+    with contextlib.ExitStack() as opened:
+        try:
+            path = opened.enter_context(_test_file(settings.data_dir()))
+        except OSError:
+            return Finding("WARNING", "not looked at, as DATA_DIR cannot be written", "See the line about its folder.")
+        first, second = (opened.enter_context(path.open("r+b")) for _ in range(2))
+        try:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return Finding("PROBLEM", f"flock does not work in DATA_DIR: {error.strerror}", _NO_LOCKS)
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return Finding("OK", "a second process waits for the first (flock)")
+    return Finding("PROBLEM", "flock keeps nobody out in DATA_DIR: two runs could do the same day at once", _NO_LOCKS)
+
+
+def space() -> Finding:
+    """Free space and free files (inodes) where the data and the lake are."""
+    found: dict[int, tuple[Path, os.statvfs_result]] = {}
+    for folder in (settings.data_dir(), settings.lake_dir()):
+        there = _nearest(folder)
+        found.setdefault(there.stat().st_dev, (folder.absolute(), os.statvfs(there)))
+    status: Status = "OK"
+    texts = []
+    for folder, disk in found.values():
+        free = disk.f_bavail * disk.f_frsize
+        # Some file systems have no such number, and say 0 of 0.
+        left = disk.f_favail if disk.f_files else _FEW_FILES
+        if free < _NO_SPACE or left < _NO_FILES:
+            status = "PROBLEM"
+        elif (free < _LITTLE_SPACE or left < _FEW_FILES) and status == "OK":
+            status = "WARNING"
+        files_left = f", and for {left:,} files" if left < _FEW_FILES else ""
+        texts.append(f"{free / 1024 / _MIB:,.1f} GiB{files_left}" + (f" at {folder}" if len(found) > 1 else ""))
+    return Finding(status, "; ".join(texts), "" if status == "OK" else _FREE_SOME)
+
+
+@contextlib.contextmanager
+def _test_file(folder: Path) -> Iterator[Path]:
+    """An empty file in the folder, or in the nearest one above it that is there; it is gone afterwards."""
+    descriptor, name = tempfile.mkstemp(prefix=f"{files.LEFTOVER_PREFIX}doctor-", dir=_nearest(folder))
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink()
+
+
+def _nearest(path: Path) -> Path:
+    """The path itself where something is there, or else what it would be made in."""
+    path = path.absolute()
+    while not os.path.lexists(path):
+        path = path.parent
+    return path

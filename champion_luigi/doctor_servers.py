@@ -1,0 +1,228 @@
+"""What `champion doctor` asks of the archive, of MLflow and of luigid: a question or two each."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlencode
+
+from champion_luigi import coverage, files, journal, recording, sessions, settings, tasks
+from champion_luigi.asking import ask, without_credentials
+from champion_luigi.doctor_disks import takes_files
+from champion_luigi.errors import ChampionError, NotPublished
+from champion_luigi.findings import Finding
+from champion_luigi.layouts import archive_path
+
+if TYPE_CHECKING:
+    from champion_luigi.archive import Archive
+
+# Each is well below the time that the whole may take.
+_CONNECT_SECONDS, _READ_SECONDS, _TOTAL_SECONDS = 4.0, 5.0, 8.0
+# A day that every archive has which has any.
+_OLD_DAY = date(2024, 1, 15)
+# Others ask the archive now if they have taken turns further ahead than this.
+_TURN_SECONDS = 3.0
+_SHOWN_LETTERS = 300
+_SQLITE = b"SQLite format 3\0"
+
+
+# The archive
+
+
+def archive() -> Finding:
+    """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
+    from champion_luigi import archive as archives
+    from champion_luigi import payload
+
+    name = tasks.archive_name()
+    pace = settings.data_dir() / "locks" / "archive.pace"
+    opened = archives.open_archive(
+        settings.get("archive_url"),
+        requests_per_second=settings.get("requests_per_second"),
+        rate_file=pace if pace.exists() else None,
+        connect_seconds=min(settings.get("connect_seconds"), _CONNECT_SECONDS),
+        read_seconds=min(settings.get("read_seconds"), _READ_SECONDS),
+        total_seconds=min(settings.get("total_seconds"), _TOTAL_SECONDS),
+        max_bytes=settings.get("max_payload_mb") * 1024 * 1024,
+    )
+    is_remote = name.startswith(("http:", "https:"))
+    if is_remote and (turn := _next_turn(pace)) > _TURN_SECONDS:
+        busy = f"not asked: other processes here ask {name} now, the next turn is in {turn:.0f} s"
+        return Finding("WARNING", busy, "Run this again when they have ended.")
+    day = _latest_session()
+    try:
+        published = archives.fetch(opened, day, settings.get("udiff_from"))
+    except NotPublished:
+        return _without_the_latest(opened, name, day, is_remote)
+    payload.recognise(published.content, day, published.url, settings.get("max_unzipped_mb") * 1024 * 1024)
+    found = f"{name} has the file of {day}"
+    if name.startswith("simulated:"):
+        found += ": invented instruments"
+    # One small request more, for its clock.
+    ahead = _clock_of(settings.get("archive_url"), archive_path(published.format, day)) if is_remote else None
+    return Finding("OK", found, server_ahead=ahead)
+
+
+def _without_the_latest(opened: Archive, name: str, day: date, is_remote: bool) -> Finding:
+    """What to make of an archive that answers 404 for the latest session."""
+    try:
+        opened.get(archive_path("legacy", _OLD_DAY), _OLD_DAY)
+    except NotPublished:
+        return Finding(
+            "PROBLEM" if is_remote else "WARNING",
+            f"{name} has the file neither of {day} nor of {_OLD_DAY}",
+            "Set NSE_ARCHIVE_URL to what the exchange's own folders (content/...) are below.",
+        )
+    when = f"{settings.published_at():%H:%M}"
+    return Finding(
+        "WARNING",
+        f"{name} answers, and has no file of {day} yet",
+        f"It was expected at {when} India time: a later `champion fill` takes it.",
+    )
+
+
+def _next_turn(pace: Path) -> float:
+    """In how many seconds the archive may be asked next, by the file in which all processes agree on it."""
+    try:
+        return float(pace.read_text()) - datetime.now(UTC).timestamp()
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _latest_session() -> date:
+    """The latest session that should be published by now, and that the archive is not known to have no file for."""
+    day = sessions.latest_published(datetime.now(UTC), settings.published_at())
+    answers = tasks.archive_answers()
+    while day in answers and answers[day].verdict == "closed":
+        day = sessions.previous(day)
+    return day
+
+
+def _clock_of(base: str, path: str) -> float | None:
+    from champion_luigi.archive import USER_AGENT
+
+    try:
+        headers = {"User-Agent": USER_AGENT}
+        return ask(base.rstrip("/") + path, method="HEAD", headers=headers, seconds=_CONNECT_SECONDS).ahead
+    except ChampionError:
+        return None
+
+
+# MLflow
+
+
+def mlflow() -> Finding:
+    """Whether MLflow's store can take what the journal has. Its troubles fail no run: they are warnings at most."""
+    if not settings.tracking_is_on():
+        return Finding("OK", "off (CHAMPION_TRACKING)")
+    uri = settings.tracking_uri()
+    if uri.startswith(("http:", "https:")):
+        return _mlflow_server(uri)
+    if uri.startswith("sqlite:///"):
+        return _sqlite(Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])))
+    return Finding("OK", f"{without_credentials(uri)}: not looked at, `champion track flush` tells")
+
+
+def _mlflow_server(uri: str) -> Finding:
+    """Ask the server for the experiment, with the user's rights: whether it is there does not matter."""
+    public = without_credentials(uri)
+    name = urlencode({"experiment_name": settings.get("mlflow_experiment_name")})
+    tls = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None)
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        tls.check_hostname = False
+        tls.verify_mode = ssl.CERT_NONE
+    user, password, token = (os.environ.get(f"MLFLOW_TRACKING_{each}") for each in ("USERNAME", "PASSWORD", "TOKEN"))
+    try:
+        reply = ask(
+            f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?{name}",
+            credentials=(user, password) if user and password else None,
+            headers={"Authorization": f"Bearer {token}"} if token and not (user and password) else None,
+            tls=tls,
+            seconds=_READ_SECONDS,
+        )
+    except ChampionError as error:
+        later = "What it has not taken stays in the journal, and goes out with a later run."
+        return Finding("WARNING", f"{public}: {error.what} ({error.found})", f"Check MLFLOW_TRACKING_URI. {later}")
+    if reply.status in (401, 403):
+        todo = "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the server's allowed hosts."
+        return Finding("WARNING", f"{public} refuses: {reply.shown}", todo, reply.ahead)
+    if reply.status == 200 and re.search(r'"lifecycle_stage":\s*"deleted"', reply.text):
+        todo = "Restore it there, or set MLFLOW_EXPERIMENT_NAME."
+        words = f"{public} answers; the experiment {settings.get('mlflow_experiment_name')} is deleted there"
+        return Finding("WARNING", words, todo, reply.ahead)
+    if (reply.status == 200 and '"experiment"' in reply.text) or "RESOURCE_DOES_NOT_EXIST" in reply.text:
+        return Finding("OK", f"{public} answers", server_ahead=reply.ahead)
+    return Finding("WARNING", f"what answers at {public} is not MLflow: {reply.shown}", "Check MLFLOW_TRACKING_URI.")
+
+
+def _sqlite(file: Path) -> Finding:
+    file = file.absolute()
+    if not file.exists():
+        return _with_folder(file, "made by the first run")
+    try:
+        # Opened for writing, and not written.
+        with file.open("r+b") as store:
+            begin = store.read(len(_SQLITE))
+    except OSError as error:
+        return Finding("WARNING", f"{file}: {error.strerror}", "Mend its permissions, or set MLFLOW_TRACKING_URI.")
+    if begin not in (b"", _SQLITE):
+        return Finding(
+            "WARNING", f"{file} is no SQLite file", "Move it away: what the journal still has goes to a new one."
+        )
+    return _with_folder(file, f"{file.stat().st_size / 1024 / 1024:,.1f} MiB")
+
+
+def _with_folder(file: Path, state: str) -> Finding:
+    """SQLite makes files beside its own."""
+    folder = takes_files(file.parent)
+    if folder.status != "OK":
+        return Finding("WARNING", folder.found, "Mend its permissions, or set MLFLOW_TRACKING_URI.")
+    return Finding("OK", f"{file}: {state}")
+
+
+def unsent() -> Finding:
+    """Records of the journal that MLflow does not have yet, and why."""
+    if not settings.tracking_is_on():
+        return Finding("OK", "none: tracking is off")
+    folder = recording.journal_folder()
+    count = coverage.unsent_records()
+    if not count:
+        return Finding("OK", "no record waits for MLflow")
+    words = f"{count:,} records wait for MLflow"
+    if files.is_locked(folder / "carrier.lock"):
+        return Finding("OK", f"{words}, and are being carried there")
+    if not settings.tracking_is_carried():
+        return Finding("OK", f"{words}: CHAMPION_TRACKING=journal leaves them to `champion track flush`")
+    trouble = journal.delivery(folder).trouble
+    return Finding(
+        "WARNING", words + (f": {trouble[:_SHOWN_LETTERS]}" if trouble else ""), "Send them: champion track flush"
+    )
+
+
+# The central scheduler
+
+
+def luigid() -> Finding:
+    """Whether a central scheduler runs where Luigi would look for one. None is needed: this is a note."""
+    from luigi.interface import core
+
+    try:
+        configured = core()
+    except ValueError as error:
+        return Finding("WARNING", f"[core] in luigi.cfg cannot be used: {error}", "Correct it.")
+    url = configured.scheduler_url or f"http://{configured.scheduler_host}:{configured.scheduler_port}"
+    public = without_credentials(url)
+    try:
+        reply = ask(f"{url.rstrip('/')}/api/is_paused", seconds=_CONNECT_SECONDS)
+    except ChampionError:
+        return Finding("OK", f"none at {public}, and none is needed with --local-scheduler")
+    if reply.status != 200 or '"paused"' not in reply.text:
+        return Finding("OK", f"what answers at {public} is not luigid, and none is needed with --local-scheduler")
+    if json.loads(reply.text)["response"]["paused"]:
+        return Finding("WARNING", f"at {public}, paused: it gives out no task", "Unpause it on its page.")
+    return Finding("OK", f"at {public}")

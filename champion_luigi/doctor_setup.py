@@ -1,0 +1,177 @@
+"""What `champion doctor` finds of the installation, of the settings and of the days that the package knows."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import platform
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping
+from configparser import ConfigParser
+from datetime import datetime
+from importlib import metadata
+
+import luigi
+
+from champion_luigi import sessions, settings
+from champion_luigi.errors import SettingsError
+from champion_luigi.findings import Finding, told
+
+_SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")
+_TABLE_ENDS_DAYS = 60
+_OPERATORS: Mapping[str, Callable[[list[int], list[int]], bool]] = {
+    ">=": lambda found, bound: found >= bound,
+    "<=": lambda found, bound: found <= bound,
+    ">": lambda found, bound: found > bound,
+    "<": lambda found, bound: found < bound,
+    "!=": lambda found, bound: found != bound,
+    "==": lambda found, bound: found == bound,
+}
+
+
+# What is installed
+
+
+def python() -> Finding:
+    """Python's version against the one that the package asks for and those that it is tested with."""
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    try:
+        about = metadata.metadata("champion_luigi")
+    except metadata.PackageNotFoundError:
+        return Finding("OK", found)
+    if not _satisfies(platform.python_version(), about["Requires-Python"] or ""):
+        return Finding("PROBLEM", found, f"Install Python {about['Requires-Python']}.")
+    tested = re.findall(r":: (\d+\.\d+)$", "\n".join(about.get_all("Classifier") or []), re.MULTILINE)
+    if ".".join(platform.python_version_tuple()[:2]) not in tested:
+        return Finding("WARNING", found, f"It is tested with {', '.join(tested)}.")
+    return Finding("OK", found)
+
+
+def packages() -> Finding:
+    """The versions of what the package requires, against what it requires. Nothing of it is imported."""
+    try:
+        required = _required("champion_luigi")
+    except metadata.PackageNotFoundError:
+        return Finding("WARNING", "champion_luigi itself is not installed", "Install it: pip install -e .")
+    found, wrong = [], []
+    for name, bounds in required:
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{name} is missing")
+            continue
+        if not _satisfies(version, bounds):
+            wrong.append(f"{name} is {version}, and has to be {bounds}")
+        elif name in _SHOWN:
+            found.append(f"{name} {version}")
+    if wrong:
+        return Finding("PROBLEM", "; ".join(wrong), "Install the package again, in an environment of its own.")
+    return Finding("OK", ", ".join(found))
+
+
+def _required(name: str, extras: str | None = None) -> list[tuple[str, str]]:
+    """What a distribution requires, with the bounds of its version; with ``extras``, what these require in addition."""
+    required = []
+    for text in metadata.requires(name) or []:
+        parts = re.fullmatch(r"([\w.-]+)(?:\[([^]]*)\])?\s*([^;]*?)\s*(?:;\s*(.*))?", text)
+        if parts is None or (parts[4] or "").replace("'", '"') != (f'extra == "{extras}"' if extras else ""):
+            continue
+        required.append((parts[1], parts[3]))
+        if parts[2]:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                required += _required(parts[1], parts[2])
+    return required
+
+
+def _satisfies(version: str, bounds: str) -> bool:
+    """Whether a version is within bounds such as ``<4,>=3.8``; a bound of another kind is passed over."""
+    for operator, bound in re.findall(r"([<>=!]=|[<>])\s*([\d.]+)", bounds):
+        numbers = [[int(number) for number in re.findall(r"\d+", text)] for text in (version, bound)]
+        length = max(map(len, numbers))
+        if not _OPERATORS[operator](*(each + [0] * (length - len(each)) for each in numbers)):
+            return False
+    return True
+
+
+# Settings
+
+
+def every_setting() -> Finding:
+    """Whether each setting can be read, and whether what is set is one."""
+    wrong = []
+    readers: list[Callable[[], object]] = [settings.published_at, settings.tracking_is_on, settings.clickhouse_password]
+    named = [(section.__name__, name) for section in settings.SECTIONS for name, _ in section.get_params()]
+    for section, name in named:
+        full = name if section == "champion" else f"{section}_{name}"
+        readers.insert(0, lambda full=full: settings.get(full))  # type: ignore[misc]
+    for read in readers:
+        try:
+            read()
+        except SettingsError as error:
+            text = told(error)
+            if text not in wrong:
+                wrong.append(text)
+    if wrong:
+        return Finding("PROBLEM", "; ".join(sorted(wrong)), "Correct them in the environment or in luigi.cfg.")
+    if unknown := _unknown():
+        return Finding("WARNING", f"no setting has this name: {', '.join(unknown)}", "Correct or remove it.")
+    return Finding("OK", f"{len(named) + 1} can be read")
+
+
+def _unknown() -> list[str]:
+    """Names in ``[champion]``, ``[clickhouse]`` and ``[mlflow]``, and variables CHAMPION_..., that are no setting's."""
+    variables = {parameter.env for section in settings.SECTIONS for _, parameter in section.get_params()}
+    unknown = [
+        _with_guess(name, variables)
+        for name in sorted(os.environ)
+        if name.startswith("CHAMPION_") and name not in variables
+    ]
+    configuration = luigi.configuration.get_config()
+    if not isinstance(configuration, ConfigParser):
+        return unknown
+    for section in settings.SECTIONS:
+        title = section.__name__
+        known = {name for name, _ in section.get_params()} | ({"password"} if title == "clickhouse" else set())
+        options = configuration.options(title) if configuration.has_section(title) else []
+        unknown += [
+            f"[{title}] {_with_guess(option, known)}"
+            for option in options
+            if option.replace("-", "_") not in known and option not in configuration.defaults()
+        ]
+    return unknown
+
+
+def _with_guess(name: str, known: set[str]) -> str:
+    return f"{name} ({guess}?)" if (guess := next(iter(difflib.get_close_matches(name, known, 1)), "")) else name
+
+
+# Time
+
+
+def time_zone() -> Finding:
+    """Whether the system knows the exchange's time zone."""
+    try:
+        now = datetime.now(zoneinfo.ZoneInfo("Asia/Kolkata"))
+    except zoneinfo.ZoneInfoNotFoundError:
+        return Finding(
+            "WARNING",
+            "no data for Asia/Kolkata",
+            "Install tzdata: the pipeline does without it, but your own programs may not.",
+        )
+    return Finding("OK", f"in India (Asia/Kolkata) it is {now:%Y-%m-%d %H:%M}")
+
+
+def session_table() -> Finding:
+    """How far the table of sessions reaches."""
+    end = sessions.table_end()
+    left = (end - datetime.now(sessions.INDIA).date()).days
+    todo = (
+        "Install a newer champion_luigi, or rebuild sessions.csv (tools/build_sessions.py) from the new holiday list."
+    )
+    if left < 0:
+        return Finding("WARNING", f"ended on {end}: every weekday since counts as a session", todo)
+    if left < _TABLE_ENDS_DAYS:
+        return Finding("WARNING", f"ends on {end}, in {left} days: holidays from then on are not known", todo)
+    return Finding("OK", f"until {end}")

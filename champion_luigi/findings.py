@@ -1,0 +1,43 @@
+"""What a check of `champion doctor` finds: a status, what was found, and what to do where it is not OK."""
+
+from __future__ import annotations
+
+import inspect
+from configparser import InterpolationError
+from dataclasses import dataclass
+from typing import Literal
+
+from champion_luigi.errors import ChampionError
+
+Status = Literal["OK", "WARNING", "PROBLEM"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. ``server_ahead`` is by how many seconds a server's clock was ahead of this machine's."""
+
+    status: Status
+    found: str
+    todo: str = ""
+    server_ahead: float | None = None
+
+
+def of_error(error: ChampionError | OSError) -> Finding:
+    """What an error that ended a check comes to."""
+    if isinstance(error, OSError):
+        where = f": {error.filename}" if error.filename else ""
+        return Finding("PROBLEM", f"{error.strerror or error}{where}", "See whether the disk or network is there.")
+    # What an error says of itself is also what the README says.
+    general = (inspect.getdoc(type(error)) or "").partition("\n\n")[2].removeprefix("Retried. ")
+    source = f" [{error.source}]" if error.source else ""
+    return Finding("PROBLEM", told(error) + source, " ".join((error.todo or general).split()))
+
+
+def told(error: ChampionError) -> str:
+    """What is wrong, what was expected and what was found, without what a setting's raw text could show."""
+    if isinstance(error.__cause__, InterpolationError):
+        # Its words hold the value, which may hold a password.
+        name = f"[{error.__cause__.section}] {error.__cause__.option}"
+        return f"{name} in luigi.cfg cannot be read (a percent sign is written %%)"
+    parts = [error.what, error.expected and f"expected {error.expected}", error.found and f"found {error.found}"]
+    return "; ".join(filter(None, parts))

@@ -1,0 +1,323 @@
+"""A real MLflow for tests: stores, a server over one, what stands between it and its clients, and what it was told.
+
+A server is `mlflow server` over a SQLite store, in a session of its own: it can be stopped, killed, and suspended so
+that it accepts connections and answers nothing. It ends with the process that started it.
+
+    with MlflowServer(tmp_path / "server") as server:
+        runs = runs_in(server.url, "nse-bhavcopy-pipeline")
+
+A `Gateway` stands before a server, so that answers are lost, or are errors, and clients are killed at exact moments.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from champion_luigi import recording, settings
+from champion_luigi.carrier import DELIVERED, Carrier
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+HOST = "127.0.0.1"
+
+_START_SECONDS = 60.0
+_STOP_SECONDS = 10.0
+
+# MLflow's processes are in its session and end with it; its standard input ends with the process that started it.
+_PROGRAM = """
+import os, signal, subprocess, sys
+subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+sys.stdin.read()
+os.killpg(0, signal.SIGKILL)
+"""
+
+
+# Stores
+
+
+def client(uri: str) -> MlflowClient:
+    """MLflow's own client. It is imported on first use: collecting tests need not take seconds."""
+    # Read at that time: no test reports the use of MLflow to its makers.
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+@functools.cache
+def _template() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="mlflow-store-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    client(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder / "mlflow.db"
+
+
+def empty_store(file: Path) -> str:
+    """Make an empty SQLite store, and give its address. The first one takes seconds; the others are copies."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_template(), file)
+    return f"sqlite:///{file}"
+
+
+# A server
+
+
+class MlflowServer:
+    """An MLflow server on loopback over a SQLite store in ``folder``. It keeps its port and its runs over a restart."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        """Start the server and return when it answers."""
+        store = self.folder / "mlflow.db"
+        if not store.exists():
+            empty_store(store)
+        command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(self.port), "--workers", "1"]
+        environment = {
+            **os.environ,
+            "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{store}",
+            # Seven more processes, for what no test is about.
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        environment.pop("MLFLOW_TRACKING_URI", None)
+        log = self.folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, *command],
+                env=environment,
+                cwd=self.folder,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not answers(f"{self.url}/health"):
+            if time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"the MLflow server does not answer: {log.read_text(errors='replace')}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End the server as a power cut would (SIGKILL)."""
+        process, self._process = self._process, None
+        if process is not None:
+            self._signal(process, signal.SIGKILL)
+            process.wait(_STOP_SECONDS)
+            assert process.stdin is not None
+            process.stdin.close()
+
+    def suspend(self) -> None:
+        """Let the server hang: connections are accepted, and nothing is answered until `resume`."""
+        if self._process is not None:
+            self._signal(self._process, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on, with what was asked meanwhile."""
+        if self._process is not None:
+            self._signal(self._process, signal.SIGCONT)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @staticmethod
+    def _signal(process: subprocess.Popen[bytes], name: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, name)
+
+
+def answers(url: str) -> bool:
+    """Whether a GET of this address is answered with 200."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or HOST, address.port, timeout=5)
+    try:
+        connection.request("GET", address.path or "/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Gateway:
+    """An HTTP server before another one, on a port of its own that is free as long as the gateway is closed.
+
+    ``status`` is answered to everything in place of forwarding it. ``before`` and ``after`` are called with a request's
+    path before it is forwarded, and when it has been answered but its client does not have the answer yet: where
+    they give True, the connection is ended there.
+    """
+
+    def __init__(self, upstream: str = "", *, status: int | None = None) -> None:
+        self.port = free_port()
+        self.status = status
+        self.requests: list[str] = []
+        self.before: Callable[[str], bool] = lambda _path: False
+        self.after: Callable[[str], bool] = lambda _path: False
+        self._upstream = urlsplit(upstream)
+        self._server: ThreadingHTTPServer | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def open(self) -> None:
+        """Listen."""
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                with contextlib.suppress(OSError):
+                    gateway._handle(self)
+
+            do_POST = do_PATCH = do_PUT = do_DELETE = do_GET  # noqa: N815 - named after the methods
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer((HOST, self.port), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
+            self._thread.join()
+
+    def _handle(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        path = urlsplit(request.path).path
+        self.requests.append(path)
+        if self.before(path):
+            return
+        status, kind, content = self._answer(request, body)
+        if self.after(path):
+            return
+        request.send_response(status)
+        request.send_header("Content-Type", kind)
+        request.send_header("Content-Length", str(len(content)))
+        request.end_headers()
+        request.wfile.write(content)
+
+    def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, str, bytes]:
+        if self.status is not None:
+            return self.status, "text/plain", b"this server takes nothing"
+        connection = http.client.HTTPConnection(self._upstream.hostname or HOST, self._upstream.port, timeout=60)
+        try:
+            headers = {"Content-Type": request.headers.get("Content-Type", "application/json")}
+            connection.request(request.command, request.path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("Content-Type", ""), answer.read()
+        finally:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+# What MLflow was told
+
+
+def runs_in(uri: str, experiment: str) -> list[Run]:
+    """All runs of an experiment that are not deleted, oldest first; none where there is no such experiment."""
+    store = client(uri)
+    found = store.get_experiment_by_name(experiment)
+    if found is None:
+        return []
+    runs = store.search_runs([found.experiment_id], max_results=1000, order_by=["attributes.start_time ASC"])
+    assert not runs.token
+    return list(runs)
+
+
+def metrics_once(uri: str, run: Run) -> dict[str, float]:
+    """A run's metrics, each of which has been told exactly once."""
+    store = client(uri)
+    for name in run.data.metrics:
+        history = store.get_metric_history(run.info.run_id, name)
+        assert len(history) == 1, f"{name} of {run.info.run_name} has {len(history)} entries"
+    return dict(run.data.metrics)
+
+
+def told() -> list[Run]:
+    """What MLflow has at the address and of the experiment that the settings name."""
+    return runs_in(settings.tracking_uri(), settings.get("mlflow_experiment_name"))
+
+
+# Carriers
+
+
+def carry() -> int:
+    """Carry the whole journal, in this process; how many flows have arrived."""
+    carrier = Carrier(recording.job())
+    assert carrier.run() == DELIVERED, carrier.trouble
+    return carrier.delivered_flows
+
+
+def carriers(folder: Path) -> list[int]:
+    """The processes that carry the journal of this data folder: their output goes to its log."""
+    log = folder / "journal" / "carrier.log"
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            is_one = b"champion_luigi.carrier" in (entry / "cmdline").read_bytes()
+            if is_one and str((entry / "fd" / "1").readlink()).removesuffix(" (deleted)") == str(log):
+                found.append(int(entry.name))
+    return found
+
+
+def kill_carriers(folder: Path) -> None:
+    """End them as a power cut would. One that nothing can be told to would try for a minute."""
+    for pid in carriers(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
