@@ -19,7 +19,19 @@ The package in the order in which data meets it; `tasks` is the place to start r
     fill_command  what `champion fill` does                recording  records of the work, and the carrier's start
     flows      records put together to MLflow's runs      carrier    the process that brings them there
     coverage   what is there, day by day                  status_command  what `champion status` does
-    redo       making a stage of a day due again          filling    the days of a fill, a chunk at a time
+    report     what the report tells                      report_command  what `champion report` does
+    report_page  the report as one HTML page               report_figures  its calendar and bars
+    report_text  values as a report's HTML text
+    doctor     what `champion doctor` looks at             doctor_command  how it says it
+    doctor_setup  installation, settings, days             doctor_disks  folders, room, locks
+    doctor_servers  archive, MLflow, luigid                doctor_warehouse  whether it could be loaded
+    findings   what a check finds                          asking     one bounded question over HTTP
+    filling    the days of a fill, a chunk at a time      due        what is asked for again
+    redo       making a stage of a day due again          redo_command  what `champion redo` does
+    reconcile  whether raw, lake and warehouse agree      verify_command  what `champion verify` does
+    refresh    days asked for again                       refresh_command  what `champion refresh` does
+    cleaning   what killed runs leave, and copies         clean_command  what `champion clean` does
+    sql        statements that people write               sql_command  what `champion sql` does
     tracking   MLflow                                     track_command  what `champion track` does
 
 Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy.

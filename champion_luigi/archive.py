@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -40,6 +41,9 @@ _CONNECTIONS = 64
 # How long nothing is asked of an archive that refused without saying for how long.
 _PEACE_SECONDS = 60.0
 _LOOPBACK = ("localhost", "::1")
+# What an archive says of a file's version, and how it is asked whether it is still that one.
+_VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -53,26 +57,40 @@ class Published:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+class NotModified(Exception):  # an answer, and no error
+    """The archive's file is still the one whose validators it was asked with (304)."""
+
+
 class Archive(Protocol):
     """Anything that has the exchange's files at the exchange's own paths."""
 
     def url(self, path: str) -> str:
         """Where a path is, for people: without credentials."""
 
-    def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
-        """The bytes at a path, and their validators. Raises the archive's errors, naming ``day`` and the URL."""
+    def get(self, path: str, day: date, known: Mapping[str, str] = _NOTHING) -> tuple[bytes, Mapping[str, str]]:
+        """The bytes at a path, and their validators. Raises the archive's errors, naming ``day`` and the URL.
+
+        ``known`` are the validators of a file that is here already: NotModified where it is still that one, from an
+        archive that can tell.
+        """
 
 
-def fetch(archive: Archive, day: date, udiff_from: date = UDIFF_FROM) -> Published:
+def fetch(
+    archive: Archive,
+    day: date,
+    udiff_from: date = UDIFF_FROM,
+    known: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> Published:
     """Get a day's file in the format that is official for it, or in the other one that can exist for it.
 
-    Raises NotPublished where every format that the date can have answers 404.
+    ``known`` are validators by URL, of what is here already. Raises NotModified where the file is still that one, and
+    NotPublished where every format that the date can have answers 404.
     """
     asked = []
     for format in formats_for(day, udiff_from):
         path = archive_path(format, day)
         try:
-            content, headers = archive.get(path, day)
+            content, headers = archive.get(path, day, known.get(archive.url(path), _NOTHING))
         except NotPublished:
             asked.append(archive.url(path))
             continue
@@ -152,18 +170,22 @@ class HttpArchive:
     def url(self, path: str) -> str:
         return self._public_base + path
 
-    def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
+    def get(self, path: str, day: date, known: Mapping[str, str] = _NOTHING) -> tuple[bytes, Mapping[str, str]]:
         url = self.url(path)
         self._require_peace(day, url)
         self._pace()
+        asked = {theirs: known[ours] for ours, theirs in _VALIDATORS.items() if ours in known}
         with (
             _as_unreachable(day, url),
-            self._session.get(self._base + path, timeout=self._timeout, stream=True, allow_redirects=False) as response,
+            self._session.get(
+                self._base + path, headers=asked, timeout=self._timeout, stream=True, allow_redirects=False
+            ) as response,
         ):
+            if asked and response.status_code == 304:
+                raise NotModified
             self._require_success(response, day, url)
             content = self._read(response, day, url)
-        validators = {name: response.headers[name] for name in ("ETag", "Last-Modified") if name in response.headers}
-        return content, validators
+        return content, {name: response.headers[name] for name in _VALIDATORS if name in response.headers}
 
     def _require_success(self, response: requests.Response, day: date, url: str) -> None:
         status = response.status_code
@@ -296,7 +318,12 @@ class FolderArchive:
     def url(self, path: str) -> str:
         return str(self._folder / path.lstrip("/"))
 
-    def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
+    def get(
+        self,
+        path: str,
+        day: date,
+        known: Mapping[str, str] = _NOTHING,  # noqa: ARG002 - a folder notes no versions: the content tells
+    ) -> tuple[bytes, Mapping[str, str]]:
         file = Path(self.url(path))
         try:
             size = file.stat().st_size
@@ -321,7 +348,12 @@ class _Simulated:
     def url(self, path: str) -> str:
         return f"simulated:{path}"
 
-    def get(self, path: str, day: date) -> tuple[bytes, Mapping[str, str]]:
+    def get(
+        self,
+        path: str,
+        day: date,
+        known: Mapping[str, str] = _NOTHING,  # noqa: ARG002 - as for a folder
+    ) -> tuple[bytes, Mapping[str, str]]:
         from champion_luigi import simulator  # only the demo and tests need it
 
         status, content = simulator.respond(path)

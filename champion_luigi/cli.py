@@ -17,7 +17,7 @@ _UNHANDLED = 40
 
 
 # Commands in modules of their own, each with its `command`.
-_ELSEWHERE = ("status",)
+_ELSEWHERE = ("clean", "doctor", "redo", "refresh", "report", "sql", "status", "verify")
 
 
 class _Commands(click.Group):
@@ -81,6 +81,8 @@ def demo(data_dir: Path) -> None:
 @click.option("--recheck-closed", is_flag=True, help="Ask again for sessions that the archive had no file for.")
 @click.option("--scheduler-host", help="A central scheduler (luigid). Default: a local one.")
 @click.option("--scheduler-port", default=8082, show_default=True, help="Its port.")
+@click.option("--dry-run", is_flag=True, help="Only list the days that would run, and why. Exits 20 if there are any.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: as one JSON document, naming each day.")
 def fill(  # noqa: PLR0917 - click calls it by name
     start: datetime | None,
     stop: datetime | None,
@@ -89,16 +91,19 @@ def fill(  # noqa: PLR0917 - click calls it by name
     task_limit: int | None,
     scheduler_host: str | None,
     scheduler_port: int,
+    dry_run: bool,
+    as_json: bool,
     **parameters: Any,
 ) -> None:
     """Complete every missing session of a range, oldest first.
 
     Exits 0 when all is there, 20 when a day is not published yet or days are left, 30 when a day failed.
     """
-    from champion_luigi import settings
+    from champion_luigi import fill_command, settings
     from champion_luigi.errors import ChampionError
-    from champion_luigi.fill_command import run
 
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run")
     if start and stop and start > stop:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after --stop {stop:%Y-%m-%d}")
     if task_limit is not None:
@@ -111,7 +116,9 @@ def fill(  # noqa: PLR0917 - click calls it by name
     dates = {"start": start.date() if start else None, "stop": stop.date() if stop else None}
     try:
         with settings.overridden({"fill_workers": workers}):
-            sys.exit(run(last_task, scheduler, **dates, **parameters))
+            if dry_run:
+                sys.exit(fill_command.dry_run(last_task, as_json=as_json, **dates, **parameters))
+            sys.exit(fill_command.run(last_task, scheduler, **dates, **parameters))
     except ChampionError as error:
         click.echo(f"champion fill: {error}", err=True)
         sys.exit(_UNHANDLED)

@@ -31,8 +31,9 @@ logger = logging.getLogger("luigi-interface")
 _PARENT = os.getpid()
 _prepared = False
 
-# The last task that was asked for of each date. It is noted where tasks are scheduled, so forked workers know it too.
-_last_tasks: dict[date, str] = {}
+# The last task that was asked for of each date in an execution. It is noted where tasks are scheduled, so that forked
+# workers know it too.
+_last_tasks: dict[tuple[str, date], str] = {}
 _RANKS = {name: rank for rank, name in enumerate(STAGES)}
 
 
@@ -43,7 +44,7 @@ def _on_start(task: BhavcopyTask) -> None:
     if in_worker and signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
         # In a worker, Luigi takes a KeyboardInterrupt for no result at all and would start the task again.
         signal.signal(signal.SIGTERM, _end)
-    last = _last_tasks.get(task.date, task.task_family)
+    last = _last_tasks.get((recording.current(), task.date), task.task_family)
     what = {"last": last, "version": recording.package_version()}
     if last == LoadClickHouse.__name__:
         what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{warehouse.TABLE}"
@@ -93,8 +94,10 @@ def _on_broken_task(task: BhavcopyTask, error: BaseException) -> None:
 def _on_dependency_discovered(task: luigi.Task, dependency: luigi.Task) -> None:
     if isinstance(dependency, BhavcopyTask):
         prepare()
-    if isinstance(task, BhavcopyTask) and task.stage >= _RANKS.get(_last_tasks.get(task.date, ""), -1):
-        _last_tasks[task.date] = task.task_family
+    if isinstance(task, BhavcopyTask):
+        key = recording.current(), task.date
+        if task.stage >= _RANKS.get(_last_tasks.get(key, ""), -1):
+            _last_tasks[key] = task.task_family
 
 
 @BhavcopyTask.event_handler(WORK_AHEAD)

@@ -20,7 +20,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import events, flows, recording, sessions, settings, tasks, warehouse
+from champion_luigi import due, events, flows, recording, sessions, settings, tasks, warehouse
 from champion_luigi.errors import TerminalError
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
@@ -117,6 +117,8 @@ class FillBhavcopy(RangeDailyBase):
         days |= {day for day, answer in known.items() if answer.verdict == "session" and start <= day < stop}
         if not self.recheck_closed:
             days -= {day for day, answer in known.items() if answer.verdict == "closed"}
+        # What a killed redo has left: such a day is here, whatever the calendar or this archive says of it.
+        days |= due.first_stages(tasks.due_folder(), start, stop).keys()
         return [datetime.combine(day, datetime.min.time()) for day in sorted(days)]
 
     def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
@@ -132,17 +134,21 @@ class FillBhavcopy(RangeDailyBase):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
-        with recording.execution():
-            self.progress = Progress(due=0)
-            try:
-                self._fill(self.progress)
-            except BaseException as error:
-                # FillFailed is its outcome; anything else has broken it off.
-                failed = isinstance(error, Exception)
-                self._record_end("FAILED" if failed else "KILLED", "failed" if failed else "killed", error)
-                raise
-            outstanding = self.outstanding()
-            self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
+        try:
+            with recording.execution():
+                self.progress = Progress(due=0)
+                try:
+                    self._fill(self.progress)
+                except BaseException as error:
+                    # FillFailed is its outcome; anything else has broken it off.
+                    failed = isinstance(error, Exception)
+                    self._record_end("FAILED" if failed else "KILLED", "failed" if failed else "killed", error)
+                    raise
+                outstanding = self.outstanding()
+                self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
+        finally:
+            # After the last record: what this takes away from a thread that goes on is no failure of its day.
+            warehouse.close_shared()
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
 
@@ -161,7 +167,6 @@ class FillBhavcopy(RangeDailyBase):
                 fill_days(self.of, days, progress, self._show, workers=_workers(), **_scheduler_of(self))
         finally:
             tasks.newest_first.reset(order)
-            warehouse.close_shared()
         self._say(progress.sentence())
         for words, reasons in (("closed", progress.closed), ("failed", progress.failed)):
             for day, reason in sorted(reasons.items()):
@@ -186,7 +191,7 @@ class FillBhavcopy(RangeDailyBase):
     def _record_end(self, status: str, words: str, error: BaseException | str) -> None:
         assert self.progress is not None
         text = settings.without_secrets(str(error) or type(error).__name__ if error else "")
-        recording.record("fill_end", status=status, words=words, error=text, metrics=self.progress.metrics())
+        recording.conclude("fill_end", status=status, words=words, error=text, metrics=self.progress.metrics())
 
     def _days(self) -> list[date]:
         if not hasattr(self, "_cached_days"):

@@ -43,6 +43,8 @@ _OUTCOMES: dict[str, tuple[Status, str]] = {
     "unpublished": ("FAILED", "unpublished"),
     "failed": ("FAILED", "failed"),
 }
+_DAY_EVENTS = _FAILURES | {"start", "processing_time", "success", "found_complete", "settled"}
+_FILL_EVENTS = frozenset({"range", "fill_start", "fill_progress", "fill_end"})
 _BYTES_PER_MB = 1024 * 1024
 
 
@@ -92,20 +94,22 @@ class _Day:
 
     def add(self, record: Record) -> None:
         event, task, time = record["event"], record.get("task", ""), _milliseconds(record)
-        self.last = max(self.last, time)
         if event == "settled":
+            # That is said once the fill has looked at others: no time of this day's.
             self.settled = (record["outcome"], record["reason"])
             return
         self.first = min(time, self.first or time)
+        self.last = max(self.last, time)
         facts = record.get("facts", {})
         if event == "start":
             self.failure = None
             self.running.add(task)
-            self.last_task = max(self.last_task, record.get("last") or task, task, key=_rank)
+            self.last_task = max(record.get("last") or task, self.last_task, task, key=_rank)
             self.table = record.get("clickhouse_table") or self.table
             self.tags["package_version"] = str(record.get("version", ""))
         elif event == "processing_time":
-            self._measure(f"{STAGES[task]}_duration_seconds", record["seconds"], time)
+            if task in STAGES:
+                self._measure(f"{STAGES[task]}_duration_seconds", record["seconds"], time)
         elif event in ("success", "found_complete"):
             self.running.discard(task)
             self.succeeded.add(task)
@@ -230,13 +234,20 @@ class _Fill:
             self.first,
             self.last,
             outcome["status"],
-            metrics=[*self.metrics, duration],
+            # What is new comes before it, in the running flow.
+            metrics=[duration] if self.has_news else [*self.metrics, duration],
             params=self.params | {name: text for name, text in told.items() if text},
             tags=self.tags,
         )
 
     def is_over(self, life: Life) -> bool:
         return self.outcome is not None or life != "alive"
+
+    def days_life(self) -> Life | None:
+        """What the fill's own end means for its days: broken off, it leaves them to nobody. None while it goes on."""
+        if self.outcome is None:
+            return None
+        return "gone" if self.outcome["status"] == "KILLED" else "ended"
 
 
 class Book:
@@ -246,6 +257,7 @@ class Book:
         self._days: dict[tuple[str, str], _Day] = {}
         self._fills: dict[str, _Fill] = {}
         self._ended: set[str] = set()
+        self._interrupted: set[str] = set()
         self._first: dict[tuple[str, str], dict[str, int]] = {}
         self._read: dict[str, int] = {}
 
@@ -257,8 +269,18 @@ class Book:
             return
         if event == "end":
             self._ended.add(execution)
+            if record.get("interrupted"):
+                self._interrupted.add(execution)
+            # It is a part of what is not told yet, and may stand in another month's file.
+            for (each, _), first in self._first.items():
+                if execution in (each, process_of(each)):
+                    first.setdefault(place.file, place.start)
             return
+        if {execution, process_of(execution)} & self._ended:
+            return  # a thread or a child that has gone on: what became of its day has been said
         key = (execution, record.get("date", ""))
+        if event not in (_DAY_EVENTS if key[1] else _FILL_EVENTS):
+            return
         self._first.setdefault(key, {}).setdefault(place.file, place.start)
         if key[1]:
             self._days.setdefault(key, _Day(record)).add(record)
@@ -275,8 +297,9 @@ class Book:
         def life(execution: str) -> Life:
             if execution not in lives:
                 process = process_of(execution)
-                has_ended = execution in self._ended or process in self._ended
-                lives[execution] = "ended" if has_ended else "gone" if process in gone else "alive"
+                has_ended = (execution in self._ended or process in self._ended) and process not in self._interrupted
+                is_over = has_ended or process in self._ended or process in gone
+                lives[execution] = "ended" if has_ended else "gone" if is_over else "alive"
             return lives[execution]
 
         for fill in list(self._fills.values()):
@@ -284,7 +307,7 @@ class Book:
                 yield flow
         for (execution, _), day in list(self._days.items()):
             of = self._fills.get(execution)
-            state = "ended" if of and of.outcome else life(execution)
+            state = (of.days_life() if of else None) or life(execution)
             if flow := day.flow(state, of.name if of else None):
                 yield flow
             elif state != "alive" or day.outcome(state):
@@ -345,7 +368,8 @@ def process_of(execution: str) -> str:
 
 
 def _rank(task: str) -> int:
-    return _ORDER.index(task) if task in STAGES else -1
+    """The place of a task in the order; a site's own, of which nothing is known, comes last."""
+    return _ORDER.index(task) if task in STAGES else len(_ORDER) if task else -1
 
 
 def _milliseconds(record: Record) -> int:

@@ -10,8 +10,15 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import lake, settings, tasks
-from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
+from champion_luigi import due, lake, settings, tasks
+from champion_luigi.tasks import (
+    BhavcopyTask,
+    LoadClickHouse,
+    NormalizeBhavcopy,
+    ParseBhavcopy,
+    ScrapeBhavcopy,
+    WriteParquet,
+)
 
 _NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.(?:json|arrows)")
 
@@ -21,10 +28,11 @@ def complete_days(of: type[luigi.Task], start: date, stop: date) -> set[date] | 
     if of is LoadClickHouse:
         return set(loaded_rows(start, stop))
     if of is WriteParquet:
-        return {day for day, _ in lake.days(settings.lake_dir(), start, stop)}
-    if of in (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy):
-        folder = of(date=start).output().file.parent.parent
-        return set(_files(folder, start, stop))
+        return {day for day, _ in lake.days(settings.lake_dir(), start, stop)} - _due(WriteParquet, start, stop)
+    for stage in (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy):
+        if of is stage:
+            folder = stage(date=start).output().file.parent.parent
+            return set(_files(folder, start, stop)) - _due(stage, start, stop)
     return None
 
 
@@ -34,10 +42,15 @@ def loaded_rows(start: date, stop: date) -> dict[date, int]:
     lake_files = dict(lake.days(settings.lake_dir(), start, stop))
     markers = _files(LoadClickHouse(date=start).output().file.parent.parent, start, stop)
     found = {}
-    for day, marker in markers.items():
-        if day in lake_files and (rows := _rows_of(day, marker, lake_files[day], warehouse)) is not None:
+    for day in (markers.keys() & lake_files.keys()) - _due(LoadClickHouse, start, stop):
+        if (rows := _rows_of(day, markers[day], lake_files[day], warehouse)) is not None:
             found[day] = rows
     return found
+
+
+def _due(of: type[BhavcopyTask], start: date, stop: date) -> set[date]:
+    """The days of which this stage, or one before it, is asked for again."""
+    return {day for day, first in due.first_stages(tasks.due_folder(), start, stop).items() if first <= of.stage}
 
 
 def _rows_of(day: date, marker: str, lake_file: os.DirEntry[str], warehouse: dict[str, object]) -> int | None:

@@ -53,8 +53,10 @@ class _Tracked:
     started: float = 0.0
 
 
-# The executions of this process that have records.
+# The executions of this process that have records, and those that have ended: threads may go on for a while.
 _used: set[str] = set()
+_ended: set[str] = set()
+_ending = threading.Lock()
 _tracked: dict[Path, _Tracked] = {}
 _starting = threading.Lock()
 
@@ -68,8 +70,30 @@ def record(event: str, **what: Any) -> None:
     """Journal what happened. A disk that does not take it is reported once, and the work goes on."""
     if settings.tracking_is_on():
         name = _execution.get()
-        _used.add(name)
-        _append({"event": event, "execution": name, "host": socket.gethostname(), **what})
+        with _ending:
+            if name in _ended or PROCESS in _ended:
+                return
+            _used.add(name)
+            _append({"event": event, "execution": name, "host": socket.gethostname(), **what})
+
+
+def conclude(event: str, **what: Any) -> None:
+    """Journal what an `execution` came to. Nothing is recorded for it any more: threads may go on for a while."""
+    record(event, **what)
+    with _ending:
+        _end(_execution.get())
+
+
+def current() -> str:
+    """The execution that is recorded in this context."""
+    return _execution.get()
+
+
+def _end(name: str) -> None:
+    _ended.add(name)
+    if name in _used:
+        _used.discard(name)
+        _append({"event": _END, "execution": name})
 
 
 def _append(record: dict[str, Any]) -> None:
@@ -90,9 +114,8 @@ def execution() -> Iterator[None]:
         yield
     finally:
         _execution.reset(token)
-        if name in _used:
-            _used.discard(name)
-            _append({"event": _END, "execution": name})
+        with _ending:
+            _end(name)
 
 
 def start() -> None:
@@ -199,10 +222,14 @@ def _start(tracked: _Tracked) -> None:
 def _farewell() -> None:
     """Say that this process ends, and wait for the carriers, as long as the settings allow."""
     mine = [each for each in _tracked.values() if each.pid == os.getpid()]
+    if mine:
+        with _ending:
+            _ended.add(PROCESS)
     for tracked in mine:
         # Where the disk does not take it, that the process is gone says nearly the same.
         with contextlib.suppress(OSError):
-            journal.append(tracked.job.folder, {"event": _END, "execution": PROCESS})
+            interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+            journal.append(tracked.job.folder, {"event": _END, "execution": PROCESS, "interrupted": interrupted})
         tracked.presence.close()
     try:
         for tracked in mine:

@@ -279,7 +279,10 @@ def tracking_uri() -> str:
 
 def secrets() -> set[str]:
     """Every password and token that the settings hold, as written and as decoded."""
-    found = {clickhouse_password()}
+    found: set[str] = set()
+    # One that cannot be read is a matter for those who need it.
+    with contextlib.suppress(SettingsError):
+        found.add(clickhouse_password())
     found |= {os.environ.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")}
     for url in (str(get("archive_url")), str(get("mlflow_tracking_uri"))):
         # A password may have an @ in it: the last one before the path ends it.

@@ -23,14 +23,36 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import files, flows, lake, ledger, recording, schema, sessions, settings, tables, threads, warehouse
-from champion_luigi.errors import ChampionError, CheckFailed, DamagedFile, NotPublished, is_transient
+from champion_luigi import (
+    due,
+    files,
+    flows,
+    lake,
+    ledger,
+    recording,
+    schema,
+    sessions,
+    settings,
+    tables,
+    threads,
+    warehouse,
+)
+from champion_luigi.errors import (
+    ChampionError,
+    CheckFailed,
+    DamagedFile,
+    NotPublished,
+    RejectedPayload,
+    TerminalError,
+    is_transient,
+)
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from champion_luigi.archive import Archive
+    from champion_luigi.archive import Archive, Published
+    from champion_luigi.payload import Bhavcopy
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
@@ -84,6 +106,10 @@ class BhavcopyTask(luigi.Task):
         number = self.date.toordinal()
         return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
 
+    def complete(self) -> bool:
+        """Whether the output is there, and neither this stage nor one before it is asked for again."""
+        return super().complete() and not any(each <= self.stage for each in due.stages(due_folder(), self.date))
+
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
         self.facts: dict[str, Any] = {"worker": self._worker()}
@@ -110,6 +136,7 @@ class BhavcopyTask(luigi.Task):
                 before_sleep=self._say_retry,
                 reraise=True,
             )(self.work)
+            due.done(due_folder(), self.date, self.stage)
 
     def work(self) -> None:
         """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
@@ -150,14 +177,21 @@ class ScrapeBhavcopy(BhavcopyTask):
         return JsonFile(str(settings.data_dir() / "raw" / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"))
 
     def work(self) -> None:
-        from champion_luigi import archive, payload
-
-        _require_expected(self.date)
         try:
-            published = archive.fetch(_archive(), self.date, settings.get("udiff_from"))
-        except NotPublished as error:
-            raise _with_session(error, self.date) from None
-        bhavcopy = payload.recognise(published.content, self.date, published.url, _max_unzipped())
+            published, bhavcopy = self._fetch()
+        except (NotPublished, RejectedPayload) as error:
+            if not self.output().exists():
+                raise
+            # Asked for again in vain: no day is closed, or stays due for ever, of which the file is kept.
+            due.done(due_folder(), self.date, self.stage)
+            raise TerminalError(
+                f"the file that is kept could not be fetched again: {error.what}",
+                day=self.date,
+                source=error.source,
+                expected=error.expected,
+                found=error.found,
+                todo="What is kept stays: run the same again to go on with it.",
+            ) from None
 
         receipt = {
             "date": self.date,
@@ -178,6 +212,16 @@ class ScrapeBhavcopy(BhavcopyTask):
             ledger.record(ledger_file(), self.date, "session", archive_name(), published.url)
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
         self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
+
+    def _fetch(self) -> tuple[Published, Bhavcopy]:
+        from champion_luigi import archive, payload
+
+        _require_expected(self.date)
+        try:
+            published = archive.fetch(_archive(), self.date, settings.get("udiff_from"))
+        except NotPublished as error:
+            raise _with_session(error, self.date) from None
+        return published, payload.recognise(published.content, self.date, published.url, _max_unzipped())
 
 
 class ParseBhavcopy(BhavcopyTask):
@@ -337,6 +381,11 @@ def warehouse_place() -> warehouse.Place:
     )
 
 
+def due_folder() -> Path:
+    """Where it is noted what is asked for again."""
+    return settings.data_dir() / "due"
+
+
 def ledger_file() -> Path:
     """Where it is remembered what the archive answered."""
     return settings.data_dir() / "ledger.jsonl"
@@ -461,6 +510,14 @@ def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str, dict[str, str]]:
     """The rows of a lake file, the sha256 of exactly the bytes that they were read from, and its metadata."""
     content = files.read_whole(lake_file)
     rows, metadata = lake.table_of(content, lake_file)
+    if tuple(rows.columns) != tuple(schema.NAMES):
+        raise DamagedFile(
+            "the lake file has other columns",
+            source=str(lake_file),
+            expected=", ".join(schema.NAMES),
+            found=", ".join(rows.columns),
+            todo="If another program wrote it, move it away; then run the day again.",
+        )
     return rows, files.sha256(content), metadata
 
 

@@ -14,6 +14,7 @@ import io
 import math
 import os
 import re
+import shutil
 import threading
 import time
 import uuid
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from champion_luigi import files, schema
-from champion_luigi.errors import SettingsError, WarehouseError, WarehouseUnreachable
+from champion_luigi.errors import SettingsError, StorageError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,6 +38,8 @@ VIEW = "equity_ohlc"
 # ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network.
 _PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 241, 242, 252, 319, 999})
 _READ_ONLY_CODE = 164
+_NO_DATABASE_CODE = 81
+_TOO_LONG_CODE = 159
 _INSERT_SETTINGS: Mapping[str, Any] = {
     # Acknowledged when it is stored; newer servers default to later.
     "async_insert": 0,
@@ -54,6 +57,13 @@ _COMPANY_SECONDS = 0.1
 # A partition with more parts than this is merged when the warehouse is closed: FINAL slows down with each, and
 # the background merges of the embedded engine end with a process that loads one day.
 _MOST_PARTS = 20
+# For results that people ask for: in CSV a null is nothing, in JSON a number is a number. A query whose reader has
+# gone is ended.
+_ASKING_SETTINGS: Mapping[str, Any] = {
+    "format_csv_null_representation": "",
+    "output_format_json_quote_64bit_integers": 0,
+    "cancel_http_readonly_queries_on_client_close": 1,
+}
 _TYPES_OF_ADDED = {"version": "UInt64 CODEC(T64, ZSTD(1))", "is_deleted": "UInt8 CODEC(T64, ZSTD(1))"}
 
 
@@ -89,6 +99,11 @@ class Place:
         return {"host": "embedded", **named}
 
     @property
+    def is_absent(self) -> bool:
+        """Whether this is the embedded engine, and nothing has been loaded into it yet."""
+        return not self.host and not self._id_file.exists()
+
+    @property
     def words(self) -> str:
         """The warehouse in words, for messages."""
         return (
@@ -109,6 +124,17 @@ class Loaded:
     rows: int
     removed: int
     version: int
+
+
+@dataclass(frozen=True)
+class Held:
+    """What readers see of a date: rows, their distinct keys (symbol and series), and sums over the rows."""
+
+    rows: int
+    keys: int
+    volume: int
+    turnover: float
+    close: float
 
 
 @dataclass
@@ -159,7 +185,11 @@ class Warehouse:
                 ),
                 todo="Rename or drop it and load again: every day is in the lake.",
             )
-        self.command(ddl(self.place.database)[-1])
+        # Where it is there, the user need not be allowed to make one.
+        if not self.query(
+            f"SELECT 1 FROM system.tables WHERE database = {_text(self.place.database)} AND name = {_text(VIEW)}"
+        ):
+            self.command(ddl(self.place.database)[-1])
 
     def load(self, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:
         """Replace a date's rows by these, atomically, and check what readers then see. A repeat changes nothing.
@@ -228,6 +258,19 @@ class Warehouse:
             )
         ]
 
+    def held(self, start: date, stop: date) -> dict[date, Held]:
+        """What readers see of each date from ``start`` to ``stop`` (exclusive) that has rows, by one query."""
+        found = self.query(
+            f"SELECT trade_date, count(), uniqExact(symbol, series), sum(volume), sum(turnover), sum(close) "
+            f"FROM {self._view} WHERE trade_date >= {_date(start)} AND trade_date < {_date(stop)} GROUP BY trade_date"
+        )
+        return {day: Held(*sums) for day, *sums in found}
+
+    def years(self) -> list[int]:
+        """The years of which there are rows, deleted ones included, ascending."""
+        found = self.query(f"SELECT DISTINCT toYear(trade_date) AS year FROM {self._table} ORDER BY year")
+        return [int(year) for (year,) in found]
+
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows that a statement gives. Raises WarehouseUnreachable or WarehouseError."""
         with _explained(self.place):
@@ -291,6 +334,100 @@ class Warehouse:
                 )
 
 
+class Questions:
+    """A warehouse that is there, open for statements that people write; nothing is made or mended."""
+
+    def __init__(self, place: Place, client: Client, release: Callable[[], None]) -> None:
+        self.place = place
+        self._client = client
+        self._release = release
+        self._query_id = f"champion-{uuid.uuid4().hex}"
+
+    def prepare(self, *, write: bool, most_rows: int | None) -> None:
+        """Take the configured database, time limit and formats; unless ``write``, have the engine refuse all changes.
+
+        ``most_rows`` ends a result early, after the block that has reached so many. Raises WarehouseError.
+        """
+        settings: dict[str, Any] = {**_ASKING_SETTINGS, "max_execution_time": self.place.query_seconds}
+        if not write:
+            if most_rows is not None:
+                settings |= {"max_result_rows": most_rows, "result_overflow_mode": "break"}
+            # The last one: after it, the engine lets no setting be changed.
+            settings["readonly"] = 1
+        with _explained(self.place):
+            for name, value in settings.items():
+                known = self._client.server_settings.get(name)
+                # A user whom the server itself lets only read may not change a setting, this one included.
+                if known is not None and not known.readonly:
+                    self._client.set_client_setting(name, value)
+            self._client.database = self.place.database
+        try:
+            with _in_its_words(self.place):
+                [[found]] = self._client.query("SELECT toString(getSetting('readonly'))").result_rows
+        except WarehouseError as error:
+            if f"Code: {_NO_DATABASE_CODE}." not in error.what:
+                raise
+            raise WarehouseError(
+                f"there is no database {self.place.database} yet",
+                source=self.place.words,
+                todo="Load a day first (champion fill), or check CLICKHOUSE_DATABASE.",
+            ) from None
+        if not write and found == "0":
+            raise WarehouseError("ClickHouse does not take the setting readonly", source=self.place.words)
+
+    def parse(self, statement: str) -> str:
+        """The statement as ClickHouse reads it: one, on one line, without comments. WarehouseError in its words."""
+        with _in_its_words(self.place):
+            found = self._client.raw_query(f"SELECT formatQuerySingleLine({_text(statement)})", fmt="TSVRaw")
+        return found.decode().removesuffix("\n")
+
+    def export(self, statement: str, format: str, path: Path) -> None:
+        """Write what a statement gives to a new file, in a format of ClickHouse's, without holding it in memory.
+
+        After an error the file holds no result. Raises WarehouseError in ClickHouse's words, WarehouseUnreachable or
+        StorageError.
+        """
+        if not self.place.host:
+            with _in_its_words(self.place):
+                self._client.raw_query(f"{statement}\nINTO OUTFILE {_text(str(path))} FORMAT {format}")
+            return
+        # The server keeps the result until it is whole: an error that came amid it would look like a part of it.
+        settings = {"wait_end_of_query": 1, "query_id": self._query_id}
+        with _in_its_words(self.place):
+            answer: Any = self._client.raw_stream(statement, fmt=format, settings=settings)
+            try:
+                with answer, path.open("wb") as file:
+                    shutil.copyfileobj(answer, file, 1 << 20)
+            except OSError as error:
+                raise StorageError(
+                    f"the result could not be written: {error.strerror or error}", source=str(path.parent)
+                ) from error
+
+    def execute(self, statement: str) -> str:
+        """Run a statement that changes something; what it says, as a rule nothing."""
+        settings = {"query_id": self._query_id} if self.place.host else None
+        with _in_its_words(self.place):
+            return self._client.raw_query(statement, settings=settings).decode(errors="replace")
+
+    def interrupt(self) -> None:
+        """End the statement that runs, from another thread; the thread that runs it gets a WarehouseError."""
+        client = _connect_server(self.place, {}) if self.place.host else _connect_embedded(self.place, {})
+        # In the embedded engine everything that runs is this process's.
+        which = f"query_id = {_text(self._query_id)}" if self.place.host else "query NOT ILIKE 'kill query%'"
+        try:
+            with _explained(self.place):
+                client.command(f"KILL QUERY WHERE {which} ASYNC")
+        finally:
+            client.close()
+
+    def close(self) -> None:
+        """Close the client, and let another process open the embedded engine."""
+        try:
+            self._client.close()
+        finally:
+            self._release()
+
+
 def ddl(database: str) -> list[str]:
     """The statements that make database, table and view where they are not there."""
     columns = [f"    {column.name} {column.clickhouse} COMMENT {_text(_comment(column))}" for column in schema.COLUMNS]
@@ -314,23 +451,56 @@ def open_warehouse(
 
     Raises WarehouseUnreachable, WarehouseError, or Busy where another process holds the embedded engine.
     """
-    if place.host:
-        warehouse = Warehouse(place, _connect_server(place), release=lambda: None)
-    else:
-        holding = contextlib.ExitStack()
-        lock = place.folder.with_name(place.folder.name + ".lock")
-        holding.enter_context(files.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
-        try:
-            warehouse = Warehouse(place, _connect_embedded(place), release=holding.close)
-        except BaseException:
-            holding.close()
-            raise
+    # A bounded query time, because the engine answers Ctrl-C only between queries.
+    settings = {"max_execution_time": place.query_seconds}
+    warehouse = Warehouse(place, *_connected(place, settings, lock_wait_seconds, on_wait))
     try:
         warehouse.create()
     except BaseException:
         warehouse.close()
         raise
     return warehouse
+
+
+def open_for_questions(
+    place: Place,
+    lock_wait_seconds: float = 0.0,
+    on_wait: Callable[[str], None] | None = None,
+    *,
+    write: bool = False,
+    most_rows: int | None = None,
+) -> Questions:
+    """Connect to a warehouse that is there, only to read unless ``write``; make nothing that is missing.
+
+    ``most_rows`` ends a result about there. Raises as `open_warehouse`, and WarehouseError where there is none.
+    """
+    if place.is_absent:
+        raise WarehouseError(
+            "there is no warehouse yet", source=place.words, todo="Load a day first (champion fill), or check DATA_DIR."
+        )
+    questions = Questions(place, *_connected(place, {}, lock_wait_seconds, on_wait))
+    try:
+        questions.prepare(write=write, most_rows=most_rows)
+    except BaseException:
+        questions.close()
+        raise
+    return questions
+
+
+def _connected(
+    place: Place, settings: dict[str, Any], lock_wait_seconds: float, on_wait: Callable[[str], None] | None
+) -> tuple[Client, Callable[[], None]]:
+    """A client, and what lets others have the embedded engine once it is closed."""
+    if place.host:
+        return _connect_server(place, settings), lambda: None
+    holding = contextlib.ExitStack()
+    lock = place.folder.with_name(place.folder.name + ".lock")
+    holding.enter_context(files.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
+    try:
+        return _connect_embedded(place, settings), holding.close
+    except BaseException:
+        holding.close()
+        raise
 
 
 _sharing = threading.Lock()
@@ -363,7 +533,7 @@ def close_shared() -> None:
                 open_one.close()
 
 
-def _connect_server(place: Place) -> Client:
+def _connect_server(place: Place, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
     with _explained(place):
@@ -377,11 +547,11 @@ def _connect_server(place: Place) -> Client:
             connect_timeout=10,
             send_receive_timeout=place.query_seconds + 10,
             autogenerate_session_id=False,
-            settings={"max_execution_time": place.query_seconds},
+            settings=settings,
         )
 
 
-def _connect_embedded(place: Place) -> Client:
+def _connect_embedded(place: Place, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
     if "?" in str(place.folder):
@@ -390,12 +560,8 @@ def _connect_embedded(place: Place) -> Client:
     if not place._id_file.exists():
         files.write_whole(place._id_file, uuid.uuid4().hex.encode())
     with _explained(place):
-        # A bounded query time, because the engine answers Ctrl-C only between queries.
         return clickhouse_connect.get_client(
-            interface="chdb",
-            path=str(place.folder.absolute()),
-            database="default",
-            settings={"max_execution_time": place.query_seconds},
+            interface="chdb", path=str(place.folder.absolute()), database="default", settings=settings
         )
 
 
@@ -418,6 +584,34 @@ def _explained(place: Place) -> Iterator[None]:
         if code is None and isinstance(error, exceptions.OperationalError):
             raise WarehouseUnreachable("ClickHouse did not answer", source=place.words, found=text) from None
         raise WarehouseError("ClickHouse refuses", source=place.words, found=text, todo=_advice(code)) from None
+
+
+@contextlib.contextmanager
+def _in_its_words(place: Place) -> Iterator[None]:
+    """Turn the driver's errors on a statement that somebody wrote into ClickHouse's own message, on one line."""
+    from clickhouse_connect.driver import exceptions
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except exceptions.Error as error:
+        if error.code is None:
+            with _explained(place):
+                raise
+        text = " ".join(str(error).split())
+        text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
+        # Where the driver, the server's version and the question of `parse` speak, and not ClickHouse on the statement.
+        text = re.sub(r" \(version [^()]*\).*$", "", text)
+        text = re.sub(r"\W*In scope SELECT formatQuerySingleLine\(.*( \(\w+\))$", r"\1", text)
+        if place.password:
+            text = text.replace(place.password, "***")
+        todo = {
+            _READ_ONLY_CODE: "Only reading is allowed, of the warehouse's own tables: --write allows everything.",
+            _TOO_LONG_CODE: "CLICKHOUSE_QUERY_SECONDS is the longest time.",
+        }.get(error.code)
+        raise WarehouseError(text if len(text) <= 600 else f"{text[:600]} ...", todo=todo) from None
+    except HTTPError as error:
+        raise WarehouseUnreachable("ClickHouse's answer broke off", source=place.words, found=str(error)) from None
 
 
 def _advice(code: int | None) -> str:

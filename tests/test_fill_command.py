@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -17,11 +18,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from helpers import payload, published, run_luigi, start_luigi, wait_for
+from helpers import payload, published, run_luigi, snapshot, start_luigi, wait_for
 
-from champion_luigi import lake, sessions
+from champion_luigi import lake, redo, sessions
 from champion_luigi.cli import main
 from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
 from champion_luigi.warehouse import Place, open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -374,3 +376,81 @@ def test_a_fill_that_is_told_to_end_ends(
     done = champion_fill(*RANGE, *LAKE)
     assert done.returncode == 0, done.stderr
     assert in_lake(tmp_path) == DAYS
+
+
+# Only looking
+
+
+def would_run(*arguments: str) -> dict[str, str]:
+    """`champion fill --dry-run --json`: the reason of each day that is due."""
+    done = champion_fill(*arguments, "--dry-run", "--json")
+    due = {entry["date"]: entry["reason"] for entry in json.loads(done.stdout)["due"]}
+    assert done.returncode == (20 if due else 0), done.stderr
+    return due
+
+
+def test_a_dry_run_changes_nothing_and_asks_nothing(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """It says which days would run, in a line for each reason, and exits 20."""
+    done = champion_fill(*RANGE, "--dry-run", "--task-limit", "4")
+    assert done.returncode == 20, done.stderr
+    assert done.stdout.splitlines() == [
+        "4 days would run (LoadClickHouse, 2024-01-01 to 2024-01-08):",
+        "2024-01-01 to 2024-01-04, 4 days: missing",
+        "2 more would be left (--task-limit)",
+    ]
+    assert list(tmp_path.iterdir()) == []
+    assert archive.requests == []
+
+
+def test_a_dry_run_exits_0_where_nothing_is_due(tmp_path: Path) -> None:
+    """And says so."""
+    champion_fill(*RANGE, *LAKE)
+    before = snapshot(tmp_path)
+    done = champion_fill(*RANGE, *LAKE, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Nothing is missing (WriteParquet, 2024-01-01 to 2024-01-08).\n"
+    assert snapshot(tmp_path) == before
+
+
+def test_a_dry_run_says_why_a_day_is_due(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """Each day has its own story; what is loaded is not among them."""
+    not_loaded, other_warehouse, changed, failed, again, _loaded = DAYS
+    archive.faults[failed] = Fault("wrong_header")
+    champion_fill(*RANGE)
+    marker = LoadClickHouse(date=other_warehouse).output()
+    marker.dump((marker.load() or {}) | {"warehouse": {"host": "embedded", "id": "deleted"}})
+    LoadClickHouse(date=not_loaded).output().file.unlink()
+    WriteParquet(date=changed).output().write(b"other rows")
+    redo.make_due(again, ParseBhavcopy)
+    due = would_run(*RANGE)
+    assert due.pop(str(failed)).startswith("failed before: ")
+    assert due == {
+        str(not_loaded): "in the lake, not loaded",
+        str(other_warehouse): "in the lake, and its marker is of another warehouse",
+        str(changed): "in the lake, and changed since it was loaded",
+        str(again): "asked for again, from parse",
+    }
+
+
+def test_a_dry_run_says_what_another_warehouse_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the configured one lacks it: it is not asked either."""
+    stop = ("--start", "2024-01-01", "--stop", "2024-01-02")
+    champion_fill(*stop)
+    monkeypatch.setenv("CLICKHOUSE_HOST", "clickhouse.invalid")
+    assert would_run(*stop) == {"2024-01-01": "in the lake, and loaded into another warehouse only"}
+
+
+def test_a_dry_run_names_what_would_be_rechecked(archive: SimulatedArchive) -> None:
+    """With --recheck-closed; without, it is not due."""
+    archive.faults[DAYS[2]] = Fault("not_found")
+    champion_fill(*RANGE, *LAKE)
+    assert would_run(*RANGE, *LAKE) == {}
+    due = would_run(*RANGE, *LAKE, "--recheck-closed")
+    assert due == {str(DAYS[2]): "closed before, and asked for again (--recheck-closed)"}
+
+
+def test_json_goes_with_a_dry_run() -> None:
+    """A fill itself has none."""
+    result = CliRunner().invoke(main, ["fill", "--json"])
+    assert result.exit_code == 2
+    assert "--json goes with --dry-run" in result.output

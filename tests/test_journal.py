@@ -9,12 +9,15 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from champion_luigi import journal
+from champion_luigi.errors import StorageError
+from champion_luigi.journal import Delivery, Place
 
 
 def only_file(folder: Path) -> Path:
@@ -148,6 +151,153 @@ def test_a_full_disk_is_not_taken_for_a_written_record(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["raised"]
     assert events(tmp_path) == ["whole"]
+
+
+# From where it was read before
+
+
+def append(folder: Path, *events: object) -> None:
+    """Records with nothing but an event."""
+    for event in events:
+        journal.append(folder, {"event": event})
+
+
+def read_on(folder: Path, offsets: Mapping[str, int] | None = None) -> list[tuple[Place, object]]:
+    """Where the records behind these offsets stand, and what they say."""
+    return [(place, record["event"]) for place, record in journal.read_from(folder, offsets or {})]
+
+
+def test_each_record_is_found_where_it_stands(tmp_path: Path) -> None:
+    """By its bytes: letters beyond ASCII are longer than one."""
+    append(tmp_path, "one", "deuxième", "three")
+    content = only_file(tmp_path).read_bytes()
+    for place, event in read_on(tmp_path):
+        line = content[place.start : place.end]
+        assert (json.loads(line)["event"], line[-1:]) == (event, b"\n")
+        assert place.file == only_file(tmp_path).name
+    assert [event for _, event in read_on(tmp_path)] == ["one", "deuxième", "three"]
+
+
+def test_reading_goes_on_behind_an_offset(tmp_path: Path) -> None:
+    """What stands before it is not read again, what is added later is; the places stay the same."""
+    append(tmp_path, "one", "two", "three")
+    found = read_on(tmp_path)
+    _, (second, _), (third, _) = found
+    assert read_on(tmp_path, {second.file: second.start}) == found[1:]
+    assert read_on(tmp_path, {second.file: second.end}) == found[2:]
+    append(tmp_path, "four")
+    assert [event for _, event in read_on(tmp_path, {third.file: third.end})] == ["four"]
+
+
+def test_nothing_new_gives_nothing(tmp_path: Path) -> None:
+    """All of it has been read, or there is no journal."""
+    append(tmp_path, "one")
+    [(place, _)] = read_on(tmp_path)
+    assert read_on(tmp_path, {place.file: place.end}) == []
+    assert read_on(tmp_path / "none") == []
+
+
+def test_each_months_file_has_an_offset_of_its_own(tmp_path: Path) -> None:
+    """One that is not named is read from its beginning."""
+    for month in ("2024-02", "2023-12", "2024-01"):
+        (tmp_path / f"{month}.jsonl").write_text(f'{{"event": "{month} a"}}\n{{"event": "{month} b"}}\n')
+    found = read_on(tmp_path, {"2023-12.jsonl": 23, "2024-01.jsonl": 46, "2022-01.jsonl": 7})
+    assert [event for _, event in found] == ["2023-12 b", "2024-02 a", "2024-02 b"]
+
+
+def test_a_record_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    """The last line has no end yet: the next reading begins with it."""
+    (tmp_path / "2024-01.jsonl").write_bytes(b'{"event": "one"}\n{"event": ')
+    [(place, _)] = read_on(tmp_path)
+    with (tmp_path / "2024-01.jsonl").open("ab") as file:
+        file.write(b'"two"}\n')
+    assert read_on(tmp_path, {place.file: place.end}) == [(Place(place.file, 17, 34), "two")]
+
+
+def test_what_is_no_record_has_no_place(tmp_path: Path) -> None:
+    """The records behind it stand where they stand."""
+    path = cut(tmp_path, b'{"event": "cut"\n' + b"\0" * 10 + b"\n")
+    size = path.stat().st_size
+    append(tmp_path, "next")
+    assert [(place.start, event) for place, event in read_on(tmp_path)] == [(0, "whole"), (size, "next")]
+
+
+# How far it has been carried
+
+
+def test_nothing_has_been_carried_before_somebody_notes_it(tmp_path: Path) -> None:
+    """All of it is to be read."""
+    assert journal.delivery(tmp_path / "none") == Delivery()
+    assert Delivery().offsets == Delivery().seen == {}
+
+
+def test_a_note_is_read_back(tmp_path: Path) -> None:
+    """The last one, in a folder that is made for it."""
+    folder = tmp_path / "journal"
+    notes = [
+        Delivery({"2024-01.jsonl": 10}, {"2024-01.jsonl": 30}, ["aaaa"], "MLflow said: déjà vu", "7"),
+        Delivery({"2024-01.jsonl": 30}, {"2024-01.jsonl": 30}),
+    ]
+    for note in notes:
+        journal.note_delivery(folder, note)
+        assert journal.delivery(folder) == note
+    assert [path.name for path in folder.iterdir()] == ["delivered.json"]
+
+
+def test_a_note_is_no_record(tmp_path: Path) -> None:
+    """It lies beside the journal, and is no part of it."""
+    append(tmp_path, "one")
+    journal.note_delivery(tmp_path, Delivery())
+    assert events(tmp_path) == ["one"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 40, b'{"offsets": {"2024-01', b"[1, 2]", b"null", b'{"of_a_later_version": 1}', b"\xff{}"]
+)
+def test_a_note_that_cannot_be_read_is_none(tmp_path: Path, content: bytes) -> None:
+    """The journal is carried from its beginning: MLflow knows what it has."""
+    (tmp_path / "delivered.json").write_bytes(content)
+    assert journal.delivery(tmp_path) == Delivery()
+
+
+def test_a_note_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """What it does not say is as in a new one."""
+    (tmp_path / "delivered.json").write_text('{"offsets": {"2024-01.jsonl": 10}}')
+    assert journal.delivery(tmp_path) == Delivery(offsets={"2024-01.jsonl": 10})
+
+
+def test_a_note_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:
+    """A file in the place of its folder, for one."""
+    (tmp_path / "journal").write_text("no folder")
+    with pytest.raises(StorageError, match=r"delivered\.json"):
+        journal.note_delivery(tmp_path / "journal", Delivery())
+
+
+def test_what_is_behind_the_noted_offsets_has_not_arrived(tmp_path: Path) -> None:
+    """All, some or none of it; lines that are no records do not count."""
+    append(tmp_path, "one", "two", "three")
+    with only_file(tmp_path).open("ab") as file:
+        file.write(b"\0\0\0\n{}}\n")
+    places = [place for place, _ in read_on(tmp_path)]
+    assert journal.count_undelivered(tmp_path) == 3
+    for left, place in zip((2, 1, 0), places, strict=True):
+        journal.note_delivery(tmp_path, Delivery(offsets={place.file: place.end}))
+        assert journal.count_undelivered(tmp_path) == left
+    append(tmp_path, "four")
+    assert journal.count_undelivered(tmp_path) == 1
+
+
+def test_what_has_been_seen_has_not_arrived_for_that(tmp_path: Path) -> None:
+    """MLflow may have refused it."""
+    append(tmp_path, "one")
+    [(place, _)] = read_on(tmp_path)
+    journal.note_delivery(tmp_path, Delivery(seen={place.file: place.end}, trouble="refused"))
+    assert journal.count_undelivered(tmp_path) == 1
+
+
+def test_of_no_journal_nothing_is_left(tmp_path: Path) -> None:
+    """Before the first run."""
+    assert journal.count_undelivered(tmp_path / "none") == 0
 
 
 # Many processes

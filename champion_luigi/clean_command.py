@@ -1,0 +1,87 @@
+"""What `champion clean` does: frees what killed runs left, and on request the outputs between two stages."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from champion_luigi.cleaning import Item, Kept
+
+_KINDS = {"leftover": "leftovers", "lock": "locks", "intermediate": "intermediates"}
+_MOST_NAMED = 20
+
+
+@click.command(name="clean")
+@click.option("--intermediates", is_flag=True, help="Also the outputs in parsed/ and normalized/ of loaded days.")
+@click.option("--lake-only", is_flag=True, help="With --intermediates: of all days in the lake, loaded or not.")
+@click.option("--dry-run", is_flag=True, help="Only list what would go, and the bytes that it would free.")
+@click.option("--json", "as_json", is_flag=True, help="Each file as one JSON document.")
+def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) -> None:
+    """Remove what killed runs left: temporary files that are older than an hour, and locks that nobody holds.
+
+    With --intermediates, also what is in parsed/ and normalized/ of days that are loaded. It makes nothing due: a later
+    `champion redo` makes it anew from the file that was fetched, which always stays. Files of other names are never
+    touched, nor is anything of a running process.
+    """
+    from champion_luigi import cleaning
+    from champion_luigi.tasks import LoadClickHouse, WriteParquet
+
+    if lake_only and not intermediates:
+        raise click.UsageError("--lake-only goes with --intermediates")
+    of = (WriteParquet if lake_only else LoadClickHouse) if intermediates else None
+    items, kept = cleaning.find(of)
+    if not dry_run:
+        refused = {item: why for item in items if (why := cleaning.remove(item, of))}
+        items = [item for item in items if item not in refused]
+        kept += refused.values()
+    document = as_document(items, kept, dry_run=dry_run)
+    click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False) if as_json else _in_words(document))
+
+
+def as_document(items: list[Item], kept: list[Kept], *, dry_run: bool) -> dict[str, Any]:
+    """What went, or would go, as a JSON document; sizes are in bytes."""
+    return {
+        "dry_run": dry_run,
+        "bytes": sum(item.bytes for item in items),
+        "removed": [{"kind": item.kind, "path": item.path, "bytes": item.bytes} for item in items],
+        "kept": [{"path": each.path, "why": each.why} for each in kept],
+    }
+
+
+def _in_words(document: dict[str, Any]) -> str:
+    removed, dry_run = document["removed"], document["dry_run"]
+    lines = []
+    for kind, words in _KINDS.items():
+        entries = [entry for entry in removed if entry["kind"] == kind]
+        if entries:
+            lines.append(_count(words, entries))
+            if dry_run:
+                lines += [f"  {_short(entry['path'])}" for entry in entries[:_MOST_NAMED]]
+                if len(entries) > _MOST_NAMED:
+                    lines.append(f"  and {len(entries) - _MOST_NAMED} more: --json names each")
+    lines.append(_count("would free" if dry_run else "freed", removed) if removed else "There is nothing to remove.")
+    reasons = Counter(each["why"] for each in document["kept"])
+    lines += [f"stays: {count} {_files(count)}, {why}" for why, count in sorted(reasons.items())]
+    return "\n".join(lines)
+
+
+def _count(words: str, entries: list[dict[str, Any]]) -> str:
+    size = sum(entry["bytes"] for entry in entries)
+    return f"{words:<14}{len(entries):>8,} {_files(len(entries)):<5}{size:>18,} bytes"
+
+
+def _files(count: int) -> str:
+    return "file" if count == 1 else "files"
+
+
+def _short(path: Path) -> str:
+    """A path as it is below DATA_DIR: a terminal is 80 columns wide."""
+    from champion_luigi import settings
+
+    folder = settings.data_dir().absolute()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

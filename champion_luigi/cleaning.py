@@ -1,0 +1,143 @@
+"""What can go: leftovers of killed runs, and outputs between two stages that no later one will read again.
+
+Only files of names that the package itself gives are looked at. A lock is free when nobody holds it. Of a temporary
+file nobody can know whether its process lives, which may be one on another host that shares the folder: its age
+decides. A file is written within seconds, so one that has not changed for an hour belongs to nobody; and were it
+wrong, a writer whose file has gone fails with a sentence, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from champion_luigi import files, journal, listing, recording, settings, tables
+from champion_luigi.errors import Busy, StorageError
+from champion_luigi.tasks import BhavcopyTask, NormalizeBhavcopy, ParseBhavcopy
+
+LEFTOVER_SECONDS = 3600.0
+
+# As `files.write_whole` names them.
+_LEFTOVER = re.compile(re.escape(files.LEFTOVER_PREFIX) + r".+-\d+-[0-9a-f]{8}")
+_LOCK = re.compile(r"(\d{4}-\d\d-\d\d|archive)\.lock")
+_PRESENCE = re.compile(r"[0-9a-f]{32}")
+_INTERMEDIATE = re.compile(rf"bhavcopy_(\d{{4}})(\d\d)(\d\d){re.escape(tables.SUFFIX)}")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file that can go: leftover, lock, or intermediate; its size in bytes; of an intermediate, the day."""
+
+    kind: str
+    path: Path
+    bytes: int
+    day: date | None = None
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of these kinds that stays, and why."""
+
+    path: Path
+    why: str
+
+
+def find(intermediates_of: type[BhavcopyTask] | None = None) -> tuple[list[Item], list[Kept]]:
+    """What can go, and what of its kind must stay, without changing anything.
+
+    Intermediates are found for the days of which ``intermediates_of`` (LoadClickHouse, WriteParquet) is complete.
+    """
+    items, kept = [], []
+    for path, status in _leftovers():
+        if time.time() - status.st_mtime > LEFTOVER_SECONDS:
+            items.append(Item("leftover", path, status.st_size))
+        else:
+            kept.append(Kept(path, "younger than an hour: a process may be writing it"))
+    for path in _locks():
+        if files.is_locked(path):
+            kept.append(Kept(path, "held by a process"))
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                items.append(Item("lock", path, path.stat().st_size))
+    if intermediates_of is not None:
+        items += _intermediates(intermediates_of)
+    return items, kept
+
+
+def remove(item: Item, intermediates_of: type[BhavcopyTask] | None = None) -> Kept | None:
+    """Delete a file that was found; what came in between, where it must stay after all. Raises StorageError."""
+    lock = item.path if item.kind == "lock" else settings.data_dir() / "locks" / f"{item.day}.lock"
+    try:
+        if item.kind == "leftover":
+            item.path.unlink(missing_ok=True)
+            return None
+        # Taking a lock and giving it back removes its file, and never that of a process that has just taken it.
+        with files.locked(lock, lock.name, 0):
+            if item.day and intermediates_of and not intermediates_of(date=item.day).complete():
+                return Kept(item.path, "its day has become due meanwhile")
+            if item.day:
+                item.path.unlink(missing_ok=True)
+            return None
+    except Busy:
+        return Kept(item.path, "in use by a process")
+    except OSError as error:
+        raise StorageError(
+            f"the file could not be removed: {error.strerror or error}",
+            source=str(item.path),
+            todo="Check the permissions, then run the same command again.",
+        ) from error
+
+
+def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
+    """The temporary files under DATA_DIR and the lake; symbolic links below them are not followed."""
+    data, lake = settings.data_dir().absolute(), settings.lake_dir().absolute()
+    for root in [data] if lake.is_relative_to(data) else [data, lake]:
+        for folder, _, names in os.walk(root):
+            for name in names:
+                if _LEFTOVER.fullmatch(name):
+                    path = Path(folder, name)
+                    # A writer may rename it at this moment.
+                    with contextlib.suppress(FileNotFoundError):
+                        status = path.lstat()
+                        if stat.S_ISREG(status.st_mode):
+                            yield path, status
+
+
+def _locks() -> Iterator[Path]:
+    """The locks that there are: of days, of the archive's pace, of the warehouse, of the journal, of processes."""
+    data, folder = settings.data_dir().absolute(), recording.journal_folder().absolute()
+    for parent, pattern in ((data / "locks", _LOCK), (journal.presence_file(folder, ""), _PRESENCE)):
+        if parent.is_dir():
+            yield from (path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name))
+    yield from (path for path in (data / "warehouse.lock", folder / "carrier.lock") if path.is_file())
+
+
+def _intermediates(of: type[BhavcopyTask]) -> list[Item]:
+    found = [
+        Item("intermediate", path.absolute(), path.stat().st_size, day)
+        for stage in (ParseBhavcopy, NormalizeBhavcopy)
+        for day, path in _outputs(stage)
+    ]
+    days = [item.day for item in found if item.day]
+    complete = listing.complete_days(of, min(days), max(days) + timedelta(days=1)) if days else set()
+    return [item for item in found if complete and item.day in complete]
+
+
+def _outputs(stage: type[ParseBhavcopy] | type[NormalizeBhavcopy]) -> Iterator[tuple[date, Path]]:
+    """The outputs of a stage: what is named like one, and is where one is."""
+    folder = settings.data_dir() / stage(date=date.min).output().file.parents[1].name
+    for path in sorted(folder.glob("*/*" + tables.SUFFIX)):
+        if match := _INTERMEDIATE.fullmatch(path.name):
+            try:
+                day = date(int(match[1]), int(match[2]), int(match[3]))
+            except ValueError:
+                continue
+            if path == stage(date=day).output().file:
+                yield day, path

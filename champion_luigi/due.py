@@ -1,0 +1,89 @@
+"""What is asked for again: one note a day under ``DATA_DIR/due``, until its stages are done.
+
+A note makes its stages due while every output stays where it is until a new one replaces it, whole. So no reader ever
+sees the day vanish, and after a kill at any moment the note says what is still to do: the next run, of whatever
+command, does it. Who wants to give it up deletes the note.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+
+from champion_luigi import files
+
+logger = logging.getLogger("champion_luigi")
+
+# By the names that people type; a task's number is its place here.
+STAGES = ("scrape", "parse", "normalize", "write", "load")
+
+_NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.json")
+
+
+def note_file(folder: Path, day: date) -> Path:
+    """Where a day's note is, if there is one."""
+    return folder / f"{day}.json"
+
+
+def stages(folder: Path, day: date) -> list[int]:
+    """The stages of a day that are asked for again and not done, ascending; as a rule none."""
+    return _read(note_file(folder, day))
+
+
+def first_stages(folder: Path, start: date, stop: date) -> dict[date, int]:
+    """The first such stage of each day from ``start`` to ``stop`` (exclusive) that has one."""
+    found = {}
+    try:
+        with os.scandir(folder) as entries:
+            days = [day for entry in entries if (day := _date_of(entry.name)) and start <= day < stop]
+    except FileNotFoundError:
+        return {}
+    for day in days:
+        if asked := stages(folder, day):
+            found[day] = asked[0]
+    return found
+
+
+def ask(folder: Path, day: date, asked: Iterable[int]) -> None:
+    """Note these stages, beside what is noted already. The caller holds the day's lock. Raises StorageError."""
+    _write(folder, day, sorted({*asked, *stages(folder, day)}))
+
+
+def done(folder: Path, day: date, stage: int) -> None:
+    """Strike a stage out, unless an earlier one is still due. The caller holds the day's lock. Raises StorageError."""
+    left = stages(folder, day)
+    # An earlier one can be asked for while another process is between two tasks of the day.
+    if left and left[0] == stage:
+        _write(folder, day, left[1:])
+
+
+def _write(folder: Path, day: date, left: list[int]) -> None:
+    path = note_file(folder, day)
+    if left:
+        note = {"date": day, "stages": [STAGES[stage] for stage in left], "noted_at": files.now()}
+        files.write_whole(path, files.json_bytes(note))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _date_of(name: str) -> date | None:
+    match = _NAME.fullmatch(name)
+    try:
+        return date.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
+
+
+def _read(path: Path) -> list[int]:
+    try:
+        return sorted(STAGES.index(name) for name in json.loads(path.read_bytes())["stages"])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s is not readable and is taken as absent: %s", path, error)
+        return []

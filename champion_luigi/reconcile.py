@@ -1,0 +1,306 @@
+"""Whether raw payloads, lake and warehouse agree, date by date.
+
+The payload at rest is held against its receipt, the lake's file against the receipt, the marker and itself, and the
+warehouse against the lake: by one Polars scan and one ClickHouse query a year, so that memory stays that of a year.
+A file that cannot be read is a difference of its day, and ends nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from champion_luigi import files, lake, settings, tables, tasks, warehouse
+from champion_luigi.errors import DamagedFile, StorageError
+from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
+from champion_luigi.warehouse import Held
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Where = Literal["raw", "lake", "warehouse"]
+
+ONLY_IN_WAREHOUSE = "a day that the lake does not have"
+
+_NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.json")
+_CLOSE = 1e-9
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What does not agree on a date, and in which of the three places."""
+
+    date: date
+    where: Where
+    what: str
+    expected: str
+    found: str
+
+    @property
+    def is_for_people(self) -> bool:
+        """Whether nothing can be made again: what a day is that only the warehouse has, nobody else can say."""
+        return self.what == ONLY_IN_WAREHOUSE
+
+
+@dataclass
+class Verdict:
+    """What was compared, in days of each place, and what does not agree. ``warehouse`` is None where there is none."""
+
+    raw: int = 0
+    lake: int = 0
+    warehouse: int | None = None
+    days: set[date] = field(default_factory=set)
+    differences: list[Difference] = field(default_factory=list)
+
+
+@dataclass
+class _LakeFile:
+    """A file of the lake: what it says of itself, what it holds, and its dates where they are not all the day's."""
+
+    path: Path
+    sha256: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    held: Held | None = None
+    other_dates: str = ""
+    trouble: str = ""
+    is_as_normalized: bool = True
+
+
+def of_range(start: date | None = None, end: date | None = None) -> Verdict:
+    """Compare every date from ``start`` to ``end``, both included; by default all that there is.
+
+    Raises Busy where another process holds the embedded warehouse, and what a server's connection raises.
+    """
+    verdict = Verdict()
+    table = _open_warehouse()
+    for year in _years(table):
+        first, stop = date(year, 1, 1), date(year + 1, 1, 1)
+        first = max(first, start or first)
+        stop = min(stop, end + timedelta(days=1) if end else stop)
+        if first < stop:
+            _compare(first, stop, table, verdict)
+    if table is not None:
+        verdict.warehouse = verdict.warehouse or 0
+    return verdict
+
+
+def of_days(days: Iterable[date]) -> list[Difference]:
+    """What does not agree on these dates."""
+    table = _open_warehouse()
+    verdict = Verdict()
+    for day in sorted(days):
+        _compare(day, day + timedelta(days=1), table, verdict)
+    return verdict.differences
+
+
+def _open_warehouse() -> warehouse.Warehouse | None:
+    place = tasks.warehouse_place()
+    return None if place.is_absent else warehouse.shared(place, settings.get("lock_wait_seconds"))
+
+
+def _years(table: warehouse.Warehouse | None) -> list[int]:
+    found = {day.year for day, _ in lake.days(settings.lake_dir())}
+    for task in (ScrapeBhavcopy, LoadClickHouse):
+        folder = task(date=date(2000, 1, 1)).output().file.parent.parent
+        found |= {int(path.name) for path in folder.glob("[0-9][0-9][0-9][0-9]")}
+    return sorted(found | set(table.years() if table else ()))
+
+
+def _compare(first: date, stop: date, table: warehouse.Warehouse | None, verdict: Verdict) -> None:
+    """Compare the dates from ``first`` to ``stop`` (exclusive), which are of one year."""
+    receipts = _documents(ScrapeBhavcopy(date=first).output().file.parent, first, stop)
+    markers = _documents(LoadClickHouse(date=first).output().file.parent, first, stop) if table else {}
+    identity = tasks.warehouse_place().identity()
+    markers = {day: marker for day, marker in markers.items() if marker.get("warehouse") == identity}
+    held = table.held(first, stop) if table else {}
+    lake_files = _lake_files(first, stop, markers)
+
+    days = receipts.keys() | markers.keys() | held.keys() | lake_files.keys()
+    for day in sorted(days):
+        found = [
+            *_raw_differences(day, receipts.get(day), in_lake=day in lake_files),
+            *_lake_differences(day, lake_files.get(day), receipts.get(day), markers.get(day)),
+        ]
+        if table:
+            found += _warehouse_differences(day, lake_files.get(day), markers.get(day), held.get(day))
+        verdict.differences += found
+    verdict.days |= days
+    verdict.raw += len(receipts)
+    verdict.lake += len(lake_files)
+    if table:
+        verdict.warehouse = (verdict.warehouse or 0) + len(held)
+
+
+def _documents(folder: Path, first: date, stop: date) -> dict[date, dict[str, Any]]:
+    """The receipts or markers in a year's folder; an empty one where it cannot be read."""
+    found = {}
+    for path in folder.glob("bhavcopy_*.json"):
+        if match := _NAME.fullmatch(path.name):
+            day = date(int(match[1]), int(match[2]), int(match[3]))
+            if first <= day < stop:
+                found[day] = _document(path)
+    return found
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+# Raw
+
+
+def _raw_differences(day: date, receipt: Mapping[str, Any] | None, *, in_lake: bool) -> Iterator[Difference]:
+    if receipt is None:
+        if in_lake:
+            yield Difference(day, "raw", "receipt", "one for the day in the lake", "none")
+        return
+    if not receipt.keys() >= {"file", "format", "sha256"}:
+        yield Difference(day, "raw", "receipt", "a receipt with file, format and sha256", "one that cannot be read")
+        return
+    path = ScrapeBhavcopy(date=day).output().file.with_name(str(receipt["file"]))
+    try:
+        found = files.sha256(files.read_whole(path))
+    except StorageError as error:
+        yield Difference(day, "raw", "payload", path.name, error.what)
+        return
+    if found != receipt["sha256"]:
+        yield Difference(day, "raw", "sha256 of the payload", str(receipt["sha256"]), found)
+
+
+# Lake
+
+
+def _lake_files(first: date, stop: date, markers: Mapping[date, Any]) -> dict[date, _LakeFile]:
+    found = {}
+    for day, entry in lake.days(settings.lake_dir(), first, stop):
+        found[day] = file = _LakeFile(Path(entry.path))
+        try:
+            content = files.read_whole(file.path)
+            file.sha256 = files.sha256(content)
+            if day in markers:
+                file.metadata = lake.read_metadata(file.path)
+            else:
+                # Nothing tells what its bytes were: what it holds is held against the table that it was written from.
+                rows, file.metadata = lake.table_of(content, file.path)
+                file.is_as_normalized = _is_as_normalized(day, rows, file.metadata)
+        except (StorageError, DamagedFile) as error:
+            file.trouble = error.what
+    _fill_in({day: file for day, file in found.items() if not file.trouble})
+    return found
+
+
+def _is_as_normalized(day: date, rows: pl.DataFrame, metadata: Mapping[str, str]) -> bool:
+    """Whether these are the rows of the normalized table, where that is there, whole, and of the same payload."""
+    try:
+        expected, theirs = tables.read_table(NormalizeBhavcopy(date=day).output().file)
+    except (StorageError, DamagedFile):
+        return True
+    return theirs.get("source_sha256") != metadata.get("source_sha256") or lake.sorted_by_key(expected).equals(rows)
+
+
+def _fill_in(readable: Mapping[date, _LakeFile]) -> None:
+    """Say what the files hold: by one scan of all, or one each where a file among them cannot be read."""
+    import polars as pl
+
+    if not readable:
+        return
+    try:
+        held = _scanned([file.path for file in readable.values()])
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        if len(readable) > 1:
+            for day, file in readable.items():
+                _fill_in({day: file})
+        else:
+            [file] = readable.values()
+            file.trouble = f"the Parquet file cannot be read: {' '.join(str(error).split())[:200]}"
+        return
+    for day, file in readable.items():
+        *sums, low, high, nulls = held.get(str(file.path), (0, 0, 0, 0.0, 0.0, None, None, 0))
+        file.held = Held(*sums)
+        if file.held.rows and (low != day or high != day or nulls):
+            file.other_dates = f"{low} to {high}" + (f", {nulls} rows without one" if nulls else "")
+
+
+def _scanned(paths: list[Path]) -> dict[str, tuple[Any, ...]]:
+    import polars as pl
+
+    day = pl.col("trade_date")
+    found = (
+        pl.scan_parquet(paths, hive_partitioning=False, glob=False, include_file_paths="_path")
+        .group_by("_path")
+        .agg(
+            pl.len(),
+            pl.struct("symbol", "series").n_unique().alias("keys"),
+            *(pl.col(name).sum() for name in ("volume", "turnover", "close")),
+            day.min().alias("low"),
+            day.max().alias("high"),
+            day.null_count().alias("nulls"),
+        )
+        .collect(engine="streaming")
+    )
+    return {row[0]: row[1:] for row in found.iter_rows()}
+
+
+def _lake_differences(
+    day: date, file: _LakeFile | None, receipt: Mapping[str, Any] | None, marker: Mapping[str, Any] | None
+) -> Iterator[Difference]:
+    if file is None:
+        if marker is not None:
+            yield Difference(day, "lake", "file", "the one that the marker says was loaded", "none")
+        return
+    if file.trouble or file.held is None:
+        yield Difference(day, "lake", "file", "a Parquet file that can be read", file.trouble)
+        return
+    if marker is not None and marker.get("lake_sha256") != file.sha256:
+        yield Difference(day, "lake", "sha256 of the file that was loaded", str(marker.get("lake_sha256")), file.sha256)
+    source = file.metadata.get("source_sha256", "none")
+    if receipt and receipt.get("sha256", source) != source:
+        yield Difference(day, "lake", "sha256 of the payload it was made from", str(receipt["sha256"]), source)
+    if (written := file.metadata.get("rows")) != str(file.held.rows):
+        yield Difference(day, "lake", "rows", f"{written} by its metadata", str(file.held.rows))
+    if file.held.keys != file.held.rows:
+        yield Difference(day, "lake", "distinct keys", str(file.held.rows), str(file.held.keys))
+    if file.other_dates:
+        yield Difference(day, "lake", "trade_date", str(day), file.other_dates)
+    if not file.is_as_normalized:
+        yield Difference(day, "lake", "values", "those of the normalized table", "others")
+
+
+# Warehouse
+
+
+def _warehouse_differences(
+    day: date, file: _LakeFile | None, marker: Mapping[str, Any] | None, held: Held | None
+) -> Iterator[Difference]:
+    if held is not None and held.keys != held.rows:
+        yield Difference(day, "warehouse", "distinct keys", str(held.rows), str(held.keys))
+    rows = held.rows if held else 0
+    if marker is not None and marker.get("rows") != rows:
+        yield Difference(day, "warehouse", "rows", f"{marker.get('rows')} by the marker", str(rows))
+    if file is None:
+        if marker is None and held is not None:
+            yield Difference(day, "warehouse", ONLY_IN_WAREHOUSE, "the day in the lake too", f"{rows} rows")
+        return
+    if file.held is None or (marker is None and held is None):
+        return  # nothing to hold it against, or not loaded, as far as anything says
+    if marker is not None and marker.get("lake_sha256") != file.sha256:
+        return  # it is the lake's file that has changed, which is said already
+    yield from _unequal(day, file.held, held or Held(0, 0, 0, 0.0, 0.0))
+
+
+def _unequal(day: date, in_lake: Held, in_warehouse: Held) -> Iterator[Difference]:
+    for name in ("rows", "volume", "turnover", "close"):
+        expected, found = getattr(in_lake, name), getattr(in_warehouse, name)
+        if not math.isclose(expected, found, rel_tol=_CLOSE):
+            what = name if name == "rows" else f"sum of {name}"
+            yield Difference(day, "warehouse", what, f"{expected} as in the lake", str(found))

@@ -1,0 +1,159 @@
+"""What `champion redo` does: a stage of some days, and what follows it, once more."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from champion_luigi.redo import Plan
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.command(name="redo")
+@click.option("--date", "day", type=_DAY, help="One day; or else --start.")
+@click.option("--start", type=_DAY, help="First date.")
+@click.option("--end", type=_DAY, help="Last date, included. Default: the latest session that should be out by now.")
+@click.option(
+    "--from",
+    "first",
+    type=click.Choice(["scrape", "parse", "normalize", "write", "load"]),
+    required=True,
+    help="The stage to begin with; those after it follow.",
+)
+@click.option(
+    "--to",
+    "last",
+    type=click.Choice(["write", "load"]),
+    default="load",
+    show_default=True,
+    help="The last stage: write ends with the lake. A file that changes is then due to be loaded.",
+)
+@click.option("--workers", type=int, help="Tasks at a time. Default: CHAMPION_FILL_WORKERS.")
+@click.option("--dry-run", is_flag=True, help="Only list, for each day, what would be replaced and what would run.")
+@click.option("--json", "as_json", is_flag=True, help="Each day, and what became of it, as one JSON document.")
+@click.pass_context
+def command(  # noqa: PLR0917 - click calls it by name
+    context: click.Context,
+    day: datetime | None,
+    start: datetime | None,
+    end: datetime | None,
+    first: str,
+    last: str,
+    workers: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a stage of some days again, and all that follow it.
+
+    Every output stays where it is until the new one replaces it, whole: readers always see the day. What is asked for
+    is noted under DATA_DIR/due until it is done, so that a redo that is killed is completed by the next
+    `champion fill`. A session that is not there at all is simply run.
+
+    From scrape, the file is fetched again, and what the archive has now replaces what was kept: `champion refresh` is
+    the careful way. Where the archive has none any more, the kept one stays.
+
+    Exits as `champion fill`: 0 all is done, 20 something is left, 30 a day failed.
+    """
+    from champion_luigi import redo, settings
+
+    if redo.STAGES[first].stage > redo.STAGES[last].stage:
+        raise click.UsageError(f"--from {first} comes after --to {last}")
+    plans = [redo.plan(each, redo.STAGES[first], redo.STAGES[last]) for each in _days(day, start, end)]
+    if not as_json:
+        click.echo(_in_words(plans, first, last, dry_run=dry_run), err=not dry_run)
+    outcomes: dict[date, str] = {}
+    code = 0
+    if not dry_run:
+        with settings.overridden({"fill_workers": workers}):
+            outcomes, code = _run([plan for plan in plans if not plan.nothing], first, last)
+    if as_json:
+        document = {"from": first, "to": last, "days": [_entry(plan, outcomes) for plan in plans]}
+        click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False))
+    context.exit(code)
+
+
+def _days(day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:
+    from datetime import UTC
+
+    from champion_luigi import sessions, settings
+
+    begin = day or start
+    if begin is None or (day and (start or end)):
+        raise click.UsageError("say --date, or --start with or without --end")
+    first = begin.date()
+    if day:
+        last = first
+    elif end:
+        last = end.date()
+    else:
+        last = sessions.latest_published(datetime.now(UTC), settings.published_at())
+    if first > last:
+        raise click.UsageError(f"--start {first} is after {last}")
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str], int]:
+    """Make the days due and run them; what became of each, and the exit code."""
+    if not plans:
+        return {}, 0
+    from champion_luigi import fill_command, redo
+
+    for plan in plans:
+        if plan.replaces:
+            redo.make_due(plan.day, redo.STAGES[first], redo.STAGES[last], _say)
+    days = [plan.day for plan in plans]
+    parameters: dict[str, Any] = {"of": redo.STAGES[last], "start": days[0], "stop": days[-1] + timedelta(days=1)}
+    task = fill_command.FillDays(**parameters)
+    task.given = frozenset(days)
+    code = fill_command.execute(task, {"local_scheduler": True})
+    progress = task.progress
+    reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
+    done = {day for day in days if redo.STAGES[last](date=day).complete()}
+    return {day: "done" if day in done else reasons.get(day, "left") for day in days}, code
+
+
+def _say(message: str) -> None:
+    click.echo(message, err=True)
+
+
+def _entry(plan: Plan, outcomes: dict[date, str]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "date": plan.day,
+        "replaces": plan.replaces,
+        "runs": [{"stage": stage, "why": why} for stage, why in plan.runs],
+    }
+    if plan.nothing:
+        entry["nothing"] = plan.nothing
+    if plan.day in outcomes:
+        entry["outcome"] = outcomes[plan.day]
+    return entry
+
+
+def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) -> str:
+    named = [plan for plan in plans if not plan.nothing]
+    again = sum(1 for plan in named if plan.replaces)
+    lines = [f"From {first} to {last}. Days again: {again}, for the first time: {len(named) - again}"]
+    if dry_run:
+        for plan in named:
+            lines += ["", str(plan.day)]
+            lines += [f"  replaces  {_short(path)}" for path in plan.replaces]
+            lines += [f"  runs      {stage}: {why}" for stage, why in plan.runs]
+    if len(plans) == 1:
+        lines += [f"Nothing to do: {plan.day} is {plan.nothing}" for plan in plans if plan.nothing]
+    return "\n".join(lines)
+
+
+def _short(path: Path) -> str:
+    """A path as it is below DATA_DIR, without the lake's folders: a terminal is 80 columns wide."""
+    from champion_luigi import settings
+
+    if path.is_relative_to(settings.lake_dir()):
+        return f"lake/.../{path.name}"
+    return str(path.relative_to(settings.data_dir()))

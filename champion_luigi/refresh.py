@@ -1,0 +1,279 @@
+"""Days that are there, asked for again: what the exchange has published anew replaces them.
+
+A new payload is read, normalized and checked in memory first: one that cannot stand changes nothing. Then the old one
+and its receipt are kept under ``raw/2024/restated/20240115-<sha256, 16 digits>/``, the difference is journalled as a
+``restatement``, and the stages are noted as due again (`due`) before the new payload is written. So the tasks replace
+lake and warehouse at once each, and what a kill leaves is done by the next refresh or fill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import tenacity
+
+from champion_luigi import due, events, files, lake, recording, settings, tasks
+from champion_luigi.errors import (
+    ArchiveUnreachable,
+    ChampionError,
+    DamagedFile,
+    NotPublished,
+    Refused,
+    StorageError,
+    is_transient,
+)
+from champion_luigi.filling import Progress, fill_days
+from champion_luigi.targets import JsonFile, WholeFile
+from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from champion_luigi.archive import Published
+    from champion_luigi.payload import Bhavcopy
+
+State = Literal["unchanged", "changed", "failed"]
+
+# So many days in a row without an answer, and the others are not asked for.
+_MOST_UNANSWERED = 3
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How the rows of a day differ from what they were, by key (symbol and series)."""
+
+    added: int
+    changed: int
+    removed: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a day.
+
+    ``reason`` says why it failed, or what else was done; ``changes`` is None where the old rows could not be read.
+    """
+
+    date: date
+    state: State
+    reason: str = ""
+    old_sha256: str = ""
+    new_sha256: str = ""
+    changes: Changes | None = None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is here of a day: its receipt, the payload where it is what the receipt tells of, and the lake's source."""
+
+    receipt: Mapping[str, Any]
+    content: bytes | None
+    lake_sha256: str | None
+    validators: Mapping[str, Mapping[str, str]]
+
+    @property
+    def sha256(self) -> str | None:
+        return None if self.content is None else str(self.receipt["sha256"])
+
+
+def days_there(most: int, end: date | None = None) -> list[date]:
+    """The last ``most`` days that the lake has, up to ``end`` (included), oldest first."""
+    stop = end + timedelta(days=1) if end else date.max
+    return sorted(day for day, _ in lake.days(settings.lake_dir(), stop=stop))[-most:]
+
+
+def refresh(days: Sequence[date]) -> Iterator[Outcome]:
+    """Ask for each day again, and say what came of it.
+
+    Ends early, after the outcome that says so, where the archive refuses or does not answer for some days in a row.
+    """
+    unanswered = 0
+    for day in days:
+        try:
+            yield refresh_day(day)
+            unanswered = 0
+        except ChampionError as error:
+            unanswered += isinstance(error, ArchiveUnreachable)
+            kept = " What is here is kept." if isinstance(error, NotPublished) else ""
+            yield Outcome(day, "failed", str(error).removeprefix(f"{day}: ") + kept)
+            if isinstance(error, Refused) or unanswered == _MOST_UNANSWERED:
+                return
+
+
+def refresh_day(day: date) -> Outcome:
+    """Ask the archive for a day again, and replace it where its payload has changed.
+
+    Raises what a fetch raises, and what is wrong with a new payload; raw, lake and warehouse then are as they were.
+    """
+    last: type[BhavcopyTask] = LoadClickHouse if is_loaded(day) else WriteParquet
+    lock = settings.data_dir() / "locks" / f"{day}.lock"
+    with files.locked(lock, f"{day}", settings.get("lock_wait_seconds")):
+        outcome = _ask(day, last)
+    if last(date=day).complete():
+        return outcome
+    events.prepare()
+    progress = Progress(due=1)
+    fill_days(last, [day], progress, workers=1, local_scheduler=True, log_level="WARNING")
+    if not last(date=day).complete():
+        reason = progress.failed.get(day) or "the day is not complete: another process may be at it"
+        return Outcome(day, "failed", reason, outcome.old_sha256, outcome.new_sha256, outcome.changes)
+    if outcome.state == "unchanged":
+        return Outcome(day, "unchanged", outcome.reason or "what an earlier run had left is completed")
+    return outcome
+
+
+def count_changes(old: pl.DataFrame, new: pl.DataFrame) -> Changes:
+    """How two normalized tables of a day differ, by key."""
+    import polars as pl
+
+    key = ["symbol", "series"]
+    both = old.join(new, on=key, how="inner", suffix="_new")
+    values = [name for name in new.columns if name not in key]
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_new")) for name in values)
+    return Changes(new.height - both.height, both.filter(differs).height, old.height - both.height)
+
+
+def is_loaded(day: date) -> bool:
+    """Whether the day was loaded into the configured warehouse, from whichever lake file."""
+    marker = LoadClickHouse(date=day).output()
+    document = marker.load()
+    return document is not None and document.get("warehouse") == marker.warehouse
+
+
+def _ask(day: date, last: type[BhavcopyTask]) -> Outcome:
+    from champion_luigi.archive import NotModified
+
+    kept = _kept(day)
+    try:
+        published, recognised = _fetch(day, kept)
+    except NotModified:
+        return _unchanged(day, kept, last)
+    if recognised is None:
+        return _unchanged(day, kept, last)
+    sha256 = files.sha256(published.content)
+    if sha256 == kept.lake_sha256:
+        _keep_old(day, kept)
+        _write_raw(day, kept, published, recognised)
+        return Outcome(day, "unchanged", "the kept payload was not the lake's, and is put back")
+
+    changes = _changes(day, _normalized(day, published, recognised))
+    old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
+    outcome = Outcome(day, "changed", old_sha256=old_sha256, new_sha256=sha256, changes=changes)
+    _keep_old(day, kept)
+    _journal(outcome)
+    due.ask(tasks.due_folder(), day, range(ScrapeBhavcopy.stage, last.stage + 1))
+    _write_raw(day, kept, published, recognised)
+    due.done(tasks.due_folder(), day, ScrapeBhavcopy.stage)
+    return outcome
+
+
+def _journal(outcome: Outcome) -> None:
+    counts = vars(outcome.changes) if outcome.changes else {}
+    recording.record(
+        "restatement",
+        date=outcome.date,
+        old_sha256=outcome.old_sha256,
+        new_sha256=outcome.new_sha256,
+        **{f"rows_{name}": count for name, count in counts.items()},
+    )
+
+
+def _unchanged(day: date, kept: _Kept, last: type[BhavcopyTask]) -> Outcome:
+    # Killed between the receipt and the striking out of its stage, there is nothing left to fetch.
+    due.done(tasks.due_folder(), day, ScrapeBhavcopy.stage)
+    if kept.lake_sha256 not in (None, kept.sha256):
+        due.ask(tasks.due_folder(), day, range(ParseBhavcopy.stage, last.stage + 1))
+    return Outcome(day, "unchanged")
+
+
+def _kept(day: date) -> _Kept:
+    output = ScrapeBhavcopy(date=day).output()
+    receipt = output.load() or {}
+    content = None
+    if receipt.keys() >= {"file", "sha256"}:
+        try:
+            content = files.read_whole(output.file.with_name(str(receipt["file"])))
+        except StorageError:
+            content = None
+        if content is not None and files.sha256(content) != receipt["sha256"]:
+            content = None
+    try:
+        lake_sha256 = lake.read_metadata(lake.partition(settings.lake_dir(), day)).get("source_sha256")
+    except (DamagedFile, StorageError):
+        lake_sha256 = None
+    # A server that says "as it was" is believed only where what was is here.
+    validators = {receipt["url"]: receipt.get("validators") or {}} if content is not None and "url" in receipt else {}
+    return _Kept(receipt, content, lake_sha256, validators)
+
+
+def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
+    """As `ScrapeBhavcopy` fetches; recognised where it is another file than the kept one."""
+    from champion_luigi import archive, payload
+
+    def once() -> tuple[Published, Bhavcopy | None]:
+        published = archive.fetch(tasks._archive(), day, settings.get("udiff_from"), kept.validators)
+        if files.sha256(published.content) == kept.sha256:
+            return published, None
+        return published, payload.recognise(published.content, day, published.url, tasks._max_unzipped())
+
+    return tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(ScrapeBhavcopy.attempts),
+        wait=tenacity.wait_fixed(settings.get("scrape_retry_seconds")),
+        retry=tenacity.retry_if_exception(is_transient),
+        reraise=True,
+    )(once)
+
+
+def _normalized(day: date, published: Published, recognised: Bhavcopy) -> pl.DataFrame:
+    """The rows of a new payload. Raises CheckFailed where it cannot stand."""
+    from champion_luigi import bhavcopy
+
+    normalized = bhavcopy.normalize(bhavcopy.parse(recognised), published.format, day)
+    bhavcopy.check(normalized, day, published.url, settings.get("max_rejected_share"))
+    return normalized.rows
+
+
+def _changes(day: date, new: pl.DataFrame) -> Changes | None:
+    try:
+        old, _ = lake.read_parquet(lake.partition(settings.lake_dir(), day))
+    except (DamagedFile, StorageError):
+        return None
+    return count_changes(old, new)
+
+
+def restated_folder(day: date, sha256: str) -> Path:
+    """Where a payload that was replaced is kept, with its receipt."""
+    return ScrapeBhavcopy(date=day).output().file.parent / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
+
+
+def _keep_old(day: date, kept: _Kept) -> None:
+    if kept.content is None:
+        return
+    folder = restated_folder(day, str(kept.receipt["sha256"]))
+    WholeFile(str(folder / str(kept.receipt["file"]))).write(kept.content)
+    JsonFile(str(folder / ScrapeBhavcopy(date=day).output().file.name)).dump(kept.receipt)
+
+
+def _write_raw(day: date, kept: _Kept, published: Published, recognised: Bhavcopy) -> None:
+    """Put a payload and its receipt in the place of the kept ones."""
+    output = ScrapeBhavcopy(date=day).output()
+    receipt = {
+        "date": day,
+        "file": published.name,
+        "format": published.format,
+        "url": published.url,
+        "sha256": files.sha256(published.content),
+        "bytes": len(published.content),
+        "rows": len(recognised.lines),
+        "fetched_at": files.now(),
+        "validators": dict(published.headers),
+    }
+    WholeFile(str(output.file.with_name(published.name))).write(published.content, recognised)
+    output.dump(receipt)
+    if kept.content is not None and kept.receipt["file"] != published.name:
+        # The day is published in another format now; the old one is under restated/.
+        output.file.with_name(str(kept.receipt["file"])).unlink(missing_ok=True)

@@ -1,0 +1,92 @@
+"""What `champion refresh` does: asks again for the last days, and tells what came of each."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from champion_luigi.refresh import Outcome
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+# As for a fill: days have failed.
+_FAILED = 30
+_WIDTH = 80
+
+
+@click.command(name="refresh")
+@click.option("--days", "most", type=click.IntRange(min=1), required=True, help="How many of the days in the lake.")
+@click.option("--end", type=_DAY, help="The last of them. Default: the last in the lake.")
+@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
+@click.pass_context
+def command(context: click.Context, most: int, end: datetime | None, as_json: bool) -> None:
+    """Ask the archive again for days that are there, and replace what it has changed.
+
+    A day that was published anew is replaced in lake and warehouse, and its old payload kept under raw/YYYY/restated/.
+    A new payload that cannot stand, or a file that the archive no longer has, leaves the day as it was.
+
+    Exits 0 when all days are as the archive has them, 30 when a day failed or was not asked for.
+    """
+    from champion_luigi import refresh, warehouse
+
+    days = refresh.days_there(most, end.date() if end else None)
+    outcomes = []
+    try:
+        for outcome in refresh.refresh(days):
+            outcomes.append(outcome)
+            if not as_json:
+                click.echo(_in_words(outcome))
+    finally:
+        warehouse.close_shared()
+    document = _as_document(days, outcomes)
+    click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False) if as_json else _sum(document))
+    context.exit(_FAILED if document["failed"] or document["not_asked"] else 0)
+
+
+def _as_document(days: Sequence[Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What came of each day: dates are ISO texts, counts of ``rows_`` are rows, others days."""
+    changed = [
+        {
+            "date": each.date,
+            "old_sha256": each.old_sha256,
+            "new_sha256": each.new_sha256,
+            **{f"rows_{name}": count for name, count in (vars(each.changes) if each.changes else {}).items()},
+        }
+        for each in outcomes
+        if each.state == "changed"
+    ]
+    return {
+        "first": days[0] if days else None,
+        "last": days[-1] if days else None,
+        "days": len(days),
+        "unchanged": sum(1 for each in outcomes if each.state == "unchanged"),
+        "changed": changed,
+        "failed": [{"date": each.date, "reason": each.reason} for each in outcomes if each.state == "failed"],
+        "not_asked": list(days[len(outcomes) :]),
+    }
+
+
+def _in_words(outcome: Outcome) -> str:
+    words: str = outcome.state
+    if outcome.state == "changed":
+        found = outcome.changes
+        words += f" (+{found.added} ~{found.changed} -{found.removed} rows)" if found else " (no old rows to compare)"
+    if outcome.reason:
+        words += f": {outcome.reason}"
+    return textwrap.fill(
+        f"{outcome.date} {words}", _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _sum(document: dict[str, Any]) -> str:
+    if not document["days"]:
+        return "The lake has no such days."
+    text = f"{document['unchanged']} unchanged, {len(document['changed'])} changed, {len(document['failed'])} failed"
+    if left := len(document["not_asked"]):
+        text += f", {left} not asked for: run the same again later"
+    return text

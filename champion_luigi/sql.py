@@ -1,0 +1,194 @@
+"""Statements that people write for the warehouse: what they may be, their results as files, and as a table."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import textwrap
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from champion_luigi import files
+from champion_luigi.errors import ChampionError, StorageError, WarehouseError
+from champion_luigi.warehouse import Questions
+
+# What people call a format, and ClickHouse's name of it: CSV with a header, JSON lines, an Arrow IPC stream.
+FORMATS = {
+    "table": "TSVWithNamesAndTypes",
+    "csv": "CSVWithNames",
+    "json": "JSONEachRow",
+    "parquet": "Parquet",
+    "arrow": "ArrowStream",
+}
+BINARY = frozenset({"parquet", "arrow"})
+# A result for a terminal ends about here: it only has to be said how much there is.
+MOST_COUNTED = 100_000
+
+# ClickHouse's own protection lets UNDROP, BACKUP and KILL pass: what may only read is named here.
+_READING = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"})
+_WITHOUT_EFFECT = frozenset({"USE", "SET"})
+_LITERAL = re.compile(r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*\"""")
+_OWN_OUTPUT = re.compile(r"\bINTO OUTFILE\b|\bPARALLEL WITH\b|\bFORMAT \w+( SETTINGS .*)?$")
+_NUMBER = re.compile(r"((Nullable|LowCardinality)\()*(U?Int|Float|BFloat|Decimal)")
+_ESCAPE = re.compile(r"\\(['\\])")
+_GAP = "  "
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement, and whether it gives rows and changes nothing."""
+
+    text: str
+    reads: bool
+
+
+def understood(questions: Questions, text: str, *, write: bool) -> Statement:
+    """What somebody wrote, as one statement that is allowed. Raises WarehouseError, with the syntax error too."""
+    try:
+        parsed = questions.parse(text)
+    except WarehouseError as error:
+        if "Multi-statements" not in error.what:
+            raise
+        raise WarehouseError(
+            "one statement at a time: nothing of this was run", todo="Run each by a command of its own."
+        ) from None
+    word = parsed.split(maxsplit=1)[0]
+    if word in _WITHOUT_EFFECT:
+        raise WarehouseError(
+            f"{word} would be forgotten at once: each statement stands alone",
+            todo="Name a table as database.table, and put SETTINGS at the end of a query.",
+        )
+    if word in _READING:
+        if _OWN_OUTPUT.search(_LITERAL.sub("''", parsed)):
+            raise WarehouseError(
+                "the format and the file are not the statement's to say",
+                todo="Leave FORMAT and INTO OUTFILE out: --format and --output say them.",
+            )
+        # What was looked at is what is run.
+        return Statement(parsed, reads=True)
+    if not write:
+        raise WarehouseError(f"{word} is no reading statement", todo="--write allows everything.")
+    # An INSERT's values are no part of what was parsed.
+    return Statement(text, reads=False)
+
+
+def interruptibly(questions: Questions, work: Callable[[], _T]) -> _T:
+    """Do what waits for ClickHouse, ended by Ctrl-C: it raises KeyboardInterrupt when the engine has stopped."""
+    with ThreadPoolExecutor(1, "champion-sql") as executor:
+        future = executor.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            # Again, in case it had not begun. Where it cannot be ended, its time limit does.
+            while not future.done():
+                with contextlib.suppress(ChampionError):
+                    questions.interrupt()
+                wait([future], timeout=1)
+            raise
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A name to write a file under that becomes ``path``, durably, when the block ends well. Raises StorageError."""
+    temporary = path.with_name(f"{files.LEFTOVER_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    try:
+        try:
+            yield temporary
+            for name in (temporary, path.parent):
+                descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                if name is temporary:
+                    temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"the file could not be written: {error.strerror or error}",
+            source=str(path),
+            todo="Check free space and permissions of the disk; nothing half-written is left.",
+        ) from error
+
+
+def table_lines(path: Path, columns: int | None = None, most_rows: int | None = None) -> Iterator[str]:
+    """The lines of a table, out of a file in the table's format: read twice, never held in memory.
+
+    ``columns`` is a terminal's width: columns that do not fit, and rows beyond ``most_rows``, are left out, and a note
+    at the end says so.
+    """
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        names, types = (_cells(next(file)) for _ in range(2))
+        rows = (_cells(line) for line in itertools.islice(file, most_rows))
+        # A lone column may be a text of many lines, as of SHOW CREATE.
+        is_text = len(names) == 1 and not _NUMBER.match(types[0])
+        widths = [len(name) for name in names]
+        shown = 0
+        for row in rows:
+            cells = row[0].split("\\n") if is_text else row
+            widths = [max(widths[0], *map(len, cells))] if is_text else list(map(max, widths, map(len, cells)))
+            shown += 1
+        count = shown + sum(1 for _ in file)
+    if columns is not None and len(names) > 1:
+        widths = _fitting(widths, columns)
+    numeric = [_NUMBER.match(each) is not None for each in types]
+
+    def line(cells: list[str]) -> str:
+        return _GAP.join(
+            _cut(cell, width).rjust(width) if right else _cut(cell, width).ljust(width)
+            for cell, width, right in zip(cells, widths, numeric, strict=False)
+        ).rstrip()
+
+    yield line(names)
+    yield _GAP.join("-" * width for width in widths)
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for text in itertools.islice(file, 2, 2 + shown):
+            cells = _cells(text)
+            yield from cells[0].split("\\n") if is_text else [line(cells)]
+    if columns is not None:
+        yield from textwrap.wrap(_note(shown, count, names, len(widths)), columns)
+
+
+def _cells(line: str) -> list[str]:
+    return [_cell(text) for text in line.removesuffix("\n").split("\t")]
+
+
+def _cell(text: str) -> str:
+    if text == "\\N":
+        return "NULL"
+    if "\\" in text:
+        text = _ESCAPE.sub(r"\1", text)
+    # What would move the cursor is shown by its code.
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _fitting(widths: list[int], columns: int) -> list[int]:
+    fitting: list[int] = []
+    for width in widths:
+        if fitting and sum(fitting) + len(_GAP) * len(fitting) + min(width, columns) > columns:
+            break
+        fitting.append(min(width, columns))
+    return fitting
+
+
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else f"{cell[: width - 1]}…"
+
+
+def _note(shown: int, count: int, names: list[str], fitting: int) -> str:
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    if shown < count:
+        least = "" if count < MOST_COUNTED else "at least "
+        rows = f"{shown:,} rows, and {least}{count - shown:,} more"
+    if fitting == len(names):
+        return f"({rows})"
+    return f"({rows}; not shown for want of width: {', '.join(names[fitting:])})"

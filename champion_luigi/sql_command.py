@@ -1,0 +1,201 @@
+"""What `champion sql` does: a statement's result as a table or in a file, or a prompt for statements."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+# The names of sql.FORMATS, which is imported when there is something to ask.
+_FORMATS = ("table", "csv", "json", "parquet", "arrow")
+_BINARY = ("parquet", "arrow")
+_SUFFIXES = {
+    ".txt": "table",
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".arrows": "arrow",
+}
+_ROWS_ON_A_TERMINAL = 100
+_KEPT_LINES = 1000
+_NOTHING = " \t\r\n;"
+_HELP = "A line is a statement; \\ at its end goes on in the next line, up to a ;. \\q or Ctrl-D leaves."
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What the options say."""
+
+    form: str
+    output: Path | None
+    write: bool
+    wait_seconds: float
+
+
+@click.command(name="sql")
+@click.argument("query", required=False)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(_FORMATS),
+    help="csv has a header, json is one object a line, arrow an IPC stream. Default: as --output ends, or a table.",
+)
+@click.option("--json", "form", flag_value="json", type=str, help="The same as --format json.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for the result; it appears whole or not at all.",
+)
+@click.option("--write", is_flag=True, help="Let statements change things, and read files and URLs.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    help="Seconds to wait for another process that holds the embedded engine.",
+)
+def command(query: str | None, form: str | None, output: Path | None, write: bool, wait: float) -> None:
+    """Ask the warehouse: champion sql "SELECT count() FROM equity_ohlc"
+
+    QUERY is one statement of ClickHouse's SQL. Without it, it is read from a pipe; on a terminal there is a prompt.
+    Nothing can be changed without --write. A result is complete before its first byte is shown: a large one needs
+    room on the disk, in TMPDIR or beside --output, but no memory. On a terminal a table has 100 rows and the columns
+    that fit; in a pipe or a file it has all.
+    """
+    is_terminal = sys.stdout.isatty()
+    if form is None:
+        form = _SUFFIXES.get(output.suffix.lower()) if output else "table"
+    if form is None:
+        raise click.UsageError(f"say --format: the name {output} does not")
+    if output and not output.absolute().parent.is_dir():
+        raise click.UsageError(f"--output: there is no folder {output.absolute().parent}")
+    if form in _BINARY and output is None and is_terminal:
+        raise click.UsageError(f"{form} is not for terminals: say --output, or redirect it")
+    wishes = _Wishes(form, output, write, wait)
+    if query is None and sys.stdin.isatty():
+        if output or not is_terminal:
+            raise click.UsageError("say the QUERY")
+        _prompt(wishes)
+        return
+    if query is None:
+        query = sys.stdin.buffer.read().decode(errors="replace")
+    if not query.strip(_NOTHING):
+        raise click.UsageError("the QUERY is empty")
+    _answer(query, wishes)
+
+
+def _answer(query: str, wishes: _Wishes) -> None:
+    """Run one statement, and show or keep what it gives."""
+    from champion_luigi import settings, sql, tasks, warehouse
+    from champion_luigi.errors import WarehouseError
+
+    is_table = wishes.form == "table"
+    terminal = wishes.output is None and sys.stdout.isatty()
+    with contextlib.ExitStack() as kept:
+        if wishes.output and not is_table:
+            result = kept.enter_context(sql.whole_file(wishes.output))
+        else:
+            result = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="champion-sql-"))) / "result"
+        questions = warehouse.open_for_questions(
+            tasks.warehouse_place(),
+            wishes.wait_seconds,
+            lambda message: click.echo(f"champion sql: {settings.without_secrets(message)}", err=True),
+            write=wishes.write,
+            most_rows=sql.MOST_COUNTED if terminal and is_table else None,
+        )
+        # Let go before anything is shown: a pager at the end of the pipe would hold the engine.
+        with contextlib.closing(questions):
+            statement = sql.understood(questions, query, write=wishes.write)
+            if statement.reads:
+                work = functools.partial(questions.export, statement.text, sql.FORMATS[wishes.form], result)
+                sql.interruptibly(questions, work)
+            elif wishes.output:
+                raise WarehouseError("the statement gives no rows: nothing was run", todo="Leave --output out.")
+            else:
+                said = sql.interruptibly(questions, functools.partial(questions.execute, statement.text))
+                click.echo(said or ("done" if terminal else ""), nl=terminal and not said)
+                return
+        if is_table and wishes.output:
+            with sql.whole_file(wishes.output) as path, path.open("wb") as file:
+                file.writelines(_encoded(sql.table_lines(result), "utf-8"))
+        elif is_table:
+            columns = shutil.get_terminal_size().columns if terminal else None
+            lines = sql.table_lines(result, columns, _ROWS_ON_A_TERMINAL if terminal else None)
+            sys.stdout.buffer.writelines(_encoded(lines, sys.stdout.encoding))
+        elif wishes.output is None:
+            with result.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.flush()
+
+
+def _encoded(lines: Iterator[str], encoding: str) -> Iterator[bytes]:
+    return (f"{line}\n".encode(encoding, errors="backslashreplace") for line in lines)
+
+
+def _prompt(wishes: _Wishes) -> None:
+    """Take statements from a terminal, until the end; an error is shown, and does not end it."""
+    from champion_luigi import settings, tasks
+    from champion_luigi.errors import ChampionError
+
+    reading = "" if wishes.write else ", reading only"
+    click.echo(f"{settings.without_secrets(tasks.warehouse_place().words)}{reading}\n{_HELP}")
+    with _history(Path.home() / ".champion_sql_history"):
+        while (statement := _typed()) is not None:
+            if not statement.strip(_NOTHING):
+                continue
+            try:
+                _answer(statement, wishes)
+            except ChampionError as error:
+                click.echo(str(error), err=True)
+            except KeyboardInterrupt:
+                click.echo("interrupted", err=True)
+
+
+def _typed() -> str | None:
+    """The next statement; None at the end."""
+    lines: list[str] = []
+    while True:
+        try:
+            line = input("     ... " if lines else "champion> ").rstrip()
+        except EOFError:
+            click.echo()
+            return None
+        except KeyboardInterrupt:
+            click.echo()
+            lines = []
+            continue
+        if not lines and line.strip(_NOTHING) in {"\\q", "quit", "exit"}:
+            return None
+        is_last = line.endswith(";") or not (lines or line.endswith("\\"))
+        lines.append(line.removesuffix("\\"))
+        if is_last:
+            return "\n".join(lines)
+
+
+@contextlib.contextmanager
+def _history(file: Path) -> Iterator[None]:
+    """Editing of lines, and the lines of earlier times; kept for their user alone."""
+    try:
+        import readline
+    except ImportError:  # a Python without it: lines come as they are
+        yield
+        return
+    with contextlib.suppress(OSError):
+        readline.read_history_file(file)
+    readline.set_history_length(_KEPT_LINES)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            file.touch(mode=0o600)
+            readline.write_history_file(file)

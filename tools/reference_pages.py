@@ -1,0 +1,374 @@
+"""The pages under docs/reference/, made from the code that they describe.
+
+What the code has no place for, such as the meaning of a journal record, stands here, and a name that is in one of
+the two only is an error: `agreed` says which.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+import click
+import luigi
+
+import champion_luigi
+from champion_luigi import bhavcopy, cli, defaults, errors, filling, flows, layouts, recording, schema, settings
+
+PACKAGE = Path(champion_luigi.__file__).parent
+
+_LUIGI_CODES = {
+    "already_running": "another process runs the same",
+    "missing_data": "data is missing: a day is not published yet, or days are left",
+    "not_run": "a task was not run",
+    "task_failed": "a task failed",
+    "scheduling_error": "a task could not be scheduled",
+    "unhandled_exception": "an error in Luigi, or a setting that cannot be used",
+}
+# The calls whose first argument is an event.
+_RECORDING = {"record", "_record", "recording.record", "recording.conclude"}
+_EVENTS = {
+    "start": ("a task starts", "`last` (the last task asked for), `version`, `clickhouse_table`"),
+    "success": ("a task succeeded", "`facts`: its counts and where they come from"),
+    "found_complete": ("another process had done a task while this one waited for the day", ""),
+    "processing_time": ("how long the task took", "`seconds` of work, `waited` seconds for others"),
+    "failure": ("a task raised an error", "`error`, `error_type`, `facts`"),
+    "process_failure": ("a worker's process died", "`error`"),
+    "timeout": ("a worker's process was ended by Luigi's `worker_timeout`", "`error`"),
+    "broken_task": ("Luigi could not ask a task what it needs", "`error`, `error_type`"),
+    "range": ("Luigi's event of a range", "`name`, `value`"),
+    "fill_start": ("a fill starts", "`first`, `last`, `of`, `workers`, `days_due`, `version`, `clickhouse_table`"),
+    "fill_progress": ("a fill has done a chunk of days", "`metrics`"),
+    "settled": ("what a fill makes of a day that it could not complete", "`outcome`, `reason`"),
+    "restatement": (
+        "the exchange has published a day anew",
+        "`old_sha256`, `new_sha256`, `rows_added`, `rows_changed`, `rows_removed`",
+    ),
+    "fill_end": ("a fill ends", "`status`, `words`, `error`, `metrics`"),
+    "end": ("the process, or an execution in it, ends", "`interrupted`: by Ctrl-C or SIGTERM"),
+}
+_COUNTS = {
+    "raw_rows_parsed": "rows in the published file",
+    "normalized_rows": "rows in canonical columns",
+    "filtered_rows": "rows rejected",
+    "rows_written": "rows in the lake file",
+    "rows_loaded": "rows that readers of the warehouse see",
+}
+_WARNINGS = {
+    "close_outside_low_high": "rows whose close is outside low to high",
+    "high_below_low": "rows whose high is below their low",
+    "dummy_isin": "rows with an ISIN that is none",
+}
+_PROGRESS = {
+    "days_due": "days that were missing",
+    "days_done": "days completed",
+    "days_failed": "days that failed",
+    "days_closed": "days that turned out to have no session",
+    "days_unpublished": "days that are not published yet",
+    "days_left": "days left for the next run",
+    "rows": "rows loaded, or written where the lake is filled",
+    "days_per_second": "days a second",
+}
+# What Luigi describes in its own words.
+_INHERITED = {"reverse": "newest day first", "days_back": "how far to look back without --start; default: 100"}
+_RANGE = {
+    "range_delay": "Luigi's: days from the first missing date to the end of the range",
+    "range_complete_count": "Luigi's: dates complete when the fill started",
+    "range_complete_fraction": "Luigi's: the share of them, 0 to 1",
+}
+
+
+def agreed(what: str, described: Mapping[str, object], there: Collection[str]) -> None:
+    """Raises SystemExit where the code has a name that is not described, or the other way round."""
+    if missing := set(there) - set(described):
+        raise SystemExit(f"tools/reference_pages.py lacks a description of {what}: {', '.join(sorted(missing))}")
+    if extra := set(described) - set(there):
+        raise SystemExit(f"tools/reference_pages.py describes {what} that are not there: {', '.join(sorted(extra))}")
+
+
+def table(*rows: tuple[object, ...]) -> str:
+    """A Markdown table; the first row is its head."""
+    texts = [[str(cell).replace("|", "\\|") for cell in row] for row in rows]
+    lines = ["| " + " | ".join(cells) + " |" for cells in texts]
+    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
+
+
+def setting_rows(*sections: type[luigi.Config]) -> Iterator[tuple[str, str, str, str]]:
+    """Each setting: environment variable, section and option, default, meaning."""
+    for section in sections:
+        for name, parameter in sorted(section.get_params(), key=lambda each: each[1]._counter):
+            default = str(parameter._default).lower() if isinstance(parameter._default, bool) else parameter._default
+            default = "(empty)" if default == "" else default
+            yield parameter.env, f"[{section.__name__}] {name}", str(default), parameter.description
+
+
+def settings_page() -> str:
+    """Every setting and the four places that it can be set in."""
+    rows = []
+    for env, place, default, meaning in setting_rows(*settings.SECTIONS):
+        section, _, name = place.partition(" ")
+        option = f"--{section.strip('[]')}-{name.replace('_', '-')}"
+        rows.append((f"`{env}`", f"`{place}`", f"`{option}`", f"`{default}`", meaning))
+    rows.append(("`CLICKHOUSE_PASSWORD`", "`[clickhouse] password`", "–", "`(empty)`", "never shown, logged or stored"))
+    head = ("environment", "`luigi.cfg`", "option of `luigi`", "default", "what it is")
+    return f"""# Settings
+
+An option of the `luigi` command wins over the environment, which wins over `luigi.cfg`, which wins over the default.
+The `champion` command has options of its own, and takes the rest from the environment and `luigi.cfg`. `luigi.cfg` is
+read from the folder that a command starts in, or from where `LUIGI_CONFIG_PATH` says.
+
+{table(head, *rows)}
+
+MLflow itself reads `MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD` and `MLFLOW_TRACKING_TOKEN`; they too are
+starred out wherever a message would show them.
+"""
+
+
+def schema_page() -> str:
+    """The columns with types, units and sources, and the rules for rows."""
+    rows = []
+    for column in schema.COLUMNS:
+        sources = [layouts.SOURCE_COLUMNS[name].get(column.name, "–") for name in ("legacy", "udiff")]
+        types = (column.polars, f"`{column.clickhouse.split(' CODEC')[0]}`")
+        null = "never" if column.required else "may be"
+        rows.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *sources))
+    head = ("column", "Polars", "ClickHouse", "unit", "null?", "meaning", "in legacy", "in UDiFF")
+    agreed("warnings", _WARNINGS, bhavcopy.WARNINGS)
+    eras = [
+        (each.format, each.first, each.last if each.last.year < 9999 else "", len(each.columns)) for each in _eras()
+    ]
+    return f"""# Schema
+
+The columns of the lake's files and of the warehouse's view, version {schema.VERSION}. The key of a row is
+{", ".join(f"`{name}`" for name in schema.KEY)}. Prices are as traded, in rupees; turnover is in rupees, not lakhs;
+volume is in shares.
+
+{table(head, *rows)}
+
+The table behind the view has two more columns, `version` and `is_deleted`: see [how a load works](../explanation.md).
+
+## What the exchange published, and when
+
+{table(("format", "first date", "last date", "columns"), *eras)}
+
+## Rows with a warning
+
+They are kept, and counted by rule.
+
+{table(("rule", "what it counts"), *((f"`{name}`", text) for name, text in _WARNINGS.items()))}
+"""
+
+
+def _eras() -> tuple[layouts.Layout, ...]:
+    return layouts.LAYOUTS
+
+
+def commands_page() -> str:
+    """Every command with its options, and every task with its parameters."""
+    sections = "\n\n".join(_command(name, command) for name, command in sorted(walk(cli.main).items()))
+    days = [(f"`{name}`", _text(getattr(champion_luigi, name))) for name in flows.STAGES]
+    fill = [
+        (f"`--{name.replace('_', '-')}`", _INHERITED.get(name) or parameter.description)
+        for name, parameter in champion_luigi.FillBhavcopy.get_params()
+        if name in _INHERITED or (name in vars(champion_luigi.FillBhavcopy) and parameter.description)
+    ]
+    date = dict(champion_luigi.LoadClickHouse.get_params())["date"].description
+    return f"""# Commands
+
+`champion COMMAND --help` says the same at the prompt. Exit codes: [a page of their own](exit-codes.md).
+
+{sections}
+
+# Luigi tasks
+
+As in `luigi --module champion_luigi LoadClickHouse --date 2024-01-15 --local-scheduler`. Each requires the one
+above it.
+
+{table(("task", "what it does"), *days)}
+
+Their one parameter, `--date`: {date}.
+
+## FillBhavcopy
+
+{_text(champion_luigi.FillBhavcopy)}
+
+{table(("parameter", "what it does"), *fill)}
+"""
+
+
+def walk(group: click.Group, prefix: str = "champion") -> dict[str, click.Command]:
+    """Every command below a group by all of its words; groups themselves are left out."""
+    found: dict[str, click.Command] = {}
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= walk(command, f"{prefix} {name}")
+        else:
+            found[f"{prefix} {name}"] = command
+    return found
+
+
+def _command(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=name)
+    usage = " ".join([name, *command.collect_usage_pieces(context)])
+    records = [record for each in command.params if (record := each.get_help_record(context))]
+    rows = [(f"`{names}`".replace("[%Y-%m-%d]", "YYYY-MM-DD"), " ".join(text.split())) for names, text in records]
+    text = inspect.cleandoc(command.help or "").replace("\b\n", "")
+    return "\n\n".join(
+        [f"## {name}", f"`{usage}`", text, *([table(("option", "what it does"), *rows)] if rows else [])]
+    )
+
+
+def _text(task: type[luigi.Task]) -> str:
+    return " ".join(inspect.cleandoc(task.__doc__ or "").split()).replace("``", "`")
+
+
+def errors_table() -> str:
+    """Each error that a task raises: what it means, and what the person on call does."""
+    rows = []
+    for name, kind in vars(errors).items():
+        if inspect.isclass(kind) and issubclass(kind, errors.ChampionError) and "\n\n" in (kind.__doc__ or ""):
+            meaning, todo = (" ".join(part.split()) for part in inspect.cleandoc(kind.__doc__ or "").split("\n\n", 1))
+            rows.append((f"`{name}`", meaning, todo.replace("``", "`")))
+    return table(("error", "what it means", "what to do"), *rows)
+
+
+def errors_page() -> str:
+    """The errors as a tree and as a table."""
+    tree = inspect.cleandoc(errors.__doc__ or "").split("\n\n")[1]
+    return f"""# Errors
+
+An error is one sentence: the date, what is wrong, what was expected and found, the file or URL, and what to do. It is
+the last line of the log, the parameter `error` in MLflow, and the `error` of the [journal](journal.md). No password is
+ever in one.
+
+```
+{tree}
+```
+
+Transient errors alone are retried: fetch and load 3 attempts, parse, normalize and write 2.
+
+{errors_table()}
+
+A fill in which days failed ends with `FillFailed`, which has each day's reason; the other days are complete.
+"""
+
+
+def exit_codes_page() -> str:
+    """What a shell sees."""
+    codes = {name: code for (section, name), code in defaults.DEFAULTS.items() if section == "retcode"}
+    agreed("exit codes", _LUIGI_CODES, codes)
+    rows = [(code, _LUIGI_CODES[name], f"`{name}`") for name, code in codes.items()]
+    head = ("code", "what it means", "in `[retcode]` of `luigi.cfg`")
+    ends = [
+        (f"`{name}`", " ".join(line.split()))
+        for name, command in sorted(walk(cli.main).items())
+        for line in inspect.cleandoc(command.help or "").split("\n\n")
+        if line.startswith("Exits ")
+    ]
+    return f"""# Exit codes
+
+The commands `luigi` and `champion` end with the same codes. Where several apply, the largest wins.
+
+{table(head, (0, "all is done, or nothing was to do", "–"), *rows)}
+
+`champion` also ends with 2, click's own, for an option that does not exist or does not fit. A `luigi.cfg` may set other
+codes for the `luigi` command; `champion` does not read them.
+
+{table(("command", "its own words"), *ends)}
+
+For a schedule, 20 is no alarm in the evening: the next run asks again. See [a schedule](../how-to/schedule.md).
+"""
+
+
+def journalled_events() -> set[str]:
+    """The events that the package's modules record, found in their source; `end` is a constant there."""
+    found = {recording._END}
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in _RECORDING:
+                found |= {str(each.value) for each in node.args[:1] if isinstance(each, ast.Constant)}
+    return found
+
+
+def journal_page() -> str:
+    """The records of the journal."""
+    agreed("journal records", _EVENTS, journalled_events())
+    rows = [(f"`{event}`", when, fields or "–") for event, (when, fields) in _EVENTS.items()]
+    return f"""# The journal
+
+`DATA_DIR/journal/2024-01.jsonl`: one JSON object a line, one file a month (UTC), appended to and never rewritten. Every
+record has `time` (UTC), `event`, `execution` (one process, or one fill in it), `pid` and `host`; those of a task have
+`task` and `date`. Readers should pass over events and fields that they do not know.
+
+{table(("event", "when", "its fields"), *rows)}
+
+`outcome` is one of {", ".join(f"`{name}`" for name in sorted(flows._OUTCOMES))}. Beside the records, `delivered.json`
+notes how far they have been carried to MLflow, `carrier.log` what the carrier met with, and `running/` which processes
+may still write.
+"""
+
+
+def metrics_page() -> str:
+    """What MLflow gets."""
+    agreed("counts", _COUNTS, flows._COUNTS)
+    agreed("warnings", _WARNINGS, bhavcopy.WARNINGS)
+    agreed("metrics of a fill", _PROGRESS, filling.Progress(due=0).metrics())
+    agreed("metrics of a range", _RANGE, flows._RANGE_METRICS.values())
+    day = [
+        (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for task, stage in flows.STAGES.items()
+    ]
+    day += [("`flow_duration_seconds`", "from the first task's start to the last one's end")]
+    day += [(f"`{name}`", text) for name, text in _COUNTS.items()]
+    day += [("`parquet_size_mb`", "the lake file's size in MiB")]
+    day += [(f"`warning_{name}`", text) for name, text in _WARNINGS.items()]
+    fill = [(f"`{name}`", text) for name, text in {**_PROGRESS, **_RANGE}.items()]
+    fill += [("`flow_duration_seconds`", "from the first day's start to the end of the fill")]
+    tags = ", ".join(f"`{name}`" for name in sorted({*flows._TAGS, "package_version", "host", "retries", "execution"}))
+    return f"""# What MLflow gets
+
+One run a trade date and execution, `bhavcopy-etl-2024-01-15`, and one for each fill,
+`bhavcopy-fill-2024-01-01-2024-12-31`, with its days nested below. Status FINISHED, FAILED or KILLED; a fill is RUNNING
+while it runs.
+
+## Metrics of a day
+
+{table(("metric", "what it is"), *day)}
+
+## Metrics of a fill
+
+Its progress is a series, a step for each number of days done.
+
+{table(("metric", "what it is"), *fill)}
+
+## Parameters
+
+Of a day: `trade_date`, `load_to_clickhouse`, `clickhouse_table`, `status` (`success`, `failed`, `killed`; in a fill
+also `closed`, `unpublished`), `error`. Of a fill: `first`, `last`, `of`, `workers`, `clickhouse_table`, `status`
+(`success`, `incomplete`, `failed`, `killed`), `error`.
+
+## Tags
+
+{tags}
+"""
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "settings": settings_page,
+    "schema": schema_page,
+    "commands": commands_page,
+    "errors": errors_page,
+    "exit-codes": exit_codes_page,
+    "journal": journal_page,
+    "metrics": metrics_page,
+}
+
+MARK = "<!-- made by tools/write_reference.py from the code: change it there -->\n"
+
+
+def made_pages() -> dict[str, str]:
+    """Every page by its file's name below docs/reference/."""
+    return {f"{name}.md": MARK + page() for name, page in PAGES.items()}
