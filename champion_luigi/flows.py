@@ -260,9 +260,11 @@ class Book:
         self._interrupted: set[str] = set()
         self._first: dict[tuple[str, str], dict[str, int]] = {}
         self._read: dict[str, int] = {}
+        self._begun: dict[str, int] = {}
 
     def add(self, place: Place, record: Record) -> None:
         """Take the next record. One that is of no flow is passed over, as is one of a later version."""
+        self._begun.setdefault(place.file, place.start)
         self._read[place.file] = place.end
         event, execution = record.get("event"), record.get("execution")
         if not execution or not event or "time" not in record:
@@ -332,11 +334,19 @@ class Book:
             self._forget(flow.execution, flow.params["trade_date"])
 
     def offsets(self) -> dict[str, int]:
-        """How far each file of the journal need not be read again."""
+        """How far each file of the journal need not be read again.
+
+        What is read again is all that follows: a part of a day, from the turn of a month, would look like another one.
+        """
         safe = dict(self._read)
         for first in self._first.values():
             for file, start in first.items():
                 safe[file] = min(safe[file], start)
+        is_held = False
+        for file in sorted(safe):
+            if is_held:
+                safe[file] = self._begun[file]
+            is_held |= safe[file] < self._read[file]
         return safe
 
     def seen(self) -> dict[str, int]:

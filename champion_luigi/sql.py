@@ -26,7 +26,6 @@ FORMATS = {
     "parquet": "Parquet",
     "arrow": "ArrowStream",
 }
-BINARY = frozenset({"parquet", "arrow"})
 # A result for a terminal ends about here: it only has to be said how much there is.
 MOST_COUNTED = 100_000
 

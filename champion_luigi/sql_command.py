@@ -62,7 +62,8 @@ class _Wishes:
     type=click.FloatRange(min=0),
     default=5.0,
     show_default=True,
-    help="Seconds to wait for another process that holds the embedded engine.",
+    metavar="SECONDS",
+    help="How long to wait for another process that holds the embedded engine.",
 )
 def command(query: str | None, form: str | None, output: Path | None, write: bool, wait: float) -> None:
     """Ask the warehouse: champion sql "SELECT count() FROM equity_ohlc"

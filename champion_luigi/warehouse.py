@@ -335,21 +335,25 @@ class Warehouse:
 
 
 class Questions:
-    """A warehouse that is there, open for statements that people write; nothing is made or mended."""
+    """A warehouse that is there, open for statements that people write; nothing is made or mended.
 
-    def __init__(self, place: Place, client: Client, release: Callable[[], None]) -> None:
+    Unless ``write``, the engine refuses all changes.
+    """
+
+    def __init__(self, place: Place, client: Client, release: Callable[[], None], *, write: bool) -> None:
         self.place = place
         self._client = client
         self._release = release
+        self._write = write
         self._query_id = f"champion-{uuid.uuid4().hex}"
 
-    def prepare(self, *, write: bool, most_rows: int | None) -> None:
-        """Take the configured database, time limit and formats; unless ``write``, have the engine refuse all changes.
+    def prepare(self, most_rows: int | None) -> None:
+        """Take the configured database, time limit and formats, before anything is asked. Raises WarehouseError.
 
-        ``most_rows`` ends a result early, after the block that has reached so many. Raises WarehouseError.
+        ``most_rows`` ends a result early, after the block that has reached so many, where nothing is written.
         """
         settings: dict[str, Any] = {**_ASKING_SETTINGS, "max_execution_time": self.place.query_seconds}
-        if not write:
+        if not self._write:
             if most_rows is not None:
                 settings |= {"max_result_rows": most_rows, "result_overflow_mode": "break"}
             # The last one: after it, the engine lets no setting be changed.
@@ -362,7 +366,7 @@ class Questions:
                     self._client.set_client_setting(name, value)
             self._client.database = self.place.database
         try:
-            with _in_its_words(self.place):
+            with self._in_its_words():
                 [[found]] = self._client.query("SELECT toString(getSetting('readonly'))").result_rows
         except WarehouseError as error:
             if f"Code: {_NO_DATABASE_CODE}." not in error.what:
@@ -372,12 +376,12 @@ class Questions:
                 source=self.place.words,
                 todo="Load a day first (champion fill), or check CLICKHOUSE_DATABASE.",
             ) from None
-        if not write and found == "0":
+        if not self._write and found == "0":
             raise WarehouseError("ClickHouse does not take the setting readonly", source=self.place.words)
 
     def parse(self, statement: str) -> str:
         """The statement as ClickHouse reads it: one, on one line, without comments. WarehouseError in its words."""
-        with _in_its_words(self.place):
+        with self._in_its_words():
             found = self._client.raw_query(f"SELECT formatQuerySingleLine({_text(statement)})", fmt="TSVRaw")
         return found.decode().removesuffix("\n")
 
@@ -388,12 +392,12 @@ class Questions:
         StorageError.
         """
         if not self.place.host:
-            with _in_its_words(self.place):
+            with self._in_its_words():
                 self._client.raw_query(f"{statement}\nINTO OUTFILE {_text(str(path))} FORMAT {format}")
             return
         # The server keeps the result until it is whole: an error that came amid it would look like a part of it.
         settings = {"wait_end_of_query": 1, "query_id": self._query_id}
-        with _in_its_words(self.place):
+        with self._in_its_words():
             answer: Any = self._client.raw_stream(statement, fmt=format, settings=settings)
             try:
                 with answer, path.open("wb") as file:
@@ -406,7 +410,7 @@ class Questions:
     def execute(self, statement: str) -> str:
         """Run a statement that changes something; what it says, as a rule nothing."""
         settings = {"query_id": self._query_id} if self.place.host else None
-        with _in_its_words(self.place):
+        with self._in_its_words():
             return self._client.raw_query(statement, settings=settings).decode(errors="replace")
 
     def interrupt(self) -> None:
@@ -426,6 +430,39 @@ class Questions:
             self._client.close()
         finally:
             self._release()
+
+    @contextlib.contextmanager
+    def _in_its_words(self) -> Iterator[None]:
+        """Turn the driver's errors on a statement that somebody wrote into ClickHouse's own message, on one line."""
+        from clickhouse_connect.driver import exceptions
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except exceptions.Error as error:
+            if error.code is None:
+                with _explained(self.place):
+                    raise
+            text = " ".join(str(error).split())
+            text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
+            # Off with the driver's words, the version, and the question that `parse` asks.
+            text = re.sub(r" \(version [^()]*\).*$", "", text)
+            text = re.sub(r"\W*In scope SELECT formatQuerySingleLine\(.*( \(\w+\))$", r"\1", text)
+            if self.place.password:
+                text = text.replace(self.place.password, "***")
+            todo = None
+            if error.code == _TOO_LONG_CODE:
+                todo = "CLICKHOUSE_QUERY_SECONDS is the longest time."
+            elif error.code == _READ_ONLY_CODE and not self._write:
+                todo = "Only reading is allowed, of the warehouse's own tables: --write allows everything."
+            if len(text) > 600:
+                # The error's name stands at the end.
+                text = f"{text[:500]} ... {text.rsplit(maxsplit=1)[-1]}"
+            raise WarehouseError(text, todo=todo) from None
+        except HTTPError as error:
+            raise WarehouseUnreachable(
+                "ClickHouse's answer broke off", source=self.place.words, found=str(error)
+            ) from None
 
 
 def ddl(database: str) -> list[str]:
@@ -478,9 +515,9 @@ def open_for_questions(
         raise WarehouseError(
             "there is no warehouse yet", source=place.words, todo="Load a day first (champion fill), or check DATA_DIR."
         )
-    questions = Questions(place, *_connected(place, {}, lock_wait_seconds, on_wait))
+    questions = Questions(place, *_connected(place, {}, lock_wait_seconds, on_wait), write=write)
     try:
-        questions.prepare(write=write, most_rows=most_rows)
+        questions.prepare(most_rows)
     except BaseException:
         questions.close()
         raise
@@ -584,34 +621,6 @@ def _explained(place: Place) -> Iterator[None]:
         if code is None and isinstance(error, exceptions.OperationalError):
             raise WarehouseUnreachable("ClickHouse did not answer", source=place.words, found=text) from None
         raise WarehouseError("ClickHouse refuses", source=place.words, found=text, todo=_advice(code)) from None
-
-
-@contextlib.contextmanager
-def _in_its_words(place: Place) -> Iterator[None]:
-    """Turn the driver's errors on a statement that somebody wrote into ClickHouse's own message, on one line."""
-    from clickhouse_connect.driver import exceptions
-    from urllib3.exceptions import HTTPError
-
-    try:
-        yield
-    except exceptions.Error as error:
-        if error.code is None:
-            with _explained(place):
-                raise
-        text = " ".join(str(error).split())
-        text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
-        # Where the driver, the server's version and the question of `parse` speak, and not ClickHouse on the statement.
-        text = re.sub(r" \(version [^()]*\).*$", "", text)
-        text = re.sub(r"\W*In scope SELECT formatQuerySingleLine\(.*( \(\w+\))$", r"\1", text)
-        if place.password:
-            text = text.replace(place.password, "***")
-        todo = {
-            _READ_ONLY_CODE: "Only reading is allowed, of the warehouse's own tables: --write allows everything.",
-            _TOO_LONG_CODE: "CLICKHOUSE_QUERY_SECONDS is the longest time.",
-        }.get(error.code)
-        raise WarehouseError(text if len(text) <= 600 else f"{text[:600]} ...", todo=todo) from None
-    except HTTPError as error:
-        raise WarehouseUnreachable("ClickHouse's answer broke off", source=place.words, found=str(error)) from None
 
 
 def _advice(code: int | None) -> str:
