@@ -10,7 +10,8 @@ The package in the order in which data meets it; `tasks` is the place to start r
     layouts    where a day's file is, how each era's is   archive    getting a day's file
     payload    what the published bytes must be           bhavcopy   parse, normalize, check
     schema     the canonical columns                      lake       the Parquet tree
-    warehouse  the ClickHouse table                       journal    what happened, on disk
+    warehouse  the ClickHouse table                       clickhouse  the server or the engine, and its errors
+    questions  statements put to it                       journal    what happened, on disk
     targets    outputs as Luigi sees them                 files      atomic writes and locks
     threads    Luigi workers as threads                   demo       what `champion demo` does
     simulator  the simulated archive                      simulator_server  the same over HTTP, with faults

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import luigi
 
-from champion_luigi import settings, warehouse
+from champion_luigi import clickhouse, settings, warehouse
 from champion_luigi.errors import ChampionError
 from champion_luigi.tasks import LoadClickHouse, warehouse_place
 
@@ -62,4 +62,4 @@ A real day, from the exchange, into ./data:
 
 def warehouse_view() -> str:
     """The view that people query."""
-    return f"{warehouse_place().database}.{warehouse.VIEW}"
+    return f"{warehouse_place().database}.{clickhouse.VIEW}"

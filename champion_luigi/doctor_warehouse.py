@@ -13,9 +13,10 @@ from urllib.parse import urlencode
 
 from champion_luigi import schema, tasks
 from champion_luigi.asking import Reply, ask
+from champion_luigi.clickhouse import TABLE, VIEW, Place
 from champion_luigi.errors import Busy, ChampionError
 from champion_luigi.findings import Finding, of_error, told
-from champion_luigi.warehouse import TABLE, VIEW, Place, open_warehouse
+from champion_luigi.warehouse import open_warehouse
 
 _READ_SECONDS = 5.0
 _ENGINE_SECONDS = 10.0

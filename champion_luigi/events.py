@@ -20,7 +20,7 @@ import luigi
 from luigi import Event
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
-from champion_luigi import recording, settings, threads, warehouse
+from champion_luigi import clickhouse, recording, settings, threads
 from champion_luigi.errors import ChampionError, NotPublished
 from champion_luigi.flows import STAGES
 from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
@@ -47,7 +47,7 @@ def _on_start(task: BhavcopyTask) -> None:
     last = _last_tasks.get((recording.current(), task.date), task.task_family)
     what = {"last": last, "version": recording.package_version()}
     if last == LoadClickHouse.__name__:
-        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{warehouse.TABLE}"
+        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{clickhouse.TABLE}"
     _record("start", task, **what)
 
 

@@ -20,7 +20,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import due, events, flows, recording, sessions, settings, tasks, warehouse
+from champion_luigi import clickhouse, due, events, flows, recording, sessions, settings, tasks, warehouse
 from champion_luigi.errors import TerminalError
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
@@ -183,7 +183,7 @@ class FillBhavcopy(RangeDailyBase):
             self._tell("set_tracking_url", page)
         what = {"first": first, "last": last, "days_due": len(days)}
         if self.of is LoadClickHouse:
-            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{warehouse.TABLE}"
+            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{clickhouse.TABLE}"
         recording.record(
             "fill_start", of=self.of.__name__, workers=_workers(), version=recording.package_version(), **what
         )

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from champion_luigi import files
 from champion_luigi.errors import ChampionError, StorageError, WarehouseError
-from champion_luigi.warehouse import Questions
+from champion_luigi.questions import Questions
 
 # What people call a format, and ClickHouse's name of it: CSV with a header, JSON lines, an Arrow IPC stream.
 FORMATS = {

@@ -97,8 +97,9 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
 
 def _answer(query: str, wishes: _Wishes) -> None:
     """Run one statement, and show or keep what it gives."""
-    from champion_luigi import settings, sql, tasks, warehouse
+    from champion_luigi import settings, sql, tasks
     from champion_luigi.errors import WarehouseError
+    from champion_luigi.questions import open_for_questions
 
     is_table = wishes.form == "table"
     terminal = wishes.output is None and sys.stdout.isatty()
@@ -107,7 +108,7 @@ def _answer(query: str, wishes: _Wishes) -> None:
             result = kept.enter_context(sql.whole_file(wishes.output))
         else:
             result = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="champion-sql-"))) / "result"
-        questions = warehouse.open_for_questions(
+        questions = open_for_questions(
             tasks.warehouse_place(),
             wishes.wait_seconds,
             lambda message: click.echo(f"champion sql: {settings.without_secrets(message)}", err=True),

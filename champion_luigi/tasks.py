@@ -24,6 +24,7 @@ import luigi
 import tenacity
 
 from champion_luigi import (
+    clickhouse,
     due,
     files,
     flows,
@@ -366,9 +367,9 @@ class LoadClickHouse(BhavcopyTask):
         self.say(f"{loaded.rows:,} rows in {table.name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
 
 
-def warehouse_place() -> warehouse.Place:
+def warehouse_place() -> clickhouse.Place:
     """The configured warehouse."""
-    return warehouse.Place(
+    return clickhouse.Place(
         host=settings.get("clickhouse_host"),
         port=settings.get("clickhouse_port"),
         user=settings.get("clickhouse_user"),

@@ -1,45 +1,32 @@
 """The ClickHouse table: one date replaced by one atomic insert, in a server or in the embedded engine.
 
 A load is a new version of a date's rows in a ReplacingMergeTree, with tombstones for the keys that it no
-longer has; people query a view that reads the last version (FINAL). The only module that imports
-clickhouse_connect; the embedded engine is loaded when it is opened, never before a fork.
+longer has; people query a view that reads the last version (FINAL).
 """
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import copy
 import io
 import math
 import os
-import re
-import shutil
 import threading
 import time
-import uuid
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from champion_luigi import files, schema
-from champion_luigi.errors import SettingsError, StorageError, WarehouseError, WarehouseUnreachable
+from champion_luigi.clickhouse import TABLE, VIEW, Place, connected, explained, quoted, text_of
+from champion_luigi.errors import WarehouseError
 
 if TYPE_CHECKING:
     import polars as pl
-    from clickhouse_connect.driver.client import Client
 
-TABLE = "normalized_equity_ohlc"
-VIEW = "equity_ohlc"
+    from champion_luigi.clickhouse import Client
 
-# ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network.
-_PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 241, 242, 252, 319, 999})
-_READ_ONLY_CODE = 164
-_NO_DATABASE_CODE = 81
-_TOO_LONG_CODE = 159
 _INSERT_SETTINGS: Mapping[str, Any] = {
     # Acknowledged when it is stored; newer servers default to later.
     "async_insert": 0,
@@ -57,64 +44,7 @@ _COMPANY_SECONDS = 0.1
 # A partition with more parts than this is merged when the warehouse is closed: FINAL slows down with each, and
 # the background merges of the embedded engine end with a process that loads one day.
 _MOST_PARTS = 20
-# For results that people ask for: in CSV a null is nothing, in JSON a number is a number. A query whose reader has
-# gone is ended.
-_ASKING_SETTINGS: Mapping[str, Any] = {
-    "format_csv_null_representation": "",
-    "output_format_json_quote_64bit_integers": 0,
-    "cancel_http_readonly_queries_on_client_close": 1,
-}
 _TYPES_OF_ADDED = {"version": "UInt64 CODEC(T64, ZSTD(1))", "is_deleted": "UInt8 CODEC(T64, ZSTD(1))"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the warehouse is. No ``host``: the embedded engine in ``folder``. The password is in no repr."""
-
-    host: str = ""
-    port: int = 8123
-    user: str = "default"
-    password: str = field(default="", repr=False)
-    database: str = "champion_market"
-    secure: bool = False
-    verify: bool = True
-    query_seconds: int = 300
-    folder: Path = Path("data/warehouse")
-
-    @property
-    def slug(self) -> str:
-        """A folder's name for what is kept per warehouse."""
-        name = f"{self.host}_{self.port}_{self.database}" if self.host else f"embedded_{self.database}"
-        safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
-        return safe if safe == name else f"{safe}-{zlib.crc32(name.encode()):08x}"
-
-    def identity(self) -> dict[str, Any]:
-        """What a marker says of the warehouse: enough to know it again, and no secret."""
-        named: dict[str, Any] = {"database": self.database, "table": TABLE}
-        if self.host:
-            return {"host": self.host, "port": self.port, **named}
-        # A folder can be moved and stays the same warehouse; deleted and made anew it is another one.
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            named["id"] = self._id_file.read_text().strip()
-        return {"host": "embedded", **named}
-
-    @property
-    def is_absent(self) -> bool:
-        """Whether this is the embedded engine, and nothing has been loaded into it yet."""
-        return not self.host and not self._id_file.exists()
-
-    @property
-    def words(self) -> str:
-        """The warehouse in words, for messages."""
-        return (
-            f"{self.host}:{self.port}, database {self.database}"
-            if self.host
-            else f"embedded in {self.folder}, database {self.database}"
-        )
-
-    @property
-    def _id_file(self) -> Path:
-        return self.folder / "champion.id"
 
 
 @dataclass(frozen=True)
@@ -157,15 +87,15 @@ class Warehouse:
         self.name = f"{place.database}.{TABLE}"
         self._client = client
         self._release = release
-        self._table = f"{_quoted(place.database)}.{TABLE}"
-        self._view = f"{_quoted(place.database)}.{VIEW}"
+        self._table = f"{quoted(place.database)}.{TABLE}"
+        self._view = f"{quoted(place.database)}.{VIEW}"
         self._asking = threading.Condition()
         self._loading = threading.Lock()
         self._asked: list[_Request] = []
 
     def create(self) -> None:
         """Make database, table and view where they are not there; WarehouseError where the table is another one."""
-        where = f"database = {_text(self.place.database)} AND table = {_text(TABLE)}"
+        where = f"database = {text_of(self.place.database)} AND table = {text_of(TABLE)}"
         found = dict(self.query(f"SELECT name, type FROM system.columns WHERE {where}"))
         if not found:
             for statement in ddl(self.place.database):
@@ -187,7 +117,7 @@ class Warehouse:
             )
         # Where it is there, the user need not be allowed to make one.
         if not self.query(
-            f"SELECT 1 FROM system.tables WHERE database = {_text(self.place.database)} AND name = {_text(VIEW)}"
+            f"SELECT 1 FROM system.tables WHERE database = {text_of(self.place.database)} AND name = {text_of(VIEW)}"
         ):
             self.command(ddl(self.place.database)[-1])
 
@@ -273,12 +203,12 @@ class Warehouse:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows that a statement gives. Raises WarehouseUnreachable or WarehouseError."""
-        with _explained(self.place):
+        with explained(self.place):
             return [tuple(row) for row in self._client.query(statement).result_rows]
 
     def command(self, statement: str) -> None:
         """Run a statement that gives no rows."""
-        with _explained(self.place):
+        with explained(self.place):
             self._client.command(statement)
 
     def close(self) -> None:
@@ -291,8 +221,8 @@ class Warehouse:
     def tidy(self) -> None:
         """Merge what a process that is about to end leaves in too many parts; a server does this by itself."""
         parts = self.query(
-            f"SELECT partition, count() FROM system.parts WHERE active AND database = {_text(self.place.database)} "
-            f"AND table = {_text(TABLE)} GROUP BY partition HAVING count() > {_MOST_PARTS}"
+            f"SELECT partition, count() FROM system.parts WHERE active AND database = {text_of(self.place.database)} "
+            f"AND table = {text_of(TABLE)} GROUP BY partition HAVING count() > {_MOST_PARTS}"
         )
         for partition, _ in parts:
             self.command(f"OPTIMIZE TABLE {self._table} PARTITION {int(partition)}")
@@ -302,7 +232,7 @@ class Warehouse:
 
         buffer = io.BytesIO()
         rows.write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
-        with _explained(self.place):
+        with explained(self.place):
             self._client.raw_insert(
                 self._table,
                 rows.columns,
@@ -334,149 +264,20 @@ class Warehouse:
                 )
 
 
-class Questions:
-    """A warehouse that is there, open for statements that people write; nothing is made or mended.
-
-    Unless ``write``, the engine refuses all changes.
-    """
-
-    def __init__(self, place: Place, client: Client, release: Callable[[], None], *, write: bool) -> None:
-        self.place = place
-        self._client = client
-        self._release = release
-        self._write = write
-        self._query_id = f"champion-{uuid.uuid4().hex}"
-
-    def prepare(self, most_rows: int | None) -> None:
-        """Take the configured database, time limit and formats, before anything is asked. Raises WarehouseError.
-
-        ``most_rows`` ends a result early, after the block that has reached so many, where nothing is written.
-        """
-        settings: dict[str, Any] = {**_ASKING_SETTINGS, "max_execution_time": self.place.query_seconds}
-        if not self._write:
-            if most_rows is not None:
-                settings |= {"max_result_rows": most_rows, "result_overflow_mode": "break"}
-            # The last one: after it, the engine lets no setting be changed.
-            settings["readonly"] = 1
-        with _explained(self.place):
-            for name, value in settings.items():
-                known = self._client.server_settings.get(name)
-                # A user whom the server itself lets only read may not change a setting, this one included.
-                if known is not None and not known.readonly:
-                    self._client.set_client_setting(name, value)
-            self._client.database = self.place.database
-        try:
-            with self._in_its_words():
-                [[found]] = self._client.query("SELECT toString(getSetting('readonly'))").result_rows
-        except WarehouseError as error:
-            if f"Code: {_NO_DATABASE_CODE}." not in error.what:
-                raise
-            raise WarehouseError(
-                f"there is no database {self.place.database} yet",
-                source=self.place.words,
-                todo="Load a day first (champion fill), or check CLICKHOUSE_DATABASE.",
-            ) from None
-        if not self._write and found == "0":
-            raise WarehouseError("ClickHouse does not take the setting readonly", source=self.place.words)
-
-    def parse(self, statement: str) -> str:
-        """The statement as ClickHouse reads it: one, on one line, without comments. WarehouseError in its words."""
-        with self._in_its_words():
-            found = self._client.raw_query(f"SELECT formatQuerySingleLine({_text(statement)})", fmt="TSVRaw")
-        return found.decode().removesuffix("\n")
-
-    def export(self, statement: str, format: str, path: Path) -> None:
-        """Write what a statement gives to a new file, in a format of ClickHouse's, without holding it in memory.
-
-        After an error the file holds no result. Raises WarehouseError in ClickHouse's words, WarehouseUnreachable or
-        StorageError.
-        """
-        if not self.place.host:
-            with self._in_its_words():
-                self._client.raw_query(f"{statement}\nINTO OUTFILE {_text(str(path))} FORMAT {format}")
-            return
-        # The server keeps the result until it is whole: an error that came amid it would look like a part of it.
-        settings = {"wait_end_of_query": 1, "query_id": self._query_id}
-        with self._in_its_words():
-            answer: Any = self._client.raw_stream(statement, fmt=format, settings=settings)
-            try:
-                with answer, path.open("wb") as file:
-                    shutil.copyfileobj(answer, file, 1 << 20)
-            except OSError as error:
-                raise StorageError(
-                    f"the result could not be written: {error.strerror or error}", source=str(path.parent)
-                ) from error
-
-    def execute(self, statement: str) -> str:
-        """Run a statement that changes something; what it says, as a rule nothing."""
-        settings = {"query_id": self._query_id} if self.place.host else None
-        with self._in_its_words():
-            return self._client.raw_query(statement, settings=settings).decode(errors="replace")
-
-    def interrupt(self) -> None:
-        """End the statement that runs, from another thread; the thread that runs it gets a WarehouseError."""
-        client = _connect_server(self.place, {}) if self.place.host else _connect_embedded(self.place, {})
-        # In the embedded engine everything that runs is this process's.
-        which = f"query_id = {_text(self._query_id)}" if self.place.host else "query NOT ILIKE 'kill query%'"
-        try:
-            with _explained(self.place):
-                client.command(f"KILL QUERY WHERE {which} ASYNC")
-        finally:
-            client.close()
-
-    def close(self) -> None:
-        """Close the client, and let another process open the embedded engine."""
-        try:
-            self._client.close()
-        finally:
-            self._release()
-
-    @contextlib.contextmanager
-    def _in_its_words(self) -> Iterator[None]:
-        """Turn the driver's errors on a statement that somebody wrote into ClickHouse's own message, on one line."""
-        from clickhouse_connect.driver import exceptions
-        from urllib3.exceptions import HTTPError
-
-        try:
-            yield
-        except exceptions.Error as error:
-            if error.code is None:
-                with _explained(self.place):
-                    raise
-            text = " ".join(str(error).split())
-            text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
-            # Off with the driver's words, the version, and the question that `parse` asks.
-            text = re.sub(r" \(version [^()]*\).*$", "", text)
-            text = re.sub(r"\W*In scope SELECT formatQuerySingleLine\(.*( \(\w+\))$", r"\1", text)
-            if self.place.password:
-                text = text.replace(self.place.password, "***")
-            todo = None
-            if error.code == _TOO_LONG_CODE:
-                todo = "CLICKHOUSE_QUERY_SECONDS is the longest time."
-            elif error.code == _READ_ONLY_CODE and not self._write:
-                todo = "Only reading is allowed, of the warehouse's own tables: --write allows everything."
-            if len(text) > 600:
-                # The error's name stands at the end.
-                text = f"{text[:500]} ... {text.rsplit(maxsplit=1)[-1]}"
-            raise WarehouseError(text, todo=todo) from None
-        except HTTPError as error:
-            raise WarehouseUnreachable(
-                "ClickHouse's answer broke off", source=self.place.words, found=str(error)
-            ) from None
-
-
 def ddl(database: str) -> list[str]:
     """The statements that make database, table and view where they are not there."""
-    columns = [f"    {column.name} {column.clickhouse} COMMENT {_text(_comment(column))}" for column in schema.COLUMNS]
+    columns = [
+        f"    {column.name} {column.clickhouse} COMMENT {text_of(_comment(column))}" for column in schema.COLUMNS
+    ]
     columns += [f"    {name} {type_}" for name, type_ in _TYPES_OF_ADDED.items()]
-    table = f"{_quoted(database)}.{TABLE}"
+    table = f"{quoted(database)}.{TABLE}"
     return [
-        f"CREATE DATABASE IF NOT EXISTS {_quoted(database)}",
+        f"CREATE DATABASE IF NOT EXISTS {quoted(database)}",
         f"CREATE TABLE IF NOT EXISTS {table} (\n" + ",\n".join(columns) + "\n) "
         "ENGINE = ReplacingMergeTree(version, is_deleted)\n"
         "PARTITION BY toYear(trade_date)\nORDER BY (symbol, series, trade_date)\n"
         "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1",
-        f"CREATE VIEW IF NOT EXISTS {_quoted(database)}.{VIEW} AS\n"
+        f"CREATE VIEW IF NOT EXISTS {quoted(database)}.{VIEW} AS\n"
         f"SELECT * EXCEPT (version, is_deleted) FROM {table} FINAL",
     ]
 
@@ -490,54 +291,13 @@ def open_warehouse(
     """
     # A bounded query time, because the engine answers Ctrl-C only between queries.
     settings = {"max_execution_time": place.query_seconds}
-    warehouse = Warehouse(place, *_connected(place, settings, lock_wait_seconds, on_wait))
+    warehouse = Warehouse(place, *connected(place, settings, lock_wait_seconds, on_wait))
     try:
         warehouse.create()
     except BaseException:
         warehouse.close()
         raise
     return warehouse
-
-
-def open_for_questions(
-    place: Place,
-    lock_wait_seconds: float = 0.0,
-    on_wait: Callable[[str], None] | None = None,
-    *,
-    write: bool = False,
-    most_rows: int | None = None,
-) -> Questions:
-    """Connect to a warehouse that is there, only to read unless ``write``; make nothing that is missing.
-
-    ``most_rows`` ends a result about there. Raises as `open_warehouse`, and WarehouseError where there is none.
-    """
-    if place.is_absent:
-        raise WarehouseError(
-            "there is no warehouse yet", source=place.words, todo="Load a day first (champion fill), or check DATA_DIR."
-        )
-    questions = Questions(place, *_connected(place, {}, lock_wait_seconds, on_wait), write=write)
-    try:
-        questions.prepare(most_rows)
-    except BaseException:
-        questions.close()
-        raise
-    return questions
-
-
-def _connected(
-    place: Place, settings: dict[str, Any], lock_wait_seconds: float, on_wait: Callable[[str], None] | None
-) -> tuple[Client, Callable[[], None]]:
-    """A client, and what lets others have the embedded engine once it is closed."""
-    if place.host:
-        return _connect_server(place, settings), lambda: None
-    holding = contextlib.ExitStack()
-    lock = place.folder.with_name(place.folder.name + ".lock")
-    holding.enter_context(files.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
-    try:
-        return _connect_embedded(place, settings), holding.close
-    except BaseException:
-        holding.close()
-        raise
 
 
 _sharing = threading.Lock()
@@ -570,73 +330,6 @@ def close_shared() -> None:
                 open_one.close()
 
 
-def _connect_server(place: Place, settings: dict[str, Any]) -> Client:
-    import clickhouse_connect
-
-    with _explained(place):
-        return clickhouse_connect.get_client(
-            host=place.host,
-            port=place.port,
-            username=place.user,
-            password=place.password,
-            secure=place.secure,
-            verify=place.verify,
-            connect_timeout=10,
-            send_receive_timeout=place.query_seconds + 10,
-            autogenerate_session_id=False,
-            settings=settings,
-        )
-
-
-def _connect_embedded(place: Place, settings: dict[str, Any]) -> Client:
-    import clickhouse_connect
-
-    if "?" in str(place.folder):
-        raise SettingsError("the embedded engine cannot use a path with a question mark", source=str(place.folder))
-    place.folder.mkdir(parents=True, exist_ok=True)
-    if not place._id_file.exists():
-        files.write_whole(place._id_file, uuid.uuid4().hex.encode())
-    with _explained(place):
-        return clickhouse_connect.get_client(
-            interface="chdb", path=str(place.folder.absolute()), database="default", settings=settings
-        )
-
-
-@contextlib.contextmanager
-def _explained(place: Place) -> Iterator[None]:
-    """Turn the driver's errors into ours: the place in words, ClickHouse's own message, the password nowhere."""
-    from clickhouse_connect.driver import exceptions
-
-    try:
-        yield
-    except exceptions.Error as error:
-        text = " ".join(str(error).split())[:500]
-        if place.password:
-            text = text.replace(place.password, "***")
-        code = error.code
-        if code in _PASSING_CODES and code != _READ_ONLY_CODE:
-            raise WarehouseUnreachable(
-                "ClickHouse cannot take this at present", source=place.words, found=text
-            ) from None
-        if code is None and isinstance(error, exceptions.OperationalError):
-            raise WarehouseUnreachable("ClickHouse did not answer", source=place.words, found=text) from None
-        raise WarehouseError("ClickHouse refuses", source=place.words, found=text, todo=_advice(code)) from None
-
-
-def _advice(code: int | None) -> str:
-    match code:
-        case 516 | 192 | 193:
-            return "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
-        case 497 | 164:
-            return "Grant the user SELECT, INSERT and, for the first use, CREATE on the database."
-        case 81 | 60:
-            return "Check CLICKHOUSE_DATABASE."
-        case 243 | 76 | 75 | 74:
-            return "Check the warehouse's disk."
-        case _:
-            return "Look up the code in ClickHouse's documentation, then run the day again."
-
-
 def _as_version(rows: pl.DataFrame, version: int, *, deleted: bool) -> pl.DataFrame:
     import polars as pl
 
@@ -662,14 +355,6 @@ def _tombstones(keys: set[tuple[str, str]], day: date, version: int) -> pl.DataF
 
 def _comment(column: schema.Column) -> str:
     return f"{column.meaning} [{column.unit}]" if column.unit else column.meaning
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _date(day: date) -> str:

@@ -22,9 +22,10 @@ from helpers import payload, published, run_luigi, snapshot, start_luigi, wait_f
 
 from champion_luigi import lake, redo, sessions
 from champion_luigi.cli import main
+from champion_luigi.clickhouse import Place
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
-from champion_luigi.warehouse import Place, open_warehouse
+from champion_luigi.warehouse import open_warehouse
 
 pytestmark = pytest.mark.integration
 

@@ -22,9 +22,10 @@ from helpers import lines_of, payload, wait_for
 from luigid_server import luigid, task_list
 
 from champion_luigi import journal, lake, sessions
+from champion_luigi.clickhouse import Place
 from champion_luigi.layouts import archive_path, format_and_date
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
-from champion_luigi.warehouse import Place, open_warehouse
+from champion_luigi.warehouse import open_warehouse
 
 pytestmark = pytest.mark.integration
 

@@ -17,9 +17,10 @@ from clickhouse_server import ClickHouseServer, unavailable
 from helpers import HOLIDAY, LEGACY_DAY, UDIFF_DAY, Rows, payload, published, run_luigi, snapshot
 
 from champion_luigi import demo, lake, sessions
+from champion_luigi.clickhouse import Place
 from champion_luigi.layouts import archive_path
 from champion_luigi.simulator_server import SimulatedArchive
-from champion_luigi.warehouse import Place, open_warehouse
+from champion_luigi.warehouse import open_warehouse
 
 pytestmark = pytest.mark.integration
 

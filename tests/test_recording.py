@@ -23,6 +23,7 @@ from champion_luigi import (
     LoadClickHouse,
     ScrapeBhavcopy,
     WriteParquet,
+    clickhouse,
     files,
     journal,
     lake,
@@ -597,9 +598,9 @@ SLOW_SECONDS = 0.5
 
 
 def make_slow(table: warehouse.Warehouse) -> None:
-    table.command(f"DROP VIEW {table.place.database}.{warehouse.VIEW}")
+    table.command(f"DROP VIEW {table.place.database}.{clickhouse.VIEW}")
     table.command(
-        f"CREATE VIEW {table.place.database}.{warehouse.VIEW} AS SELECT * EXCEPT (version, is_deleted) "
+        f"CREATE VIEW {table.place.database}.{clickhouse.VIEW} AS SELECT * EXCEPT (version, is_deleted) "
         f"FROM {table.name} FINAL WHERE sleep({SLOW_SECONDS}) = 0"
     )
 

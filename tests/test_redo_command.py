@@ -17,12 +17,13 @@ from click.testing import CliRunner
 from helpers import build, lines_of, payload, publish, snapshot, wait_for
 
 from champion_luigi import due, files, lake, ledger, redo, settings, tasks, warehouse
+from champion_luigi.clickhouse import Place
 from champion_luigi.errors import Busy, TerminalError
 from champion_luigi.listing import complete_days
 from champion_luigi.redo_command import command
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy, WriteParquet
-from champion_luigi.warehouse import Place, open_warehouse
+from champion_luigi.warehouse import open_warehouse
 
 pytestmark = pytest.mark.integration
 

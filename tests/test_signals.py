@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 from helpers import ThreeDays, payload, published, run_luigi, start_luigi, wait_for
 
+from champion_luigi.clickhouse import Place
 from champion_luigi.simulator_server import Fault, SimulatedArchive
-from champion_luigi.warehouse import Place, open_warehouse
+from champion_luigi.warehouse import open_warehouse
 
 pytestmark = pytest.mark.integration
 

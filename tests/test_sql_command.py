@@ -28,9 +28,11 @@ from clickhouse_server import ClickHouseServer, unavailable
 from helpers import hear, start_python, tell, wait_for
 
 from champion_luigi import files, sql
+from champion_luigi.clickhouse import Place
 from champion_luigi.errors import WarehouseError
+from champion_luigi.questions import Questions, open_for_questions
 from champion_luigi.sql_command import command
-from champion_luigi.warehouse import Place, Questions, open_for_questions, open_warehouse
+from champion_luigi.warehouse import open_warehouse
 
 if TYPE_CHECKING:
     import polars as pl

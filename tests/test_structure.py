@@ -28,7 +28,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "simulator",
         "simulator_server",
         # The stages: they take values, bytes, frames and a client, and know nothing of Luigi or of each other.
-        "bhavcopy archive tables lake warehouse journal ledger due",
+        "clickhouse",
+        "bhavcopy archive tables lake warehouse questions journal ledger due",
         "flows",
         "tracking",
         "carrier",
@@ -60,7 +61,7 @@ STAGES = next(layer for layer in LAYERS if "bhavcopy" in layer)
 LAYER_OF = {module: height for height, layer in enumerate(LAYERS) for module in layer}
 
 # Libraries, and the one module that may import each.
-IMPORTERS = {"requests": "archive", "clickhouse_connect": "warehouse", "chdb": "warehouse", "mlflow": "tracking"}
+IMPORTERS = {"requests": "archive", "clickhouse_connect": "clickhouse", "chdb": "clickhouse", "mlflow": "tracking"}
 
 # What importing the package must not import; requests is here as far as Luigi does not import it by itself.
 HEAVY = ("polars", "pyarrow", "numpy", "requests", "clickhouse_connect", "chdb", "mlflow", "pandas", "duckdb", "rich")

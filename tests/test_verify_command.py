@@ -18,9 +18,10 @@ from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, snapshot
 
 from champion_luigi import files, lake, reconcile, warehouse
+from champion_luigi.clickhouse import TABLE, Place
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.verify_command import command, repair
-from champion_luigi.warehouse import TABLE, Place, open_warehouse
+from champion_luigi.warehouse import open_warehouse
 
 pytestmark = pytest.mark.integration
 

@@ -21,8 +21,9 @@ from clickhouse_server import ClickHouseServer, unavailable
 from helpers import hear, start_python, tell
 
 from champion_luigi import schema
+from champion_luigi.clickhouse import Place
 from champion_luigi.errors import Busy, WarehouseError, WarehouseUnreachable, is_transient
-from champion_luigi.warehouse import Loaded, Place, Warehouse, ddl, open_warehouse
+from champion_luigi.warehouse import Loaded, Warehouse, ddl, open_warehouse
 
 if TYPE_CHECKING:
     import polars as pl
@@ -499,7 +500,8 @@ def test_a_day_that_fails_among_others_fails_alone(table: Warehouse) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi.warehouse import Place, open_warehouse
+from champion_luigi.clickhouse import Place
+from champion_luigi.warehouse import open_warehouse
 table = open_warehouse(Place(folder=Path(sys.argv[1])))
 print("open", flush=True)
 sys.stdin.readline()
