@@ -29,6 +29,8 @@ CANNOT = 3
 
 _POLL_SECONDS = 0.03
 _NOTE_SECONDS = 1.0
+# A carrier in trouble lets go of the journal while it pauses: longer than a request to MLflow takes.
+_TURN_SECONDS = 15.0
 _IDLE_SECONDS = 60.0
 _GIVE_UP_SECONDS = 60.0
 _LONGEST_PAUSE = 5.0
@@ -86,12 +88,14 @@ class Carrier:
         self._note = journal.delivery(job.folder)
         self._noted = time.monotonic()
         self._trouble = ""
-        self._flows = 0
+        self._ended: float | None = None
+        self._pause = 0.0
+        self._flows: set[tuple[str, str]] = set()
 
     @property
     def delivered_flows(self) -> int:
         """How many flows have arrived."""
-        return self._flows
+        return len(self._flows)
 
     @property
     def trouble(self) -> str:
@@ -103,30 +107,35 @@ class Carrier:
         lock = self._job.folder / "carrier.lock"
         while True:
             try:
-                with files.locked(lock, "the journal", 0.2):
+                with files.locked(lock, "the journal", _TURN_SECONDS if self._job.process is None else 0.2):
                     self._note = journal.delivery(self._job.folder)
-                    return self._carry()
+                    code = self._carry()
+                if code is not None:
+                    return code
+                # Whoever comes meanwhile, `champion track flush` say, may find out whether it goes better now.
+                time.sleep(self._pause)
+                self._book, self._tracker = Book(), None
             except Busy as error:
-                self._trouble = f"another carrier is at work: {error}"
+                self._trouble = journal.delivery(self._job.folder).trouble or f"another carrier is at work: {error}"
                 if self._job.process is None:
                     return LEFT
                 if self._is_over() and self._another_has_delivered():
                     return DELIVERED
 
-    def _carry(self) -> int:
+    def _carry(self) -> int | None:
+        """Carry; an exit code, or None where another carrier may have a turn before this one goes on."""
         self._trouble = ""
         self._read()
         doubtful = self._book.open_executions()
         if self._job.is_first:
             doubtful = {each for each in doubtful if process_of(each) != self._job.process}
         pause = _POLL_SECONDS
-        ended: float | None = None
         last_use = time.monotonic()
         while True:
             # Before reading, so that what a process wrote last is read before it counts as gone.
             is_over, gone = self._is_over(), self._gone()
-            if is_over and ended is None:
-                ended = time.monotonic()
+            if is_over and self._ended is None:
+                self._ended = time.monotonic()
             is_idle = not self._read()
             arrived = self._try_to_deliver(gone, doubtful)
             if self._trouble.startswith(_MISSING):
@@ -135,11 +144,13 @@ class Carrier:
             now = time.monotonic()
             if arrived or not is_idle:
                 last_use = now
+            if arrived and self._ended is not None:
+                self._ended = now
             if not self._trouble and is_over:
                 self._write_note()
                 return DELIVERED
             if self._trouble and (
-                self._job.process is None or (ended is not None and now - max(ended, last_use) > _GIVE_UP_SECONDS)
+                self._job.process is None or (self._ended is not None and now - self._ended > _GIVE_UP_SECONDS)
             ):
                 self._write_note()
                 return LEFT
@@ -148,6 +159,10 @@ class Carrier:
                 return DELIVERED
             if now - self._noted > _NOTE_SECONDS:
                 self._write_note()
+            if self._trouble and is_over:
+                self._pause = min(_LONGEST_PAUSE, 2 * max(self._pause, 0.25))
+                self._write_note()
+                return None
             pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self._trouble else _POLL_SECONDS
             self._sleep(pause)
 
@@ -174,7 +189,7 @@ class Carrier:
 
     def _try_to_deliver(self, gone: set[str], doubtful: set[str]) -> bool:
         """Deliver what is final; whether anything arrived. What goes wrong is kept as `trouble`."""
-        before = self._flows
+        before = len(self._flows)
         self._trouble = ""
         try:
             if self._tracker is None:
@@ -196,11 +211,11 @@ class Carrier:
         if self._trouble and self._trouble != self._note.trouble:
             print(f"{files.now()} {self._trouble}", flush=True)
             self._write_note()
-        return self._flows > before
+        return len(self._flows) > before
 
     def _arrived(self, flow: Flow) -> None:
         self._book.delivered(flow)
-        self._flows += 1
+        self._flows.add((flow.execution, flow.name))
 
     def _is_over(self) -> bool:
         process = self._job.process
@@ -212,7 +227,8 @@ class Carrier:
     def _another_has_delivered(self) -> bool:
         note = journal.delivery(self._job.folder)
         is_open = any(process_of(each) == self._job.process for each in note.open)
-        return not is_open and next(journal.read_from(self._job.folder, note.seen), None) is None
+        unseen = journal.read_from(self._job.folder, note.seen)
+        return not is_open and all(process_of(each.get("execution", "")) != self._job.process for _, each in unseen)
 
     def _write_note(self) -> None:
         """Note how far it has come, and clear away what killed processes left."""

@@ -132,6 +132,12 @@ class OneSentence(logging.Filter):
         if isinstance(error, ChampionError) and not logger.isEnabledFor(logging.DEBUG):
             record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", None
             record.exc_info = record.exc_text = None
+        elif record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        # Errors quote what they found, which can be anything.
+        if record.exc_text:
+            record.exc_text = settings.without_secrets(record.exc_text)
+        record.msg, record.args = settings.without_secrets(record.getMessage()), None
         return True
 
 

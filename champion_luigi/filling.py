@@ -111,8 +111,9 @@ def fill_days(
                     chunk = [of(date=day) for day in chunks.pop(0)]
                     lane = threads.Lane(chunk, max(1, workers // lanes), company=workers // 2, **scheduler)
                     running.append((chunk, lane))
-                chunk, lane = running.popleft()
+                chunk, lane = running[0]
                 lane.wait()
+                running.popleft()
                 _settle(chunk, errors, suspects, progress)
                 if because := _reason_to_stop(chunk, errors):
                     progress.left += sum(map(len, chunks))

@@ -286,6 +286,8 @@ class Book:
         self._first.setdefault(key, {}).setdefault(place.file, place.start)
         if key[1]:
             self._days.setdefault(key, _Day(record)).add(record)
+            if fill := self._fills.get(execution):
+                fill.last = max(fill.last, _milliseconds(record))
         else:
             self._fills.setdefault(execution, _Fill(record)).add(record)
 

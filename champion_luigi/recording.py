@@ -97,11 +97,10 @@ def _end(name: str) -> None:
 
 
 def _append(record: dict[str, Any]) -> None:
-    folder = journal_folder()
+    start()
     try:
-        _attend(folder.absolute())
-        journal.append(folder, record)
-    except (OSError, StorageError, Busy) as error:
+        journal.append(journal_folder(), record)
+    except OSError as error:
         _warn_once(f"durations and counts are not recorded: {error}")
 
 
@@ -125,7 +124,7 @@ def start() -> None:
     try:
         _attend(journal_folder().absolute())
     except (OSError, StorageError, Busy) as error:
-        _warn_once(f"durations and counts are not recorded: {error}")
+        _warn_once(f"durations and counts stay in the journal, as nothing carries them to MLflow: {error}")
 
 
 @functools.cache
@@ -251,9 +250,12 @@ def _wait(tracked: _Tracked) -> None:
     if code is None:
         logger.info("waiting up to %g s for MLflow to take durations and counts", tracked.wait)
         code = _exit_code(tracked.carrier, deadline - time.monotonic())
-    if code == DELIVERED:
-        return
+    while code is not None and code < 0 and time.monotonic() < deadline:
+        _start(tracked)  # it was killed
+        code = _exit_code(tracked.carrier, deadline - time.monotonic())
     folder = tracked.job.folder
+    if code == DELIVERED or not journal.count_undelivered(folder):
+        return
     logger.warning(
         "%d records have not reached MLflow (%s). They stay in %s, and go out with the next run or by "
         "`champion track flush`.",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +12,8 @@ import sys
 from champion_luigi import journal, recording, settings
 from champion_luigi.carrier import DELIVERED, Carrier
 from champion_luigi.errors import ChampionError, SettingsError
+
+_END_SECONDS = 5.0
 
 
 def flush() -> int:
@@ -56,8 +60,21 @@ def ui(host: str, port: int) -> int:
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
-    with subprocess.Popen(command, env=environment, cwd=settings.data_dir() / "mlflow") as server:  # noqa: S603 - ours
+    # A session of its own, so that it ends whole, whichever way this command is told to.
+    folder = settings.data_dir() / "mlflow"
+    with subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True) as server:  # noqa: S603 - ours
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             return server.wait()
         except KeyboardInterrupt:
-            return server.wait()
+            return 0
+        finally:
+            _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    """End all processes of the server, the patient way first."""
+    for name in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(server.pid, name)
+            server.wait(_END_SECONDS)

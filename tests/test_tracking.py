@@ -1,0 +1,699 @@
+"""What MLflow is told of days and fills, read back by MLflow's own client: from SQLite stores and a real server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import luigi
+import pytest
+from click.testing import CliRunner, Result
+from helpers import (
+    BOTH_DAY,
+    HOLIDAY,
+    LEGACY_DAY,
+    UDIFF_DAY,
+    ThreeDays,
+    hear,
+    lines_of,
+    payload,
+    publish,
+    published,
+    run_luigi,
+    start_luigi,
+    start_python,
+    tell,
+    wait_for,
+)
+from mlflow_server import (
+    MlflowServer,
+    answers,
+    carry,
+    client,
+    empty_store,
+    free_port,
+    kill_carriers,
+    metrics_once,
+    runs_in,
+    told,
+)
+
+from champion_luigi import ScrapeBhavcopy, WriteParquet, files, journal, recording, run_day, sessions, tracking
+from champion_luigi.cli import main
+from champion_luigi.errors import ArchiveUnreachable, NotPublished, RejectedPayload
+from champion_luigi.files import sha256
+from champion_luigi.simulator_server import Fault, SimulatedArchive
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+pytestmark = [
+    pytest.mark.integration,
+    # MLflow's own use of what SQLAlchemy deprecates.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+STAGES = ["scrape", "parse", "normalize", "write", "load"]
+COUNTS = ["raw_rows_parsed", "normalized_rows", "filtered_rows", "rows_written", "rows_loaded"]
+DURATIONS = [f"{stage}_duration_seconds" for stage in STAGES]
+WARNINGS = ["warning_close_outside_low_high", "warning_high_below_low", "warning_dummy_isin"]
+METRICS = {*DURATIONS, *COUNTS, *WARNINGS, "parquet_size_mb", "flow_duration_seconds"}
+LOAD_METRICS = {"load_duration_seconds", "rows_loaded"}
+TAGS = {
+    "layout",
+    "archive_file",
+    "archive_sha256",
+    "package_version",
+    "host",
+    "worker",
+    "retries",
+    "execution",
+}
+ROUNDING = 0.02  # records have milliseconds
+
+FILL_DAYS = [date(2024, 1, day) for day in (1, 2, 3, 4, 5, 8)]
+RANGE = ("--start", "2024-01-01", "--stop", "2024-01-09")
+LAKE = ("--of", "WriteParquet")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """An experiment of its own, by default in an empty store at the usual place; no carrier outlives its test."""
+    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
+        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    for name in tracking._ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
+    empty_store(tmp_path / "mlflow" / "mlflow.db")
+    yield
+    kill_carriers(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each kind of store in turn."""
+    if request.param == "server":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("server").url)
+    return str(request.param)
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    with SimulatedArchive() as running:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def with_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process has a carrier of its own, as it has outside of tests."""
+    monkeypatch.setenv("CHAMPION_TRACKING", "on")
+
+
+carried = pytest.mark.usefixtures("with_carrier")
+
+
+def champion(*arguments: str) -> Result:
+    """The `champion` command in this process."""
+    return CliRunner().invoke(main, list(arguments))
+
+
+def champion_command(*arguments: str) -> list[str]:
+    program = shutil.which("champion", path=str(Path(sys.executable).parent))
+    assert program is not None, "the champion command is not beside python"
+    return [program, *arguments]
+
+
+def uri() -> str:
+    from champion_luigi import settings
+
+    return settings.tracking_uri()
+
+
+def in_store() -> list[Run]:
+    """What MLflow has, once the journal is carried."""
+    carry()
+    return told()
+
+
+def by_name(runs: list[Run]) -> dict[str, Run]:
+    """The runs by what they are called, each of which is there once."""
+    names = {run.info.run_name: run for run in runs}
+    assert len(names) == len(runs), sorted(run.info.run_name for run in runs)
+    return names
+
+
+def of_day(day: date, runs: list[Run]) -> Run:
+    return by_name(runs)[f"bhavcopy-etl-{day}"]
+
+
+def milliseconds(record: dict[str, Any]) -> int:
+    return round(datetime.fromisoformat(record["time"]).timestamp() * 1000)
+
+
+def records(folder: Path, **wanted: str) -> list[dict[str, Any]]:
+    """The journal's records that have these values, oldest first."""
+    found = journal.read(folder / "journal")
+    return [each for each in found if all(str(each.get(name)) == value for name, value in wanted.items())]
+
+
+def counts_of(day: date, layout: str) -> dict[str, float]:
+    """The counts of a day, by the csv module alone."""
+    rows = published(payload(day, layout), layout).values()
+    known = [(high, low, close, isin) for _, high, low, close, *_, isin in rows]
+    return {
+        "raw_rows_parsed": len(rows),
+        "normalized_rows": len(rows),
+        "filtered_rows": 0,
+        "rows_written": len(rows),
+        "rows_loaded": len(rows),
+        "warning_close_outside_low_high": sum(
+            (low is not None and close < low) or (high is not None and close > high) for high, low, close, _ in known
+        ),
+        "warning_high_below_low": sum(high is not None and low is not None and high < low for high, low, _, _ in known),
+        "warning_dummy_isin": sum(
+            isin is not None and not re.fullmatch("[A-Z]{2}[A-Z0-9]{9}[0-9]", isin) for *_, isin in known
+        ),
+    }
+
+
+def check_day(run: Run, day: date, layout: str) -> None:
+    """A day that was loaded: all that is told of it, once, and its numbers as published."""
+    assert (run.info.run_name, run.info.status) == (f"bhavcopy-etl-{day}", "FINISHED")
+    metrics = metrics_once(uri(), run)
+    assert metrics.keys() == METRICS
+    truth = counts_of(day, layout)
+    assert {name: metrics[name] for name in truth} == truth
+    assert all(metrics[name] > 0 for name in DURATIONS)
+    assert metrics["flow_duration_seconds"] == pytest.approx((run.info.end_time - run.info.start_time) / 1000)
+    assert sum(metrics[name] for name in DURATIONS) <= metrics["flow_duration_seconds"] + ROUNDING
+    size = WriteParquet(date=day).output().file.stat().st_size
+    assert metrics["parquet_size_mb"] == pytest.approx(size / 1024 / 1024)
+    assert run.data.params == {
+        "trade_date": str(day),
+        "load_to_clickhouse": "True",
+        "clickhouse_table": "champion_market.normalized_equity_ohlc",
+        "status": "success",
+    }
+    tags = run.data.tags
+    assert tags.keys() >= TAGS
+    assert tags["layout"] == layout
+    assert tags["archive_sha256"] == sha256(payload(day, layout))
+    assert tags["host"] == socket.gethostname()
+    assert tags["package_version"] == recording.package_version()
+    assert tags["worker"].startswith("Worker(")
+    assert tags["retries"] == "0"
+
+
+# A day
+
+
+@carried
+def test_a_day_is_one_run(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the time that the command has ended: name, status, times, metrics, parameters and tags, all of them true."""
+    if store == "sqlite":
+        # The store, too, is made where there is none.
+        (tmp_path / "mlflow" / "mlflow.db").unlink()
+        monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME")
+    before = round(time.time() * 1000)
+    done = run_luigi("LoadClickHouse", "--date", str(UDIFF_DAY))
+    after = round(time.time() * 1000)
+    assert done.returncode == 0, done.stderr
+    assert "have not reached MLflow" not in done.stderr
+
+    experiment = "nse-bhavcopy-pipeline" if store == "sqlite" else os.environ["MLFLOW_EXPERIMENT_NAME"]
+    [run] = runs_in(uri(), experiment)
+    check_day(run, UDIFF_DAY, "udiff")
+    assert run.data.tags["archive_file"] == "BhavCopy_NSE_CM_0_0_0_20240709_F_0000.csv.zip"
+    assert "mlflow.parentRunId" not in run.data.tags
+
+    found = records(tmp_path, date=str(UDIFF_DAY))
+    assert {run.data.tags["execution"]} == {each["execution"] for each in found}
+    assert before <= run.info.start_time == milliseconds(found[0])
+    assert milliseconds(found[-1]) == run.info.end_time <= after
+    assert carry() == 0
+
+
+def test_the_lake_alone_and_the_warehouse_later_are_two_runs() -> None:
+    """The first one has no metric of a load, the second one no others, and both say which file it was."""
+    done = run_luigi("WriteParquet", "--date", str(LEGACY_DAY))
+    assert done.returncode == 0, done.stderr
+    [lake] = in_store()
+    assert lake.info.status == "FINISHED"
+    assert metrics_once(uri(), lake).keys() == METRICS - LOAD_METRICS
+    assert lake.data.params == {
+        "trade_date": str(LEGACY_DAY),
+        "load_to_clickhouse": "False",
+        "status": "success",
+    }
+
+    done = run_luigi("LoadClickHouse", "--date", str(LEGACY_DAY))
+    assert done.returncode == 0, done.stderr
+    first, load = in_store()
+    assert first.info.run_id == lake.info.run_id
+    assert load.info.status == "FINISHED"
+    assert metrics_once(uri(), load).keys() == LOAD_METRICS | {"flow_duration_seconds"}
+    assert load.data.params["load_to_clickhouse"] == "True"
+    assert load.data.params["clickhouse_table"] == "champion_market.normalized_equity_ohlc"
+    assert load.data.tags["execution"] != lake.data.tags["execution"]
+    for run in (lake, load):
+        assert run.data.tags.keys() >= TAGS
+        assert run.data.tags["layout"] == "legacy"
+        assert run.data.tags["archive_file"] == "cm15JUN2023bhav.csv.zip"
+        assert run.data.tags["archive_sha256"] == sha256(payload(LEGACY_DAY, "legacy"))
+
+
+def test_rejected_rows_are_filtered_rows(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name that they had before; what is written and loaded is without them."""
+    folder = tmp_path_factory.mktemp("archive")
+    header, first, *lines = lines_of(payload(LEGACY_DAY, "legacy"))
+    publish(folder, LEGACY_DAY, "legacy", [header, first.replace(",", ",,", 1), *lines])
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
+    run_day(LEGACY_DAY)
+    [run] = in_store()
+    assert {name: run.data.metrics[name] for name in COUNTS} == {
+        "raw_rows_parsed": len(lines) + 1,
+        "filtered_rows": 1,
+        "normalized_rows": len(lines),
+        "rows_written": len(lines),
+        "rows_loaded": len(lines),
+    }
+
+
+def test_a_holiday_is_a_failed_run() -> None:
+    """With the error as the task gave it, and no metric of what did not happen."""
+    with pytest.raises(NotPublished) as caught:
+        run_day(HOLIDAY)
+    [run] = in_store()
+    assert (run.info.run_name, run.info.status) == (f"bhavcopy-etl-{HOLIDAY}", "FAILED")
+    assert run.data.params["trade_date"] == str(HOLIDAY)
+    assert run.data.params["load_to_clickhouse"] == "True"
+    assert run.data.params["status"] == "failed"
+    assert run.data.params["error"] == str(caught.value)
+    assert metrics_once(uri(), run).keys() == {"flow_duration_seconds"}
+
+
+def test_a_day_that_failed_and_was_completed_later_shows_both(archive: SimulatedArchive) -> None:
+    """In one process too: two executions, the first one FAILED, the second one with all metrics."""
+    archive.faults[LEGACY_DAY] = Fault("html")
+    with pytest.raises(RejectedPayload):
+        run_day(LEGACY_DAY)
+    archive.faults.clear()
+    run_day(LEGACY_DAY)
+    failed, done = in_store()
+    assert (failed.info.status, failed.data.params["status"]) == ("FAILED", "failed")
+    assert "error" in failed.data.params
+    check_day(done, LEGACY_DAY, "legacy")
+    assert failed.info.end_time <= done.info.start_time
+    assert failed.data.tags["execution"] != done.data.tags["execution"]
+
+
+def test_what_was_asked_for_before_is_not_what_is_asked_for_now(archive: SimulatedArchive) -> None:
+    """A call that leaves the warehouse out says so, after one in the same process that did not."""
+    archive.faults[LEGACY_DAY] = Fault("html")
+    with pytest.raises(RejectedPayload):
+        run_day(LEGACY_DAY)
+    archive.faults.clear()
+    run_day(LEGACY_DAY, load_to_clickhouse=False)
+    _, lake = in_store()
+    assert (lake.info.status, lake.data.params["status"]) == ("FINISHED", "success")
+    assert lake.data.params["load_to_clickhouse"] == "False"
+    assert "clickhouse_table" not in lake.data.params
+
+
+def test_retries_are_a_tag(archive: SimulatedArchive) -> None:
+    """A flaky archive shows before it fails, and when it fails."""
+    archive.faults[LEGACY_DAY] = Fault("unavailable", times=2)
+    run_day(LEGACY_DAY, load_to_clickhouse=False)
+    archive.faults[UDIFF_DAY] = Fault("unavailable")
+    with pytest.raises(ArchiveUnreachable):
+        run_day(UDIFF_DAY)
+    done, failed = in_store()
+    assert (done.info.status, done.data.tags["retries"]) == ("FINISHED", "2")
+    assert (failed.info.status, failed.data.tags["retries"]) == ("FAILED", "2")
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+@carried
+def test_several_days_of_a_command_are_a_run_each(workers: str) -> None:
+    """Of one execution, each with all metrics, whichever process did what."""
+    done = run_luigi("ThreeDays", "--workers", workers, module="helpers")
+    assert done.returncode == 0, done.stderr
+    runs = told()
+    assert len(runs) == 3
+    for day in ThreeDays.DAYS:
+        check_day(of_day(day, runs), day, "udiff" if day == UDIFF_DAY else "legacy")
+    assert len({run.data.tags["execution"] for run in runs}) == 1
+
+
+def test_waiting_for_another_process_is_no_duration_of_a_task(tmp_path: Path) -> None:
+    """The flow lasts as long as it lasts; the task is not blamed for it."""
+    seconds = 1.0
+    with files.locked(tmp_path / "locks" / f"{LEGACY_DAY}.lock", "the day", 0):
+        process = start_luigi("WriteParquet", "--date", str(LEGACY_DAY))
+        wait_for(lambda: bool(records(tmp_path, event="start")), "the first task")
+        time.sleep(seconds)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    [run] = in_store()
+    metrics = run.data.metrics
+    worked = sum(metrics[name] for name in DURATIONS if name in metrics)
+    assert metrics["flow_duration_seconds"] >= worked + seconds - ROUNDING
+
+
+def test_an_error_of_any_length_and_text_arrives(tmp_path: Path, store: str) -> None:
+    """As much of it as MLflow takes, unchanged; the journal has all of it."""
+    text = "<b>\"quotes\" & 'more'</b>\n\tनमस्ते, ₹ 1.500 \\ %s {}" + "x\u2028y" * 7000
+
+    class Breaks(ScrapeBhavcopy):
+        def work(self) -> None:
+            raise RuntimeError(text)
+
+    with recording.execution():
+        luigi.build([Breaks(date=LEGACY_DAY)], local_scheduler=True, workers=1, log_level="CRITICAL")
+    [run] = in_store()
+    assert run.info.status == "FAILED"
+    assert run.data.params["error"][:5000] == text[:5000]
+    [failure] = records(tmp_path, event="failure")
+    assert failure["error"] == text
+
+
+def test_a_task_derived_from_ours_holds_nothing_up() -> None:
+    """Whatever is told of it, the other days of the journal arrive."""
+
+    class ScrapeElsewhere(ScrapeBhavcopy):
+        pass
+
+    with recording.execution():
+        luigi.build([ScrapeElsewhere(date=BOTH_DAY)], local_scheduler=True, workers=1, log_level="ERROR")
+    run_day(LEGACY_DAY)
+    check_day(of_day(LEGACY_DAY, in_store()), LEGACY_DAY, "legacy")
+
+
+# From Python
+
+
+@carried
+def test_a_process_that_lives_on_has_its_runs_told(tmp_path: Path) -> None:
+    """A notebook's days arrive while it is open, the failed one and the good one."""
+    program = f"""
+from datetime import date
+from champion_luigi import run_day
+try:
+    run_day(date.fromisoformat("{HOLIDAY}"))
+except Exception as error:
+    print(type(error).__name__, flush=True)
+run_day(date.fromisoformat("{LEGACY_DAY}"))
+print("done", flush=True)
+input()
+"""
+    # It ends with its input, whatever becomes of the test.
+    with start_python(program) as process:
+        assert [hear(process), hear(process)] == ["NotPublished", "done"]
+        wait_for(lambda: [run.info.status for run in told()] == ["FAILED", "FINISHED"], "both runs")
+        check_day(of_day(LEGACY_DAY, told()), LEGACY_DAY, "legacy")
+        assert process.poll() is None
+        tell(process)
+        assert process.wait(60) == 0
+    assert len(told()) == 2
+
+
+PROGRAMS = {
+    "luigi.build": """
+import luigi
+from champion_luigi import LoadClickHouse
+luigi.build([LoadClickHouse(date=date(2023, 6, 15))], local_scheduler=True)
+""",
+    "run_day": """
+from champion_luigi import run_day
+run_day(date(2023, 6, 15))
+""",
+    "champion fill": """
+from champion_luigi.cli import main
+main(["fill", "--start", "2023-06-15", "--stop", "2023-06-16"])
+""",
+}
+
+
+@pytest.mark.parametrize("program", list(PROGRAMS))
+@carried
+def test_a_pipeline_does_not_import_mlflow(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither at its work nor at its end: the carrier does."""
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "0")
+    # What is registered first runs last.
+    head = "import atexit, sys\nfrom datetime import date\natexit.register(lambda: print('mlflow' in sys.modules))\n"
+    process = start_python(head + PROGRAMS[program])
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output.split()[-1]) == (0, "False")
+    wait_for(lambda: any(run.info.status == "FINISHED" for run in told()), "the run")
+
+
+# Nothing
+
+
+def test_a_command_with_nothing_to_do_starts_no_carrier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No record, no process, no store of MLflow's: not by `luigi`, not by `champion fill`, not by `run_day`."""
+    monkeypatch.setenv("CHAMPION_TRACKING", "off")
+    run_day(FILL_DAYS[0])
+    assert not (tmp_path / "journal").exists()
+    shutil.rmtree(tmp_path / "mlflow")
+
+    monkeypatch.setenv("CHAMPION_TRACKING", "on")
+    assert run_luigi("LoadClickHouse", "--date", str(FILL_DAYS[0])).returncode == 0
+    assert champion("fill", "--start", str(FILL_DAYS[0]), "--stop", str(FILL_DAYS[1])).exit_code == 0
+    run_day(FILL_DAYS[0])
+    assert not (tmp_path / "journal").exists()
+    assert not (tmp_path / "mlflow").exists()
+
+
+def test_complete_tasks_are_not_told_of() -> None:
+    """A second run of a day, and of a fill, tells nothing."""
+    run_day(FILL_DAYS[0], load_to_clickhouse=False)
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    runs = in_store()
+    run_day(FILL_DAYS[0], load_to_clickhouse=False)
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    assert carry() == 0
+    assert [run.info.run_id for run in told()] == [run.info.run_id for run in runs]
+    assert len(runs) == 1 + 1 + len(FILL_DAYS) - 1
+
+
+# A fill
+
+
+def test_a_fill_is_a_run_with_its_days_as_children(archive: SimulatedArchive, store: str, tmp_path: Path) -> None:
+    """A failed day and a closed one among them; the parent has what was asked for, and what it came to."""
+    archive.faults[FILL_DAYS[1]] = Fault("wrong_header")
+    archive.faults[FILL_DAYS[2]] = Fault("not_found")
+    done = champion("fill", *RANGE, "--workers", "3")
+    assert done.exit_code == 30, done.output
+    runs = in_store()
+    parent = by_name(runs)["bhavcopy-fill-2024-01-01-2024-01-08"]
+    good = [FILL_DAYS[0], *FILL_DAYS[3:]]
+    assert len(runs) == 1 + len(FILL_DAYS)
+
+    assert (parent.info.status, parent.data.params["status"]) == ("FAILED", "failed")
+    asked = {name: parent.data.params[name] for name in ("first", "last", "of", "workers")}
+    assert asked == {"first": "2024-01-01", "last": "2024-01-08", "of": "LoadClickHouse", "workers": "3"}
+    assert str(FILL_DAYS[1]) in parent.data.params["error"]
+    metrics = dict(parent.data.metrics)
+    assert metrics.pop("days_per_second") > 0
+    assert metrics.pop("flow_duration_seconds") == pytest.approx((parent.info.end_time - parent.info.start_time) / 1000)
+    assert metrics == {
+        "days_due": 6,
+        "days_done": 4,
+        "days_failed": 1,
+        "days_closed": 1,
+        "days_unpublished": 0,
+        "days_left": 0,
+        "rows": sum(counts_of(day, "legacy")["rows_loaded"] for day in good),
+        "range_delay": 6,
+        "range_complete_count": 0,
+        "range_complete_fraction": 0,
+    }
+    for name in parent.data.metrics:
+        points = [
+            (each.timestamp, each.step, each.value)
+            for each in client(uri()).get_metric_history(parent.info.run_id, name)
+        ]
+        assert len(set(points)) == len(points)
+
+    for day in FILL_DAYS:
+        child = of_day(day, runs)
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert child.data.tags["execution"] == parent.data.tags["execution"]
+        assert parent.info.start_time <= child.info.start_time <= child.info.end_time <= parent.info.end_time
+        if day in good:
+            check_day(child, day, "legacy")
+    failed, closed = of_day(FILL_DAYS[1], runs), of_day(FILL_DAYS[2], runs)
+    assert (failed.info.status, failed.data.params["status"]) == ("FAILED", "failed")
+    assert "CLOSING" in failed.data.params["error"]
+    assert (closed.info.status, closed.data.params["status"]) == ("FINISHED", "closed")
+    assert "no file" in closed.data.params["error"]
+    assert metrics_once(uri(), failed).keys() >= {"flow_duration_seconds"}
+    assert metrics_once(uri(), closed).keys() >= {"flow_duration_seconds"}
+
+
+def test_a_limited_fill_says_what_is_left_and_the_next_one_what_was_there() -> None:
+    """By Luigi's own range events too: how many were complete, and how far back the first gap is."""
+    assert champion("fill", *RANGE, *LAKE, "--task-limit", "2").exit_code == 20
+    [first] = [run for run in in_store() if "fill" in run.info.run_name]
+    assert (first.info.status, first.data.params["status"]) == ("FINISHED", "incomplete")
+    assert {name: first.data.metrics[name] for name in ("days_due", "days_done", "days_left")} == {
+        "days_due": 2,
+        "days_done": 2,
+        "days_left": 4,
+    }
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    _, second = [run for run in in_store() if "fill" in run.info.run_name]
+    assert (second.info.status, second.data.params["status"]) == ("FINISHED", "success")
+    assert "error" not in second.data.params
+    assert {
+        name: second.data.metrics[name]
+        for name in ("days_due", "days_left", "range_delay", "range_complete_count", "range_complete_fraction")
+    } == {
+        "days_due": 4,
+        "days_left": 0,
+        "range_delay": 4,
+        "range_complete_count": 2,
+        "range_complete_fraction": pytest.approx(2 / 6),
+    }
+
+
+def test_a_day_that_is_not_published_yet_is_told_as_that(archive: SimulatedArchive) -> None:
+    """It is neither a failure of the file nor a closed day."""
+    latest = sessions.latest_published(datetime.now(UTC))
+    before = sessions.previous(latest)
+    archive.faults[latest] = Fault("not_found")
+    assert champion("fill", "--start", str(before), *LAKE).exit_code == 20
+    runs = in_store()
+    assert of_day(latest, runs).data.params["status"] == "unpublished"
+    assert "not published yet" in of_day(latest, runs).data.params["error"]
+    assert of_day(before, runs).data.params["status"] == "success"
+    parent = by_name(runs)[f"bhavcopy-fill-{before}-{latest}"]
+    assert (parent.data.metrics["days_unpublished"], parent.data.metrics["days_failed"]) == (1, 0)
+    assert parent.data.params["status"] == "incomplete"
+    assert "RUNNING" not in {run.info.status for run in runs}
+
+
+def test_a_failed_day_of_a_fill_ends_when_it_failed(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """And not when the fill had done the days after it."""
+    archive.faults[FILL_DAYS[0]] = Fault("html")
+    archive.faults[FILL_DAYS[5]] = Fault("slow", delay=1.0)
+    assert champion("fill", *RANGE, *LAKE, "--workers", "1").exit_code == 30
+    failed = of_day(FILL_DAYS[0], in_store())
+    [failure] = records(tmp_path, event="failure")
+    assert failed.info.status == "FAILED"
+    assert failed.info.end_time == milliseconds(failure)
+    assert failed.data.metrics["flow_duration_seconds"] == pytest.approx(
+        (failed.info.end_time - failed.info.start_time) / 1000
+    )
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@carried
+def test_a_fill_by_the_luigi_command_is_the_same(workers: str) -> None:
+    """With the fill itself in a forked worker too, where there are two."""
+    done = run_luigi("FillBhavcopy", "--start", "2024-01-01", "--stop", "2024-01-04", "--workers", workers)
+    assert done.returncode == 0, done.stderr
+    runs = told()
+    assert len(runs) == 4
+    parent = by_name(runs)["bhavcopy-fill-2024-01-01-2024-01-03"]
+    assert (parent.info.status, parent.data.params["status"]) == ("FINISHED", "success")
+    assert (parent.data.metrics["days_done"], parent.data.metrics["range_delay"]) == (3, 3)
+    for day in FILL_DAYS[:3]:
+        child = of_day(day, runs)
+        check_day(child, day, "legacy")
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+# The commands for people
+
+
+def test_flush_says_how_many_runs_it_told_of() -> None:
+    """A fill of two days is three runs; a second flush tells nothing again."""
+    assert champion("fill", "--start", "2024-01-01", "--stop", "2024-01-03", *LAKE).exit_code == 0
+    first = champion("track", "flush")
+    assert first.exit_code == 0, first.output
+    assert first.output.startswith("3 runs ")
+    runs = told()
+    second = champion("track", "flush")
+    assert second.exit_code == 0, second.output
+    assert second.output.startswith("0 runs ")
+    assert [run.info.run_id for run in told()] == [run.info.run_id for run in runs]
+
+
+@pytest.mark.parametrize("ending", ["Ctrl-C", "SIGTERM"])
+def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str) -> None:
+    """On loopback, until Ctrl-C or SIGTERM, which leaves no process; the command names the store and the experiment."""
+    run_day(LEGACY_DAY, load_to_clickhouse=False)
+    [run] = in_store()
+    port = free_port()
+    process = subprocess.Popen(
+        champion_command("track", "ui", "--port", str(port)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), "the page")
+        shown = runs_in(f"http://127.0.0.1:{port}", os.environ["MLFLOW_EXPERIMENT_NAME"])
+        assert [each.info.run_id for each in shown] == [run.info.run_id]
+        if ending == "Ctrl-C":
+            # A terminal sends it to all that runs in it.
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.terminate()
+        # The output ends with the last process that could write to it.
+        output, _ = process.communicate(timeout=20)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        if process.stdout is not None:
+            process.stdout.close()
+        process.wait(60)
+    assert str(tmp_path / "mlflow" / "mlflow.db") in output
+    assert os.environ["MLFLOW_EXPERIMENT_NAME"] in output
+    assert f"http://127.0.0.1:{port}" in output
+
+
+def test_the_pages_need_a_port_of_their_own() -> None:
+    """One that is taken is said so, in a sentence."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = champion("track", "ui", "--port", str(port))
+    assert result.exit_code != 0
+    assert f"port {port} of 127.0.0.1 cannot be used" in result.output
+    assert "--port" in result.output
+
+
+def test_a_servers_own_pages_are_pointed_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the password in its address; nothing is started."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://reader:planted-4711@mlflow.example:5000")
+    result = champion("track", "ui", "--port", "1")
+    assert result.exit_code == 0
+    assert "mlflow.example:5000" in result.output
+    assert "planted-4711" not in result.output

@@ -1,0 +1,825 @@
+"""What MLflow is told when processes are killed and MLflow is down: all of it, once, and the work goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+from helpers import (
+    BOTH_DAY,
+    LEGACY_DAY,
+    UDIFF_DAY,
+    ThreeDays,
+    lines_of,
+    payload,
+    publish,
+    run_luigi,
+    start_luigi,
+    wait_for,
+)
+from mlflow_server import (
+    Gateway,
+    MlflowServer,
+    carriers,
+    carry,
+    client,
+    empty_store,
+    kill_carriers,
+    metrics_once,
+    told,
+)
+
+from champion_luigi import files, journal, lake, recording, run_day, settings, tracking
+from champion_luigi.carrier import LEFT, Carrier
+from champion_luigi.cli import main
+from champion_luigi.simulator_server import Fault, SimulatedArchive
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+pytestmark = [
+    pytest.mark.integration,
+    # MLflow's own use of what SQLAlchemy deprecates.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+DAY = LEGACY_DAY
+COMMAND = ("WriteParquet", "--date", str(DAY))
+FILL_DAYS = [date(2024, 1, day) for day in (1, 2, 3, 4, 5, 8)]
+RANGE = ("--start", "2024-01-01", "--stop", "2024-01-09")
+LAKE = ("--of", "WriteParquet")
+FILL = "bhavcopy-fill-2024-01-01-2024-01-08"
+PASSWORD = "planted-pass-4711"
+METRICS = {
+    *(f"{stage}_duration_seconds" for stage in ("scrape", "parse", "normalize", "write", "flow")),
+    *("raw_rows_parsed", "normalized_rows", "filtered_rows", "rows_written", "parquet_size_mb"),
+    *("warning_close_outside_low_high", "warning_high_below_low", "warning_dummy_isin"),
+}
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as running:
+        yield running
+
+
+@pytest.fixture
+def server(shared_server: MlflowServer) -> Iterator[MlflowServer]:
+    """The module's server; it hangs no longer than its test."""
+    yield shared_server
+    shared_server.resume()
+
+
+@pytest.fixture
+def gateway(server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    """What the tracking address leads to; the server is behind it."""
+    with Gateway(server.url) as running:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", running.url)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """An experiment of its own, by default in an empty store at the usual place; no carrier outlives its test."""
+    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
+        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    for name in tracking._ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
+    empty_store(tmp_path / "mlflow" / "mlflow.db")
+    yield
+    kill_carriers(tmp_path)
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    with SimulatedArchive() as running:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def with_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process has a carrier of its own, as it has outside of tests."""
+    monkeypatch.setenv("CHAMPION_TRACKING", "on")
+
+
+carried = pytest.mark.usefixtures("with_carrier")
+
+
+@contextlib.contextmanager
+def at_work(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """A command that was started; it ends at the latest here, and all that it has started but carriers."""
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def start_fill(*arguments: str) -> subprocess.Popen[str]:
+    program = shutil.which("champion", path=str(Path(sys.executable).parent))
+    assert program is not None, "the champion command is not beside python"
+    return subprocess.Popen(
+        [program, "fill", *arguments],
+        cwd=os.environ["DATA_DIR"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def champion(*arguments: str) -> Result:
+    """The `champion` command in this process."""
+    return CliRunner().invoke(main, list(arguments))
+
+
+@contextlib.contextmanager
+def held(folder: Path, day: date = DAY) -> Iterator[Callable[[], None]]:
+    """Let a command wait in a day's first task until what this yields is called."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(files.locked(folder / "locks" / f"{day}.lock", "the day", 0))
+        yield stack.close
+
+
+def end_of(process: subprocess.Popen[str]) -> str:
+    """The output of a command that ends by itself."""
+    # It ends with the last process that could write to it.
+    output, _ = process.communicate(timeout=90)
+    return output
+
+
+def records(folder: Path, **wanted: str) -> list[dict[str, Any]]:
+    """The journal's records that have these values, oldest first."""
+    found = journal.read(folder / "journal")
+    return [each for each in found if all(str(each.get(name)) == value for name, value in wanted.items())]
+
+
+def runs_any(folder: Path) -> bool:
+    """Whether a process that journals is there, or a worker of one."""
+    return any(files.is_locked(presence) for presence in (folder / "journal" / "running").iterdir())
+
+
+def statuses(runs: list[Run]) -> dict[str, str]:
+    """MLflow's status of each run by name, each of which is there once."""
+    found = {run.info.run_name: run.info.status for run in runs}
+    assert len(found) == len(runs), sorted(run.info.run_name for run in runs)
+    return found
+
+
+def once(runs: list[Run], name: str) -> Run:
+    [run] = [run for run in runs if run.info.run_name == name]
+    return run
+
+
+def check_day(day: date = DAY) -> None:
+    """A day in the lake is told of once, with all its metrics."""
+    run = once(told(), f"bhavcopy-etl-{day}")
+    assert (run.info.status, run.data.params["status"]) == ("FINISHED", "success")
+    assert metrics_once(settings.tracking_uri(), run).keys() == METRICS
+
+
+def check_fill() -> None:
+    """The whole fill is told of once: it, its days, and that they are its children."""
+    runs = told()
+    days = [f"bhavcopy-etl-{day}" for day in FILL_DAYS]
+    assert statuses(runs) == dict.fromkeys([FILL, *days], "FINISHED")
+    parent = once(runs, FILL)
+    assert parent.data.metrics["days_done"] == len(FILL_DAYS)
+    store = client(settings.tracking_uri())
+    assert len(store.get_metric_history(parent.info.run_id, "flow_duration_seconds")) == 1
+    for name in days:
+        run = once(runs, name)
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert metrics_once(settings.tracking_uri(), run).keys() == METRICS
+
+
+def killed(runs: list[Run]) -> list[str]:
+    """The runs that are killed, in MLflow's words and in ours."""
+    names = [run.info.run_name for run in runs if run.info.status == "KILLED"]
+    assert names == [run.info.run_name for run in runs if run.data.params.get("status") == "killed"]
+    return sorted(names)
+
+
+def undelivered(output: str) -> int:
+    """How many records the command says it leaves."""
+    found = re.search(r"(\d+) records have not reached MLflow", output)
+    assert found, output
+    return int(found[1])
+
+
+# The pipeline is killed
+
+
+def test_a_day_whose_worker_was_killed_has_failed(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """The command saw it, and says how the worker ended."""
+    archive.faults[DAY] = Fault("hanging")
+    with at_work(start_luigi(*COMMAND, "--workers", "2")) as process:
+        wait_for(lambda: len(archive.requests) == 1, "the fetch to begin")
+        [start] = records(tmp_path, event="start")
+        os.kill(start["pid"], signal.SIGKILL)
+        assert "exit code -9" in end_of(process)
+    carry()
+    [run] = told()
+    assert (run.info.status, run.data.params["status"]) == ("FAILED", "failed")
+    assert "exit code -9" in run.data.params["error"]
+
+
+def test_a_day_whose_task_took_too_long_has_failed(archive: SimulatedArchive) -> None:
+    """By Luigi's limit for a task: the error says that, and not that somebody ended the command."""
+    archive.faults[DAY] = Fault("hanging")
+    done = run_luigi(*COMMAND, "--worker-timeout", "1")
+    assert done.returncode == 30, done.stderr
+    carry()
+    [run] = told()
+    assert (run.info.status, run.data.params["status"]) == ("FAILED", "failed")
+    assert "timed out" in run.data.params["error"]
+
+
+def test_a_command_that_was_killed_is_told_of_by_the_next_one(
+    archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As KILLED, by the next command that has something to do."""
+    archive.faults[DAY] = Fault("hanging")
+    with at_work(start_luigi(*COMMAND)) as process:
+        wait_for(lambda: len(archive.requests) == 1, "the fetch to begin")
+        process.kill()
+        process.wait(60)
+    assert told() == []
+    monkeypatch.setenv("CHAMPION_TRACKING", "on")
+    done = run_luigi("WriteParquet", "--date", str(UDIFF_DAY))
+    assert done.returncode == 0, done.stderr
+    assert statuses(told()) == {f"bhavcopy-etl-{DAY}": "KILLED", f"bhavcopy-etl-{UDIFF_DAY}": "FINISHED"}
+    [run] = [run for run in told() if run.info.status == "KILLED"]
+    assert run.data.params["status"] == "killed"
+    assert "error" in run.data.params
+
+
+def test_all_days_that_a_killed_command_was_at_are_told_of(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """Parent and workers are gone without a word; `champion track flush` tells of each day."""
+    archive.faults.update(dict.fromkeys(ThreeDays.DAYS, Fault("hanging")))
+    with at_work(start_luigi("ThreeDays", "--workers", "3", module="helpers")) as process:
+        wait_for(lambda: len(archive.requests) == 3, "the fetches to begin")
+        os.killpg(process.pid, signal.SIGKILL)
+        wait_for(lambda: not runs_any(tmp_path), "the last worker to be gone")
+    flush = champion("track", "flush")
+    assert flush.exit_code == 0, flush.output
+    assert killed(told()) == sorted(f"bhavcopy-etl-{day}" for day in ThreeDays.DAYS)
+    assert carry() == 0
+
+
+@carried
+def test_a_fill_that_is_killed_is_told_of_by_its_own_carrier(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """It is RUNNING while it is at work, and KILLED then, as are the days in hand; what was done is FINISHED."""
+    archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
+    done = {f"bhavcopy-etl-{day}": "FINISHED" for day in FILL_DAYS[:2]}
+    with at_work(start_fill(*RANGE, *LAKE, "--workers", "2")) as process:
+        wait_for(lambda: statuses(told()) == {FILL: "RUNNING", **done}, "the fill to be at it")
+        wait_for(lambda: len(archive.requests) == 4, "the fetches to begin")
+        process.kill()
+        process.wait(60)
+        in_hand = {f"bhavcopy-etl-{each['date']}" for each in records(tmp_path, event="start")} - done.keys()
+        assert len(in_hand) == 2
+        wait_for(lambda: not carriers(tmp_path), "the carrier to end")
+    assert statuses(told()) == {FILL: "KILLED", **done, **dict.fromkeys(in_hand, "KILLED")}
+    runs = told()
+    parent = once(runs, FILL)
+    assert parent.data.params["status"] == "killed"
+    assert parent.info.end_time >= max(run.info.end_time for run in runs)
+    for name in {**done, **dict.fromkeys(in_hand)}:
+        assert once(runs, name).data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert carry() == 0
+
+
+@pytest.mark.parametrize(("name", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "3")])
+@carried
+def test_a_command_that_is_told_to_end_is_killed(archive: SimulatedArchive, name: signal.Signals, workers: str) -> None:
+    """It has said so to MLflow by the time that it has ended, of every day that it was at."""
+    days = ThreeDays.DAYS if workers == "3" else ThreeDays.DAYS[:1]
+    archive.faults.update(dict.fromkeys(ThreeDays.DAYS, Fault("hanging")))
+    with at_work(start_luigi("ThreeDays", "--workers", workers, module="helpers")) as process:
+        wait_for(lambda: len(archive.requests) == len(days), "the fetches to begin")
+        process.send_signal(name)
+        end_of(process)
+        assert process.returncode != 0
+    assert killed(told()) == sorted(f"bhavcopy-etl-{day}" for day in days)
+    assert len(told()) == len(days)
+
+
+@pytest.mark.parametrize("command", ["champion", "luigi with 2 workers"])
+def test_a_fill_that_is_told_to_end_is_killed(archive: SimulatedArchive, command: str) -> None:
+    """The fill and the days in hand; those that were done are FINISHED."""
+    archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
+    arguments = (*RANGE, *LAKE, "--workers", "2")
+    process = start_fill(*arguments) if command == "champion" else start_luigi("FillBhavcopy", *arguments)
+    with at_work(process):
+        wait_for(lambda: len(archive.requests) == 4, "the fill to be at it")
+        process.send_signal(signal.SIGINT)
+        end_of(process)
+        assert process.returncode != 0
+    carry()
+    runs = told()
+    assert killed(runs) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[3]}", FILL]
+    assert "RUNNING" not in statuses(runs).values()
+    assert len(runs) == 5
+
+
+@carried
+def test_a_fill_that_is_told_to_end_begins_nothing_while_it_waits_for_mlflow(
+    archive: SimulatedArchive, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time that the command gives to MLflow is not for more days."""
+    archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("slow", delay=2.5)))
+    gateway.close()
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "3")
+    with at_work(start_fill(*RANGE, *LAKE, "--workers", "2")) as process:
+        wait_for(lambda: len(archive.requests) == 4, "the fill to be at it")
+        process.send_signal(signal.SIGINT)
+        end_of(process)
+        assert process.returncode != 0
+    assert len(archive.requests) == 4
+    events = [each["event"] for each in records(tmp_path)]
+    assert events[events.index("fill_end") :] == ["fill_end", "end", "end"]
+
+
+def test_a_day_of_a_fill_that_is_ended_between_two_tasks_is_killed(archive: SimulatedArchive) -> None:
+    """Its last task could end in good order, but the day is not done."""
+    archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("slow", delay=0.7)))
+    with at_work(start_fill(*RANGE, *LAKE, "--workers", "2")) as process:
+        wait_for(lambda: len(archive.requests) == 4, "the fill to be at it")
+        process.send_signal(signal.SIGINT)
+        end_of(process)
+        assert process.returncode != 0
+    carry()
+    runs = told()
+    complete = {f"bhavcopy-etl-{day}" for day, _ in lake.days(settings.lake_dir())}
+    assert complete < statuses(runs).keys() - {FILL}
+    assert killed(runs) == sorted({FILL} | statuses(runs).keys() - complete)
+
+
+def test_days_that_wait_for_the_warehouse_are_killed_with_their_command(tmp_path: Path) -> None:
+    """No task of theirs runs at that moment, but they are not done."""
+    with (
+        files.locked(tmp_path / "warehouse.lock", "the warehouse", 0),
+        at_work(start_luigi("ThreeDays", "--workers", "3", module="helpers")) as process,
+    ):
+        wait_for(lambda: len(records(tmp_path, event="success", task="WriteParquet")) == 3, "the lake")
+        wait_for(lambda: len(records(tmp_path, event="start", task="LoadClickHouse")) == 1, "the load to begin")
+        process.send_signal(signal.SIGTERM)
+        end_of(process)
+        assert process.returncode != 0
+    carry()
+    assert killed(told()) == sorted(f"bhavcopy-etl-{day}" for day in ThreeDays.DAYS)
+
+
+# The carrier is killed
+
+
+@pytest.mark.parametrize(
+    ("when", "path"),
+    [
+        ("before", "/runs/create"),
+        ("after", "/runs/create"),
+        ("after", "/runs/log-batch"),
+        ("after", "/runs/update"),
+    ],
+)
+@carried
+def test_a_carrier_that_is_killed_leaves_nothing_twice(gateway: Gateway, tmp_path: Path, when: str, path: str) -> None:
+    """At whichever request: the work is done, and the next carrier completes what the first one began."""
+    victims: list[int] = []
+
+    def kill(asked: str) -> bool:
+        if not asked.endswith(path) or victims:
+            return False
+        victims.extend(carriers(tmp_path))
+        kill_carriers(tmp_path)
+        return True
+
+    setattr(gateway, when, kill)
+    done = run_luigi(*COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert len(victims) == 1
+    carry()
+    check_day()
+    assert len(told()) == 1
+    assert carry() == 0
+
+
+@carried
+def test_a_carrier_that_is_killed_while_the_command_works_is_replaced(tmp_path: Path) -> None:
+    """The command itself sees to it, at its end at the latest: nothing is left to do for a person."""
+    with held(tmp_path) as release, at_work(start_luigi(*COMMAND)) as process:
+        wait_for((tmp_path / "journal" / "carrier.lock").exists, "the carrier")
+        [victim] = carriers(tmp_path)
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: not carriers(tmp_path), "the carrier to be gone")
+        release()
+        output = end_of(process)
+    assert process.returncode == 0, output
+    assert "have not reached MLflow" not in output
+    check_day()
+    assert len(told()) == 1
+
+
+@carried
+def test_a_carrier_that_is_killed_in_the_middle_of_a_fill_is_replaced(tmp_path: Path) -> None:
+    """The fill, its days and their kinship are complete in the end, each told once."""
+    done = dict.fromkeys((f"bhavcopy-etl-{day}" for day in FILL_DAYS[:-1]), "FINISHED")
+    with held(tmp_path, FILL_DAYS[-1]) as release, at_work(start_fill(*RANGE, *LAKE)) as process:
+        wait_for(lambda: statuses(told()) == {FILL: "RUNNING", **done}, "the days that are done to be told of")
+        kill_carriers(tmp_path)
+        release()
+        output = end_of(process)
+    assert process.returncode == 0, output
+    assert "have not reached MLflow" not in output
+    check_fill()
+    assert carry() == 0
+
+
+# MLflow is down
+
+
+@carried
+def test_a_server_that_is_down_costs_a_command_no_more_than_its_bound(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It succeeds and says how many records stay; `champion track flush` says why, and brings them once it is up."""
+    gateway.close()
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "1")
+    done = run_luigi(*COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert undelivered(done.stderr) == len(records(tmp_path))
+    assert "champion track flush" in done.stderr
+    assert str(tmp_path / "journal") in done.stderr
+    kill_carriers(tmp_path)
+
+    down = champion("track", "flush")
+    assert down.exit_code != 0
+    assert undelivered(down.output) == len(records(tmp_path))
+    assert gateway.url in down.output
+    assert "Connection refused" in down.output
+
+    gateway.open()
+    up = champion("track", "flush")
+    assert up.exit_code == 0, up.output
+    check_day()
+    again = champion("track", "flush")
+    assert (again.exit_code, again.output.split()[0]) == (0, "0")
+    assert len(told()) == 1
+
+
+@carried
+def test_flush_says_why_nothing_arrives_while_another_carrier_tries(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last command's carrier goes on for a minute; that it holds the journal is not what is wrong."""
+    gateway.close()
+    run_until_trouble(tmp_path, monkeypatch)
+    assert carriers(tmp_path)
+    down = champion("track", "flush")
+    assert down.exit_code != 0
+    assert "Connection refused" in down.output
+
+
+@carried
+def test_flush_succeeds_while_another_carrier_tries(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the server is up, whichever of the two brings the records."""
+    gateway.close()
+    run_until_trouble(tmp_path, monkeypatch)
+    assert carriers(tmp_path)
+    gateway.open()
+    up = champion("track", "flush")
+    assert up.exit_code == 0, up.output
+    check_day()
+    wait_for(lambda: not carriers(tmp_path), "the carrier to end")
+    assert len(told()) == 1
+
+
+def test_what_an_outage_left_goes_out_with_the_next_command(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fill among it, with its days as its children."""
+    gateway.close()
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    assert Carrier(recording.job()).run() == LEFT
+    gateway.open()
+    monkeypatch.setenv("CHAMPION_TRACKING", "on")
+    done = run_luigi(*COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert "have not reached MLflow" not in done.stderr
+    check_day()
+    client(settings.tracking_uri()).delete_run(once(told(), f"bhavcopy-etl-{DAY}").info.run_id)
+    check_fill()
+
+
+@pytest.mark.parametrize("since", ["the beginning", "/runs/create", "/runs/update"])
+@carried
+def test_a_server_that_hangs_gets_everything_once(
+    gateway: Gateway, server: MlflowServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, since: str
+) -> None:
+    """The command ends within its bound; when the server goes on, with what it was asked before, nothing is doubled."""
+    hanging = threading.Event()
+
+    def hang(path: str) -> bool:
+        if path.endswith(since) and not hanging.is_set():
+            hanging.set()
+            server.suspend()
+        return False
+
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    if since == "the beginning":
+        server.suspend()
+        hanging.set()
+    gateway.before = hang
+    done = run_luigi(*COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert undelivered(done.stderr) == len(records(tmp_path))
+    assert hanging.wait(60)
+    wait_for(lambda: bool(journal.delivery(tmp_path / "journal").trouble), "the carrier's trouble")
+    assert "timed out" in journal.delivery(tmp_path / "journal").trouble
+    server.resume()
+    wait_for(lambda: not carriers(tmp_path), "the carrier to end")
+    check_day()
+    assert len(told()) == 1
+    assert carry() == 0
+
+
+@pytest.mark.parametrize("path", ["/experiments/create", "/runs/create", "/runs/log-batch", "/runs/update"])
+def test_an_answer_that_is_lost_doubles_nothing(gateway: Gateway, path: str) -> None:
+    """What was done all the same is found by the next carrier."""
+    lost: list[str] = []
+    run_day(DAY, load_to_clickhouse=False)
+    gateway.after = lambda asked: asked.endswith(path) and not lost and not lost.append(asked)  # type: ignore[func-returns-value]
+    assert Carrier(recording.job()).run() == LEFT
+    assert len(lost) == 1
+    carry()
+    check_day()
+    assert len(told()) == 1
+
+
+@carried
+def test_lost_answers_in_the_middle_of_a_fill_double_nothing(gateway: Gateway) -> None:
+    """The same carrier goes on: each run is there once, and the days are children of the one fill."""
+    lost: list[str] = []
+
+    def lose(path: str) -> bool:
+        if not path.endswith(("/runs/create", "/runs/update")):
+            return False
+        lost.append(path)
+        return len(lost) in (1, 3, 4, 8)
+
+    gateway.after = lose
+    with at_work(start_fill(*RANGE, *LAKE)) as process:
+        output = end_of(process)
+    assert process.returncode == 0, output
+    assert "have not reached MLflow" not in output
+    assert len(lost) > 8
+    check_fill()
+
+
+@pytest.mark.parametrize("status", [500, 403])
+@carried
+def test_a_server_that_refuses_is_said_to_and_fails_nothing(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """The command succeeds and says what the server answered; once it takes records, they arrive."""
+    gateway.status = status
+    output = run_until_trouble(tmp_path, monkeypatch)
+    assert str(status) in output
+    gateway.status = None
+    wait_for(lambda: not carriers(tmp_path), "the carrier to have told all")
+    check_day()
+    assert len(told()) == 1
+
+
+@pytest.mark.parametrize("kind", ["a folder that cannot be", "a folder that is a file", "a file that is no database"])
+@carried
+def test_a_store_that_cannot_be_written_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The command succeeds and says why; once the store is mended, the records go out."""
+    (tmp_path / "file").write_text("no database, whatever its name says" * 100)
+    store = {
+        "a folder that cannot be": Path("/proc/nope/mlflow.db"),
+        "a folder that is a file": tmp_path / "file" / "mlflow.db",
+        "a file that is no database": tmp_path / "file",
+    }[kind]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{store}")
+    output = run_until_trouble(tmp_path, monkeypatch)
+    assert re.search("unable to open database|not a database|No such file|Not a directory|File exists", output), output
+    kill_carriers(tmp_path)
+    flush = champion("track", "flush")
+    assert flush.exit_code != 0
+    assert undelivered(flush.output) == len(records(tmp_path))
+
+    if kind == "a file that is no database":
+        empty_store(store)
+    else:
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    carry()
+    check_day()
+
+
+def run_until_trouble(folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a command whose day ends when its carrier has met with trouble; what it says, its success being checked."""
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "0.1")
+    with held(folder) as release, at_work(start_luigi(*COMMAND)) as process:
+        wait_for(lambda: bool(journal.delivery(folder / "journal").trouble), "the carrier's trouble")
+        release()
+        output = end_of(process)
+    assert process.returncode == 0, output
+    assert undelivered(output) == len(records(folder))
+    return output
+
+
+def test_an_experiment_that_was_deleted_is_named(gateway: Gateway) -> None:
+    """MLflow takes nothing for it until somebody restores it; then all arrives."""
+    store = client(settings.tracking_uri())
+    experiment = store.create_experiment(settings.get("mlflow_experiment_name"))
+    store.delete_experiment(experiment)
+    run_day(DAY, load_to_clickhouse=False)
+    flush = champion("track", "flush")
+    assert flush.exit_code != 0
+    assert re.search("deleted|active", flush.output)
+    store.restore_experiment(experiment)
+    assert champion("track", "flush").exit_code == 0
+    check_day()
+
+
+@carried
+def test_without_mlflow_a_command_does_its_work(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says what is missing, and does not wait for it; the records stay until it is there."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "mlflow.py").write_text("raise ModuleNotFoundError(\"No module named 'mlflow'\", name='mlflow')\n")
+    done = run_luigi(*COMMAND, PYTHONPATH=str(folder), CHAMPION_TRACKING_WAIT="3600")
+    assert done.returncode == 0, done.stderr
+    assert undelivered(done.stderr) == len(records(tmp_path))
+    assert "No module named 'mlflow'" in done.stderr
+    carry()
+    check_day()
+
+
+@carried
+def test_a_carrier_that_cannot_be_started_loses_no_record(tmp_path: Path) -> None:
+    """The journal is the pipeline's own: it has the day, and a flush brings it to MLflow."""
+    (tmp_path / "journal" / "carrier.log").mkdir(parents=True)
+    done = run_luigi(*COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert "carrier.log" in done.stderr
+    carry()
+    check_day()
+
+
+# The end of a command
+
+
+@carried
+def test_a_command_need_not_wait_for_mlflow(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With CHAMPION_TRACKING_WAIT=0 it ends before MLflow answers; the records arrive by themselves."""
+    ready = threading.Event()
+    gateway.before = lambda _path: not ready.wait(60)
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "0")
+    done = run_luigi(*COMMAND)
+    assert done.returncode == 0, done.stderr
+    assert "MLflow" not in done.stderr
+    ready.set()
+    wait_for(lambda: not carriers(tmp_path), "the carrier to have told all")
+    check_day()
+
+
+@carried
+def test_ctrl_c_ends_the_waiting_for_mlflow(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is done by then; the command says that the records stay."""
+    gateway.close()
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "3600")
+    with at_work(start_luigi(*COMMAND)) as process:
+        assert process.stdout is not None
+        assert any("waiting up to 3600 s for MLflow" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        output = end_of(process)
+    assert "not waiting for MLflow any longer" in output
+    assert "Traceback" not in output
+
+
+# Several commands
+
+
+@carried
+def test_commands_at_the_same_time_are_told_of_once_each(tmp_path: Path) -> None:
+    """One of them carries the records of both."""
+    days = [LEGACY_DAY, BOTH_DAY, UDIFF_DAY]
+    with contextlib.ExitStack() as stack:
+        commands = [stack.enter_context(at_work(start_luigi("WriteParquet", "--date", str(day)))) for day in days]
+        for process in commands:
+            output = end_of(process)
+            assert process.returncode == 0, output
+            assert "have not reached MLflow" not in output
+    for day in days:
+        check_day(day)
+    assert len(told()) == len(days)
+    assert len({run.data.tags["execution"] for run in told()}) == len(days)
+    assert carry() == 0
+
+
+@carried
+def test_a_short_command_does_not_wait_for_a_long_one(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """Whose carrier carries its records: they have arrived when it ends, while the long one is still at it."""
+    archive.faults[UDIFF_DAY] = Fault("hanging")
+    with at_work(start_luigi("WriteParquet", "--date", str(UDIFF_DAY))) as long:
+        wait_for((tmp_path / "journal" / "carrier.lock").exists, "the long command's carrier")
+        done = run_luigi(*COMMAND, CHAMPION_TRACKING_WAIT="3600")
+        assert done.returncode == 0, done.stderr
+        check_day()
+        assert len(told()) == 1
+        assert long.poll() is None
+        long.send_signal(signal.SIGTERM)
+        end_of(long)
+    assert statuses(told()) == {f"bhavcopy-etl-{DAY}": "FINISHED", f"bhavcopy-etl-{UDIFF_DAY}": "KILLED"}
+
+
+@carried
+def test_a_short_command_does_not_wait_for_a_busy_one(tmp_path: Path) -> None:
+    """A fill that journals all the time has its carrier tell of the short command too, and that one sees it."""
+    many = ("--start", "2010-01-01", "--stop", "2024-01-01", "--workers", "1")
+    with at_work(start_fill(*many, *LAKE)) as long:
+        wait_for(lambda: any("etl" in run.info.run_name for run in told()), "the fill's carrier to tell of days")
+        done = run_luigi("WriteParquet", "--date", str(UDIFF_DAY), CHAMPION_TRACKING_WAIT="60")
+        assert done.returncode == 0, done.stderr
+        assert long.poll() is None
+        store = client(settings.tracking_uri())
+        experiment = store.get_experiment_by_name(settings.get("mlflow_experiment_name"))
+        assert experiment is not None
+        found = store.search_runs([experiment.experiment_id], f"params.trade_date = '{UDIFF_DAY}'")
+        assert [run.info.status for run in found] == ["FINISHED"]
+        assert "have not reached MLflow" not in done.stderr
+
+
+# Secrets
+
+
+@carried
+def test_no_secret_reaches_mlflow_the_disk_or_a_list_of_processes(
+    gateway: Gateway,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither MLflow's passwords, while it is down and when it is up, nor the warehouse's, from an error's text."""
+    folder = tmp_path_factory.mktemp("archive")
+    header, *lines = lines_of(payload(UDIFF_DAY, "udiff"))
+    publish(folder, UDIFF_DAY, "udiff", [header.replace("ClsPric", f"{PASSWORD}-clickhouse"), *lines])
+    publish(folder, DAY, "legacy", lines_of(payload(DAY, "legacy")))
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", f"{PASSWORD}-clickhouse")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", f"{PASSWORD}-mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", gateway.url.replace("//", f"//reader:{PASSWORD}-url@"))
+    gateway.close()
+    outputs = []
+    with held(tmp_path) as release, at_work(start_luigi(*COMMAND, "--log-level", "DEBUG")) as process:
+        wait_for(lambda: bool(journal.delivery(tmp_path / "journal").trouble), "the carrier's trouble")
+        [pid] = carriers(tmp_path)
+        shown = Path(f"/proc/{pid}/cmdline").read_bytes()
+        kill_carriers(tmp_path)
+        release()
+        monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "1")
+        gateway.open()
+        outputs.append(end_of(process))
+    failed = run_luigi("WriteParquet", "--date", str(UDIFF_DAY), CHAMPION_TRACKING_WAIT="30")
+    outputs.append(failed.stdout + failed.stderr)
+    gateway.close()
+    outputs.append(champion("track", "flush").output)
+    gateway.open()
+    outputs.append(champion("track", "flush").output)
+
+    runs = told()
+    assert statuses(runs) == {f"bhavcopy-etl-{DAY}": "FINISHED", f"bhavcopy-etl-{UDIFF_DAY}": "FAILED"}
+    assert "***" in once(runs, f"bhavcopy-etl-{UDIFF_DAY}").data.params["error"]
+    for run in runs:
+        assert PASSWORD not in str([run.data.params, run.data.tags, run.info])
+    for output in outputs:
+        assert PASSWORD not in output
+    assert PASSWORD.encode() not in shown
+    for file in tmp_path.rglob("*"):
+        assert not file.is_file() or PASSWORD.encode() not in file.read_bytes(), file
