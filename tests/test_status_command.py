@@ -1,0 +1,149 @@
+"""What `champion status` says of a data directory, and what it tells a monitor by its exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import build, payload, published
+
+from champion_luigi import coverage, ledger, recording, tasks, warehouse
+from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.tasks import LoadClickHouse, WriteParquet
+
+pytestmark = pytest.mark.integration
+
+# Five sessions of a week without a holiday.
+WEEK = [date(2023, 6, day) for day in (12, 13, 14, 15, 16)]
+SPAN = ("--start", "2023-06-12", "--end", "2023-06-18")
+
+
+@pytest.fixture(autouse=True)
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    monkeypatch.setenv("CHAMPION_SCRAPE_RETRY_SECONDS", "0")
+    with SimulatedArchive() as running:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
+        yield running
+    warehouse.close_shared()
+
+
+def load(*days: date) -> None:
+    for day in days:
+        assert build(LoadClickHouse(date=day)).is_done
+    warehouse.close_shared()
+
+
+def status(*arguments: str) -> tuple[int, str]:
+    """The exit code of `champion status`, and what it prints."""
+    program = Path(sys.executable).with_name("champion")
+    done = subprocess.run([program, "status", *arguments], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def document(*arguments: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(status(*arguments, "--json")[1])
+    return found
+
+
+def test_all_loaded_exits_0() -> None:
+    """With the rows that the warehouse holds, by a count of the published ones."""
+    load(*WEEK)
+    code, output = status(*SPAN)
+    assert code == 0
+    rows = sum(len(published(payload(day, "legacy"), "legacy")) for day in WEEK)
+    assert f"5 of 5 sessions loaded, {rows:,} rows" in output
+    assert "up to date" in output
+    assert max(map(len, output.splitlines())) <= 120
+
+
+def test_each_kind_of_day_is_told_apart(archive: SimulatedArchive) -> None:
+    """Loaded, in the lake only, failed with its reason, closed by the archive's answer, and missing."""
+    load(WEEK[0])
+    build(WriteParquet(date=WEEK[1]))
+    archive.faults[WEEK[2]] = Fault("html")
+    build(LoadClickHouse(date=WEEK[2]))
+    ledger.record(tasks.ledger_file(), WEEK[3], "closed", tasks.archive_name(), "x")
+    code, output = status(*SPAN)
+    assert code == 30
+    assert "1 of 4 sessions loaded" in output
+    found = document(*SPAN)
+    assert (found["due"], found["loaded"]) == (4, 1)
+    assert [each["date"] for each in found["lake_only"]] == [str(WEEK[1])]
+    [failed] = found["failed"]
+    assert failed["date"] == str(WEEK[2])
+    assert "HTML page" in failed["reason"]
+    assert [each["date"] for each in found["closed"]] == [str(WEEK[3])]
+    assert found["missing"] == [str(WEEK[4])]
+    assert (found["latest_loaded"], found["sessions_late"]) == (str(WEEK[0]), 3)
+
+
+def test_missing_days_exit_20() -> None:
+    """They did not fail: nobody has asked for them."""
+    load(WEEK[0])
+    code, output = status(*SPAN)
+    assert code == 20
+    assert "missing 4" in output
+    assert f"missing {WEEK[4]}" in output
+    assert "champion fill --start 2023-06-12" in output
+
+
+def test_a_day_that_failed_and_was_completed_is_loaded(archive: SimulatedArchive) -> None:
+    """Its old failure stays in the journal, and is no news."""
+    archive.faults[WEEK[0]] = Fault("html")
+    build(LoadClickHouse(date=WEEK[0]))
+    archive.faults.clear()
+    load(*WEEK)
+    assert status(*SPAN)[0] == 0
+    assert document(*SPAN)["failed"] == []
+
+
+def test_the_range_begins_with_the_first_day_in_the_lake() -> None:
+    """Without --start; and it ends with the latest session that should be published."""
+    load(WEEK[1])
+    found = document()
+    assert found["start"] == str(WEEK[1])
+    assert found["end"] == found["latest_due"]
+    assert found["sessions_late"] == found["due"] - 1
+
+
+def test_another_warehouse_has_nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the lake is due for it."""
+    load(*WEEK)
+    monkeypatch.setenv("CLICKHOUSE_DATABASE", "elsewhere")
+    found = document(*SPAN)
+    assert (found["loaded"], len(found["lake_only"]), found["rows"]) == (0, 5, 0)
+
+
+def test_a_damaged_journal_is_no_obstacle() -> None:
+    """Lines that are no records, or records of another version, are passed over."""
+    load(*WEEK[:4])
+    journal = recording.journal_folder() / "2023-01.jsonl"
+    lines = [
+        '{"event": "failure"',
+        '{"event": "failure", "date": "some day"}',
+        '{"event": "settled", "date": "2023-06-16"}',
+    ]
+    journal.write_text("\n".join([*lines, ""]))
+    assert document(*SPAN)["missing"] == [str(WEEK[4])]
+
+
+def test_unsent_records_are_counted() -> None:
+    """Here all of them, as no carrier runs."""
+    load(WEEK[0])
+    found = document(*SPAN)
+    assert found["unsent_records"] == coverage.unsent_records() > 10
+
+
+def test_no_secret_is_told(archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the archive's password nor MLflow's."""
+    monkeypatch.setenv("NSE_ARCHIVE_URL", archive.url.replace("//", "//reader:planted-4711@"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://reader:planted-4711@127.0.0.1:1")
+    for arguments in (SPAN, (*SPAN, "--json")):
+        assert "planted-4711" not in status(*arguments)[1]
