@@ -117,7 +117,9 @@ class _Day:
         elif event in _FAILURES:
             self.has_worked = True
             self.running.discard(task)
-            self.failure = (str(record.get("error_type", event)), str(record.get("error", "")))
+            failure = (str(record.get("error_type", event)), str(record.get("error", "")))
+            # Why a worker was told to end says more than that it was, whichever is written first.
+            self.failure = self.failure if self.failure and failure[0] in _KILLS else failure
             self.last_task = max(self.last_task, task, key=_rank)
         self._take(facts, time)
 

@@ -58,6 +58,7 @@ _used: set[str] = set()
 _ended: set[str] = set()
 _ending = threading.Lock()
 _tracked: dict[Path, _Tracked] = {}
+_warned: set[Path] = set()
 _starting = threading.Lock()
 
 
@@ -101,7 +102,7 @@ def _append(record: dict[str, Any]) -> None:
     try:
         journal.append(journal_folder(), record)
     except OSError as error:
-        _warn_once(f"durations and counts are not recorded: {error}")
+        _warn_once(journal_folder(), f"durations and counts are not recorded: {error}")
 
 
 @contextlib.contextmanager
@@ -124,7 +125,7 @@ def start() -> None:
     try:
         _attend(journal_folder().absolute())
     except (OSError, StorageError, Busy) as error:
-        _warn_once(f"durations and counts stay in the journal, as nothing carries them to MLflow: {error}")
+        _warn_once(journal_folder(), f"durations and counts are not recorded, or not carried to MLflow: {error}")
 
 
 @functools.cache
@@ -277,6 +278,8 @@ def _exit_code(process: subprocess.Popen[bytes], seconds: float) -> int | None:
     return None
 
 
-@functools.cache
-def _warn_once(message: str) -> None:
-    logger.warning("%s", message)
+def _warn_once(folder: Path, message: str) -> None:
+    """One trouble with a journal is told; forked workers inherit that it was."""
+    if folder not in _warned:
+        _warned.add(folder)
+        logger.warning("%s", message)
