@@ -88,6 +88,7 @@ class Carrier:
         self._note = journal.delivery(job.folder)
         self._noted = time.monotonic()
         self._trouble = ""
+        self._is_first = job.is_first
         self._ended: float | None = None
         self._pause = 0.0
         self._flows: set[tuple[str, str]] = set()
@@ -114,7 +115,7 @@ class Carrier:
                     return code
                 # Whoever comes meanwhile, `champion track flush` say, may find out whether it goes better now.
                 time.sleep(self._pause)
-                self._book, self._tracker = Book(), None
+                self._book, self._tracker, self._is_first = Book(), None, False
             except Busy as error:
                 self._trouble = journal.delivery(self._job.folder).trouble or f"another carrier is at work: {error}"
                 if self._job.process is None:
@@ -127,7 +128,7 @@ class Carrier:
         self._trouble = ""
         self._read()
         doubtful = self._book.open_executions()
-        if self._job.is_first:
+        if self._is_first:
             doubtful = {each for each in doubtful if process_of(each) != self._job.process}
         pause = _POLL_SECONDS
         last_use = time.monotonic()

@@ -31,6 +31,7 @@ from luigi.worker import ContextManagedTaskProcess, TaskStatusReporter, Worker
 in_threads: contextvars.ContextVar[int] = contextvars.ContextVar("champion_in_threads", default=0)
 
 _FAREWELL_SECONDS = 2.0
+_LOOK_UP_SECONDS = 0.5
 
 
 class Lane:
@@ -49,6 +50,10 @@ class Lane:
 
     def wait(self) -> LuigiRunResult:
         """Luigi's result, once all is done. Raises what the build raised."""
+        # A signal can reach any thread of the process: the main one, which alone handles it, has to look up for it.
+        while not self._result.done():
+            with contextlib.suppress(TimeoutError):
+                self._result.exception(_LOOK_UP_SECONDS)
         return self._result.result()
 
     def stop(self, seconds: float = _FAREWELL_SECONDS) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import shutil
@@ -341,6 +342,27 @@ def test_a_fill_that_is_told_to_end_is_killed(archive: SimulatedArchive, command
     assert len(runs) == 5
 
 
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "tgkill"), reason="no way to send a signal to another's thread")
+def test_a_fill_is_told_to_end_by_whichever_thread_gets_the_signal(archive: SimulatedArchive) -> None:
+    """The system gives it to any of them, mostly but not always to the main one."""
+    archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
+    with at_work(start_fill(*RANGE, *LAKE, "--workers", "2")) as process:
+        wait_for(lambda: len(archive.requests) == 4, "the fill to be at it")
+        thread = next(int(each.name) for each in Path(f"/proc/{process.pid}/task").iterdir() if takes_sigint(each))
+        assert thread != process.pid
+        ctypes.CDLL(None).tgkill(process.pid, thread, signal.SIGINT)
+        process.wait(30)
+        assert process.returncode != 0
+    carry()
+    assert killed(told()) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[3]}", FILL]
+
+
+def takes_sigint(thread: Path) -> bool:
+    """Whether a thread (its folder in /proc) is none of the main ones and does not block the signal."""
+    blocked = next(line for line in (thread / "status").read_text().splitlines() if line.startswith("SigBlk"))
+    return thread.name != thread.parents[1].name and not int(blocked.split()[1], 16) & 1 << signal.SIGINT - 1
+
+
 @carried
 def test_a_fill_that_is_told_to_end_begins_nothing_while_it_waits_for_mlflow(
     archive: SimulatedArchive, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -561,6 +583,38 @@ def test_a_server_that_hangs_gets_everything_once(
     check_day()
     assert len(told()) == 1
     assert carry() == 0
+
+
+@carried
+def test_a_request_that_comes_late_doubles_nothing(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may still do what the carrier has given up waiting for: once it has made the run anew, say."""
+    first: list[int] = []
+    again, done = threading.Event(), threading.Event()
+
+    def hold_the_first(path: str) -> bool:
+        if path.endswith("/runs/create") and not first:
+            first.append(threading.get_ident())
+            again.wait(60)
+        return False
+
+    def let_it_go(path: str) -> bool:
+        if path.endswith("/runs/create") and threading.get_ident() in first:
+            done.set()
+        elif path.endswith("/runs/create"):
+            again.set()
+            done.wait(60)
+        return False
+
+    gateway.before, gateway.after = hold_the_first, let_it_go
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    assert run_luigi(*COMMAND).returncode == 0
+    wait_for(lambda: not carriers(tmp_path), "the carrier to end")
+    assert done.is_set()
+    check_day()
+    assert len(told()) == 1
 
 
 @pytest.mark.parametrize("path", ["/experiments/create", "/runs/create", "/runs/log-batch", "/runs/update"])
