@@ -30,24 +30,29 @@ _waits: ContextVar[list[float] | None] = ContextVar("champion_waits", default=No
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Make ``path`` hold ``content``: a temporary file in the same folder, fsync, rename, fsync of the folder.
+    """Make ``path`` hold ``content``, as `whole` does."""
+    with whole(path) as temporary, os.fdopen(_create(temporary), "wb") as file:
+        file.write(content)
 
-    Raises StorageError, naming the file, where the disk does not take it; the old file then stands.
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name in the same folder to write a file under; when the block ends well, that file becomes ``path``.
+
+    Fsync, rename, fsync of the folder. Raises StorageError, naming the file, where the disk does not take it; the old
+    file then stands.
     """
     temporary = path.with_name(f"{LEFTOVER_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         try:
-            descriptor = _create(temporary)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            yield temporary
+            _sync(temporary, os.O_RDONLY)
             temporary.replace(path)
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
                 temporary.unlink()
             raise
-        _sync_folder(path.parent)
+        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise StorageError(
             f"the file could not be written: {error.strerror or error}",
@@ -220,8 +225,8 @@ def _create(path: Path) -> int:
         return os.open(path, flags, 0o666)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:

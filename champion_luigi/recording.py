@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from champion_luigi import files, journal, settings
 from champion_luigi.carrier import CANNOT, DELIVERED, Job
-from champion_luigi.errors import Busy, StorageError
+from champion_luigi.errors import Busy, SettingsError, StorageError
 
 logger = logging.getLogger("luigi-interface")
 
@@ -124,7 +124,7 @@ def start() -> None:
         return
     try:
         _attend(journal_folder().absolute())
-    except (OSError, StorageError, Busy) as error:
+    except (OSError, StorageError, Busy, SettingsError) as error:
         _warn_once(journal_folder(), f"durations and counts are not recorded, or not carried to MLflow: {error}")
 
 

@@ -215,10 +215,10 @@ def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
     from champion_luigi import archive, payload
 
     def once() -> tuple[Published, Bhavcopy | None]:
-        published = archive.fetch(tasks._archive(), day, settings.get("udiff_from"), kept.validators)
+        published = archive.fetch(tasks.configured_archive(), day, settings.get("udiff_from"), kept.validators)
         if files.sha256(published.content) == kept.sha256:
             return published, None
-        return published, payload.recognise(published.content, day, published.url, tasks._max_unzipped())
+        return published, payload.recognise(published.content, day, published.url, tasks.max_unzipped_bytes())
 
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ScrapeBhavcopy.attempts),
@@ -261,19 +261,7 @@ def _keep_old(day: date, kept: _Kept) -> None:
 def _write_raw(day: date, kept: _Kept, published: Published, recognised: Bhavcopy) -> None:
     """Put a payload and its receipt in the place of the kept ones."""
     output = ScrapeBhavcopy(date=day).output()
-    receipt = {
-        "date": day,
-        "file": published.name,
-        "format": published.format,
-        "url": published.url,
-        "sha256": files.sha256(published.content),
-        "bytes": len(published.content),
-        "rows": len(recognised.lines),
-        "fetched_at": files.now(),
-        "validators": dict(published.headers),
-    }
-    WholeFile(str(output.file.with_name(published.name))).write(published.content, recognised)
-    output.dump(receipt)
+    tasks.keep_payload(output, day, published, recognised)
     if kept.content is not None and kept.receipt["file"] != published.name:
         # The day is published in another format now; the old one is under restated/.
         output.file.with_name(str(kept.receipt["file"])).unlink(missing_ok=True)

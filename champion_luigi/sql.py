@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 import re
 import textwrap
-import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from champion_luigi import files
-from champion_luigi.errors import ChampionError, StorageError, WarehouseError
+from champion_luigi.errors import ChampionError, WarehouseError
 from champion_luigi.questions import Questions
 
 # What people call a format, and ClickHouse's name of it: CSV with a header, JSON lines, an Arrow IPC stream.
@@ -92,31 +89,6 @@ def interruptibly(questions: Questions, work: Callable[[], _T]) -> _T:
                     questions.interrupt()
                 wait([future], timeout=1)
             raise
-
-
-@contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name to write a file under that becomes ``path``, durably, when the block ends well. Raises StorageError."""
-    temporary = path.with_name(f"{files.LEFTOVER_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        try:
-            yield temporary
-            for name in (temporary, path.parent):
-                descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-                if name is temporary:
-                    temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"the file could not be written: {error.strerror or error}",
-            source=str(path),
-            todo="Check free space and permissions of the disk; nothing half-written is left.",
-        ) from error
 
 
 def table_lines(path: Path, columns: int | None = None, most_rows: int | None = None) -> Iterator[str]:

@@ -97,7 +97,7 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
 
 def _answer(query: str, wishes: _Wishes) -> None:
     """Run one statement, and show or keep what it gives."""
-    from champion_luigi import settings, sql, tasks
+    from champion_luigi import files, settings, sql, tasks
     from champion_luigi.errors import WarehouseError
     from champion_luigi.questions import open_for_questions
 
@@ -105,7 +105,7 @@ def _answer(query: str, wishes: _Wishes) -> None:
     terminal = wishes.output is None and sys.stdout.isatty()
     with contextlib.ExitStack() as kept:
         if wishes.output and not is_table:
-            result = kept.enter_context(sql.whole_file(wishes.output))
+            result = kept.enter_context(files.whole(wishes.output))
         else:
             result = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="champion-sql-"))) / "result"
         questions = open_for_questions(
@@ -128,7 +128,7 @@ def _answer(query: str, wishes: _Wishes) -> None:
                 click.echo(said or ("done" if terminal else ""), nl=terminal and not said)
                 return
         if is_table and wishes.output:
-            with sql.whole_file(wishes.output) as path, path.open("wb") as file:
+            with files.whole(wishes.output) as path, path.open("wb") as file:
                 file.writelines(_encoded(sql.table_lines(result), "utf-8"))
         elif is_table:
             columns = shutil.get_terminal_size().columns if terminal else None

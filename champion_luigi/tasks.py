@@ -194,19 +194,7 @@ class ScrapeBhavcopy(BhavcopyTask):
                 todo="What is kept stays: run the same again to go on with it.",
             ) from None
 
-        receipt = {
-            "date": self.date,
-            "file": published.name,
-            "format": published.format,
-            "url": published.url,
-            "sha256": files.sha256(published.content),
-            "bytes": len(published.content),
-            "rows": len(bhavcopy.lines),
-            "fetched_at": files.now(),
-            "validators": dict(published.headers),
-        }
-        WholeFile(str(self.output().file.with_name(published.name))).write(published.content, bhavcopy)
-        self.output().dump(receipt)
+        receipt = keep_payload(self.output(), self.date, published, bhavcopy)
 
         answer = archive_answers().get(self.date)
         if answer.verdict == "closed" if answer else not sessions.is_session(self.date):
@@ -219,10 +207,10 @@ class ScrapeBhavcopy(BhavcopyTask):
 
         _require_expected(self.date)
         try:
-            published = archive.fetch(_archive(), self.date, settings.get("udiff_from"))
+            published = archive.fetch(configured_archive(), self.date, settings.get("udiff_from"))
         except NotPublished as error:
             raise _with_session(error, self.date) from None
-        return published, payload.recognise(published.content, self.date, published.url, _max_unzipped())
+        return published, payload.recognise(published.content, self.date, published.url, max_unzipped_bytes())
 
 
 class ParseBhavcopy(BhavcopyTask):
@@ -242,7 +230,7 @@ class ParseBhavcopy(BhavcopyTask):
         receipt, kept = _kept_payload(self.input())
         table = bhavcopy.parse(
             kept.take()
-            or payload.recognise(_verified(receipt, kept, self.input()), self.date, kept.path, _max_unzipped())
+            or payload.recognise(_verified(receipt, kept, self.input()), self.date, kept.path, max_unzipped_bytes())
         )
 
         metadata = {
@@ -415,6 +403,24 @@ def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date
     return ledger.answers(path, archive)
 
 
+def keep_payload(receipt_file: JsonFile, day: date, published: Published, bhavcopy: Bhavcopy) -> dict[str, Any]:
+    """Write a payload, and then its receipt, which is given: what was fetched, from where, and when."""
+    receipt = {
+        "date": day,
+        "file": published.name,
+        "format": published.format,
+        "url": published.url,
+        "sha256": files.sha256(published.content),
+        "bytes": len(published.content),
+        "rows": len(bhavcopy.lines),
+        "fetched_at": files.now(),
+        "validators": dict(published.headers),
+    }
+    WholeFile(str(receipt_file.file.with_name(published.name))).write(published.content, bhavcopy)
+    receipt_file.dump(receipt)
+    return receipt
+
+
 def rejects_file(day: date) -> Path:
     """Where a day's rejected rows are kept, one JSON object a line; absent where none were."""
     return settings.data_dir() / "rejects" / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}.jsonl"
@@ -424,7 +430,7 @@ def _intermediate(stage: str, day: date) -> WholeFile:
     return WholeFile(str(settings.data_dir() / stage / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}{tables.SUFFIX}"))
 
 
-def _archive() -> Archive:
+def configured_archive() -> Archive:
     """The configured archive, one for each process: a forked child must not use its parent's connection."""
     limits = {
         "requests_per_second": settings.get("requests_per_second"),
@@ -444,7 +450,8 @@ def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...])
     return archive.open_archive(location, **dict(limits))
 
 
-def _max_unzipped() -> int:
+def max_unzipped_bytes() -> int:
+    """The largest that a payload may unzip to."""
     return int(settings.get("max_unzipped_mb")) * 1024 * 1024
 
 

@@ -61,7 +61,8 @@ def ui(host: str, port: int) -> int:
     environment.pop("MLFLOW_TRACKING_URI", None)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
     # A session of its own, so that it ends whole, whichever way this command is told to.
-    folder = settings.data_dir() / "mlflow"
+    # A relative address means the same file as for the pipeline; MLflow's own files stay out of the user's folder.
+    folder = None if settings.get("mlflow_tracking_uri") else settings.data_dir() / "mlflow"
     with subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True) as server:  # noqa: S603 - ours
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
