@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 SOURCES := setup.cfg pyproject.toml
 
-.PHONY: demo test lint types tests bench lock clean
+.PHONY: demo test lint types tests torture bench lock clean
 
 demo: $(VENV)/.runtime  ## run the pipeline for a few simulated days and show what it made
 	$(BIN)/champion demo
@@ -22,6 +22,11 @@ types: $(VENV)/.test
 
 tests: $(VENV)/.test
 	$(BIN)/pytest $(ARGS)
+
+torture: $(VENV)/.test  ## the whole fault campaign, an hour at most; docs/faults.md tells how it went
+	rm -f .cache/faults.jsonl
+	TORTURE=true FAULT_LOG=$(CURDIR)/.cache/faults.jsonl timeout --foreground 60m $(BIN)/pytest -m faults $(ARGS)
+	$(BIN)/python tools/write_faults.py .cache/faults.jsonl
 
 bench: $(VENV)/.runtime  ## the pipeline against a bare loop of the same libraries, in one run
 	$(BIN)/python benchmarks/against_bare_loop.py
