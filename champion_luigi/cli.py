@@ -162,11 +162,12 @@ def flush() -> None:
     from champion_luigi.errors import ChampionError
 
     try:
-        flows = track_command.flush()
+        flows, going_on = track_command.flush()
     except ChampionError as error:
         click.echo(f"champion track flush: {error}", err=True)
         sys.exit(_FAILED)
-    click.echo(f"{flows} runs told to MLflow at {settings.without_secrets(settings.tracking_uri())}; nothing is left.")
+    left = f"{going_on} still at work, told at the end" if going_on else "nothing is left"
+    click.echo(f"{flows} runs told to MLflow at {settings.without_secrets(settings.tracking_uri())}; {left}.")
 
 
 @track.command()

@@ -16,10 +16,10 @@ from champion_luigi.errors import ChampionError, SettingsError
 _END_SECONDS = 5.0
 
 
-def flush() -> int:
-    """Carry what the journal holds to MLflow, and say what came of it. Raises ChampionError where some is left.
+def flush() -> tuple[int, int]:
+    """Carry what the journal holds to MLflow. Raises ChampionError where some is left.
 
-    Gives the number of MLflow runs that were told of. What runs at this moment is carried when it ends.
+    Gives the number of MLflow runs that were told of, and of executions that go on and are carried when they end.
     """
     carrier = Carrier(recording.job())
     if carrier.run() != DELIVERED:
@@ -30,7 +30,7 @@ def flush() -> int:
             found=carrier.trouble,
             todo="They stay in the journal. Once MLflow takes them, run `champion track flush` again.",
         )
-    return carrier.delivered_flows
+    return carrier.delivered_flows, len(journal.delivery(recording.journal_folder()).open)
 
 
 def server_url() -> str | None:

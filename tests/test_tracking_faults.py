@@ -812,6 +812,20 @@ def test_a_short_command_does_not_wait_for_a_long_one(archive: SimulatedArchive,
     assert statuses(told()) == {f"bhavcopy-etl-{DAY}": "FINISHED", f"bhavcopy-etl-{UDIFF_DAY}": "KILLED"}
 
 
+def test_flush_says_that_others_are_still_at_work(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """What they do is told when they end: until then it is no lie that nothing is left."""
+    archive.faults[UDIFF_DAY] = Fault("hanging")
+    with at_work(start_luigi("WriteParquet", "--date", str(UDIFF_DAY))) as long:
+        wait_for(lambda: records(tmp_path, event="start") != [], "the command's first task")
+        flushed = champion("track", "flush")
+        assert (flushed.exit_code, flushed.output.split("; ")[-1]) == (0, "1 still at work, told at the end.\n")
+        long.send_signal(signal.SIGTERM)
+        end_of(long)
+    flushed = champion("track", "flush")
+    assert flushed.output.startswith("1 runs told")
+    assert flushed.output.endswith("; nothing is left.\n")
+
+
 @carried
 def test_a_short_command_does_not_wait_for_a_busy_one(tmp_path: Path) -> None:
     """A fill that journals all the time has its carrier tell of the short command too, and that one sees it."""
