@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -222,20 +222,23 @@ def _start(tracked: _Tracked) -> None:
 def _farewell() -> None:
     """Say that this process ends, and wait for the carriers, as long as the settings allow."""
     mine = [each for each in _tracked.values() if each.pid == os.getpid()]
-    if mine:
+    try:
+        _say_farewell(mine)
+        for tracked in mine:
+            _wait(tracked)
+    except KeyboardInterrupt:
+        logger.warning("not waiting for MLflow any longer: what it has not taken stays in the journal")
+
+
+def _say_farewell(mine: Iterable[_Tracked]) -> None:
+    for tracked in mine:
         with _ending:
             _ended.add(PROCESS)
-    for tracked in mine:
         # Where the disk does not take it, that the process is gone says nearly the same.
         with contextlib.suppress(OSError):
             interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
             journal.append(tracked.job.folder, {"event": _END, "execution": PROCESS, "interrupted": interrupted})
         tracked.presence.close()
-    try:
-        for tracked in mine:
-            _wait(tracked)
-    except KeyboardInterrupt:
-        logger.warning("not waiting for MLflow any longer: what it has not taken stays in the journal")
 
 
 def _wait(tracked: _Tracked) -> None:
