@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -11,6 +11,7 @@ import luigi
 import pytest
 
 from champion_luigi import settings
+from champion_luigi.simulator_server import SimulatedArchive
 
 # Real published files, where somebody has put them beside the checkout. No test depends on their being there.
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "nse"
@@ -80,3 +81,11 @@ def shared() -> Callable[[str], Path]:
         return found
 
     return find
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    """The simulated archive on loopback, as the one that is configured; tests set its ``faults``."""
+    with SimulatedArchive() as running:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
+        yield running

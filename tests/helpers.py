@@ -84,6 +84,39 @@ def start_luigi(*arguments: str, module: str = "champion_luigi", **environment: 
     )
 
 
+def champion_command(*arguments: str) -> list[str]:
+    """The `champion` command, of the environment that the tests run in."""
+    program = shutil.which("champion", path=str(Path(sys.executable).parent))
+    assert program is not None, "the champion command is not beside python"
+    return [program, *arguments]
+
+
+def run_champion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `champion` to its end, in the test's own folder, its output in pipes."""
+    return subprocess.run(
+        champion_command(*arguments),
+        env={**os.environ, **environment},
+        cwd=os.environ["DATA_DIR"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def start_champion(*arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Start `champion` in a process group of its own."""
+    return subprocess.Popen(
+        champion_command(*arguments),
+        env={**os.environ, **environment},
+        cwd=os.environ["DATA_DIR"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
 def _environment(module: str) -> dict[str, str]:
     if module == "champion_luigi":
         return {**os.environ}

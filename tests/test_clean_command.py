@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,20 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from helpers import answering, build, hear, lines_of, payload, publish, run_luigi, snapshot, start_python, wait_for
+from helpers import (
+    answering,
+    build,
+    champion_command,
+    hear,
+    lines_of,
+    payload,
+    publish,
+    run_champion,
+    run_luigi,
+    snapshot,
+    start_python,
+    wait_for,
+)
 
 from champion_luigi import cleaning, files, lake, redo, warehouse
 from champion_luigi.clean_command import command
@@ -53,33 +65,9 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     warehouse.close_shared()
 
 
-def champion(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command to its end, its output in pipes."""
-    return subprocess.run(
-        champion_command(*arguments),
-        cwd=os.environ["DATA_DIR"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def champion_command(*arguments: str) -> list[str]:
-    program = (
-        "from champion_luigi.cli import main\n"
-        "from champion_luigi.clean_command import command as clean\n"
-        "from champion_luigi.redo_command import command as redo\n"
-        "main.add_command(clean)\n"
-        "main.add_command(redo)\n"
-        "main(prog_name='champion')"
-    )
-    return [sys.executable, "-c", program, *arguments]
-
-
 def clean(*arguments: str) -> dict[str, Any]:
     """`champion clean --json`: its document."""
-    done = champion("clean", *arguments, "--json")
+    done = run_champion("clean", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -128,7 +116,7 @@ def test_leftovers_go_from_data_and_lake(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_young_leftover_stays(tmp_path: Path) -> None:
     """A process may be writing it; the command says so."""
     young = leave(tmp_path / "parsed" / "2024" / LEFTOVER, age=600)
-    done = champion("clean")
+    done = run_champion("clean")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "There is nothing to remove.",
@@ -237,8 +225,8 @@ def test_after_a_cleaning_nothing_is_due() -> None:
     assert len(intermediates(NEXT)) == 2
 
     day = ("--start", "2024-01-15", "--stop", "2024-01-16")
-    assert champion("fill", *day).stderr.splitlines()[-1] == "Nothing is missing."
-    assert champion("status", "--start", "2024-01-15", "--end", "2024-01-15").returncode == 0
+    assert run_champion("fill", *day).stderr.splitlines()[-1] == "Nothing is missing."
+    assert run_champion("status", "--start", "2024-01-15", "--end", "2024-01-15").returncode == 0
     luigi = run_luigi("LoadClickHouse", "--date", "2024-01-15")
     assert luigi.returncode == 0, luigi.stderr
     assert "1 complete ones were encountered" in luigi.stderr
@@ -249,7 +237,7 @@ def test_redo_makes_what_it_needs_after_a_cleaning(tmp_path: Path, archive: Path
     run(LoadClickHouse(date=DAY))
     clean("--intermediates")
     archive.rename(archive.with_name("gone"))
-    done = champion("redo", "--date", str(DAY), "--from", "write")
+    done = run_champion("redo", "--date", str(DAY), "--from", "write")
     assert done.returncode == 0, done.stderr
     assert len(intermediates(DAY)) == 2
     assert lake.scan(tmp_path / "lake").collect().height == ROWS
@@ -261,7 +249,9 @@ def test_without_a_warehouse_the_lake_decides() -> None:
     clean("--intermediates", "--lake-only")
     assert intermediates(DAY) == []
     assert len(intermediates(NEXT)) == 2
-    assert champion("fill", *RANGE[:3], "2024-01-16", "--of", "WriteParquet").stderr.endswith("Nothing is missing.\n")
+    assert run_champion("fill", *RANGE[:3], "2024-01-16", "--of", "WriteParquet").stderr.endswith(
+        "Nothing is missing.\n"
+    )
 
 
 def test_what_is_asked_for_again_keeps_its_intermediates() -> None:
@@ -306,7 +296,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_go(tmp_path: Path) -> Non
     sizes = sum(path.stat().st_size for path in intermediates(DAY))
     before = snapshot(tmp_path)
     arguments = ("clean", "--intermediates", "--lake-only")
-    done = champion(*arguments, "--dry-run")
+    done = run_champion(*arguments, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert [line.split() for line in done.stdout.splitlines()] == [
         ["leftovers", "1", "file", "5", "bytes"],
@@ -322,12 +312,18 @@ def test_a_dry_run_changes_nothing_and_says_what_would_go(tmp_path: Path) -> Non
     ]
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert snapshot(tmp_path) == before
-    assert champion(*arguments).stdout.splitlines()[-2].split() == ["freed", "4", "files", f"{sizes + 5:,}", "bytes"]
+    assert run_champion(*arguments).stdout.splitlines()[-2].split() == [
+        "freed",
+        "4",
+        "files",
+        f"{sizes + 5:,}",
+        "bytes",
+    ]
 
 
 def test_in_an_empty_folder_there_is_nothing_to_do(tmp_path: Path) -> None:
     """And nothing is made."""
-    done = champion("clean", "--intermediates")
+    done = run_champion("clean", "--intermediates")
     assert (done.returncode, done.stdout) == (0, "There is nothing to remove.\n")
     assert list(tmp_path.iterdir()) == []
 

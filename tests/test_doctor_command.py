@@ -56,13 +56,6 @@ def _simulated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
 
 
-@pytest.fixture
-def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
-    with SimulatedArchive() as running:
-        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
-        yield running
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
     with ClickHouseServer(tmp_path_factory.mktemp("server")) as running:

@@ -7,10 +7,8 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +16,16 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from helpers import payload, published, run_luigi, snapshot, start_luigi, wait_for
+from helpers import (
+    champion_command,
+    payload,
+    published,
+    run_champion,
+    run_luigi,
+    snapshot,
+    start_luigi,
+    wait_for,
+)
 
 from champion_luigi import lake, redo, sessions
 from champion_luigi.cli import main
@@ -41,25 +48,6 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
-
-
-def champion_command(*arguments: str) -> list[str]:
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return [program, *arguments]
-
-
-def champion_fill(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`champion fill`, its output in pipes."""
-    return subprocess.run(
-        champion_command("fill", *arguments),
-        env={**os.environ, **environment},
-        cwd=os.environ["DATA_DIR"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def fill_on_a_terminal(*arguments: str) -> tuple[str, int]:
@@ -188,7 +176,7 @@ def test_the_luigi_command_fills_newest_first(tmp_path: Path) -> None:
 
 def test_champion_fill_loads_a_range(tmp_path: Path, archive: SimulatedArchive) -> None:
     """And says in its last line how much that was."""
-    done = champion_fill(*RANGE)
+    done = run_champion("fill", *RANGE)
     assert done.returncode == 0, done.stderr
     assert in_warehouse(tmp_path) == rows_of(*DAYS)
     rows = sum(count for _, count in rows_of(*DAYS))
@@ -198,8 +186,8 @@ def test_champion_fill_loads_a_range(tmp_path: Path, archive: SimulatedArchive) 
 
 def test_champion_fill_says_when_nothing_is_missing(archive: SimulatedArchive) -> None:
     """A second time."""
-    champion_fill(*RANGE, *LAKE)
-    done = champion_fill(*RANGE, *LAKE)
+    run_champion("fill", *RANGE, *LAKE)
+    done = run_champion("fill", *RANGE, *LAKE)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "Nothing is missing."
     assert len(archive.requests) == len(DAYS)
@@ -207,7 +195,7 @@ def test_champion_fill_says_when_nothing_is_missing(archive: SimulatedArchive) -
 
 def test_champion_fill_exits_20_when_days_are_left() -> None:
     """And says how to go on."""
-    done = champion_fill(*RANGE, *LAKE, "--task-limit", "2")
+    done = run_champion("fill", *RANGE, *LAKE, "--task-limit", "2")
     assert done.returncode == 20, done.stderr
     assert "4 days are left" in done.stderr.splitlines()[-1]
 
@@ -216,7 +204,7 @@ def test_champion_fill_exits_20_when_a_day_is_not_published_yet(archive: Simulat
     """And says when to try again."""
     latest = sessions.latest_published(datetime.now(UTC))
     archive.faults[latest] = Fault("not_found")
-    done = champion_fill("--start", str(sessions.previous(latest)), *LAKE)
+    done = run_champion("fill", "--start", str(sessions.previous(latest)), *LAKE)
     assert done.returncode == 20, done.stderr
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"{latest}: not published yet")
@@ -226,7 +214,7 @@ def test_champion_fill_exits_20_when_a_day_is_not_published_yet(archive: Simulat
 def test_champion_fill_exits_30_when_a_day_failed(tmp_path: Path, archive: SimulatedArchive) -> None:
     """Its summary lists each failed day with the reason; the others are complete."""
     archive.faults |= {DAYS[1]: Fault("html"), DAYS[3]: Fault("wrong_header")}
-    done = champion_fill(*RANGE, *LAKE)
+    done = run_champion("fill", *RANGE, *LAKE)
     assert done.returncode == 30, done.stderr
     *_, first, second = done.stderr.splitlines()
     assert first.startswith(f"failed {DAYS[1]}: RejectedPayload: ")
@@ -237,18 +225,18 @@ def test_champion_fill_exits_30_when_a_day_failed(tmp_path: Path, archive: Simul
 def test_champion_fill_lists_what_it_took_as_closed(archive: SimulatedArchive) -> None:
     """A success, after which the day is not asked for."""
     archive.faults[DAYS[2]] = Fault("not_found")
-    done = champion_fill(*RANGE, *LAKE)
+    done = run_champion("fill", *RANGE, *LAKE)
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"closed {DAYS[2]}: ")
-    assert champion_fill(*RANGE, *LAKE).stderr.splitlines()[-1] == "Nothing is missing."
+    assert run_champion("fill", *RANGE, *LAKE).stderr.splitlines()[-1] == "Nothing is missing."
 
 
 def test_champion_fill_rechecks_what_was_closed(tmp_path: Path, archive: SimulatedArchive) -> None:
     """With --recheck-closed."""
     archive.faults[DAYS[2]] = Fault("not_found")
-    champion_fill(*RANGE, *LAKE)
+    run_champion("fill", *RANGE, *LAKE)
     archive.faults.clear()
-    done = champion_fill(*RANGE, *LAKE, "--recheck-closed")
+    done = run_champion("fill", *RANGE, *LAKE, "--recheck-closed")
     assert done.returncode == 0, done.stderr
     assert in_lake(tmp_path) == DAYS
 
@@ -267,7 +255,7 @@ def test_champion_fill_does_not_exit_0_when_it_cannot_begin(
     arguments: tuple[str, ...], environment: dict[str, str], words: str
 ) -> None:
     """It says what is wrong in a sentence, without a traceback."""
-    done = champion_fill(*RANGE, *arguments, **environment)
+    done = run_champion("fill", *RANGE, *arguments, **environment)
     assert done.returncode not in (0, 20)
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -335,7 +323,7 @@ def test_a_terminal_has_its_cursor_back_after_ctrl_c(archive: SimulatedArchive, 
 
 def test_a_pipe_gets_plain_lines_at_a_sane_pace() -> None:
     """No escape codes, no carriage returns, and not lines for each day's every step."""
-    done = champion_fill("--start", "2024-01-01", "--stop", "2024-02-01", *LAKE)
+    done = run_champion("fill", "--start", "2024-01-01", "--stop", "2024-02-01", *LAKE)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stderr + done.stdout
     assert "\r" not in done.stderr + done.stdout
@@ -374,7 +362,7 @@ def test_a_fill_that_is_told_to_end_ends(
     assert list(tmp_path.rglob(".tmp-*")) == []
 
     archive.faults.clear()
-    done = champion_fill(*RANGE, *LAKE)
+    done = run_champion("fill", *RANGE, *LAKE)
     assert done.returncode == 0, done.stderr
     assert in_lake(tmp_path) == DAYS
 
@@ -384,7 +372,7 @@ def test_a_fill_that_is_told_to_end_ends(
 
 def would_run(*arguments: str) -> dict[str, str]:
     """`champion fill --dry-run --json`: the reason of each day that is due."""
-    done = champion_fill(*arguments, "--dry-run", "--json")
+    done = run_champion("fill", *arguments, "--dry-run", "--json")
     due = {entry["date"]: entry["reason"] for entry in json.loads(done.stdout)["due"]}
     assert done.returncode == (20 if due else 0), done.stderr
     return due
@@ -392,7 +380,7 @@ def would_run(*arguments: str) -> dict[str, str]:
 
 def test_a_dry_run_changes_nothing_and_asks_nothing(tmp_path: Path, archive: SimulatedArchive) -> None:
     """It says which days would run, in a line for each reason, and exits 20."""
-    done = champion_fill(*RANGE, "--dry-run", "--task-limit", "4")
+    done = run_champion("fill", *RANGE, "--dry-run", "--task-limit", "4")
     assert done.returncode == 20, done.stderr
     assert done.stdout.splitlines() == [
         "4 days would run (LoadClickHouse, 2024-01-01 to 2024-01-08):",
@@ -405,9 +393,9 @@ def test_a_dry_run_changes_nothing_and_asks_nothing(tmp_path: Path, archive: Sim
 
 def test_a_dry_run_exits_0_where_nothing_is_due(tmp_path: Path) -> None:
     """And says so."""
-    champion_fill(*RANGE, *LAKE)
+    run_champion("fill", *RANGE, *LAKE)
     before = snapshot(tmp_path)
-    done = champion_fill(*RANGE, *LAKE, "--dry-run")
+    done = run_champion("fill", *RANGE, *LAKE, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "Nothing is missing (WriteParquet, 2024-01-01 to 2024-01-08).\n"
     assert snapshot(tmp_path) == before
@@ -417,7 +405,7 @@ def test_a_dry_run_says_why_a_day_is_due(tmp_path: Path, archive: SimulatedArchi
     """Each day has its own story; what is loaded is not among them."""
     not_loaded, other_warehouse, changed, failed, again, _loaded = DAYS
     archive.faults[failed] = Fault("wrong_header")
-    champion_fill(*RANGE)
+    run_champion("fill", *RANGE)
     marker = LoadClickHouse(date=other_warehouse).output()
     marker.dump((marker.load() or {}) | {"warehouse": {"host": "embedded", "id": "deleted"}})
     LoadClickHouse(date=not_loaded).output().file.unlink()
@@ -436,7 +424,7 @@ def test_a_dry_run_says_why_a_day_is_due(tmp_path: Path, archive: SimulatedArchi
 def test_a_dry_run_says_what_another_warehouse_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the configured one lacks it: it is not asked either."""
     stop = ("--start", "2024-01-01", "--stop", "2024-01-02")
-    champion_fill(*stop)
+    run_champion("fill", *stop)
     monkeypatch.setenv("CLICKHOUSE_HOST", "clickhouse.invalid")
     assert would_run(*stop) == {"2024-01-01": "in the lake, and loaded into another warehouse only"}
 
@@ -444,7 +432,7 @@ def test_a_dry_run_says_what_another_warehouse_has(monkeypatch: pytest.MonkeyPat
 def test_a_dry_run_names_what_would_be_rechecked(archive: SimulatedArchive) -> None:
     """With --recheck-closed; without, it is not due."""
     archive.faults[DAYS[2]] = Fault("not_found")
-    champion_fill(*RANGE, *LAKE)
+    run_champion("fill", *RANGE, *LAKE)
     assert would_run(*RANGE, *LAKE) == {}
     due = would_run(*RANGE, *LAKE, "--recheck-closed")
     assert due == {str(DAYS[2]): "closed before, and asked for again (--recheck-closed)"}

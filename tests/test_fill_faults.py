@@ -6,10 +6,8 @@ import contextlib
 import csv
 import io
 import os
-import shutil
 import signal
 import subprocess
-import sys
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import lines_of, payload, wait_for
+from helpers import champion_command, lines_of, payload, start_champion, wait_for
 from luigid_server import luigid, task_list
 
 from champion_luigi import journal, lake, sessions
@@ -54,7 +52,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a fill of the month that nothing disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
     done = subprocess.run(
-        command("fill", *MONTH),
+        champion_command("fill", *MONTH),
         env={**os.environ, "DATA_DIR": str(folder), "NSE_ARCHIVE_URL": "simulated:"},
         cwd=folder,
         capture_output=True,
@@ -64,25 +62,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return folder
-
-
-def command(*arguments: str) -> list[str]:
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return [program, *arguments]
-
-
-def start_fill(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """Start `champion fill` in a process group of its own."""
-    return subprocess.Popen(
-        command("fill", *arguments),
-        env={**os.environ, **environment},
-        cwd=os.environ["DATA_DIR"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def end(process: subprocess.Popen[str], seconds: float = 120) -> tuple[int, str]:
@@ -103,7 +82,7 @@ def kill(process: subprocess.Popen[str]) -> None:
 
 
 def fill(*arguments: str, **environment: str) -> tuple[int, str]:
-    return end(start_fill(*arguments, **environment))
+    return end(start_champion("fill", *arguments, **environment))
 
 
 def lake_files(folder: Path) -> dict[date, bytes]:
@@ -198,7 +177,7 @@ def test_a_fill_that_was_killed_twice_loses_nothing_and_does_nothing_twice(
 ) -> None:
     """What was whole on disk is not fetched again, and lake and warehouse are those of an undisturbed run."""
     for enough in (6, 13):
-        kill_after(enough, tmp_path, start_fill(*MONTH, CHAMPION_FILL_WORKERS="4"))
+        kill_after(enough, tmp_path, start_champion("fill", *MONTH, CHAMPION_FILL_WORKERS="4"))
         fetched = {path.stem for path in (tmp_path / "raw").rglob("bhavcopy_*.json")}
         before = times_asked(archive)
 
@@ -214,7 +193,7 @@ def test_a_fill_that_was_killed_twice_loses_nothing_and_does_nothing_twice(
 
 def test_nothing_that_succeeded_before_a_kill_is_done_again(tmp_path: Path, archive: SimulatedArchive) -> None:
     """By the journal: each task's work for each date has succeeded at most once, but for a record lost to the kill."""
-    kill_after(8, tmp_path, start_fill(*MONTH, "--of", "WriteParquet", CHAMPION_FILL_WORKERS="4"))
+    kill_after(8, tmp_path, start_champion("fill", *MONTH, "--of", "WriteParquet", CHAMPION_FILL_WORKERS="4"))
     code, output = fill(*MONTH, "--of", "WriteParquet")
     assert code == 0, output
     assert sorted(lake_files(tmp_path)) == DAYS
@@ -229,8 +208,8 @@ def test_two_fills_at_once_do_each_piece_of_work_once(
     tmp_path: Path, archive: SimulatedArchive, undisturbed: Path, last: str
 ) -> None:
     """Overlapping ranges in two processes, both of which end well."""
-    first = start_fill("--start", "2023-06-01", "--stop", "2023-06-24", "--of", last)
-    second = start_fill("--start", "2023-06-08", "--stop", "2023-07-01", "--of", last)
+    first = start_champion("fill", "--start", "2023-06-01", "--stop", "2023-06-24", "--of", last)
+    second = start_champion("fill", "--start", "2023-06-08", "--stop", "2023-07-01", "--of", last)
     ended = [end(process) for process in (first, second)]
     assert [code for code, _ in ended] == [0, 0], ended
     assert times_asked(archive) == Counter(archive_path("legacy", day) for day in DAYS)
@@ -244,10 +223,10 @@ def test_two_fills_at_once_do_each_piece_of_work_once(
 def test_a_second_fill_says_what_it_waits_for(tmp_path: Path, archive: SimulatedArchive) -> None:
     """The embedded warehouse, and the process that holds it."""
     archive.faults[DAYS[-1]] = Fault("slow", times=1, delay=4)
-    first = start_fill(*MONTH)
+    first = start_champion("fill", *MONTH)
     try:
         wait_for(lambda: len(archive.requests) > 2, "the first fill to be at it")
-        second = start_fill(*MONTH)
+        second = start_champion("fill", *MONTH)
         code, output = end(second)
     finally:
         _, of_first = end(first)
@@ -259,7 +238,7 @@ def test_a_second_fill_says_what_it_waits_for(tmp_path: Path, archive: Simulated
 def test_a_fill_that_must_not_wait_says_who_is_in_the_way(tmp_path: Path, archive: SimulatedArchive) -> None:
     """With CHAMPION_LOCK_WAIT_SECONDS=0, as cron may want it; nothing is asked twice."""
     archive.faults[DAYS[-1]] = Fault("slow", times=1, delay=4)
-    first = start_fill(*MONTH)
+    first = start_champion("fill", *MONTH)
     try:
         wait_for(lambda: len(archive.requests) > 2, "the first fill to be at it")
         code, output = fill(*MONTH, CHAMPION_LOCK_WAIT_SECONDS="0")
@@ -306,7 +285,7 @@ def central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def test_the_central_scheduler_shows_how_far_a_fill_is(tmp_path: Path, archive: SimulatedArchive, central: int) -> None:
     """Status message and percentage of the fill, and a status message of each task of each day."""
     archive.faults[DAYS[-1]] = Fault("slow", delay=5)
-    process = start_fill(*MONTH, "--scheduler-host", "127.0.0.1", "--scheduler-port", str(central))
+    process = start_champion("fill", *MONTH, "--scheduler-host", "127.0.0.1", "--scheduler-port", str(central))
     seen: list[tuple[str, int]] = []
 
     def is_half_way() -> bool:

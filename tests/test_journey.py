@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
@@ -14,7 +11,17 @@ from typing import Any
 
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import HOLIDAY, LEGACY_DAY, UDIFF_DAY, Rows, payload, published, run_luigi, snapshot
+from helpers import (
+    HOLIDAY,
+    LEGACY_DAY,
+    UDIFF_DAY,
+    Rows,
+    payload,
+    published,
+    run_champion,
+    run_luigi,
+    snapshot,
+)
 
 from champion_luigi import demo, lake, sessions
 from champion_luigi.clickhouse import Place
@@ -35,15 +42,6 @@ class Forgetful(luigi.Task):
     def run(self):
         pass
 """
-
-
-def champion(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the `champion` command in the test's own folder."""
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return subprocess.run(
-        [program, *arguments], cwd=os.environ["DATA_DIR"], capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 def loaded(place: Place, day: date) -> Rows:
@@ -180,7 +178,7 @@ def test_a_setting_that_cannot_be_used_does_not_exit_0() -> None:
 
 def test_the_demo_loads_its_days_and_shows_their_counts(tmp_path: Path) -> None:
     """Both formats on both sides of the switch; nothing goes into the user's own data folder."""
-    run = champion("demo", "--data-dir", "shown")
+    run = run_champion("demo", "--data-dir", "shown")
     assert run.returncode == 0, run.stderr
     for day in demo.DAYS:
         format = "legacy" if day < date(2024, 7, 8) else "udiff"
@@ -191,9 +189,9 @@ def test_the_demo_loads_its_days_and_shows_their_counts(tmp_path: Path) -> None:
 
 def test_the_demo_can_be_run_again(tmp_path: Path) -> None:
     """It finds its days done and shows the same."""
-    first = champion("demo", "--data-dir", "shown")
+    first = run_champion("demo", "--data-dir", "shown")
     before = snapshot(tmp_path / "shown" / "raw") | snapshot(tmp_path / "shown" / "lake")
-    second = champion("demo", "--data-dir", "shown")
+    second = run_champion("demo", "--data-dir", "shown")
     assert (second.returncode, second.stdout) == (0, first.stdout)
     assert snapshot(tmp_path / "shown" / "raw") | snapshot(tmp_path / "shown" / "lake") == before
 
@@ -201,19 +199,19 @@ def test_the_demo_can_be_run_again(tmp_path: Path) -> None:
 def test_a_demo_that_fails_says_so(tmp_path: Path) -> None:
     """A folder that cannot be made: an exit code, and a sentence at the end."""
     (tmp_path / "taken").touch()
-    run = champion("demo", "--data-dir", "taken/demo")
+    run = run_champion("demo", "--data-dir", "taken/demo")
     assert run.returncode == 30, run.stderr
     assert run.stderr.splitlines()[-1].startswith("champion demo: not loaded: 2024-01-19, ")
 
 
 def test_champion_tells_its_version() -> None:
     """That of the installed package."""
-    run = champion("--version")
+    run = run_champion("--version")
     assert (run.returncode, run.stdout) == (0, f"champion, version {version('champion_luigi')}\n")
 
 
 def test_champion_lists_its_commands() -> None:
     """Each with what it does."""
-    run = champion("--help")
+    run = run_champion("--help")
     assert run.returncode == 0
     assert "demo" in run.stdout

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from helpers import build, lines_of, payload, publish, snapshot, wait_for
+from helpers import build, champion_command, lines_of, payload, publish, run_champion, snapshot, wait_for
 
 from champion_luigi import due, files, lake, ledger, redo, settings, tasks, warehouse
 from champion_luigi.clickhouse import Place
@@ -48,29 +47,6 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def lines_of_day(day: date, rows: int = ROWS) -> list[str]:
     return lines_of(payload(day, "legacy"))[: rows + 1]
-
-
-def champion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command to its end, its output in pipes."""
-    return subprocess.run(
-        champion_command(*arguments),
-        env={**os.environ, **environment},
-        cwd=os.environ["DATA_DIR"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def champion_command(*arguments: str) -> list[str]:
-    program = (
-        "from champion_luigi.cli import main\n"
-        "from champion_luigi.redo_command import command\n"
-        "main.add_command(command)\n"
-        "main(prog_name='champion')"
-    )
-    return [sys.executable, "-c", program, *arguments]
 
 
 def as_json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -241,7 +217,7 @@ def test_redo_runs_the_stage_and_what_follows_it(stage: str) -> None:
     """And nothing before it: those files stay the very same."""
     load(DAY)
     before = inodes(DAY)
-    done = champion("redo", "--date", str(DAY), "--from", stage)
+    done = run_champion("redo", "--date", str(DAY), "--from", stage)
     assert done.returncode == 0, done.stderr
     after = inodes(DAY)
     assert {name for name in before if before[name] != after[name]} == set(list(redo.STAGES)[due.STAGES.index(stage) :])
@@ -251,7 +227,7 @@ def test_redo_takes_over_a_corrected_file(tmp_path: Path, archive: Path) -> None
     """From scrape: fewer rows in the lake and in the view."""
     load(DAY)
     publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
-    done = champion("redo", "--date", str(DAY), "--from", "scrape")
+    done = run_champion("redo", "--date", str(DAY), "--from", "scrape")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"1 of 1 days, {ROWS - 5} rows")
     assert lake.scan(tmp_path / "lake").collect().height == ROWS - 5
@@ -262,7 +238,7 @@ def test_redo_stops_before_the_warehouse(archive: Path) -> None:
     """With --to write; a file that has changed is due to be loaded by itself, another one is not."""
     load(DAY, NEXT)
     publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
-    done = champion("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape", "--to", "write", "--json")
+    done = run_champion("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape", "--to", "write", "--json")
     assert done.returncode == 0, done.stderr
     assert {day: entry["outcome"] for day, entry in as_json(done).items()} == {str(DAY): "done", str(NEXT): "done"}
     assert complete_days(LoadClickHouse, DAY, AFTER) == {NEXT}
@@ -272,7 +248,7 @@ def test_redo_stops_before_the_warehouse(archive: Path) -> None:
 def test_redo_of_a_range_runs_what_is_not_there_and_leaves_out_what_never_was(tmp_path: Path) -> None:
     """Both ends are included; a day without a session is named as such."""
     load(NEXT)
-    done = champion("redo", "--start", str(SUNDAY), "--end", str(AFTER), "--from", "write", "--json")
+    done = run_champion("redo", "--start", str(SUNDAY), "--end", str(AFTER), "--from", "write", "--json")
     assert done.returncode == 0, done.stderr
     days = as_json(done)
     assert "no session" in days.pop(str(SUNDAY))["nothing"]
@@ -282,7 +258,7 @@ def test_redo_of_a_range_runs_what_is_not_there_and_leaves_out_what_never_was(tm
 
 def test_redo_of_a_day_that_never_was_says_so(tmp_path: Path) -> None:
     """A success, with nothing done."""
-    done = champion("redo", "--date", str(HOLIDAY), "--from", "parse")
+    done = run_champion("redo", "--date", str(HOLIDAY), "--from", "parse")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"Nothing to do: {HOLIDAY} is not there, and closed (Ram Mandir")
     assert list(tmp_path.iterdir()) == []
@@ -297,7 +273,7 @@ def test_redo_runs_a_day_that_is_there_whatever_the_calendar_says(archive: Path,
     before = inodes(SUNDAY)
     moved = archive.rename(archive.with_name("moved"))
     arguments = ("redo", "--date", str(SUNDAY), "--from", "write", "--to", "write")
-    done = champion(*arguments, NSE_ARCHIVE_URL=str(moved))
+    done = run_champion(*arguments, NSE_ARCHIVE_URL=str(moved))
     assert done.returncode == 0, done.stderr
     assert inodes(SUNDAY)["write"] != before["write"]
 
@@ -307,7 +283,7 @@ def test_redo_exits_30_where_a_day_failed(archive: Path, tmp_path: Path) -> None
     load(DAY, NEXT)
     before = inodes(DAY)
     publish(archive, DAY, "legacy", ["SYMBOL,NONSENSE", "A,1"])
-    done = champion("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape")
+    done = run_champion("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape")
     assert done.returncode == 30, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"failed {DAY}: TerminalError: {DAY}: the file that is kept could")
     assert inodes(DAY) == before
@@ -337,7 +313,7 @@ def test_a_killed_redo_loses_nothing_and_the_next_fill_completes_it(tmp_path: Pa
     assert in_warehouse(tmp_path) == {DAY: ROWS, NEXT: ROWS}
     receipts = {output(day, "scrape").stat().st_ino for day in (DAY, NEXT)}
 
-    done = champion("fill", "--start", str(DAY), "--stop", str(AFTER))
+    done = run_champion("fill", "--start", str(DAY), "--stop", str(AFTER))
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith("2 of 2 days")
     assert receipts.isdisjoint(output(day, "scrape").stat().st_ino for day in (DAY, NEXT))
@@ -351,7 +327,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     output(DAY, "normalize").unlink()
     before = snapshot(tmp_path)
     arguments = ("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "write", "--dry-run")
-    days = as_json(champion(*arguments, "--json"))
+    days = as_json(run_champion(*arguments, "--json"))
     assert days[str(DAY)]["replaces"] == [str(output(DAY, "write")), str(output(DAY, "load"))]
     assert [(run["stage"], run["why"]) for run in days[str(DAY)]["runs"]] == [
         ("parse", "output missing"),
@@ -363,7 +339,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     assert [run["stage"] for run in days[str(NEXT)]["runs"]] == list(redo.STAGES)
     assert {run["why"] for run in days[str(NEXT)]["runs"]} == {"output missing"}
 
-    done = champion(*arguments)
+    done = run_champion(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "From write to load. Days again: 1, for the first time: 1",

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from html.parser import HTMLParser
@@ -19,7 +17,7 @@ import browser
 import polars as pl
 import pytest
 from conftest import environment_variables
-from helpers import lines_of, payload, publish, wait_for
+from helpers import champion_command, lines_of, payload, publish, wait_for
 
 from champion_luigi import files, journal, lake, report, report_figures, report_page, report_text, sessions, tasks
 from champion_luigi.simulator_server import Fault, SimulatedArchive
@@ -306,10 +304,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 def champion(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command as a user types it."""
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
     return subprocess.run(
-        [program, *arguments],
+        champion_command(*arguments),
         env=environment,
         cwd=Path(environment["DATA_DIR"]).parent,
         capture_output=True,

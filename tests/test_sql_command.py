@@ -9,11 +9,9 @@ import json
 import os
 import pty
 import select
-import shutil
 import signal
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,7 +23,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import hear, start_python, tell, wait_for
+from helpers import champion_command, hear, start_python, tell, wait_for
 
 from champion_luigi import files, sql
 from champion_luigi.clickhouse import Place
@@ -118,16 +116,10 @@ def questions(place: Place) -> Iterator[Questions]:
         yield opened
 
 
-def champion_command(*arguments: str) -> list[str]:
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return [program, "sql", *arguments]
-
-
 def champion_sql(*arguments: str, typed: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
     """`champion sql`, its input and output in pipes."""
     return subprocess.run(
-        champion_command(*arguments),
+        champion_command("sql", *arguments),
         env={**os.environ, **environment},
         input=typed.encode(),
         capture_output=True,
@@ -138,7 +130,9 @@ def champion_sql(*arguments: str, typed: str = "", **environment: str) -> subpro
 
 def started(*arguments: str) -> subprocess.Popen[str]:
     """`champion sql`, begun."""
-    return subprocess.Popen(champion_command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        champion_command("sql", *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def printed(*arguments: str, typed: str = "") -> str:
@@ -168,7 +162,7 @@ class Terminal:
         # A terminal without abilities, so that what is seen are letters alone.
         environment |= {"TERM": "dumb", "HOME": str(home)}
         self.process = subprocess.Popen(
-            champion_command(*arguments), env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+            champion_command("sql", *arguments), env=environment, stdin=theirs, stdout=theirs, stderr=theirs
         )
         os.close(theirs)
         self._shown = b""

@@ -82,13 +82,6 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
-    with SimulatedArchive() as running:
-        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
-        yield running
-
-
-@pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive in a folder, empty at first."""
     made = tmp_path_factory.mktemp("archive")

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -25,6 +24,7 @@ from helpers import (
     LEGACY_DAY,
     UDIFF_DAY,
     ThreeDays,
+    champion_command,
     hear,
     lines_of,
     payload,
@@ -116,13 +116,6 @@ def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 
 
 @pytest.fixture
-def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
-    with SimulatedArchive() as running:
-        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
-        yield running
-
-
-@pytest.fixture
 def with_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each process has a carrier of its own, as it has outside of tests."""
     monkeypatch.setenv("CHAMPION_TRACKING", "on")
@@ -134,12 +127,6 @@ carried = pytest.mark.usefixtures("with_carrier")
 def champion(*arguments: str) -> Result:
     """The `champion` command in this process."""
     return CliRunner().invoke(main, list(arguments))
-
-
-def champion_command(*arguments: str) -> list[str]:
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return [program, *arguments]
 
 
 def uri() -> str:

@@ -6,10 +6,8 @@ import contextlib
 import ctypes
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -27,6 +25,7 @@ from helpers import (
     payload,
     publish,
     run_luigi,
+    start_champion,
     start_luigi,
     wait_for,
 )
@@ -106,13 +105,6 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
 
 
 @pytest.fixture
-def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
-    with SimulatedArchive() as running:
-        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
-        yield running
-
-
-@pytest.fixture
 def with_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each process has a carrier of its own, as it has outside of tests."""
     monkeypatch.setenv("CHAMPION_TRACKING", "on")
@@ -132,19 +124,6 @@ def at_work(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
         process.wait(60)
         if process.stdout is not None:
             process.stdout.close()
-
-
-def start_fill(*arguments: str) -> subprocess.Popen[str]:
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return subprocess.Popen(
-        [program, "fill", *arguments],
-        cwd=os.environ["DATA_DIR"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def champion(*arguments: str) -> Result:
@@ -291,7 +270,7 @@ def test_a_fill_that_is_killed_is_told_of_by_its_own_carrier(archive: SimulatedA
     """It is RUNNING while it is at work, and KILLED then, as are the days in hand; what was done is FINISHED."""
     archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
     done = {f"bhavcopy-etl-{day}": "FINISHED" for day in FILL_DAYS[:2]}
-    with at_work(start_fill(*RANGE, *LAKE, "--workers", "2")) as process:
+    with at_work(start_champion("fill", *RANGE, *LAKE, "--workers", "2")) as process:
         wait_for(lambda: statuses(told()) == {FILL: "RUNNING", **done}, "the fill to be at it")
         wait_for(lambda: len(archive.requests) == 4, "the fetches to begin")
         process.kill()
@@ -329,7 +308,7 @@ def test_a_fill_that_is_told_to_end_is_killed(archive: SimulatedArchive, command
     """The fill and the days in hand; those that were done are FINISHED."""
     archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
     arguments = (*RANGE, *LAKE, "--workers", "2")
-    process = start_fill(*arguments) if command == "champion" else start_luigi("FillBhavcopy", *arguments)
+    process = start_champion("fill", *arguments) if command == "champion" else start_luigi("FillBhavcopy", *arguments)
     with at_work(process):
         wait_for(lambda: len(archive.requests) == 4, "the fill to be at it")
         process.send_signal(signal.SIGINT)
@@ -346,7 +325,7 @@ def test_a_fill_that_is_told_to_end_is_killed(archive: SimulatedArchive, command
 def test_a_fill_is_told_to_end_by_whichever_thread_gets_the_signal(archive: SimulatedArchive) -> None:
     """The system gives it to any of them, mostly but not always to the main one."""
     archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
-    with at_work(start_fill(*RANGE, *LAKE, "--workers", "2")) as process:
+    with at_work(start_champion("fill", *RANGE, *LAKE, "--workers", "2")) as process:
         wait_for(lambda: len(archive.requests) == 4, "the fill to be at it")
         thread = next(int(each.name) for each in Path(f"/proc/{process.pid}/task").iterdir() if takes_sigint(each))
         assert thread != process.pid
@@ -371,7 +350,7 @@ def test_a_fill_that_is_told_to_end_begins_nothing_while_it_waits_for_mlflow(
     archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("slow", delay=2.5)))
     gateway.close()
     monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "3")
-    with at_work(start_fill(*RANGE, *LAKE, "--workers", "2")) as process:
+    with at_work(start_champion("fill", *RANGE, *LAKE, "--workers", "2")) as process:
         wait_for(lambda: len(archive.requests) == 4, "the fill to be at it")
         process.send_signal(signal.SIGINT)
         end_of(process)
@@ -384,7 +363,7 @@ def test_a_fill_that_is_told_to_end_begins_nothing_while_it_waits_for_mlflow(
 def test_a_day_of_a_fill_that_is_ended_between_two_tasks_is_killed(archive: SimulatedArchive) -> None:
     """Its last task could end in good order, but the day is not done."""
     archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("slow", delay=0.7)))
-    with at_work(start_fill(*RANGE, *LAKE, "--workers", "2")) as process:
+    with at_work(start_champion("fill", *RANGE, *LAKE, "--workers", "2")) as process:
         wait_for(lambda: len(archive.requests) == 4, "the fill to be at it")
         process.send_signal(signal.SIGINT)
         end_of(process)
@@ -465,7 +444,7 @@ def test_a_carrier_that_is_killed_while_the_command_works_is_replaced(tmp_path: 
 def test_a_carrier_that_is_killed_in_the_middle_of_a_fill_is_replaced(tmp_path: Path) -> None:
     """The fill, its days and their kinship are complete in the end, each told once."""
     done = dict.fromkeys((f"bhavcopy-etl-{day}" for day in FILL_DAYS[:-1]), "FINISHED")
-    with held(tmp_path, FILL_DAYS[-1]) as release, at_work(start_fill(*RANGE, *LAKE)) as process:
+    with held(tmp_path, FILL_DAYS[-1]) as release, at_work(start_champion("fill", *RANGE, *LAKE)) as process:
         wait_for(lambda: statuses(told()) == {FILL: "RUNNING", **done}, "the days that are done to be told of")
         kill_carriers(tmp_path)
         release()
@@ -642,7 +621,7 @@ def test_lost_answers_in_the_middle_of_a_fill_double_nothing(gateway: Gateway) -
         return len(lost) in (1, 3, 4, 8)
 
     gateway.after = lose
-    with at_work(start_fill(*RANGE, *LAKE)) as process:
+    with at_work(start_champion("fill", *RANGE, *LAKE)) as process:
         output = end_of(process)
     assert process.returncode == 0, output
     assert "have not reached MLflow" not in output
@@ -830,7 +809,7 @@ def test_flush_says_that_others_are_still_at_work(archive: SimulatedArchive, tmp
 def test_a_short_command_does_not_wait_for_a_busy_one(tmp_path: Path) -> None:
     """A fill that journals all the time has its carrier tell of the short command too, and that one sees it."""
     many = ("--start", "2010-01-01", "--stop", "2024-01-01", "--workers", "1")
-    with at_work(start_fill(*many, *LAKE)) as long:
+    with at_work(start_champion("fill", *many, *LAKE)) as long:
         wait_for(lambda: any("etl" in run.info.run_name for run in told()), "the fill's carrier to tell of days")
         done = run_luigi("WriteParquet", "--date", str(UDIFF_DAY), CHAMPION_TRACKING_WAIT="60")
         assert done.returncode == 0, done.stderr
