@@ -263,6 +263,18 @@ def test_a_corrected_day_leaves_exactly_its_last_version(table: Warehouse) -> No
     assert seen(table, "symbol, series, close") == [("CHANGED", "EQ", 2.0), ("KEPT", "EQ", 11.0), ("NEW", "EQ", 11.0)]
 
 
+def test_a_tombstone_holds_nothing_but_its_key(table: Warehouse) -> None:
+    """Whoever sums over the table itself adds nothing for a row that is gone."""
+    table.load(DAY, frame(row("KEPT"), row("GONE")))
+    table.load(DAY, frame(row("KEPT")))
+    found = table.query(
+        f"SELECT * EXCEPT (version) FROM `{table.place.database}`.normalized_equity_ohlc WHERE is_deleted"
+    )
+    zeros = {"close": 0.0, "volume": 0, "turnover": 0.0, "layout": ""}
+    held = {"trade_date": DAY, "symbol": "GONE", "series": "EQ", **zeros}
+    assert found == [(*(held.get(name) for name in schema.NAMES), 1)]
+
+
 def test_a_row_that_was_gone_can_come_back(table: Warehouse) -> None:
     """A correction of a correction."""
     for rows in (frame(row("A"), row("B")), frame(row("A")), frame(row("A"), row("B"))):
@@ -645,3 +657,14 @@ def test_a_load_that_readers_cannot_see_is_no_load(table: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="does not hold what was sent") as caught:
         table.load(DAY, frame(row(), row(series="BL")))
     assert caught.value.day == DAY
+
+
+def test_a_load_that_readers_cannot_see_says_what_they_see(table: Warehouse) -> None:
+    """The error has both sides, the place, and what to do."""
+    hide_block_deals(table)
+    with pytest.raises(WarehouseError) as caught:
+        table.load(DAY, frame(row(series="BL")))
+    error = caught.value
+    assert error.expected == "rows, and sums of volume, turnover and close: (1, 1500, 16250.75, 11.0)"
+    assert (error.found, error.source) == ("(0, 0, 0.0, 0.0)", table.place.words)
+    assert str(error).endswith("Run the day again; if it repeats, look for another writer of the same table.")
