@@ -14,12 +14,12 @@ PYTEST := pytest -n $(WORKERS) --dist worksteal
 # Tests start a thousand Pythons: each would compile again whatever it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types tests torture bench lock clean
+.PHONY: demo test lint types coverage tests torture bench lock clean
 
 demo: $(VENV)/.runtime  ## run the pipeline for a few simulated days and show what it made
 	$(BIN)/champion demo
 
-test: lint types tests  ## lint, types and every test
+test: lint types coverage  ## lint, types, every test, and how much of the package they run
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
@@ -27,6 +27,13 @@ lint: $(VENV)/.test
 
 types: $(VENV)/.test
 	$(BIN)/mypy
+
+coverage: $(VENV)/.test
+	rm -rf .cache/coverage
+	$(BIN)/coverage run -m $(PYTEST) $(ARGS)
+	@# A process that was killed may leave half a file, which is warned of: that is no news.
+	$(BIN)/coverage combine --quiet 2> .cache/coverage/log || { cat .cache/coverage/log; exit 1; }
+	$(BIN)/coverage report
 
 tests: $(VENV)/.test
 	$(BIN)/$(PYTEST) $(ARGS)
