@@ -14,7 +14,7 @@ PYTEST := pytest -n $(WORKERS) --dist worksteal
 # Tests start a thousand Pythons: each would compile again whatever it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint types coverage tests torture bench lock clean
+.PHONY: demo test lint types coverage tests torture mutants bench lock clean
 
 demo: $(VENV)/.runtime  ## run the pipeline for a few simulated days and show what it made
 	$(BIN)/champion demo
@@ -42,6 +42,14 @@ torture: $(VENV)/.test  ## the whole fault campaign, an hour at most; docs/fault
 	rm -f .cache/faults.jsonl
 	TORTURE=true FAULT_LOG=$(CURDIR)/.cache/faults.jsonl timeout --foreground 60m $(BIN)/pytest -m faults $(ARGS)
 	$(BIN)/python tools/write_faults.py .cache/faults.jsonl
+
+mutants: $(VENV)/.test  ## faults put into the code, one at a time; CONTRIBUTING.md tells which of them are none
+	rm -rf mutants
+	$(BIN)/mutmut run $(MUTANTS) > /dev/null
+	$(BIN)/mutmut results
+
+LOAD := load _take_with _load_together _insert _check
+MUTANTS := "*.bhavcopy.*" "*.sessions.*" $(LOAD:%="*.warehouse.*Warehouseǁ%*") "*.warehouse.x__*"
 
 bench: $(VENV)/.runtime  ## the pipeline against a bare loop of the same libraries, in one run
 	$(BIN)/python benchmarks/against_bare_loop.py
@@ -71,4 +79,4 @@ $(VENV)/.test: requirements-test.lock $(SOURCES) | $(VENV)/bin/python
 	@touch $@ $(VENV)/.runtime
 
 clean:  ## everything that was made here, but no data
-	rm -rf $(VENV) demo .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) demo mutants .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
