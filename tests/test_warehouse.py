@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import hear, start_python, tell
+from helpers import hear, start_python, tell, wait_for
 
-from champion_luigi import schema
+from champion_luigi import schema, warehouse
 from champion_luigi.clickhouse import Place
 from champion_luigi.errors import Busy, WarehouseError, WarehouseUnreachable, is_transient
 from champion_luigi.warehouse import Loaded, Warehouse, ddl, open_warehouse
@@ -492,6 +492,41 @@ def test_threads_that_load_the_same_day_leave_one_version_of_it(table: Warehouse
     assert all(isinstance(each, Loaded) for each in outcomes)
     count, closes = table.query(f"SELECT count(), groupUniqArray(close) FROM `{table.place.database}`.{VIEW}")[0]
     assert closes == [float(count)]
+
+
+def test_loads_that_wait_for_each_other_share_one_insert(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are one version, and each day is there."""
+    monkeypatch.setattr(warehouse, "_COMPANY_SECONDS", 120.0)
+    days = [date(2024, 1, number) for number in (1, 2, 3)]
+    with ThreadPoolExecutor(len(days)) as threads:
+        loads = []
+        for number, day in enumerate(days):
+            wait_for(lambda others=number: len(table._asked) == others, "the loads before")  # type: ignore[misc]
+            loads.append(threads.submit(table.load, day, frame(row(day=day)), len(days)))
+        versions = {load.result(60).version for load in loads}
+    assert len(versions) == 1
+    assert table.rows_by_day() == [(day, 1) for day in days]
+
+
+def test_days_of_two_years_never_share_an_insert(table: Warehouse) -> None:
+    """A year is a partition: an insert into two would be two parts, and a reader could see one without the other."""
+    days = [date(2023, 12, 28), date(2023, 12, 29), date(2024, 1, 1)]
+    with ThreadPoolExecutor(len(days)) as threads:
+        with table._loading:
+            loads = [threads.submit(table.load, day, frame(row(day=day))) for day in days]
+            wait_for(lambda: len(table._asked) == len(days), "all of them to be asked for")
+        first, second, other = (load.result(60).version for load in loads)
+    assert first == second != other
+    assert table.rows_by_day() == [(day, 1) for day in days]
+
+
+def test_a_load_that_nobody_joins_goes_on_alone(table: Warehouse) -> None:
+    """It waits for company for a moment, and not for ever."""
+    thread = threading.Thread(target=table.load, args=(DAY, frame(row()), 2), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert table.rows_by_day() == [(DAY, 1)]
 
 
 def test_a_day_that_fails_among_others_fails_alone(table: Warehouse) -> None:
