@@ -31,8 +31,9 @@ types: $(VENV)/.test
 coverage: $(VENV)/.test
 	rm -rf .cache/coverage
 	$(BIN)/coverage run -m $(PYTEST) $(ARGS)
-	@# A process that was killed may leave half a file, which is warned of: that is no news.
+	@# A process that was killed may leave half a file: the log names it, and the report would again.
 	$(BIN)/coverage combine --quiet 2> .cache/coverage/log || { cat .cache/coverage/log; exit 1; }
+	rm -f .cache/coverage/data.*
 	$(BIN)/coverage report
 
 tests: $(VENV)/.test
