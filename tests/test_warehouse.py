@@ -299,6 +299,25 @@ def test_a_load_touches_its_own_day_alone(table: Warehouse) -> None:
     assert table.rows_by_day() == [(days[0], 2), (days[1], 1), (days[2], 2)]
 
 
+def test_a_day_is_not_sent_again_with_a_later_one(table: Warehouse) -> None:
+    """Its version is that of its own load."""
+    first, second = date(2024, 1, 1), date(2024, 1, 2)
+    loaded = [table.load(day, frame(row(day=day))).version for day in (first, second)]
+    found = table.query(
+        f"SELECT trade_date, max(version) FROM `{table.place.database}`.normalized_equity_ohlc "
+        "GROUP BY trade_date ORDER BY trade_date"
+    )
+    assert found == [(first, loaded[0]), (second, loaded[1])]
+
+
+@pytest.mark.parametrize("name", ["close", "volume", "turnover"])
+def test_a_null_where_a_number_must_be_is_an_error_and_no_zero(table: Warehouse, name: str) -> None:
+    """Nothing of the day is loaded."""
+    with pytest.raises(WarehouseError):
+        table.load(DAY, frame(row(), row("BETA") | {name: None}))
+    assert table.rows_by_day() == []
+
+
 def test_the_clock_may_be_set_back_between_loads(table: Warehouse) -> None:
     """The later load wins, by the versions that are there and not by the clock alone."""
     import time_machine
@@ -495,16 +514,19 @@ def test_threads_that_load_the_same_day_leave_one_version_of_it(table: Warehouse
 
 
 def test_loads_that_wait_for_each_other_share_one_insert(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are one version, and each day is there."""
+    """They are one version, each day is there, and no day is told to lose what it never had."""
     monkeypatch.setattr(warehouse, "_COMPANY_SECONDS", 120.0)
     days = [date(2024, 1, number) for number in (1, 2, 3)]
+    rows = {day: frame(row(f"OF{day.day}", day=day)) for day in days}
+    for day in days:
+        table.load(day, rows[day])
     with ThreadPoolExecutor(len(days)) as threads:
         loads = []
         for number, day in enumerate(days):
             wait_for(lambda others=number: len(table._asked) == others, "the loads before")  # type: ignore[misc]
-            loads.append(threads.submit(table.load, day, frame(row(day=day)), len(days)))
-        versions = {load.result(60).version for load in loads}
-    assert len(versions) == 1
+            loads.append(threads.submit(table.load, day, rows[day], len(days)))
+        loaded = {load.result(60) for load in loads}
+    assert [(each.rows, each.removed) for each in loaded] == [(1, 0)]
     assert table.rows_by_day() == [(day, 1) for day in days]
 
 
