@@ -4,14 +4,22 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+# It does in seconds what takes pip a minute. Pip can be set up to reach packages that uv does not reach.
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 SOURCES := setup.cfg pyproject.toml
+# Most tests wait for a process or a server, so a few more run at a time than there are cores.
+WORKERS ?= 3
+PYTEST := pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: demo test lint types tests torture bench lock clean
+# Tests start a thousand Pythons: each would compile again whatever it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test lint types coverage tests torture mutants bench lock clean
 
 demo: $(VENV)/.runtime  ## run the pipeline for a few simulated days and show what it made
 	$(BIN)/champion demo
 
-test: lint types tests  ## lint, types and every test
+test: lint types coverage  ## lint, types, every test, and how much of the package they run
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
@@ -20,13 +28,29 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
+coverage: $(VENV)/.test
+	rm -rf .cache/coverage
+	$(BIN)/coverage run -m $(PYTEST) $(ARGS)
+	@# A process that was killed may leave half a file: the log names it, and the report would again.
+	$(BIN)/coverage combine --quiet 2> .cache/coverage/log || { cat .cache/coverage/log; exit 1; }
+	rm -f .cache/coverage/data.*
+	$(BIN)/coverage report
+
 tests: $(VENV)/.test
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/$(PYTEST) $(ARGS)
 
 torture: $(VENV)/.test  ## the whole fault campaign, an hour at most; docs/faults.md tells how it went
 	rm -f .cache/faults.jsonl
 	TORTURE=true FAULT_LOG=$(CURDIR)/.cache/faults.jsonl timeout --foreground 60m $(BIN)/pytest -m faults $(ARGS)
 	$(BIN)/python tools/write_faults.py .cache/faults.jsonl
+
+mutants: $(VENV)/.test  ## faults put into the code, one at a time; CONTRIBUTING.md tells which of them are none
+	rm -rf mutants
+	$(BIN)/mutmut run $(MUTANTS) > /dev/null
+	$(BIN)/mutmut results
+
+LOAD := load _take_with _load_together _insert _check
+MUTANTS := "*.bhavcopy.*" "*.sessions.*" $(LOAD:%="*.warehouse.*Warehouseǁ%*") "*.warehouse.x__*"
 
 bench: $(VENV)/.runtime  ## the pipeline against a bare loop of the same libraries, in one run
 	$(BIN)/python benchmarks/against_bare_loop.py
@@ -48,10 +72,12 @@ $(VENV)/.runtime: requirements.lock $(SOURCES) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: requirements-test.lock $(SOURCES) | $(VENV)/bin/python
-	@echo "Installing what the tests need into $(VENV) (about a minute) ..."
-	$(PIP) --require-hashes -r requirements-test.lock
+	@echo "Installing what the tests need into $(VENV) ..."
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements-test.lock > $(VENV)/uv.lock
+	$(PIP) --require-hashes -r $(VENV)/uv.lock
+	$(UV) --require-hashes -r requirements-test.lock || $(PIP) --require-hashes -r requirements-test.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
 
 clean:  ## everything that was made here, but no data
-	rm -rf $(VENV) demo .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) demo mutants .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build

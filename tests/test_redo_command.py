@@ -74,9 +74,15 @@ def output(day: date, stage: str) -> Path:
     return path
 
 
-def inodes(day: date) -> dict[str, int]:
-    """What is a new file after a stage has run again, by stage."""
-    return {stage: output(day, stage).stat().st_ino for stage in redo.STAGES if output(day, stage).exists()}
+def version(file: Path) -> tuple[int, int]:
+    """What another file in the same place has not: inode and time. An inode alone may be one that was just freed."""
+    status = file.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def versions(day: date) -> dict[str, tuple[int, int]]:
+    """What is new after a stage has run again, by stage."""
+    return {stage: version(output(day, stage)) for stage in redo.STAGES if output(day, stage).exists()}
 
 
 # What becomes due
@@ -216,10 +222,10 @@ def test_a_fetch_that_is_refused_stays_due(monkeypatch: pytest.MonkeyPatch) -> N
 def test_redo_runs_the_stage_and_what_follows_it(stage: str) -> None:
     """And nothing before it: those files stay the very same."""
     load(DAY)
-    before = inodes(DAY)
+    before = versions(DAY)
     done = run_champion("redo", "--date", str(DAY), "--from", stage)
     assert done.returncode == 0, done.stderr
-    after = inodes(DAY)
+    after = versions(DAY)
     assert {name for name in before if before[name] != after[name]} == set(list(redo.STAGES)[due.STAGES.index(stage) :])
 
 
@@ -270,23 +276,23 @@ def test_redo_runs_a_day_that_is_there_whatever_the_calendar_says(archive: Path,
     publish(archive, SUNDAY, "legacy", lines)
     with settings.overridden({"ask_closed": True}):
         assert build(WriteParquet(date=SUNDAY)).is_done
-    before = inodes(SUNDAY)
+    before = versions(SUNDAY)
     moved = archive.rename(archive.with_name("moved"))
     arguments = ("redo", "--date", str(SUNDAY), "--from", "write", "--to", "write")
     done = run_champion(*arguments, NSE_ARCHIVE_URL=str(moved))
     assert done.returncode == 0, done.stderr
-    assert inodes(SUNDAY)["write"] != before["write"]
+    assert versions(SUNDAY)["write"] != before["write"]
 
 
 def test_redo_exits_30_where_a_day_failed(archive: Path, tmp_path: Path) -> None:
     """The reason is in its summary, the others are done, and the day is there as it was."""
     load(DAY, NEXT)
-    before = inodes(DAY)
+    before = versions(DAY)
     publish(archive, DAY, "legacy", ["SYMBOL,NONSENSE", "A,1"])
     done = run_champion("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape")
     assert done.returncode == 30, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"failed {DAY}: TerminalError: {DAY}: the file that is kept could")
-    assert inodes(DAY) == before
+    assert versions(DAY) == before
     assert complete_days(LoadClickHouse, DAY, AFTER) == {NEXT}
     assert in_warehouse(tmp_path) == {DAY: ROWS, NEXT: ROWS}
 
@@ -311,12 +317,12 @@ def test_a_killed_redo_loses_nothing_and_the_next_fill_completes_it(tmp_path: Pa
             process.wait(10)
     assert snapshot(tmp_path / "lake") == before
     assert in_warehouse(tmp_path) == {DAY: ROWS, NEXT: ROWS}
-    receipts = {output(day, "scrape").stat().st_ino for day in (DAY, NEXT)}
+    receipts = {version(output(day, "scrape")) for day in (DAY, NEXT)}
 
     done = run_champion("fill", "--start", str(DAY), "--stop", str(AFTER))
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith("2 of 2 days")
-    assert receipts.isdisjoint(output(day, "scrape").stat().st_ino for day in (DAY, NEXT))
+    assert receipts.isdisjoint(version(output(day, "scrape")) for day in (DAY, NEXT))
     assert list(tasks.due_folder().iterdir()) == []
 
 

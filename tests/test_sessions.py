@@ -399,6 +399,8 @@ def test_before_the_first_file_nothing_is_out() -> None:
         ("1995-09-04", "session whose file no known archive has"),
         ("1996-12-30", "no session: no file is known and no holiday list says why"),
         ("1994-11-02", "before the archive's first day 1994-11-03"),
+        ("1994-11-03", "regular session"),
+        ("2026-12-31", "regular session"),
         ("2027-01-01", "weekday past 2026-12-31, where the session table ends"),
         ("2027-01-02", "Saturday, no session"),
     ],

@@ -52,7 +52,7 @@ def document(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def test_all_loaded_exits_0() -> None:
+def test_all_loaded_exits_0(tmp_path: Path) -> None:
     """With the rows that the warehouse holds, by a count of the published ones."""
     load(*WEEK)
     code, output = status(*SPAN)
@@ -60,7 +60,8 @@ def test_all_loaded_exits_0() -> None:
     rows = sum(len(published(payload(day, "legacy"), "legacy")) for day in WEEK)
     assert f"5 of 5 sessions loaded, {rows:,} rows" in output
     assert "up to date" in output
-    assert max(map(len, output.splitlines())) <= 120
+    # But for the folder, which may have any name.
+    assert max(map(len, output.replace(str(tmp_path), "").splitlines())) <= 80
 
 
 def test_each_kind_of_day_is_told_apart(archive: SimulatedArchive) -> None:

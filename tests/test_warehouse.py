@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import hear, start_python, tell
+from helpers import hear, start_python, tell, wait_for
 
-from champion_luigi import schema
+from champion_luigi import schema, warehouse
 from champion_luigi.clickhouse import Place
 from champion_luigi.errors import Busy, WarehouseError, WarehouseUnreachable, is_transient
 from champion_luigi.warehouse import Loaded, Warehouse, ddl, open_warehouse
@@ -263,6 +263,18 @@ def test_a_corrected_day_leaves_exactly_its_last_version(table: Warehouse) -> No
     assert seen(table, "symbol, series, close") == [("CHANGED", "EQ", 2.0), ("KEPT", "EQ", 11.0), ("NEW", "EQ", 11.0)]
 
 
+def test_a_tombstone_holds_nothing_but_its_key(table: Warehouse) -> None:
+    """Whoever sums over the table itself adds nothing for a row that is gone."""
+    table.load(DAY, frame(row("KEPT"), row("GONE")))
+    table.load(DAY, frame(row("KEPT")))
+    found = table.query(
+        f"SELECT * EXCEPT (version) FROM `{table.place.database}`.normalized_equity_ohlc WHERE is_deleted"
+    )
+    zeros = {"close": 0.0, "volume": 0, "turnover": 0.0, "layout": ""}
+    held = {"trade_date": DAY, "symbol": "GONE", "series": "EQ", **zeros}
+    assert found == [(*(held.get(name) for name in schema.NAMES), 1)]
+
+
 def test_a_row_that_was_gone_can_come_back(table: Warehouse) -> None:
     """A correction of a correction."""
     for rows in (frame(row("A"), row("B")), frame(row("A")), frame(row("A"), row("B"))):
@@ -285,6 +297,25 @@ def test_a_load_touches_its_own_day_alone(table: Warehouse) -> None:
         table.load(day, frame(row(day=day), row("BETA", day=day)))
     table.load(days[1], frame(row(day=days[1])))
     assert table.rows_by_day() == [(days[0], 2), (days[1], 1), (days[2], 2)]
+
+
+def test_a_day_is_not_sent_again_with_a_later_one(table: Warehouse) -> None:
+    """Its version is that of its own load."""
+    first, second = date(2024, 1, 1), date(2024, 1, 2)
+    loaded = [table.load(day, frame(row(day=day))).version for day in (first, second)]
+    found = table.query(
+        f"SELECT trade_date, max(version) FROM `{table.place.database}`.normalized_equity_ohlc "
+        "GROUP BY trade_date ORDER BY trade_date"
+    )
+    assert found == [(first, loaded[0]), (second, loaded[1])]
+
+
+@pytest.mark.parametrize("name", ["close", "volume", "turnover"])
+def test_a_null_where_a_number_must_be_is_an_error_and_no_zero(table: Warehouse, name: str) -> None:
+    """Nothing of the day is loaded."""
+    with pytest.raises(WarehouseError):
+        table.load(DAY, frame(row(), row("BETA") | {name: None}))
+    assert table.rows_by_day() == []
 
 
 def test_the_clock_may_be_set_back_between_loads(table: Warehouse) -> None:
@@ -482,6 +513,44 @@ def test_threads_that_load_the_same_day_leave_one_version_of_it(table: Warehouse
     assert closes == [float(count)]
 
 
+def test_loads_that_wait_for_each_other_share_one_insert(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are one version, each day is there, and no day is told to lose what it never had."""
+    monkeypatch.setattr(warehouse, "_COMPANY_SECONDS", 120.0)
+    days = [date(2024, 1, number) for number in (1, 2, 3)]
+    rows = {day: frame(row(f"OF{day.day}", day=day)) for day in days}
+    for day in days:
+        table.load(day, rows[day])
+    with ThreadPoolExecutor(len(days)) as threads:
+        loads = []
+        for number, day in enumerate(days):
+            wait_for(lambda others=number: len(table._asked) == others, "the loads before")  # type: ignore[misc]
+            loads.append(threads.submit(table.load, day, rows[day], len(days)))
+        loaded = {load.result(60) for load in loads}
+    assert [(each.rows, each.removed) for each in loaded] == [(1, 0)]
+    assert table.rows_by_day() == [(day, 1) for day in days]
+
+
+def test_days_of_two_years_never_share_an_insert(table: Warehouse) -> None:
+    """A year is a partition: an insert into two would be two parts, and a reader could see one without the other."""
+    days = [date(2023, 12, 28), date(2023, 12, 29), date(2024, 1, 1)]
+    with ThreadPoolExecutor(len(days)) as threads:
+        with table._loading:
+            loads = [threads.submit(table.load, day, frame(row(day=day))) for day in days]
+            wait_for(lambda: len(table._asked) == len(days), "all of them to be asked for")
+        first, second, other = (load.result(60).version for load in loads)
+    assert first == second != other
+    assert table.rows_by_day() == [(day, 1) for day in days]
+
+
+def test_a_load_that_nobody_joins_goes_on_alone(table: Warehouse) -> None:
+    """It waits for company for a moment, and not for ever."""
+    thread = threading.Thread(target=table.load, args=(DAY, frame(row()), 2), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert table.rows_by_day() == [(DAY, 1)]
+
+
 def test_a_day_that_fails_among_others_fails_alone(table: Warehouse) -> None:
     """Threads share what they send; an error belongs to the day that it is about."""
     hide_block_deals(table)
@@ -645,3 +714,14 @@ def test_a_load_that_readers_cannot_see_is_no_load(table: Warehouse) -> None:
     with pytest.raises(WarehouseError, match="does not hold what was sent") as caught:
         table.load(DAY, frame(row(), row(series="BL")))
     assert caught.value.day == DAY
+
+
+def test_a_load_that_readers_cannot_see_says_what_they_see(table: Warehouse) -> None:
+    """The error has both sides, the place, and what to do."""
+    hide_block_deals(table)
+    with pytest.raises(WarehouseError) as caught:
+        table.load(DAY, frame(row(series="BL")))
+    error = caught.value
+    assert error.expected == "rows, and sums of volume, turnover and close: (1, 1500, 16250.75, 11.0)"
+    assert (error.found, error.source) == ("(0, 0, 0.0, 0.0)", table.place.words)
+    assert str(error).endswith("Run the day again; if it repeats, look for another writer of the same table.")
