@@ -124,20 +124,25 @@ class BhavcopyTask(luigi.Task):
                 self.waited_seconds = sum(waits)
 
     def _run_locked(self) -> None:
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.attempts),
+            wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
+            retry=tenacity.retry_if_exception(is_transient),
+            before_sleep=self._say_retry,
+            reraise=True,
+        )
+        retrying(self.prepare)
         lock = settings.data_dir() / "locks" / f"{self.date}.lock"
         with files.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
             self.was_complete = self.complete()
             if self.was_complete:
                 self.say("done by another process meanwhile")
                 return
-            tenacity.Retrying(
-                stop=tenacity.stop_after_attempt(self.attempts),
-                wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
-                retry=tenacity.retry_if_exception(is_transient),
-                before_sleep=self._say_retry,
-                reraise=True,
-            )(self.work)
+            retrying(self.work)
             due.done(due_folder(), self.date, self.stage)
+
+    def prepare(self) -> None:
+        """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
 
     def work(self) -> None:
         """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
@@ -322,6 +327,15 @@ class LoadClickHouse(BhavcopyTask):
 
     def requires(self) -> WriteParquet:
         return WriteParquet(date=self.date)
+
+    def prepare(self) -> None:
+        """Take the embedded engine.
+
+        A fill holds it and waits for days: who held a day and waited for the engine would wait for the fill, and the
+        fill for them.
+        """
+        if not settings.get("clickhouse_host"):
+            warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
 
     def output(self) -> LoadMarker:
         place = warehouse_place()

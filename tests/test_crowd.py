@@ -1,0 +1,297 @@
+"""Many at once at the same days: on one host, in namespaces that share a folder, and with a scheduler in trouble."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import campaign
+import pytest
+from clickhouse_server import ClickHouseServer, unavailable
+from helpers import hear, luigi_command, start_python, wait_for
+
+from champion_luigi import files, journal, lake, sessions
+from champion_luigi.layouts import archive_path
+from champion_luigi.simulator_server import SimulatedArchive
+from champion_luigi.tasks import warehouse_place
+from champion_luigi.warehouse import open_warehouse
+
+pytestmark = [pytest.mark.faults, pytest.mark.integration]
+
+AREA = "Many at once"
+DAYS = sessions.sessions(date(2023, 6, 12), date(2023, 6, 24))
+DAY = DAYS[4]
+RANGE = ("--start", "2023-06-12", "--stop", "2023-06-24")
+STAGES = ("ScrapeBhavcopy", "ParseBhavcopy", "NormalizeBhavcopy", "WriteParquet", "LoadClickHouse")
+# By docs/reference/exit-codes.md.
+DOCUMENTED = {0, 10, 20, 25, 30, 35, 40}
+# Nobody who is in nobody's way waits for so long, and who waits for each other says so after it.
+LOCK_WAIT = "60"
+
+RUN_DAY = """
+import sys
+from datetime import date
+from champion_luigi import run_day
+result = run_day(date.fromisoformat(sys.argv[1]))
+assert result.loaded == result.rows_processed, result
+"""
+
+HOLDER = """
+import sys
+from pathlib import Path
+from champion_luigi import files
+with files.locked(Path(sys.argv[1]), "this", 0):
+    print("locked", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test waits for a retry, and none for ever for a lock."""
+    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
+        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", LOCK_WAIT)
+    monkeypatch.setenv("CHAMPION_FILL_WORKERS", "6")
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    """Slow enough that all get in each other's way."""
+    with SimulatedArchive(latency=0.05) as running:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[date, bytes]:
+    """The lake of a fill that nothing disturbed, to the byte."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    environment = {"DATA_DIR": str(folder), "NSE_ARCHIVE_URL": "simulated:", "CHAMPION_TRACKING": "off"}
+    done = start(folder, champion("fill", *RANGE, "--of", "WriteParquet"), **environment)
+    assert end(done) == 0, done.output
+    return lake_files(folder)
+
+
+# Processes
+
+
+@dataclass
+class Started:
+    """A process, in a session of its own, and the file with all that it says."""
+
+    command: list[str]
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def output(self) -> str:
+        return f"{' '.join(self.command)}\n{self.log.read_text(errors='replace')}"
+
+
+def champion(*arguments: str) -> list[str]:
+    program = shutil.which("champion", path=str(Path(sys.executable).parent))
+    assert program is not None, "the champion command is not beside python"
+    return [program, *arguments]
+
+
+def luigi(*arguments: str, port: int | None = None) -> list[str]:
+    """The luigi command, with a scheduler of its own or the central one."""
+    command = luigi_command(*arguments)
+    if port is not None:
+        place = command.index("--local-scheduler")
+        command[place : place + 1] = scheduler_at(port)
+    return command
+
+
+def scheduler_at(port: int) -> list[str]:
+    return ["--scheduler-host", "127.0.0.1", "--scheduler-port", str(port)]
+
+
+def start(folder: Path, command: list[str], **environment: str) -> Started:
+    """Start a command in a folder."""
+    logs = folder.with_name(f"{folder.name}-logs")
+    logs.mkdir(exist_ok=True)
+    log = logs / f"{len(list(logs.iterdir()))}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Started(command, process, log)
+
+
+def end(started: Started, seconds: float = 180) -> int:
+    """The exit code; a process that has not ended by then never will, and is killed."""
+    try:
+        return started.process.wait(seconds)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.process.pid, signal.SIGKILL)
+        started.process.wait(10)
+
+
+def end_all(started: list[Started]) -> list[int]:
+    try:
+        return [end(each) for each in started]
+    finally:
+        for each in started:
+            if each.process.returncode is None:
+                end(each, 0)
+
+
+def say(started: list[Started]) -> str:
+    """All that they said, for the message of an assertion."""
+    return "\n\n".join(f"{each.process.returncode}: {each.output}" for each in started)
+
+
+# What came of it
+
+
+def lake_files(folder: Path) -> dict[date, bytes]:
+    return {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake")}
+
+
+def works_done(folder: Path) -> Counter[tuple[str, str]]:
+    """How often each task did its work for each date, by the journal; who found it done has no facts."""
+    return Counter(
+        (each["task"], each["date"])
+        for each in journal.read(folder / "journal")
+        if each["event"] == "success" and each["facts"]
+    )
+
+
+ONCE = Counter((stage, str(day)) for stage in STAGES for day in DAYS)
+
+
+def assert_exact(folder: Path, undisturbed: Mapping[date, bytes], words: str) -> None:
+    """Lake and warehouse are those of an undisturbed run, nothing is due, and nothing is left over."""
+    assert lake_files(folder) == undisturbed, words
+    place = warehouse_place()
+    table = open_warehouse(place, 10)
+    try:
+        found = table.query(
+            "SELECT trade_date, count(), uniqExact(symbol, series), sum(volume) "
+            f"FROM {place.database}.equity_ohlc GROUP BY trade_date ORDER BY trade_date"
+        )
+    finally:
+        table.close()
+    expected = []
+    for day in DAYS:
+        rows, _ = lake.read_parquet(lake.partition(folder / "lake", day))
+        expected.append((day, rows.height, rows.height, rows["volume"].sum()))
+    assert found == expected, words
+    assert left_over(folder) == [], words
+
+
+def left_over(folder: Path) -> list[Path]:
+    """Temporary files, locks that nobody holds, and what is still asked for; not what a server keeps for itself."""
+    found = [path for path in folder.rglob(f"{files.LEFTOVER_PREFIX}*") if "warehouse" not in path.parts]
+    found += [path for name in ("locks", "due") for path in (folder / name).glob("*") if path.name != "archive.pace"]
+    return found
+
+
+@contextlib.contextmanager
+def warehouse_of(folder: Path, monkeypatch: pytest.MonkeyPatch, *, is_server: bool) -> Iterator[str]:
+    """The warehouse that the settings name from here on, in words."""
+    if not is_server:
+        yield "the embedded warehouse"
+        return
+    if reason := unavailable():
+        pytest.skip(reason)
+    with ClickHouseServer(folder.with_name(f"{folder.name}-server")) as server:
+        for name, value in (("HOST", server.host), ("PORT", server.port), ("USER", server.user)):
+            monkeypatch.setenv(f"CLICKHOUSE_{name}", str(value))
+        monkeypatch.setenv("CLICKHOUSE_PASSWORD", server.password)
+        yield "a ClickHouse server"
+
+
+# One host
+
+
+def crowd(random_: random.Random) -> list[list[str]]:
+    """What people and schedules run at once without asking for anything again."""
+    commands = [
+        champion("fill", *RANGE),
+        champion("fill", *RANGE, "--reverse", "--workers", "3"),
+        luigi("FillBhavcopy", *RANGE),
+        luigi("LoadClickHouse", "--date", str(DAY)),
+        luigi("LoadClickHouse", "--date", str(random_.choice(DAYS))),
+        [sys.executable, "-c", RUN_DAY, str(DAY)],
+        champion("status", "--start", str(DAYS[0]), "--end", str(DAYS[-1])),
+        champion("clean"),
+        champion("verify"),
+    ]
+    random_.shuffle(commands)
+    return commands
+
+
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=16))
+def test_a_crowd_does_each_piece_of_work_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    archive: SimulatedArchive,
+    undisturbed: dict[date, bytes],
+    seed: int,
+) -> None:
+    """Nine commands for the same days all end well, and by the journal no stage of a day succeeded twice."""
+    random_ = random.Random(seed)
+    with warehouse_of(tmp_path, monkeypatch, is_server=seed % 2 == 0) as words:
+        started = [start(tmp_path, command) for command in crowd(random_)]
+        codes = end_all(started)
+        told = f"seed {seed}, {words}\n{say(started)}"
+        for each, code in zip(started, codes, strict=True):
+            assert code in ({0, 20} if "status" in each.command else {0}), told
+        assert works_done(tmp_path) == ONCE, told
+        asked = Counter(each.path for each in archive.requests)
+        assert asked == Counter(archive_path("legacy", day) for day in DAYS), told
+        assert_exact(tmp_path, undisturbed, told)
+    campaign.tell(
+        AREA,
+        f"three fills of one range, two `luigi` and one `run_day` for days in it, `status`, `clean` and `verify`, all "
+        f"started together, with {words}",
+        "each stage of each day was done exactly once and each file asked for once; all ended with their documented "
+        "exit codes, the rows as published, no lock and no temporary file left",
+    )
+
+
+def test_a_day_and_a_fill_never_wait_for_each_other(
+    tmp_path: Path, archive: SimulatedArchive, undisturbed: dict[date, bytes]
+) -> None:
+    """A load that waits for the embedded engine holds no day, as the fill that has the engine needs it to go on."""
+    lock = tmp_path / "locks" / f"{DAYS[0]}.lock"
+    in_lake = start(tmp_path, luigi("WriteParquet", "--date", str(DAYS[-1])))
+    assert end(in_lake) == 0, in_lake.output
+    holder = start_python(HOLDER, str(lock))
+    assert hear(holder) == "locked"
+    started = [start(tmp_path, champion("fill", *RANGE, "--workers", "1"))]
+    try:
+        wait_for(lambda: files.is_locked(tmp_path / "warehouse.lock"), "the fill to have the engine")
+        started.append(start(tmp_path, luigi("LoadClickHouse", "--date", str(DAYS[-1]))))
+        wait_for(lambda: "waiting for the embedded warehouse" in started[1].output, "the load to wait for it")
+    finally:
+        holder.communicate("\n", timeout=60)
+        codes = end_all(started)
+    assert codes == [0, 0], say(started)
+    assert works_done(tmp_path) == ONCE
+    assert_exact(tmp_path, undisturbed, say(started))
+    campaign.tell(
+        AREA,
+        "`luigi LoadClickHouse` for a day of a fill that holds the embedded warehouse, before the fill comes to it",
+        "neither holds what the other waits for: both end well, and the day is loaded once",
+    )
