@@ -13,17 +13,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import campaign
+import luigi as luigi_module
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import hear, luigi_command, start_python, wait_for
+from luigi.execution_summary import LuigiStatusCode
 
-from champion_luigi import files, journal, lake, sessions
+from champion_luigi import files, journal, lake, redo, sessions
+from champion_luigi.fill import FillBhavcopy
+from champion_luigi.filling import Progress
 from champion_luigi.layouts import archive_path
 from champion_luigi.simulator_server import SimulatedArchive
-from champion_luigi.tasks import warehouse_place
+from champion_luigi.tasks import WriteParquet, warehouse_place
 from champion_luigi.warehouse import open_warehouse
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration]
@@ -294,4 +300,116 @@ def test_a_day_and_a_fill_never_wait_for_each_other(
         AREA,
         "`luigi LoadClickHouse` for a day of a fill that holds the embedded warehouse, before the fill comes to it",
         "neither holds what the other waits for: both end well, and the day is loaded once",
+    )
+
+
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=4))
+def test_a_verify_during_fills_raises_no_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: SimulatedArchive, seed: int
+) -> None:
+    """Whatever is written between its looks at raw, lake and warehouse: what is seen to differ once differs still."""
+    months = ("--start", "2023-04-01", "--stop", "2023-07-01")
+    with warehouse_of(tmp_path, monkeypatch, is_server=True):
+        fill = start(tmp_path, champion("fill", *months, "--workers", str(2 + seed)))
+        wait_for(lambda: any(tmp_path.glob("loaded/*/*/*")), "the first day to be loaded")
+        verified = []
+        while fill.process.poll() is None:
+            verify = start(tmp_path, champion("verify"))
+            verified.append(verify)
+            assert end(verify) == 0, f"seed {seed}\n{verify.output}"
+        assert end(fill) == 0, fill.output
+        assert verified, "the fill ended before anything was verified"
+        assert all("All agrees" in each.output for each in verified), say(verified)
+    campaign.tell(
+        AREA,
+        "`verify` again and again while a fill writes raw, lake and a ClickHouse server",
+        "no false alarm: it says that all agrees, each time",
+        count=len(verified),
+    )
+
+
+def has_begun(archive: SimulatedArchive, asked: int, last: Started) -> bool:
+    """Whether the archive was asked once more, or the command that could do it has ended."""
+    return len(archive.requests) > asked or last.process.poll() is not None
+
+
+DISTURBING = (
+    ("redo", "--date", str(DAYS[1]), "--from", "normalize"),
+    ("redo", "--start", str(DAYS[2]), "--end", str(DAYS[6]), "--from", "scrape"),
+    ("redo", "--date", str(DAYS[1]), "--from", "load"),
+    ("refresh", "--days", "4"),
+    ("refresh", "--days", "10"),
+    ("clean", "--intermediates"),
+    ("clean",),
+    ("verify", "--repair"),
+    ("verify", "--repair"),
+    ("status", "--start", str(DAYS[0])),
+    ("sql", "SELECT count() FROM equity_ohlc"),
+    ("fill", *RANGE),
+    ("fill", *RANGE, "--reverse"),
+)
+
+
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=16))
+def test_a_crowd_that_asks_for_days_again_comes_to_what_was_published(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    archive: SimulatedArchive,
+    undisturbed: dict[date, bytes],
+    seed: int,
+) -> None:
+    """Redo, refresh, repair and clean among fills: all end with a documented code, and a fill finds nothing wrong."""
+    random_ = random.Random(seed)
+    with warehouse_of(tmp_path, monkeypatch, is_server=seed % 2 == 1) as words:
+        first = start(tmp_path, champion("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[7])))
+        assert end(first) == 0, first.output
+        started = []
+        for arguments in random_.sample(DISTURBING, 8):
+            started.append(start(tmp_path, champion(*arguments)))
+            # Some meet while they start, some in the middle.
+            if random_.random() < 0.5:
+                asked = len(archive.requests)
+                wait_for(partial(has_begun, archive, asked, started[-1]), "work to begin")
+        codes = end_all(started)
+        told = f"seed {seed}, {words}\n{say(started)}"
+        for each, code in zip(started, codes, strict=True):
+            assert code in DOCUMENTED, told
+            assert "Traceback" not in each.output, told
+            assert "in use by another process" not in each.output, told
+        last = [start(tmp_path, champion("fill", *RANGE)), start(tmp_path, champion("verify"))]
+        assert [end(each) for each in last[:1]] == [0], f"{told}\n{say(last)}"
+        assert end(last[1]) == 0, f"{told}\n{say(last)}"
+        assert_exact(tmp_path, undisturbed, told)
+    campaign.tell(
+        AREA,
+        f"eight of `redo`, `refresh`, `clean --intermediates`, `verify --repair`, `status`, `sql` and `fill` at once "
+        f"at the same days, with {words}",
+        "all ended with documented exit codes and none stood in another's way; after one more fill lake and warehouse "
+        "are as published, `verify` agrees, nothing is due and nothing left over",
+    )
+
+
+def test_a_day_that_is_asked_for_again_does_not_fail_a_fill_that_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fill that has done its days ends well; what another command has asked for meanwhile is for that one."""
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
+    before = start(tmp_path, champion("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[1])))
+    assert end(before) == 0, before.output
+    parameters: dict[str, Any] = {"of": WriteParquet, "start": DAYS[0], "stop": DAYS[3]}
+    task = FillBhavcopy(**parameters)
+
+    def ask_again(progress: Progress) -> None:
+        if progress.done == 2:
+            redo.make_due(DAYS[0], WriteParquet, WriteParquet)
+
+    task.on_progress = ask_again
+    result = luigi_module.build([task], local_scheduler=True, detailed_summary=True)
+    assert result.status == LuigiStatusCode.SUCCESS, result.summary_text
+    assert sorted(lake_files(tmp_path)) == DAYS[:3]
+    assert not task.complete()
+    campaign.tell(
+        AREA,
+        "a day is asked for again (`redo`) just before a fill of other days of the range ends",
+        "the fill ends well with what it had to do; the day stays due",
     )
