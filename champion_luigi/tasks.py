@@ -489,13 +489,15 @@ def _require_expected(day: date) -> None:
 def _with_session(error: NotPublished, day: date) -> ChampionError:
     is_recent = (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days")
     when = f" A session's file is expected from {settings.published_at():%H:%M} India time." if is_recent else ""
-    return NotPublished(
+    told = NotPublished(
         error.what,
         day=day,
         source=error.source,
         found=error.found,
         todo=f"By the calendar: {sessions.describe(day)}.{when}",
     )
+    told.answered = error.answered
+    return told
 
 
 def _kept_payload(receipt_file: JsonFile) -> tuple[dict[str, Any], WholeFile]:
