@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
@@ -90,8 +91,9 @@ class BhavcopyTask(luigi.Task):
     attempts: ClassVar[int] = 2
     retry_setting: ClassVar[str] = "retry_seconds"
 
-    # Of the last `run`: seconds spent waiting for others, and whether there was nothing left to do after that.
+    # Of the last `run`: seconds of waiting for others, seconds in all, and whether nothing was left to do after that.
     waited_seconds: float = 0.0
+    run_seconds: float | None = None
     was_complete: bool = False
 
     @classmethod
@@ -117,11 +119,13 @@ class BhavcopyTask(luigi.Task):
         link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
         if link is not None and (page := recording.runs_page(flows.name_of_day(self.date))):
             link(page)
+        started = time.monotonic()
         with files.counting_waits() as waits:
             try:
                 self._run_locked()
             finally:
                 self.waited_seconds = sum(waits)
+                self.run_seconds = time.monotonic() - started
 
     def _run_locked(self) -> None:
         retrying = tenacity.Retrying(
