@@ -7,8 +7,10 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import hear, luigi_command, start_python, wait_for
 from luigi.execution_summary import LuigiStatusCode
+from luigid_server import answers
+from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
 from champion_luigi import files, journal, lake, redo, sessions
 from champion_luigi.fill import FillBhavcopy
@@ -32,7 +36,12 @@ from champion_luigi.simulator_server import SimulatedArchive
 from champion_luigi.tasks import WriteParquet, warehouse_place
 from champion_luigi.warehouse import open_warehouse
 
-pytestmark = [pytest.mark.faults, pytest.mark.integration]
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.integration,
+    # MLflow's own use of what SQLAlchemy deprecates.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 AREA = "Many at once"
 DAYS = sessions.sessions(date(2023, 6, 12), date(2023, 6, 24))
@@ -308,7 +317,7 @@ def test_a_verify_during_fills_raises_no_alarm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: SimulatedArchive, seed: int
 ) -> None:
     """Whatever is written between its looks at raw, lake and warehouse: what is seen to differ once differs still."""
-    months = ("--start", "2023-04-01", "--stop", "2023-07-01")
+    months = ("--start", "2023-04-01" if seed else "2023-06-01", "--stop", "2023-07-01")
     with warehouse_of(tmp_path, monkeypatch, is_server=True):
         fill = start(tmp_path, champion("fill", *months, "--workers", str(2 + seed)))
         wait_for(lambda: any(tmp_path.glob("loaded/*/*/*")), "the first day to be loaded")
@@ -364,7 +373,7 @@ def test_a_crowd_that_asks_for_days_again_comes_to_what_was_published(
         first = start(tmp_path, champion("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[7])))
         assert end(first) == 0, first.output
         started = []
-        for arguments in random_.sample(DISTURBING, 8):
+        for arguments in random_.sample(DISTURBING, 8 if campaign.IS_WHOLE else 5):
             started.append(start(tmp_path, champion(*arguments)))
             # Some meet while they start, some in the middle.
             if random_.random() < 0.5:
@@ -382,7 +391,7 @@ def test_a_crowd_that_asks_for_days_again_comes_to_what_was_published(
         assert_exact(tmp_path, undisturbed, told)
     campaign.tell(
         AREA,
-        f"eight of `redo`, `refresh`, `clean --intermediates`, `verify --repair`, `status`, `sql` and `fill` at once "
+        f"some of `redo`, `refresh`, `clean --intermediates`, `verify --repair`, `status`, `sql` and `fill` at once "
         f"at the same days, with {words}",
         "all ended with documented exit codes and none stood in another's way; after one more fill lake and warehouse "
         "are as published, `verify` agrees, nothing is due and nothing left over",
@@ -412,4 +421,181 @@ def test_a_day_that_is_asked_for_again_does_not_fail_a_fill_that_is_done(
         AREA,
         "a day is asked for again (`redo`) just before a fill of other days of the range ends",
         "the fill ends well with what it had to do; the day stays due",
+    )
+
+
+# Several hosts on one folder
+
+
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=6))
+def test_hosts_that_share_a_folder_do_each_piece_of_work_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: dict[date, bytes], seed: int
+) -> None:
+    """Two fills in network, process and host name namespaces of their own: the same process ids, and nothing shared.
+
+    Locks and presence are by the file system alone, whatever processes and hosts are called and their monotonic clocks.
+    """
+    in_namespace = ["unshare", "-n", "-p", "-f", "--mount-proc", "-u", "-T"]
+    if subprocess.run([*in_namespace, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("namespaces cannot be made here: unshare is not there or not allowed")
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
+    host = "one-name" if seed % 2 == 0 else "host-$$"
+    is_tracked = seed % 3 == 2
+    if is_tracked:
+        monkeypatch.setenv("CHAMPION_TRACKING", "on")
+        empty_store(tmp_path / "mlflow" / "mlflow.db")
+    started = []
+    for monotonic in ("0", "1000000"):
+        # The shell is process 1 of its namespace, as it often is in a container; the fill is the same one in each.
+        script = f'hostname "{host}"; "$@"; exit $?'
+        places = [*in_namespace, "--monotonic", monotonic, "sh", "-c", script, "sh"]
+        started.append(start(tmp_path, [*places, *champion("fill", *RANGE, "--workers", "3")]))
+    codes = end_all(started)
+    words = f"seed {seed}\n{say(started)}"
+    assert codes == [0, 0], words
+    assert works_done(tmp_path) == ONCE, words
+    if is_tracked:
+        carry()
+        assert_told_once(tmp_path, words)
+        kill_carriers(tmp_path)
+    assert_exact(tmp_path, undisturbed, words)
+    campaign.tell(
+        AREA,
+        "two fills on one folder, each in network, process, host name and time namespaces of its own (`unshare`): the "
+        "same process ids and host names, other monotonic clocks",
+        "each stage of each day was done exactly once; the locks are those of the file system alone",
+    )
+
+
+def assert_told_once(folder: Path, words: str) -> None:
+    """MLflow has one run for each execution of each date that worked, by the journal, and no other."""
+    worked = {
+        (each["execution"], f"bhavcopy-etl-{each['date']}")
+        for each in journal.read(folder / "journal")
+        if each["event"] == "success" and each["facts"]
+    }
+    runs = [each for each in told() if each.info.run_name.startswith("bhavcopy-etl-")]
+    assert Counter((each.data.tags["execution"], each.info.run_name) for each in runs) == Counter(worked), words
+
+
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=3))
+def test_many_carriers_tell_mlflow_of_each_execution_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: SimulatedArchive, seed: int
+) -> None:
+    """A fill, and short commands while it runs, each with a carrier of its own, all on one SQLite store."""
+    monkeypatch.setenv("CHAMPION_TRACKING", "on")
+    empty_store(tmp_path / "mlflow" / "mlflow.db")
+    random_ = random.Random(seed)
+    count = 6 if campaign.IS_WHOLE else 1
+    commands = [champion("fill", *RANGE, "--of", "WriteParquet", "--workers", "1")]
+    commands += [luigi("WriteParquet", "--date", str(day)) for day in random_.sample(DAYS, count)]
+    started = [start(tmp_path, command) for command in commands]
+    codes = end_all(started)
+    words = f"seed {seed}\n{say(started)}"
+    assert codes == [0] * len(started), words
+    assert set(works_done(tmp_path).values()) == {1}, words
+    carry()
+    assert_told_once(tmp_path, words)
+    kill_carriers(tmp_path)
+    campaign.tell(
+        AREA,
+        "short commands while a fill runs, each with a carrier of its own, on one SQLite store",
+        "MLflow has each execution of each day exactly once",
+        count=count,
+    )
+
+
+# A central scheduler in trouble
+
+
+class Central:
+    """luigid on a port of its own, which it keeps over a kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.port: int = taken.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        program = shutil.which("luigid", path=str(Path(sys.executable).parent))
+        assert program is not None, "luigid is not beside python"
+        state = str(self._folder / "luigid.pickle")
+        self._process = subprocess.Popen(
+            [program, "--address", "127.0.0.1", "--port", str(self.port), "--state-path", state],
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: answers(self.port), "luigid to answer")
+
+    def signal(self, name: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(name)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+
+def slowly(_path: str) -> bool:
+    """Keep an answer waiting."""
+    time.sleep(0.05)
+    return False
+
+
+TROUBLES = {
+    "killed": "luigid killed (kill -9) in the middle of a fill, and started anew on the same port",
+    "stopped": "luigid stopped (SIGSTOP) for three seconds in the middle of a fill",
+    "slow": "a luigid that takes 50 ms for each answer",
+    "absent": "a luigid that does not answer from the start, and comes later",
+}
+
+
+@pytest.mark.parametrize("number", campaign.rounds(fast=1, full=8))
+def test_a_scheduler_in_trouble_costs_no_day(
+    tmp_path: Path, archive: SimulatedArchive, undisturbed: dict[date, bytes], number: int
+) -> None:
+    """The fill ends complete or with a documented exit code, and without the scheduler's help a rerun completes it."""
+    trouble = list(TROUBLES)[number % len(TROUBLES)]
+    (tmp_path / "luigi.cfg").write_text("[core]\nrpc-retry-wait = 1\nrpc-connect-timeout = 10\n")
+    folder = tmp_path.with_name(f"{tmp_path.name}-luigid")
+    folder.mkdir()
+    central = Central(folder)
+    with contextlib.ExitStack() as stack:
+        stack.callback(central.kill)
+        port = central.port
+        if trouble != "absent":
+            central.start()
+        if trouble == "slow":
+            gateway = stack.enter_context(Gateway(f"http://127.0.0.1:{central.port}"))
+            gateway.before = slowly
+            port = gateway.port
+        fill = start(tmp_path, champion("fill", *RANGE, "--workers", "2", *scheduler_at(port)))
+        if trouble in ("killed", "stopped"):
+            wait_for(lambda: len(lake_files(tmp_path)) >= 2 + number // len(TROUBLES), "the fill to be in its middle")
+        if trouble == "killed":
+            central.kill()
+            central.start()
+        elif trouble == "stopped":
+            central.signal(signal.SIGSTOP)
+            time.sleep(3)
+            central.signal(signal.SIGCONT)
+        code = end(fill)
+        assert code in DOCUMENTED, fill.output
+        assert code != 0 or sorted(lake_files(tmp_path)) == DAYS, fill.output
+        if trouble in ("stopped", "slow"):
+            assert code == 0, fill.output
+        if trouble == "absent":
+            assert code == 40, fill.output
+            assert "the central scheduler does not answer" in fill.output
+    again = start(tmp_path, champion("fill", *RANGE))
+    assert end(again) == 0, f"{fill.output}\n{again.output}"
+    assert set(works_done(tmp_path).values()) == {1}, fill.output
+    assert_exact(tmp_path, undisturbed, fill.output)
+    campaign.tell(
+        AREA,
+        TROUBLES[trouble],
+        "the fill ends complete" if code == 0 else f"the fill ends with exit code {code}, and a rerun completes it",
     )
