@@ -15,9 +15,9 @@ from pathlib import Path
 import campaign
 import pytest
 from helpers import luigi_command, payload, published, wait_for
-from mlflow_server import carry, empty_store, metrics_once, told
+from mlflow_server import carry, empty_store, told
 
-from champion_luigi import journal, lake, ledger, sessions
+from champion_luigi import flows, journal, lake, ledger, sessions
 from champion_luigi.clickhouse import Place
 from champion_luigi.layouts import archive_path
 from champion_luigi.simulator_server import Fault, SimulatedArchive
@@ -148,8 +148,8 @@ def test_a_load_replaces_older_rows_whatever_the_clock_says(
 ) -> None:
     """The version of a load is above that of the one before, also if the clock has gone back by a century."""
     day = DAYS[seed % len(DAYS)]
-    years = random.Random(seed).sample([1970, 1980, 2024, 2038, 2100], 3)
-    years = [2100, *(year for year in years if year != 2100)]
+    years = random.Random(seed).sample([1970, 1980, 2024, 2038], 3 if campaign.IS_WHOLE else 1)
+    years = [2100, *years]
     whole = published(payload(day, "legacy"), "legacy")
     expected = {(*key, row[3]) for key, row in whole.items()}
     seen = []
@@ -271,17 +271,20 @@ def test_a_clock_that_is_set_in_the_middle_of_a_fill_spoils_nothing(
     assert len(durations) == 5 * len(DAYS)
     assert all(0 <= each < 60 for each in durations), f"round {number}, {jump}: {durations}"
 
-    monkeypatch.setenv("CHAMPION_TRACKING", "on")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path / "mlflow" / "mlflow.db"))
-    assert carry() == len(DAYS) + 1
-    runs = told()
-    assert len(runs) == len(DAYS) + 1
-    for each in runs:
-        assert each.info.status == "FINISHED", f"round {number}, {jump}: {each.info.run_name}: {each.data.params}"
-        assert each.info.start_time <= each.info.end_time, f"round {number}, {jump}: {each.info}"
-    last = next(each for each in runs if each.info.run_name == f"bhavcopy-etl-{DAYS[-1]}")
-    metrics = metrics_once(os.environ["MLFLOW_TRACKING_URI"], last)
-    assert metrics["load_duration_seconds"] >= 0
+    book = flows.Book()
+    for place, record in journal.read_from(tmp_path / "journal", {}):
+        book.add(place, record)
+    ended = [(flow, flow.end) for flow in book.tell(book.open_executions()) if flow.end is not None]
+    assert len(ended) == len(DAYS) + 1
+    for flow, end in ended:
+        assert flow.status == "FINISHED", f"round {number}, {jump}: {flow}"
+        assert flow.start <= end, f"round {number}, {jump}: {flow}"
+    if campaign.IS_WHOLE:
+        monkeypatch.setenv("CHAMPION_TRACKING", "on")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(tmp_path / "mlflow" / "mlflow.db"))
+        assert carry() == len(DAYS) + 1
+        found = {each.info.run_name: (each.info.start_time, each.info.end_time, each.info.status) for each in told()}
+        assert found == {flow.name: (flow.start, end, flow.status) for flow, end in ended}, f"round {number}, {jump}"
     campaign.tell(
         AREA,
         f"the clock set {'back' if jump[0] == '-' else 'forward'} by 2 hours, 40 days or 20 years in the middle of a "
