@@ -256,7 +256,7 @@ def crowd(random_: random.Random) -> list[list[str]]:
     return commands
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=16))
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=12))
 def test_a_crowd_does_each_piece_of_work_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -359,7 +359,7 @@ DISTURBING = (
 )
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=16))
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=12))
 def test_a_crowd_that_asks_for_days_again_comes_to_what_was_published(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
