@@ -186,7 +186,7 @@ def test_a_clock_before_the_first_file_is_told(archive: SimulatedArchive, number
     assert archive.requests == []
     campaign.tell(
         AREA,
-        "a clock in 1970, for `fill`, `status` and `luigi` without a date",
+        f"a clock in 1970, for `{Path(command[0]).name} {command[1] if number < len(of_champion) else 'without a date'}`",
         "exit code 40, and a sentence that says to set the clock; nothing is asked for",
     )
 
@@ -212,7 +212,7 @@ def test_a_clock_that_is_ahead_closes_no_session_to_come(tmp_path: Path, archive
     assert {day for day, _ in lake.days(tmp_path / "lake")} >= set(due)
     campaign.tell(
         AREA,
-        "a clock that is 9 to 60 days ahead, so that a fill asks for sessions to come, which the archive answers 404",
+        f"a clock that is {ahead} days ahead, so that a fill asks for sessions to come, which the archive answers 404",
         "by the archive's own clock they are not published yet (exit code 20) and not closed: once they are there, the "
         "next fill has them",
     )
@@ -287,8 +287,7 @@ def test_a_clock_that_is_set_in_the_middle_of_a_fill_spoils_nothing(
         assert found == {flow.name: (flow.start, end, flow.status) for flow, end in ended}, f"round {number}, {jump}"
     campaign.tell(
         AREA,
-        f"the clock set {'back' if jump[0] == '-' else 'forward'} by 2 hours, 40 days or 20 years in the middle of a "
-        "fill (libfaketime)",
+        f"the clock set by {jump} (days, hours or years) in the middle of a fill (libfaketime)",
         "the fill ends well, each file asked for once, rows as published; task durations are real ones, and MLflow has "
         "each run once, finished, none with an end before its start",
     )
@@ -311,8 +310,8 @@ def test_the_latest_session_is_the_same_in_every_time_zone(tmp_path: Path, numbe
     assert ["CRON_TZ=UTC" in answer["cron"], *times] == [True, "30 12 * * 1-5", "0 17 * * 1-5", "30 1 * * *"], zone
     campaign.tell(
         AREA,
-        "hosts in New York (on both days when clocks change), Kiritimati, UTC and India, around midnight and "
-        "publication time in India",
+        f"a host in the time zone {zone}, around midnight and publication time in India, and on the days when clocks "
+        "change in New York",
         "`fill`, `status`, the default date and the schedule are right by India's time, to the second",
         count=len(MOMENTS),
     )

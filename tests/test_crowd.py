@@ -439,7 +439,6 @@ def test_hosts_that_share_a_folder_do_each_piece_of_work_once(
     if subprocess.run([*in_namespace, "true"], capture_output=True, check=False).returncode:
         pytest.skip("namespaces cannot be made here: unshare is not there or not allowed")
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
-    host = "one-name" if seed % 2 == 0 else "host-$$"
     is_tracked = seed % 3 == 2
     if is_tracked:
         monkeypatch.setenv("CHAMPION_TRACKING", "on")
@@ -447,7 +446,8 @@ def test_hosts_that_share_a_folder_do_each_piece_of_work_once(
     started = []
     for monotonic in ("0", "1000000"):
         # The shell is process 1 of its namespace, as it often is in a container; the fill is the same one in each.
-        script = f'hostname "{host}"; "$@"; exit $?'
+        host = f"host-{monotonic}" if seed % 2 else "one-name"
+        script = f'hostname {host}; "$@"; exit $?'
         places = [*in_namespace, "--monotonic", monotonic, "sh", "-c", script, "sh"]
         started.append(start(tmp_path, [*places, *champion("fill", *RANGE, "--workers", "3")]))
     codes = end_all(started)
@@ -462,7 +462,7 @@ def test_hosts_that_share_a_folder_do_each_piece_of_work_once(
     campaign.tell(
         AREA,
         "two fills on one folder, each in network, process, host name and time namespaces of its own (`unshare`): the "
-        "same process ids and host names, other monotonic clocks",
+        "same process ids, other monotonic clocks, the host name " + ("another one" if seed % 2 else "the same"),
         "each stage of each day was done exactly once; the locks are those of the file system alone",
     )
 
@@ -549,7 +549,7 @@ TROUBLES = {
     "killed": "luigid killed (kill -9) in the middle of a fill, and started anew on the same port",
     "stopped": "luigid stopped (SIGSTOP) for three seconds in the middle of a fill",
     "slow": "a luigid that takes 50 ms for each answer",
-    "absent": "a luigid that does not answer from the start, and comes later",
+    "absent": "no luigid where the fill is told that there is one",
 }
 
 
@@ -597,5 +597,7 @@ def test_a_scheduler_in_trouble_costs_no_day(
     campaign.tell(
         AREA,
         TROUBLES[trouble],
-        "the fill ends complete" if code == 0 else f"the fill ends with exit code {code}, and a rerun completes it",
+        "the fill ends complete"
+        if code == 0
+        else f"the fill ends with exit code {code}, and a rerun without it completes the range, no work done twice",
     )
