@@ -186,7 +186,7 @@ def test_a_clock_before_the_first_file_is_told(archive: SimulatedArchive, number
     assert archive.requests == []
     campaign.tell(
         AREA,
-        f"a clock in 1970, for `{Path(command[0]).name} {command[1] if number < len(of_champion) else 'without a date'}`",
+        f"a clock in 1970, for `{Path(command[0]).name}`" + (f" {command[1]}" if number < 3 else " without a date"),
         "exit code 40, and a sentence that says to set the clock; nothing is asked for",
     )
 

@@ -599,5 +599,5 @@ def test_a_scheduler_in_trouble_costs_no_day(
         TROUBLES[trouble],
         "the fill ends complete"
         if code == 0
-        else f"the fill ends with exit code {code}, and a rerun without it completes the range, no work done twice",
+        else f"the fill ends with exit code {code}; a rerun without luigid completes the range, no work done twice",
     )
