@@ -13,7 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import MappingProxyType
@@ -87,20 +88,24 @@ def fetch(
     NotPublished where every format that the date can have answers 404.
     """
     asked = []
+    answered = None
     for format in formats_for(day, udiff_from):
         path = archive_path(format, day)
         try:
             content, headers = archive.get(path, day, known.get(archive.url(path), _NOTHING))
-        except NotPublished:
+        except NotPublished as error:
             asked.append(archive.url(path))
+            answered = error.answered
             continue
         return Published(format, path.rpartition("/")[2], archive.url(path), content, headers)
-    raise NotPublished(
+    missing = NotPublished(
         "the archive has no file for this date",
         day=day,
         found="404" if asked else "a date before the archive's first file",
         source=", ".join(asked) or None,
     )
+    missing.answered = answered
+    raise missing
 
 
 def open_archive(
@@ -192,7 +197,9 @@ class HttpArchive:
         if status == 200:
             return
         if status == 404:
-            raise NotPublished("the archive has no such file", day=day, source=url, found="404")
+            missing = NotPublished("the archive has no such file", day=day, source=url, found="404")
+            missing.answered = _time_in(response.headers.get("Date", ""))
+            raise missing
         if status >= 500:
             raise ArchiveUnreachable("the archive cannot answer at present", day=day, source=url, found=str(status))
         if 300 <= status < 400:
@@ -405,6 +412,15 @@ def _no_wait() -> None:
 def _seconds(text: str | None) -> float | None:
     # The HTTP-date form is not read: the exchange sends seconds, and either way nothing is asked again at once.
     return float(text) if text is not None and text.isdecimal() else None
+
+
+def _time_in(text: str) -> datetime | None:
+    """The time that a Date header tells; None where it tells none."""
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @contextlib.contextmanager

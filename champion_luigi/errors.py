@@ -16,7 +16,8 @@ ChampionError
     ├── StorageError        the disk did not take or give a file
     ├── WarehouseError      ClickHouse refused, or holds something else than was sent
     ├── Busy                another process holds a lock
-    └── SettingsError       a setting that cannot be used
+    ├── SettingsError       a setting that cannot be used
+    └── WrongClock          this machine's clock is before the first file
 
 An error is a sentence for the person on call: the date, what is wrong, what was expected and found, the
 file or URL, and what to do. It keeps those as attributes, for code. No secret is ever passed to one.
@@ -25,7 +26,7 @@ file or URL, and what to do. It keeps those as attributes, for code. No secret i
 from __future__ import annotations
 
 import errno
-from datetime import date
+from datetime import date, datetime
 
 # What a disk or a network file system can get over within a minute; a full disk is not among them.
 _PASSING = frozenset({errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT})
@@ -95,7 +96,10 @@ class NotPublished(TerminalError):
     """The archive has no file for that date: no session, or not published yet.
 
     The message says what the calendar expects. On a session's evening, wait for publication and run again.
+    ``answered`` is when, by the archive's own clock, where it told.
     """
+
+    answered: datetime | None = None
 
 
 class Refused(TerminalError):
@@ -167,6 +171,13 @@ class SettingsError(TerminalError):
     """A setting cannot be used as it is.
 
     The message names the setting, and what was expected.
+    """
+
+
+class WrongClock(TerminalError, ValueError):
+    """This machine's clock is before the exchange's first file, so that no session could be published yet.
+
+    Set the clock, by NTP, and run again.
     """
 
 

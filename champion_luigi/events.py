@@ -66,6 +66,8 @@ def _on_success(task: BhavcopyTask) -> None:
 @BhavcopyTask.event_handler(Event.PROCESSING_TIME)
 def _on_processing_time(task: BhavcopyTask, seconds: float) -> None:
     if not getattr(task, "was_complete", False):
+        # Luigi's seconds are a difference of two times of day, between which the clock may have been set.
+        seconds = getattr(task, "run_seconds", None) or seconds
         waited = min(getattr(task, "waited_seconds", 0.0), seconds)
         _record("processing_time", task, seconds=round(seconds - waited, 6), waited=round(waited, 6))
 

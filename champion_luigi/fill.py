@@ -74,6 +74,7 @@ class FillBhavcopy(RangeDailyBase):
     # Called with the progress after each day; the `champion` command draws a bar.
     on_progress: Callable[[Progress], None] | None = None
     progress: Progress | None = None
+    _has_just_run = False
 
     def requires(self) -> list[luigi.Task]:
         """The last task of each missing session, in the order of running."""
@@ -89,6 +90,10 @@ class FillBhavcopy(RangeDailyBase):
 
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
+        if self._has_just_run:
+            # Luigi asks once more, right after `run`. What others have asked for again meanwhile is theirs to do.
+            self._has_just_run = False
+            return True
         missing = self.missing_datetimes(self.finite_datetimes(*self._bounds()))
         # What was rechecked, and is closed still, is not missing.
         closed = self.progress.closed if self.progress else {}
@@ -149,6 +154,7 @@ class FillBhavcopy(RangeDailyBase):
         finally:
             # After the last record: what this takes away from a thread that goes on is no failure of its day.
             warehouse.close_shared()
+        self._has_just_run = not outstanding
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
 

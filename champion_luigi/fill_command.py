@@ -15,10 +15,11 @@ from typing import Any
 
 import luigi
 from luigi.execution_summary import LuigiStatusCode
+from luigi.rpc import RPCError
 from luigi.task_register import Register
 
 from champion_luigi import coverage, due, lake, settings, tasks
-from champion_luigi.errors import SettingsError
+from champion_luigi.errors import ChampionError, SettingsError
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.tasks import LoadClickHouse
 
@@ -69,9 +70,17 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
             from champion_luigi import bar
 
             task.on_progress = stack.enter_context(bar.shown(Console(stderr=True)))
-        result = luigi.build(
-            [task], workers=1, detailed_summary=True, log_level="WARNING" if on_terminal else "INFO", **scheduler
-        )
+        try:
+            result = luigi.build(
+                [task], workers=1, detailed_summary=True, log_level="WARNING" if on_terminal else "INFO", **scheduler
+            )
+        except RPCError:
+            # Luigi has logged each attempt.
+            raise ChampionError(
+                "the central scheduler does not answer",
+                source=f"{scheduler.get('scheduler_host')}:{scheduler.get('scheduler_port')}",
+                todo="Start luigid, or leave out --scheduler-host, and run the same fill again: what is done is kept.",
+            ) from None
     print(_in_words(task), file=sys.stderr)
     for outstanding in task.outstanding():
         print(outstanding, file=sys.stderr)

@@ -175,8 +175,8 @@ def _settle(
         elif not isinstance(error, NotPublished):
             progress.failed[day] = f"{type(error).__name__}: {error}"
             _record_outcome(day, "failed", progress.failed[day])
-        elif (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days"):
-            progress.unpublished[day] = _when_to_try_again(day)
+        elif (_today(error) - day).days <= settings.get("closed_after_days"):
+            progress.unpublished[day] = _when_to_try_again(day, error)
             _record_outcome(day, "unpublished", progress.unpublished[day])
         else:
             suspects[day] = error
@@ -231,8 +231,19 @@ def _listening(on_success: Callable[[BhavcopyTask], None]) -> Iterator[dict[date
             BhavcopyTask.remove_event_handler(event, handler)
 
 
-def _when_to_try_again(day: date) -> str:
+def _today(error: NotPublished) -> date:
+    """The day in India by this machine's clock, or by the archive's where that is behind.
+
+    By a clock that is ahead, sessions to come would be past ones that the archive has no file for, and closed for ever.
+    """
+    now = datetime.now(sessions.INDIA)
+    return min(now, (error.answered or now).astimezone(sessions.INDIA)).date()
+
+
+def _when_to_try_again(day: date, error: NotPublished) -> str:
     expected = datetime.combine(day, settings.published_at(), sessions.INDIA)
+    if _today(error) < day <= datetime.now(sessions.INDIA).date():
+        return f"not published yet: by the archive's clock it is {_today(error)}. Set this machine's clock"
     if expected > datetime.now(sessions.INDIA):
         return f"not published yet, expected from {expected:%Y-%m-%d %H:%M} India time: try again then"
     return "not published yet, though it should be: try again in an hour, or look whether the exchange was closed"

@@ -54,7 +54,11 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
     """Add one record; ``time`` (UTC) and ``pid`` are filled in. Raises OSError where the disk does not take it."""
     stamp = files.now()
     line = json.dumps({"time": stamp, "pid": os.getpid(), **record}, default=str, ensure_ascii=False)
-    files.append_line(_descriptor(folder / f"{stamp[:7]}.jsonl"), line)
+    path = folder / f"{stamp[:7]}.jsonl"
+    if _open is not None and _open[0].parent == folder:
+        # Files are read in their order: a clock that is set back must not bring an end before its beginning.
+        path = max(path, _open[0])
+    files.append_line(_descriptor(path), line)
 
 
 def _descriptor(path: Path) -> int:

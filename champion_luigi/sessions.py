@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
+from champion_luigi.errors import WrongClock
 from champion_luigi.layouts import FIRST_DATE
 
 INDIA = timezone(timedelta(hours=5, minutes=30), "IST")
@@ -112,15 +113,21 @@ def latest_published(now: datetime, published_at: time = PUBLISHED_AT) -> date:
     """The latest session whose file should be out at ``now``, a datetime of any time zone.
 
     ``published_at`` is India time, and the minute itself counts as published. ValueError where ``now`` has no time
-    zone, or is before the first file.
+    zone; WrongClock, which is one, where it is before the first file.
     """
     if now.utcoffset() is None:
         raise ValueError(
             f"now has no time zone: {now.isoformat()}; pass an aware datetime, such as datetime.now(INDIA)"
         )
     local = now.astimezone(INDIA)
-    tomorrow = local.date() + timedelta(days=1)
-    return previous(tomorrow if local.time() >= published_at else local.date())
+    day = local.date() + timedelta(days=1) if local.time() >= published_at else local.date()
+    if day <= FIRST_DATE:
+        raise WrongClock(
+            f"no session before {day}: the archive starts on {FIRST_DATE}",
+            found=f"the clock at {local:%Y-%m-%d %H:%M} India time",
+            todo="Set this machine's clock.",
+        )
+    return previous(day)
 
 
 def describe(day: date) -> str:

@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
@@ -90,8 +91,9 @@ class BhavcopyTask(luigi.Task):
     attempts: ClassVar[int] = 2
     retry_setting: ClassVar[str] = "retry_seconds"
 
-    # Of the last `run`: seconds spent waiting for others, and whether there was nothing left to do after that.
+    # Of the last `run`: seconds of waiting for others, seconds in all, and whether nothing was left to do after that.
     waited_seconds: float = 0.0
+    run_seconds: float | None = None
     was_complete: bool = False
 
     @classmethod
@@ -117,27 +119,34 @@ class BhavcopyTask(luigi.Task):
         link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
         if link is not None and (page := recording.runs_page(flows.name_of_day(self.date))):
             link(page)
+        started = time.monotonic()
         with files.counting_waits() as waits:
             try:
                 self._run_locked()
             finally:
                 self.waited_seconds = sum(waits)
+                self.run_seconds = time.monotonic() - started
 
     def _run_locked(self) -> None:
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.attempts),
+            wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
+            retry=tenacity.retry_if_exception(is_transient),
+            before_sleep=self._say_retry,
+            reraise=True,
+        )
+        retrying(self.prepare)
         lock = settings.data_dir() / "locks" / f"{self.date}.lock"
         with files.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
             self.was_complete = self.complete()
             if self.was_complete:
                 self.say("done by another process meanwhile")
                 return
-            tenacity.Retrying(
-                stop=tenacity.stop_after_attempt(self.attempts),
-                wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
-                retry=tenacity.retry_if_exception(is_transient),
-                before_sleep=self._say_retry,
-                reraise=True,
-            )(self.work)
+            retrying(self.work)
             due.done(due_folder(), self.date, self.stage)
+
+    def prepare(self) -> None:
+        """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
 
     def work(self) -> None:
         """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
@@ -323,6 +332,15 @@ class LoadClickHouse(BhavcopyTask):
     def requires(self) -> WriteParquet:
         return WriteParquet(date=self.date)
 
+    def prepare(self) -> None:
+        """Take the embedded engine.
+
+        A fill holds it and waits for days: who held a day and waited for the engine would wait for the fill, and the
+        fill for them.
+        """
+        if not settings.get("clickhouse_host"):
+            warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+
     def output(self) -> LoadMarker:
         place = warehouse_place()
         path = settings.data_dir() / "loaded" / place.slug / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"
@@ -475,13 +493,15 @@ def _require_expected(day: date) -> None:
 def _with_session(error: NotPublished, day: date) -> ChampionError:
     is_recent = (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days")
     when = f" A session's file is expected from {settings.published_at():%H:%M} India time." if is_recent else ""
-    return NotPublished(
+    told = NotPublished(
         error.what,
         day=day,
         source=error.source,
         found=error.found,
         todo=f"By the calendar: {sessions.describe(day)}.{when}",
     )
+    told.answered = error.answered
+    return told
 
 
 def _kept_payload(receipt_file: JsonFile) -> tuple[dict[str, Any], WholeFile]:
