@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
@@ -35,11 +37,19 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         from champion_luigi.errors import ChampionError
 
+        sys.excepthook = _tell_crash
         try:
             return super().invoke(ctx)
         except ChampionError as error:
             click.echo(f"champion {ctx.invoked_subcommand}: {error}", err=True)
             sys.exit(_UNHANDLED)
+
+
+def _tell_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's traceback of what nobody expected, without a secret: errors quote what they found."""
+    from champion_luigi import settings
+
+    sys.stderr.write(settings.without_secrets("".join(traceback.format_exception(kind, error, trace))))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

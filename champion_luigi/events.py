@@ -141,13 +141,17 @@ class OneSentence(logging.Filter):
         return True
 
 
+# From the first line on; a filter is for its own logger alone, not for those below it.
+for _logger in (logger, logging.getLogger(f"{logger.name}.fill")):
+    _logger.addFilter(OneSentence())
+
+
 def prepare() -> None:
     """Make this process ready for work: once, in the parent of the workers."""
     global _prepared  # noqa: PLW0603 - a process is prepared once
     if _prepared:
         return
     _prepared = True
-    logger.addFilter(OneSentence())
     # Its start overlaps with all that follows.
     recording.start()
     import polars  # noqa: F401

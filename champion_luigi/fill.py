@@ -152,6 +152,10 @@ class FillBhavcopy(RangeDailyBase):
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
 
+    def on_failure(self, exception: BaseException) -> str:
+        """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
+        return settings.without_secrets(super().on_failure(exception))
+
     def _fill(self, progress: Progress) -> None:
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:

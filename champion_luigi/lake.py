@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from champion_luigi import files, schema
 from champion_luigi.errors import DamagedFile
+from champion_luigi.hiding import hidden
 
 if TYPE_CHECKING:
     import polars as pl
@@ -78,7 +79,7 @@ def _as_damaged(path: Path) -> Iterator[None]:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DamagedFile(
-            f"the Parquet file cannot be read: {str(error)[:200]}",
+            f"the Parquet file cannot be read: {hidden(str(error))[:200]}",
             source=str(path),
             todo="Delete it and run the day again.",
         ) from error

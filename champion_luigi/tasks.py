@@ -13,7 +13,6 @@ import functools
 import json
 import logging
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
@@ -28,6 +27,7 @@ from champion_luigi import (
     due,
     files,
     flows,
+    hiding,
     lake,
     ledger,
     recording,
@@ -139,12 +139,18 @@ class BhavcopyTask(luigi.Task):
             )(self.work)
             due.done(due_folder(), self.date, self.stage)
 
+    def on_failure(self, exception: BaseException) -> str:
+        """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
+        return settings.without_secrets(super().on_failure(exception))
+
     def work(self) -> None:
         """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
         raise NotImplementedError
 
     def say(self, message: str) -> None:
         """Show a message in the log and, while Luigi runs the task, in the visualiser."""
+        # The scheduler shows it to whoever looks at its pages.
+        message = settings.without_secrets(message)
         logger.info("%s %s: %s", self.task_family, self.date, message)
         show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
         if show is not None:
@@ -382,9 +388,7 @@ def ledger_file() -> Path:
 
 def archive_name() -> str:
     """The archive by its address, without credentials, as the ledger knows it."""
-    location: str = settings.get("archive_url")
-    # A password may have an @ in it: the last one before the path ends it.
-    return re.sub(r"//[^/]*@", "//", location).rstrip("/")
+    return hiding.public(settings.get("archive_url")).rstrip("/")
 
 
 def archive_answers() -> dict[date, ledger.Answer]:
