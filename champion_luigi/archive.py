@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
 
 from champion_luigi import files, hiding
 from champion_luigi.errors import (
@@ -157,7 +158,8 @@ class HttpArchive:
     ) -> None:
         parts = urlsplit(base)
         self._public_base = hiding.public(base).rstrip("/")
-        self._base = parts._replace(query="", fragment="").geturl().rstrip("/")
+        user, _, host = parts.netloc.rpartition("@")
+        self._base = parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/")
         # A token can be there, as in addresses that a store has signed.
         self._query = f"?{parts.query}" if parts.query else ""
         self._pace = pace
@@ -166,6 +168,10 @@ class HttpArchive:
         self._max_bytes = max_bytes
         self._refused_until = 0.0
         self._session = requests.Session()
+        if user:
+            # As bytes: requests would take them for Latin-1, which has not every character.
+            name, _, password = user.partition(":")
+            self._session.auth = HTTPBasicAuth(unquote(name).encode(), unquote(password).encode())
         # Threads share the session: enough connections for them, and no cookies, which the host does not need.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Bounded(total_seconds))

@@ -22,6 +22,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _HTML_NAMES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
+_DOUBLED = "'\"%$"
 _CONTROLS = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
 # A shorter part of a password in base64 could be of anything.
 _LEAST_BASE64 = 5
@@ -92,11 +93,14 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
 
 def _as_escaped(secret: str) -> str:
     """A pattern for a secret with any of its characters escaped, in any of the usual ways, also more than once."""
-    # Texts that are put on one line have single blanks.
-    return "".join(_character(each) for each in re.sub(r"\s+", " ", secret))
+    parts = []
+    for blanks, character in re.findall(r"(\s+)|(\S)", secret):
+        # Texts that are put on one line have single blanks, whichever they were.
+        parts.append(f"(?:{'|'.join(map(_character, sorted({*blanks, ' '})))})+" if blanks else _character(character))
+    return "".join(parts)
 
 
-def _character(character: str) -> str:
+def _character(character: str, *, is_misread: bool = False) -> str:
     if character.isascii() and character.isalnum():
         return character
     code = ord(character)
@@ -116,6 +120,10 @@ def _character(character: str) -> str:
     ]
     if code < 0x100:
         forms.append(rf"\\+x(?i:{code:02x})")
+    if not character.isascii() and not is_misread:
+        # UTF-8 that was read as Latin-1, as headers of HTTP are, and Latin-1 as UTF-8.
+        misread = [_character(each, is_misread=True) for each in encoded.decode("latin-1")]
+        forms += ["".join(misread), r"(?:\ufffd|\\+u(?i:fffd)|\?){1,4}"]
     if character in _HTML_NAMES:
         forms.append(rf"&(?:amp;)*{_HTML_NAMES[character]};")
     if character in _CONTROLS:
@@ -124,11 +132,12 @@ def _character(character: str) -> str:
         # In a shell's quotes.
         forms += [r"'\\+''", "'\"'\"'"]
     if character.isspace():
-        return rf"(?:\s|\+|{'|'.join(forms)})+"
+        return rf"(?:{'|'.join(forms)}|\\*\s|\+)"
     if character == "\\":
-        return rf"(?:\\+|{'|'.join(forms)})"
-    # As it is, behind backslashes, or twice, as SQL, CSV and luigi.cfg have it.
-    return rf"(?:\\*{re.escape(character)}{{1,2}}|{'|'.join(forms)})"
+        return rf"(?:{'|'.join(forms)}|\\+)"
+    # Escaped first, as some of it begins with the character itself; or else as it is, behind backslashes, or twice, as
+    # SQL, CSV and luigi.cfg have it.
+    return rf"(?:{'|'.join(forms)}|\\*{re.escape(character)}{'{1,2}' if character in _DOUBLED else ''})"
 
 
 def _in_base64(secret: str) -> str:
