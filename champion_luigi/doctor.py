@@ -36,6 +36,7 @@ CHECKS = (
     Check("packages", doctor_setup.packages),
     Check("settings", doctor_setup.every_setting),
     Check("data folder", doctor_disks.data_folder),
+    Check("layout", doctor_disks.layout),
     Check("lake folder", doctor_disks.lake_folder),
     Check("free space", doctor_disks.space),
     Check("locks", doctor_disks.locks),

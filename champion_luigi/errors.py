@@ -15,6 +15,7 @@ ChampionError
     ├── DamagedFile         a file at rest is not what was written
     ├── StorageError        the disk did not take or give a file
     ├── WarehouseError      ClickHouse refused, or holds something else than was sent
+    ├── OtherVersion        written by a newer or an older version of this package
     ├── Busy                another process holds a lock
     └── SettingsError       a setting that cannot be used
 
@@ -156,6 +157,13 @@ class WarehouseError(TerminalError):
     """ClickHouse refused a statement, or holds something else than what was sent.
 
     The message has ClickHouse's own words, and says what to check: password, grants, database or table.
+    """
+
+
+class OtherVersion(TerminalError):
+    """What is there was written by another version of champion_luigi, and is not touched.
+
+    If by a newer one, use that one or a later one. If by an older one, the message says how to make it anew.
     """
 
 

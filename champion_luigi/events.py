@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -121,6 +122,11 @@ def _on_complete_fraction(of: str, share: float) -> None:
     _record_range(RangeEvent.COMPLETE_FRACTION, of, share)
 
 
+_OUR_TRACEBACK = re.compile(
+    r"^Traceback \(most recent call last\):\n.*^champion_luigi\.[\w.]*?(\w+: .*)", re.MULTILINE | re.DOTALL
+)
+
+
 class OneSentence(logging.Filter):
     """Logs an error of ours as the sentence that it is. Its traceback would say where the code is, not what to do."""
 
@@ -134,10 +140,14 @@ class OneSentence(logging.Filter):
             record.exc_info = record.exc_text = None
         elif record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
+        text = record.getMessage()
+        if not logger.isEnabledFor(logging.DEBUG):
+            # Of what complete() raises, Luigi logs the traceback as text.
+            text = _OUR_TRACEBACK.sub(r"\1", text)
         # Errors quote what they found, which can be anything.
         if record.exc_text:
             record.exc_text = settings.without_secrets(record.exc_text)
-        record.msg, record.args = settings.without_secrets(record.getMessage()), None
+        record.msg, record.args = settings.without_secrets(text), None
         return True
 
 

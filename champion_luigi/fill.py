@@ -20,7 +20,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import clickhouse, due, events, flows, recording, sessions, settings, tasks, warehouse
+from champion_luigi import clickhouse, datadir, due, events, flows, recording, sessions, settings, tasks, warehouse
 from champion_luigi.errors import TerminalError
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
@@ -89,6 +89,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
+        datadir.require()
         missing = self.missing_datetimes(self.finite_datetimes(*self._bounds()))
         # What was rechecked, and is closed still, is not missing.
         closed = self.progress.closed if self.progress else {}
@@ -134,6 +135,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
+        datadir.claim()
         try:
             with recording.execution():
                 self.progress = Progress(due=0)

@@ -45,7 +45,7 @@ def parquet_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
 
 
 def read_parquet(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
-    """A table and the metadata it was written with. Raises StorageError or DamagedFile, naming the file."""
+    """A table and the metadata it was written with. Raises StorageError, DamagedFile or OtherVersion."""
     return table_of(files.read_whole(path), path)
 
 
@@ -54,20 +54,22 @@ def table_of(content: bytes, path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
     import polars as pl  # listing the lake must not cost the import
 
     with _as_damaged(path):
-        return pl.read_parquet(io.BytesIO(content)), _metadata_of(content)
+        metadata = _metadata_of(content, path)
+        return pl.read_parquet(io.BytesIO(content)), metadata
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The key-value metadata that a table was written with. Raises StorageError or DamagedFile."""
+    """The key-value metadata that a table was written with. Raises StorageError, DamagedFile or OtherVersion."""
     content = files.read_whole(path)
     with _as_damaged(path):
-        return _metadata_of(content)
+        return _metadata_of(content, path)
 
 
-def _metadata_of(content: bytes) -> dict[str, str]:
+def _metadata_of(content: bytes, path: Path) -> dict[str, str]:
     import polars as pl
 
     found = pl.read_parquet_metadata(io.BytesIO(content))
+    schema.require_version(found.get("schema_version"), str(path), _date_of(path.name))
     return {name: text for name, text in found.items() if name != "ARROW:schema"}
 
 

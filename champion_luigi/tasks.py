@@ -24,6 +24,7 @@ import tenacity
 
 from champion_luigi import (
     clickhouse,
+    datadir,
     due,
     files,
     flows,
@@ -109,10 +110,12 @@ class BhavcopyTask(luigi.Task):
 
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
+        datadir.require()
         return super().complete() and not any(each <= self.stage for each in due.stages(due_folder(), self.date))
 
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
+        datadir.claim()
         self.facts: dict[str, Any] = {"worker": self._worker()}
         link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
         if link is not None and (page := recording.runs_page(flows.name_of_day(self.date))):
@@ -282,6 +285,7 @@ class NormalizeBhavcopy(BhavcopyTask):
             self.input().file.unlink(missing_ok=True)
             raise
         metadata |= {
+            "schema_version": str(schema.VERSION),
             "rows": str(normalized.rows.height),
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
@@ -305,6 +309,7 @@ class WriteParquet(BhavcopyTask):
 
     def work(self) -> None:
         rows, metadata = _table(self.input())
+        schema.require_version(metadata.get("schema_version"), self.input().path, self.date)
         rows = lake.sorted_by_key(rows)
         content = lake.parquet_bytes(rows, metadata | {"schema_version": str(schema.VERSION)})
         self.output().write(content, (rows, files.sha256(content), metadata))

@@ -35,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "tracking",
         "carrier",
         "settings",
-        "defaults targets threads recording",
+        "defaults targets threads recording datadir",
         "tasks",
         "listing",
         "coverage redo reconcile cleaning sql",
