@@ -163,7 +163,7 @@ class WarehouseError(TerminalError):
 class OtherVersion(TerminalError):
     """What is there was written by another version of champion_luigi, and is not touched.
 
-    If by a newer one, use that one or a later one. If by an older one, the message says how to make it anew.
+    If by a newer one, use that one or a later one. If by an older one, the message says how it is made anew.
     """
 
 

@@ -121,9 +121,12 @@ def _character(character: str, *, is_misread: bool = False) -> str:
     if code < 0x100:
         forms.append(rf"\\+x(?i:{code:02x})")
     if not character.isascii() and not is_misread:
-        # UTF-8 that was read as Latin-1, as headers of HTTP are, and Latin-1 as UTF-8.
-        misread = [_character(each, is_misread=True) for each in encoded.decode("latin-1")]
-        forms += ["".join(misread), r"(?:\ufffd|\\+u(?i:fffd)|\?){1,4}"]
+        # UTF-8 that was read as Latin-1, as headers of HTTP are; Latin-1 as UTF-8; and one after the other.
+        misread, replaced = (
+            "".join(_character(each, is_misread=True) for each in content.decode("latin-1"))
+            for content in (encoded, "\ufffd".encode())
+        )
+        forms += [misread, rf"(?:\ufffd|\\+u(?i:fffd)|\?|{replaced}){{1,4}}"]
     if character in _HTML_NAMES:
         forms.append(rf"&(?:amp;)*{_HTML_NAMES[character]};")
     if character in _CONTROLS:

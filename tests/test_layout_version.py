@@ -28,6 +28,7 @@ from champion_luigi import (
     run_day,
     schema,
     settings,
+    targets,
     tasks,
     warehouse,
 )
@@ -345,7 +346,7 @@ def test_records_and_answers_of_a_newer_version_are_passed_over(tmp_path: Path) 
     assert ledger.answers(tmp_path / "ledger.jsonl", "simulated:").keys() == {date(2024, 1, 16)}
     code, output = champion("status", "--start", str(DAY), "--end", "2024-01-17")
     assert code == 20, output
-    assert "lake only 1, failed 0, missing 1, closed 0" in output
+    assert "lake only 1, failed 0, missing 1, closed 1" in output
     fault = "records and answers of a newer version, in journal/ and ledger.jsonl"
     campaign.tell(AREA, fault, "what is known of them counts; no run or command fails of them")
 
