@@ -17,6 +17,7 @@ The package in the order in which data meets it; `tasks` is the place to start r
     simulator  the simulated archive                      simulator_server  the same over HTTP, with faults
     bar        a fill's progress on a terminal            scheduling  what `champion schedule` prints
     tables     tables between two tasks                   cli        the `champion` command
+    hiding     secrets in texts                           datadir    the data folder's own version
     fill_command  what `champion fill` does                recording  records of the work, and the carrier's start
     flows      records put together to MLflow's runs      carrier    the process that brings them there
     coverage   what is there, day by day                  status_command  what `champion status` does

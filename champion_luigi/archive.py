@@ -22,8 +22,9 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import requests
+from requests.auth import HTTPBasicAuth
 
-from champion_luigi import files
+from champion_luigi import files, hiding
 from champion_luigi.errors import (
     ArchiveUnreachable,
     NotPublished,
@@ -124,8 +125,12 @@ def open_archive(
     """
     try:
         parts = urlsplit(location)
+        parts.port  # noqa: B018 - what is no number is part of a password, which must not be taken for a host
     except ValueError:
-        raise SettingsError("the archive's URL is not valid", todo="Set NSE_ARCHIVE_URL.") from None
+        raise SettingsError(
+            "the archive's URL is not valid",
+            todo="Set NSE_ARCHIVE_URL; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @.",
+        ) from None
     if parts.scheme in ("http", "https") and parts.hostname:
         loopback = parts.hostname in _LOOPBACK or parts.hostname.startswith("127.")
         pace = _no_wait if loopback or requests_per_second <= 0 else Pace(requests_per_second, rate_file).wait
@@ -157,14 +162,21 @@ class HttpArchive:
         max_bytes: int,
     ) -> None:
         parts = urlsplit(base)
-        self._public_base = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-        self._base = base.rstrip("/")
+        self._public_base = hiding.public(base).rstrip("/")
+        user, _, host = parts.netloc.rpartition("@")
+        self._base = parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/")
+        # A token can be there, as in addresses that a store has signed.
+        self._query = f"?{parts.query}" if parts.query else ""
         self._pace = pace
         self._timeout = timeout
         self._total_seconds = total_seconds
         self._max_bytes = max_bytes
         self._refused_until = 0.0
         self._session = requests.Session()
+        if user:
+            # As bytes: requests would take them for Latin-1, which has not every character.
+            name, _, password = user.partition(":")
+            self._session.auth = HTTPBasicAuth(unquote(name).encode(), unquote(password).encode())
         # Threads share the session: enough connections for them, and no cookies, which the host does not need.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Bounded(total_seconds))
@@ -183,7 +195,11 @@ class HttpArchive:
         with (
             _as_unreachable(day, url),
             self._session.get(
-                self._base + path, headers=asked, timeout=self._timeout, stream=True, allow_redirects=False
+                self._base + path + self._query,
+                headers=asked,
+                timeout=self._timeout,
+                stream=True,
+                allow_redirects=False,
             ) as response,
         ):
             if asked and response.status_code == 304:
@@ -208,7 +224,8 @@ class HttpArchive:
                 "the archive redirects elsewhere, which is not followed",
                 day=day,
                 source=url,
-                found=f"{status} to {target.hostname or target.path[:80] or 'nowhere'}",
+                # Hidden before it is cut: some servers repeat what they were sent.
+                found=f"{status} to {target.hostname or hiding.hidden(target.path)[:80] or 'nowhere'}",
                 todo="If the archive has moved, set NSE_ARCHIVE_URL.",
             )
         retry_after = _seconds(response.headers.get("Retry-After"))

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 from champion_luigi.errors import ChampionError
+from champion_luigi.hiding import hidden
 
 _MOST_BYTES = 1024 * 1024
 _SHOWN_LETTERS = 200
@@ -32,7 +33,7 @@ class Reply:
     @property
     def shown(self) -> str:
         """The status, and the beginning of the text, on one line."""
-        text = " ".join(self.text.split())
+        text = hidden(" ".join(self.text.split()))
         return f"{self.status}, {text[:_SHOWN_LETTERS]}" if text else str(self.status)
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import gc
 import json
 import os
-import re
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from champion_luigi import files, journal
+from champion_luigi import files, hiding, journal
 from champion_luigi.errors import Busy, StorageError
 from champion_luigi.flows import Book, Flow, process_of
 from champion_luigi.journal import Delivery
@@ -68,14 +67,12 @@ class Job:
 
     @property
     def store(self) -> str:
-        """Store and experiment in words, without a user or a password."""
-        return f"{re.sub(r'//[^/]*@', '//', self.uri)} {self.experiment}"
+        """Store and experiment in words, without a user, a password or a query."""
+        return f"{hiding.public(self.uri)} {self.experiment}"
 
     def without_secrets(self, text: str) -> str:
         """A text with every secret in it starred out."""
-        for secret in sorted(self.secrets, key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
+        return hiding.starred(text, self.secrets)
 
 
 class Carrier:
@@ -208,7 +205,7 @@ class Carrier:
         except ModuleNotFoundError as error:
             self._trouble = f"{_MISSING}: {error}"
         except Exception as error:  # noqa: BLE001 - whatever a store raises, the journal keeps the records
-            self._trouble = self._job.without_secrets(f"{type(error).__name__}: {' '.join(str(error).split())}"[:1000])
+            self._trouble = self._job.without_secrets(f"{type(error).__name__}: {' '.join(str(error).split())}")[:1000]
         if self._trouble and self._trouble != self._note.trouble:
             print(f"{files.now()} {self._trouble}", flush=True)
             self._write_note()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import click
@@ -15,6 +17,9 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 _FAILED = 30
 _UNHANDLED = 40
 
+
+# Commands for which it does not matter what DATA_DIR is like; `doctor` has a line about it.
+_WITHOUT_DATA = ("demo", "doctor", "schedule")
 
 # Commands in modules of their own, each with its `command`.
 _ELSEWHERE = ("clean", "doctor", "redo", "refresh", "report", "sql", "status", "verify")
@@ -32,14 +37,30 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"champion_luigi.{cmd_name}_command").command
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[__name__] = list(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
+        from champion_luigi import datadir
         from champion_luigi.errors import ChampionError
 
+        sys.excepthook = _tell_crash
+        name, *arguments = ctx.meta[__name__]
         try:
+            if name not in _WITHOUT_DATA and not {"-h", "--help"} & set(arguments):
+                datadir.require()
             return super().invoke(ctx)
         except ChampionError as error:
-            click.echo(f"champion {ctx.invoked_subcommand}: {error}", err=True)
+            click.echo(f"champion {name}: {error}", err=True)
             sys.exit(_UNHANDLED)
+
+
+def _tell_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's traceback of what nobody expected, without a secret: errors quote what they found."""
+    from champion_luigi import settings
+
+    sys.stderr.write(settings.without_secrets("".join(traceback.format_exception(kind, error, trace))))
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

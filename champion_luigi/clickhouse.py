@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import files
+from champion_luigi import files, hiding
 from champion_luigi.errors import SettingsError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
@@ -136,9 +136,7 @@ def explained(place: Place) -> Iterator[None]:
     try:
         yield
     except exceptions.Error as error:
-        text = " ".join(str(error).split())[:500]
-        if place.password:
-            text = text.replace(place.password, "***")
+        text = hiding.starred(" ".join(str(error).split()), [place.password])[:500]
         code = error.code
         if code in _PASSING_CODES and code != READ_ONLY_CODE:
             raise WarehouseUnreachable(
@@ -166,8 +164,7 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
         # Off with the driver's words, the version, and the question that `parse` asks.
         text = re.sub(r" \(version [^()]*\).*$", "", text)
         text = re.sub(r"\W*In scope SELECT formatQuerySingleLine\(.*( \(\w+\))$", r"\1", text)
-        if place.password:
-            text = text.replace(place.password, "***")
+        text = hiding.starred(text, [place.password])
         todo = None
         if error.code == TOO_LONG_CODE:
             todo = "CLICKHOUSE_QUERY_SECONDS is the longest time."

@@ -5,6 +5,8 @@ Whatever a ``luigi.cfg`` says, wins.
 
 from __future__ import annotations
 
+import warnings
+
 import luigi
 
 DEFAULTS: dict[tuple[str, str], str] = {
@@ -25,8 +27,14 @@ DEFAULTS: dict[tuple[str, str], str] = {
 }
 
 
+# Luigi warns of an option that is no parameter, and shows its value; these are read all the same, and can hold a
+# password.
+_READ_ALL_THE_SAME = r"The configuration contains the parameter '(default_scheduler_url|password)'"
+
+
 def apply() -> None:
     """Set what no configuration file has set."""
+    warnings.filterwarnings("ignore", _READ_ALL_THE_SAME, luigi.parameter.UnconsumedParameterWarning)
     configuration = luigi.configuration.get_config()
     for (section, option), value in DEFAULTS.items():
         if not configuration.has_option(section, option):

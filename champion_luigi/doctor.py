@@ -5,14 +5,13 @@ A check is a function that gives one finding and changes nothing.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from champion_luigi import doctor_disks, doctor_servers, doctor_setup, doctor_warehouse, settings
-from champion_luigi.errors import ChampionError, SettingsError
+from champion_luigi.errors import ChampionError
 from champion_luigi.findings import Finding, Status, of_error
 
 # All begin at once, and what has not ended by then is left behind.
@@ -37,6 +36,7 @@ CHECKS = (
     Check("packages", doctor_setup.packages),
     Check("settings", doctor_setup.every_setting),
     Check("data folder", doctor_disks.data_folder),
+    Check("layout", doctor_disks.layout),
     Check("lake folder", doctor_disks.lake_folder),
     Check("free space", doctor_disks.space),
     Check("locks", doctor_disks.locks),
@@ -87,13 +87,7 @@ def _fit_to_show(finding: Finding) -> Finding:
     """The finding without a secret, and without what a terminal would obey: servers said some of it."""
     texts = []
     for text in (finding.found, finding.todo):
-        try:
-            known = settings.without_secrets(text)
-        except SettingsError:
-            # One of them cannot be read; those of the environment can.
-            known = text
-            for name in ("CLICKHOUSE_PASSWORD", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"):
-                known = known.replace(os.environ.get(name) or "\0", "***")
+        known = settings.without_secrets(text)
         texts.append("".join(letter if letter.isprintable() else " " for letter in known))
     return replace(finding, found=texts[0], todo=texts[1])
 

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from champion_luigi import files, settings
+from champion_luigi import datadir, files, settings
 from champion_luigi.findings import Finding, Status
 
 _MIB = 1024 * 1024
@@ -26,6 +26,15 @@ _NO_LOCKS = "Mount the file system with locks, or put DATA_DIR on a local disk."
 def data_folder() -> Finding:
     """Whether DATA_DIR is there, or can be made, and takes a file."""
     return takes_files(settings.data_dir())
+
+
+def layout() -> Finding:
+    """The layout of DATA_DIR, who noted it, and whether this version knows it."""
+    found = datadir.noted(settings.data_dir())
+    here = f"this is champion_luigi {datadir.package()}"
+    if found is None:
+        return Finding("OK", f"none noted: the next run notes layout {datadir.LAYOUT}; {here}")
+    return Finding("OK", f"layout {found.layout}, noted by champion_luigi {found.package}; {here}")
 
 
 def lake_folder() -> Finding:

@@ -9,7 +9,7 @@ import ssl
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlencode
+from urllib.parse import unquote, urlencode, urlsplit
 
 from champion_luigi import coverage, files, journal, recording, sessions, settings, tasks
 from champion_luigi.asking import ask, without_credentials
@@ -107,8 +107,14 @@ def _clock_of(base: str, path: str) -> float | None:
     from champion_luigi.archive import USER_AGENT
 
     try:
+        parts = urlsplit(base)
         headers = {"User-Agent": USER_AGENT}
-        return ask(base.rstrip("/") + path, method="HEAD", headers=headers, seconds=_CONNECT_SECONDS).ahead
+        return ask(
+            parts._replace(path=parts.path.rstrip("/") + path).geturl(),
+            method="HEAD",
+            headers=headers,
+            seconds=_CONNECT_SECONDS,
+        ).ahead
     except ChampionError:
         return None
 

@@ -15,18 +15,22 @@ ChampionError
     ├── DamagedFile         a file at rest is not what was written
     ├── StorageError        the disk did not take or give a file
     ├── WarehouseError      ClickHouse refused, or holds something else than was sent
+    ├── OtherVersion        written by a newer or an older version of this package
     ├── Busy                another process holds a lock
     ├── SettingsError       a setting that cannot be used
     └── WrongClock          this machine's clock is before the first file
 
 An error is a sentence for the person on call: the date, what is wrong, what was expected and found, the
-file or URL, and what to do. It keeps those as attributes, for code. No secret is ever passed to one.
+file or URL, and what to do. It keeps those as attributes, for code. Errors quote what servers and files said, which
+can be anything: what the settings know as a secret is starred out of an error when it is made.
 """
 
 from __future__ import annotations
 
 import errno
 from datetime import date, datetime
+
+from champion_luigi.hiding import hidden
 
 # What a disk or a network file system can get over within a minute; a full disk is not among them.
 _PASSING = frozenset({errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT})
@@ -45,12 +49,12 @@ class ChampionError(Exception):
         found: str | None = None,
         todo: str | None = None,
     ) -> None:
-        self.what = what
+        self.what = what = hidden(what)
         self.day = day
-        self.source = source
-        self.expected = expected
-        self.found = found
-        self.todo = todo
+        self.source = source = source and hidden(source)
+        self.expected = expected = expected and hidden(expected)
+        self.found = found = found and hidden(found)
+        self.todo = todo = todo and hidden(todo)
         sentence = f"{day}: {what}" if day else what
         if expected is not None:
             sentence += f"; expected {expected}"
@@ -157,6 +161,13 @@ class WarehouseError(TerminalError):
     """ClickHouse refused a statement, or holds something else than what was sent.
 
     The message has ClickHouse's own words, and says what to check: password, grants, database or table.
+    """
+
+
+class OtherVersion(TerminalError):
+    """What is there was written by another version of champion_luigi, and is not touched.
+
+    If by a newer one, use that one or a later one. If by an older one, the message says how it is made anew.
     """
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -123,6 +124,11 @@ def _on_complete_fraction(of: str, share: float) -> None:
     _record_range(RangeEvent.COMPLETE_FRACTION, of, share)
 
 
+_OUR_TRACEBACK = re.compile(
+    r"^Traceback \(most recent call last\):\n.*^champion_luigi\.[\w.]*?(\w+: .*)", re.MULTILINE | re.DOTALL
+)
+
+
 class OneSentence(logging.Filter):
     """Logs an error of ours as the sentence that it is. Its traceback would say where the code is, not what to do."""
 
@@ -136,11 +142,20 @@ class OneSentence(logging.Filter):
             record.exc_info = record.exc_text = None
         elif record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
+        text = record.getMessage()
+        if not logger.isEnabledFor(logging.DEBUG):
+            # Of what complete() raises, Luigi logs the traceback as text.
+            text = _OUR_TRACEBACK.sub(r"\1", text)
         # Errors quote what they found, which can be anything.
         if record.exc_text:
             record.exc_text = settings.without_secrets(record.exc_text)
-        record.msg, record.args = settings.without_secrets(record.getMessage()), None
+        record.msg, record.args = settings.without_secrets(text), None
         return True
+
+
+# From the first line on; a filter is for its own logger alone, not for those below it.
+for _logger in (logger, logging.getLogger(f"{logger.name}.fill")):
+    _logger.addFilter(OneSentence())
 
 
 def prepare() -> None:
@@ -149,7 +164,6 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared = True
-    logger.addFilter(OneSentence())
     # Its start overlaps with all that follows.
     recording.start()
     import polars  # noqa: F401

@@ -20,7 +20,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import clickhouse, due, events, flows, recording, sessions, settings, tasks, warehouse
+from champion_luigi import clickhouse, datadir, due, events, flows, recording, sessions, settings, tasks, warehouse
 from champion_luigi.errors import TerminalError
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
@@ -90,6 +90,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
+        datadir.require()
         if self._has_just_run:
             # Luigi asks once more, right after `run`. What others have asked for again meanwhile is theirs to do.
             self._has_just_run = False
@@ -139,6 +140,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
+        datadir.claim()
         try:
             with recording.execution():
                 self.progress = Progress(due=0)
@@ -157,6 +159,10 @@ class FillBhavcopy(RangeDailyBase):
         self._has_just_run = not outstanding
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
+
+    def on_failure(self, exception: BaseException) -> str:
+        """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
+        return settings.without_secrets(super().on_failure(exception))
 
     def _fill(self, progress: Progress) -> None:
         days = self._days()

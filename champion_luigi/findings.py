@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from configparser import InterpolationError
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,10 +33,6 @@ def of_error(error: ChampionError | OSError) -> Finding:
 
 
 def told(error: ChampionError) -> str:
-    """What is wrong, what was expected and what was found, without what a setting's raw text could show."""
-    if isinstance(error.__cause__, InterpolationError):
-        # Its words hold the value, which may hold a password.
-        name = f"[{error.__cause__.section}] {error.__cause__.option}"
-        return f"{name} in luigi.cfg cannot be read (a percent sign is written %%)"
+    """What is wrong, what was expected and what was found."""
     parts = [error.what, error.expected and f"expected {error.expected}", error.found and f"found {error.found}"]
     return "; ".join(filter(None, parts))

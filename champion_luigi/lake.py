@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from champion_luigi import files, schema
 from champion_luigi.errors import DamagedFile
+from champion_luigi.hiding import hidden
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,7 +45,7 @@ def parquet_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
 
 
 def read_parquet(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
-    """A table and the metadata it was written with. Raises StorageError or DamagedFile, naming the file."""
+    """A table and the metadata it was written with. Raises StorageError, DamagedFile or OtherVersion."""
     return table_of(files.read_whole(path), path)
 
 
@@ -53,20 +54,22 @@ def table_of(content: bytes, path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
     import polars as pl  # listing the lake must not cost the import
 
     with _as_damaged(path):
-        return pl.read_parquet(io.BytesIO(content)), _metadata_of(content)
+        metadata = _metadata_of(content, path)
+        return pl.read_parquet(io.BytesIO(content)), metadata
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The key-value metadata that a table was written with. Raises StorageError or DamagedFile."""
+    """The key-value metadata that a table was written with. Raises StorageError, DamagedFile or OtherVersion."""
     content = files.read_whole(path)
     with _as_damaged(path):
-        return _metadata_of(content)
+        return _metadata_of(content, path)
 
 
-def _metadata_of(content: bytes) -> dict[str, str]:
+def _metadata_of(content: bytes, path: Path) -> dict[str, str]:
     import polars as pl
 
     found = pl.read_parquet_metadata(io.BytesIO(content))
+    schema.require_version(found.get("schema_version"), str(path), _date_of(path.name))
     return {name: text for name, text in found.items() if name != "ARROW:schema"}
 
 
@@ -78,7 +81,7 @@ def _as_damaged(path: Path) -> Iterator[None]:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DamagedFile(
-            f"the Parquet file cannot be read: {str(error)[:200]}",
+            f"the Parquet file cannot be read: {hidden(str(error))[:200]}",
             source=str(path),
             todo="Delete it and run the day again.",
         ) from error

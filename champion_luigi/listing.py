@@ -10,7 +10,7 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import due, lake, settings, tasks
+from champion_luigi import due, lake, schema, settings, tasks
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,
@@ -61,7 +61,11 @@ def _rows_of(day: date, marker: str, lake_file: os.DirEntry[str], warehouse: dic
             document = json.loads(file.read())
         rows = int(document["rows"])
         status = lake_file.stat()
-        if document["warehouse"] == warehouse and document["lake_stat"] == [status.st_size, status.st_mtime_ns]:
+        if (
+            document["warehouse"] == warehouse
+            and document["schema_version"] == schema.VERSION
+            and document["lake_stat"] == [status.st_size, status.st_mtime_ns]
+        ):
             return rows
     except (OSError, ValueError, KeyError, TypeError):
         pass

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from champion_luigi.errors import RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
+from champion_luigi.hiding import hidden
 from champion_luigi.layouts import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
 
 MAX_UNZIPPED_BYTES = 256 * 1024 * 1024
 
 _ZIP_MAGIC = b"PK\x03\x04"
+_LOOKED_AT = 10_000
 _EMPTY_ZIP_MAGIC = b"PK\x05\x06"
 _ENCRYPTED = 0x1
 # The delivery file: published beside the bhavcopy, a subset of its rows, not a source of this pipeline.
@@ -228,4 +230,5 @@ def _require_date(bhavcopy: Bhavcopy) -> None:
 
 
 def _start(text: str) -> str:
-    return repr(text.lstrip()[:60])
+    # Hidden before it is cut: servers repeat what they were sent.
+    return repr(hidden(text.lstrip()[:_LOOKED_AT])[:60])

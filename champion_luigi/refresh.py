@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi import due, events, files, lake, recording, settings, tasks
+from champion_luigi import datadir, due, events, files, lake, recording, settings, tasks
 from champion_luigi.errors import (
     ArchiveUnreachable,
     ChampionError,
@@ -109,6 +109,7 @@ def refresh_day(day: date) -> Outcome:
 
     Raises what a fetch raises, and what is wrong with a new payload; raw, lake and warehouse then are as they were.
     """
+    datadir.claim()
     last: type[BhavcopyTask] = LoadClickHouse if is_loaded(day) else WriteParquet
     lock = settings.data_dir() / "locks" / f"{day}.lock"
     with files.locked(lock, f"{day}", settings.get("lock_wait_seconds")):

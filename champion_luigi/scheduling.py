@@ -8,9 +8,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from champion_luigi.settings import SECTIONS
+from champion_luigi.settings import SECTIONS, without_secrets
 
 # India has no daylight saving time, so its hours are fixed ones in UTC.
 RUNS = (
@@ -43,12 +42,11 @@ class Job:
 def here() -> Job:
     """The job for this installation, this folder, and the settings that the environment has.
 
-    A password, and an archive's address that holds one, are left out: they belong into a file of their own.
+    A password, and an address that holds one, are left out: they belong into a file of their own.
     """
     names = {parameter.env for section in SECTIONS for _, parameter in section.get_params()}
     environment = {name: os.environ[name] for name in names if os.environ.get(name)}
-    if "@" in urlsplit(environment.get("NSE_ARCHIVE_URL", "")).netloc:
-        del environment["NSE_ARCHIVE_URL"]
+    environment = {name: text for name, text in environment.items() if without_secrets(text) == text}
     # The first run asks for the day as soon as it can be out. If it is not, exit code 20 says so.
     environment.setdefault("CHAMPION_PUBLISHED_AT", "18:00")
     if "DATA_DIR" in environment:
@@ -67,7 +65,7 @@ def crontab(job: Job) -> str:
     lines = [
         "# champion_luigi: fill the missing sessions of the last 100 days.",
         "# Times are UTC, as India has them 5:30 later. A cron that does not know CRON_TZ needs a machine in UTC.",
-        "# Passwords, and an archive's address that holds one, are not here: luigi.cfg in this folder is for them.",
+        "# Passwords, and addresses that hold one, are not here: luigi.cfg in this folder is for them.",
         "CRON_TZ=UTC",
     ]
     for why, hour, minute, days, _ in RUNS:
@@ -91,7 +89,7 @@ After=network-online.target
 [Service]
 Type=oneshot
 WorkingDirectory={_escaped(str(job.folder))}
-{settings}# CLICKHOUSE_PASSWORD=..., and NSE_ARCHIVE_URL=... where it holds a password; readable by root alone.
+{settings}# CLICKHOUSE_PASSWORD=..., and addresses (NSE_ARCHIVE_URL=...) that hold a password; readable by root alone.
 EnvironmentFile=-/etc/champion_luigi.env
 ExecStart={_escaped(shlex.quote(str(job.champion)))} fill
 # 20: a day is not published yet; the next run asks again.

@@ -6,6 +6,9 @@ The lake's schema, the warehouse's DDL and the tables in the documentation are m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
+
+from champion_luigi.errors import OtherVersion
 
 # Goes into the metadata of every lake file and into every marker; grows by one with each change of COLUMNS.
 VERSION = 1
@@ -52,3 +55,21 @@ COLUMNS: tuple[Column, ...] = (
 
 NAMES = tuple(column.name for column in COLUMNS)
 NUMBERS = tuple(column for column in COLUMNS if column.polars in ("Float64", "Int64"))
+
+
+def require_version(found: object, source: str, day: date | None = None) -> None:
+    """Raise OtherVersion for what another version's columns were written in. Where nothing is said, it is the first."""
+    if str(found or 1) == str(VERSION):
+        return
+    is_newer = not str(found).isdecimal() or int(str(found)) > VERSION
+    redo = f"champion redo --date {day} --from normalize" if day else "champion redo --from normalize"
+    raise OtherVersion(
+        f"the columns are those of {'a newer' if is_newer else 'an older'} champion_luigi",
+        day=day,
+        source=source,
+        expected=f"schema version {VERSION}",
+        found=str(found or 1),
+        todo="Use that version or a newer one; nothing was changed."
+        if is_newer
+        else f"Make the day anew from what was fetched: {redo}",
+    )

@@ -10,22 +10,27 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from configparser import InterpolationError
 from contextvars import ContextVar
 from datetime import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from champion_luigi import hiding
 from champion_luigi.errors import SettingsError
 from champion_luigi.layouts import UDIFF_FROM
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
+
+# Beside the settings, what libraries read by themselves.
+_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+# Whether the secrets are being collected in this context.
+_asked: ContextVar[bool] = ContextVar("champion_secrets_asked", default=False)
 
 
 class _FromEnvironment:
@@ -47,12 +52,12 @@ class _FromEnvironment:
     def _get_value_from_config(self, section: str, name: str) -> Any:
         try:
             return super()._get_value_from_config(section, name)  # type: ignore[misc]
-        except InterpolationError as error:
+        except InterpolationError:
             # Its text would show the value, which may hold a password.
             raise SettingsError(
                 f"[{section}] {name} in luigi.cfg cannot be read",
                 todo="Write %% for a percent sign; ${NAME} needs that environment variable.",
-            ) from error
+            ) from None
         except ValueError as error:
             raise SettingsError(f"[{section}] {name} in luigi.cfg cannot be used: {error}") from error
 
@@ -279,20 +284,40 @@ def tracking_uri() -> str:
 
 def secrets() -> set[str]:
     """Every password and token that the settings hold, as written and as decoded."""
-    found: set[str] = set()
-    # One that cannot be read is a matter for those who need it.
-    with contextlib.suppress(SettingsError):
-        found.add(clickhouse_password())
-    found |= {os.environ.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")}
-    for url in (str(get("archive_url")), str(get("mlflow_tracking_uri"))):
-        # A password may have an @ in it: the last one before the path ends it.
-        if match := re.match(r"[^/]*//[^/:]*:([^/]*)@", url):
-            found |= {match[1], unquote(match[1])}
-    return found - {""}
+    # What cannot be read is a matter for those who need it; telling of it asks here again what is to be hidden.
+    if _asked.get():
+        return set()
+    token = _asked.set(True)
+    try:
+        found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
+        with contextlib.suppress(SettingsError):
+            found.add(clickhouse_password())
+        for address in _addresses():
+            with contextlib.suppress(SettingsError, ValueError):
+                found |= hiding.in_address(address() or "")
+        return found - {""}
+    finally:
+        _asked.reset(token)
 
 
 def without_secrets(text: str) -> str:
-    """A text with every secret in it starred out."""
-    for secret in sorted(secrets(), key=len, reverse=True):
-        text = text.replace(secret, "***")
-    return text
+    """A text with every secret in it starred out, in whatever form it is written."""
+    return hiding.hidden(text)
+
+
+def _addresses() -> Iterator[Callable[[], str | None]]:
+    """Where addresses come from that may hold a password: the archive's, MLflow's, the scheduler's, the proxies'."""
+    yield lambda: str(get("archive_url"))
+    yield lambda: str(get("mlflow_tracking_uri"))
+    yield lambda: _scheduler_url(CmdlineParser.get_instance())
+    for name in _PROXY_VARIABLES:
+        for variable in (name, name.upper()):
+            yield functools.partial(os.environ.get, variable)
+
+
+@functools.lru_cache(maxsize=4)
+def _scheduler_url(_command_line: CmdlineParser | None) -> str:
+    return str(luigi.interface.core().scheduler_url or "")
+
+
+hiding.known_by(secrets)

@@ -16,7 +16,7 @@ from typing import Any
 
 import luigi
 
-from champion_luigi import files
+from champion_luigi import files, schema
 
 logger = logging.getLogger("champion_luigi")
 
@@ -86,11 +86,15 @@ class LoadMarker(JsonFile):
         self.warehouse = dict(warehouse)
 
     def exists(self) -> bool:
-        """Whether the load that the marker tells of is still the one that is due."""
+        """Whether the load that the marker tells of is the one that is due. Raises OtherVersion for a newer one."""
         document = self.load()
-        return (
-            document is not None and document.get("warehouse") == self.warehouse and self._has_same_lake_file(document)
-        )
+        if document is None or document.get("warehouse") != self.warehouse:
+            return False
+        if (written := document.get("schema_version", 1)) != schema.VERSION:
+            if not isinstance(written, int) or written > schema.VERSION:
+                schema.require_version(written, self.path)
+            return False
+        return self._has_same_lake_file(document)
 
     def _has_same_lake_file(self, document: Mapping[str, Any]) -> bool:
         try:

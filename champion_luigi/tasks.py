@@ -13,7 +13,6 @@ import functools
 import json
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -26,9 +25,11 @@ import tenacity
 
 from champion_luigi import (
     clickhouse,
+    datadir,
     due,
     files,
     flows,
+    hiding,
     lake,
     ledger,
     recording,
@@ -111,10 +112,12 @@ class BhavcopyTask(luigi.Task):
 
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
+        datadir.require()
         return super().complete() and not any(each <= self.stage for each in due.stages(due_folder(), self.date))
 
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
+        datadir.claim()
         self.facts: dict[str, Any] = {"worker": self._worker()}
         link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
         if link is not None and (page := recording.runs_page(flows.name_of_day(self.date))):
@@ -148,12 +151,18 @@ class BhavcopyTask(luigi.Task):
     def prepare(self) -> None:
         """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
 
+    def on_failure(self, exception: BaseException) -> str:
+        """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
+        return settings.without_secrets(super().on_failure(exception))
+
     def work(self) -> None:
         """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
         raise NotImplementedError
 
     def say(self, message: str) -> None:
         """Show a message in the log and, while Luigi runs the task, in the visualiser."""
+        # The scheduler shows it to whoever looks at its pages.
+        message = settings.without_secrets(message)
         logger.info("%s %s: %s", self.task_family, self.date, message)
         show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
         if show is not None:
@@ -285,6 +294,7 @@ class NormalizeBhavcopy(BhavcopyTask):
             self.input().file.unlink(missing_ok=True)
             raise
         metadata |= {
+            "schema_version": str(schema.VERSION),
             "rows": str(normalized.rows.height),
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
@@ -308,6 +318,7 @@ class WriteParquet(BhavcopyTask):
 
     def work(self) -> None:
         rows, metadata = _table(self.input())
+        schema.require_version(metadata.get("schema_version"), self.input().path, self.date)
         rows = lake.sorted_by_key(rows)
         content = lake.parquet_bytes(rows, metadata | {"schema_version": str(schema.VERSION)})
         self.output().write(content, (rows, files.sha256(content), metadata))
@@ -400,9 +411,7 @@ def ledger_file() -> Path:
 
 def archive_name() -> str:
     """The archive by its address, without credentials, as the ledger knows it."""
-    location: str = settings.get("archive_url")
-    # A password may have an @ in it: the last one before the path ends it.
-    return re.sub(r"//[^/]*@", "//", location).rstrip("/")
+    return hiding.public(settings.get("archive_url")).rstrip("/")
 
 
 def archive_answers() -> dict[date, ledger.Answer]:

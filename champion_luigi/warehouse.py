@@ -113,7 +113,7 @@ class Warehouse:
                 found=", ".join(
                     f"{name} {found.get(name, 'missing')}" for name in [each.split()[0] for each in different] + extra
                 ),
-                todo="Rename or drop it and load again: every day is in the lake.",
+                todo="If a newer version made it, use that. Else rename it and load again: every day is in the lake.",
             )
         # Where it is there, the user need not be allowed to make one.
         if not self.query(

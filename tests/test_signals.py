@@ -59,8 +59,9 @@ def fetching(
 
 
 def left_over(folder: Path) -> list[Path]:
-    """Every file but the journal's, which tells what was begun."""
-    return [path for path in folder.rglob("*") if path.is_file() and "journal" not in path.parts]
+    """Every file but the journal's, which tells what was begun, and the note of the folder's layout."""
+    beside = {"journal", "layout.json"}
+    return [path for path in folder.rglob("*") if path.is_file() and not beside & set(path.parts)]
 
 
 def loaded_days(folder: Path) -> dict[date, int]:

@@ -19,6 +19,7 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
+        "hiding",
         "errors",
         "schema",
         "layouts",
@@ -34,7 +35,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "tracking",
         "carrier",
         "settings",
-        "defaults targets threads recording",
+        "defaults targets threads recording datadir",
         "tasks",
         "listing",
         "coverage redo reconcile cleaning sql",

@@ -1,0 +1,457 @@
+"""A data folder of another version: a newer one is refused before anything is touched, an older one is gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+
+import campaign
+import pytest
+from click.testing import CliRunner
+from helpers import BOTH_DAY, LEGACY_DAY, UDIFF_DAY, build, payload, published, run_luigi, snapshot
+from mlflow_server import carry, empty_store, metrics_once, told
+
+from champion_luigi import (
+    datadir,
+    doctor_disks,
+    journal,
+    lake,
+    ledger,
+    listing,
+    run_day,
+    schema,
+    settings,
+    targets,
+    tasks,
+    warehouse,
+)
+from champion_luigi.cli import main
+from champion_luigi.errors import ChampionError, DamagedFile, OtherVersion
+from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
+
+AREA = "Upgrade"
+DAY = BOTH_DAY
+ROOT = Path(__file__).resolve().parents[1]
+FUTURE = {"layout": datadir.LAYOUT + 1, "package": "9.0.0"}
+DAMAGED = {
+    "empty": "",
+    "cut off": '{"layout": ',
+    "a list": "[1]",
+    "a number": "1",
+    "without a layout": '{"package": "0.1.0"}',
+    "a layout of words": '{"layout": "1"}',
+    "layout true": '{"layout": true}',
+    "layout 0": '{"layout": 0}',
+    "bytes": "\0\0\0\0",
+}
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.integration,
+    # MLflow's own use of what SQLAlchemy deprecates.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
+    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
+        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    yield
+    warehouse.close_shared()
+
+
+def note(folder: Path, text: str | dict[str, object]) -> None:
+    """Have the data folder say something of itself, as a process that begins now reads it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "layout.json").write_text(text if isinstance(text, str) else json.dumps(text))
+    forget()
+
+
+def forget() -> None:
+    """As a process that has just begun."""
+    datadir._known.clear()
+    targets._written.clear()
+
+
+def champion(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(main, list(arguments))
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+# The note
+
+
+def test_the_first_run_notes_the_layout(tmp_path: Path) -> None:
+    """With the version that noted it; a folder that is new is said nothing about."""
+    built = build(WriteParquet(date=DAY))
+    assert built.is_done
+    noted = json.loads((tmp_path / "layout.json").read_bytes())
+    assert (noted["layout"], noted["package"]) == (datadir.LAYOUT, datadir.package())
+
+
+def test_what_only_looks_notes_nothing(tmp_path: Path) -> None:
+    """A folder that cannot be written can be looked at, with a note and without one."""
+    build(WriteParquet(date=DAY))
+    for is_noted in (True, False):
+        if not is_noted:
+            (tmp_path / "layout.json").unlink()
+        forget()
+        before = snapshot(tmp_path)
+        assert champion("status", "--start", str(DAY), "--end", str(DAY))[0] == 20
+        assert champion("fill", "--start", str(DAY), "--stop", "2024-01-16", "--dry-run")[0] == 20
+        assert WriteParquet(date=DAY).complete()
+        assert snapshot(tmp_path) == before
+    campaign.tell(AREA, "a data folder that is only looked at (status, fill --dry-run)", "no file of it is touched")
+
+
+def test_a_folder_of_the_first_layout_is_noted_as_that(tmp_path: Path) -> None:
+    """It has no note. The next run says so, goes on with what is there, and makes nothing again."""
+    build(WriteParquet(date=LEGACY_DAY))
+    (tmp_path / "layout.json").unlink()
+    before = snapshot(tmp_path)
+    done = run_luigi("WriteParquet", "--date", str(DAY), CHAMPION_TRACKING="off")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("it is taken as layout 1") == 1
+    assert json.loads((tmp_path / "layout.json").read_bytes())["layout"] == 1
+    assert {name: state for name, state in snapshot(tmp_path).items() if name in before} == before
+    again = run_luigi("WriteParquet", "--date", str(UDIFF_DAY), CHAMPION_TRACKING="off")
+    assert "layout" not in again.stderr
+    campaign.tell(
+        AREA,
+        "a data folder without layout.json, as the first version wrote it",
+        "noted as layout 1, nothing made again",
+    )
+
+
+def test_threads_that_write_first_note_it_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One says so, all go on, and no temporary file is left."""
+    (tmp_path / "raw").mkdir()
+    forget()
+    threads = [threading.Thread(target=datadir.claim) for _ in range(8)]
+    with caplog.at_level("INFO", "luigi-interface"):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert caplog.text.count("taken as layout 1") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["layout.json", "raw"]
+
+
+# What is refused
+
+COMMANDS = (
+    ("status",),
+    ("report",),
+    ("clean",),
+    ("clean", "--intermediates"),
+    ("fill", "--start", "2024-01-15", "--stop", "2024-01-16"),
+    ("fill", "--start", "2024-01-15", "--dry-run"),
+    ("redo", "--date", "2024-01-15"),
+    ("refresh", "--days", "1"),
+    ("sql", "SELECT 1"),
+    ("track", "flush"),
+    ("track", "ui"),
+    ("verify", "--repair"),
+)
+
+
+@pytest.mark.parametrize("text", [json.dumps(FUTURE), *DAMAGED.values()], ids=["newer", *DAMAGED])
+def test_no_command_touches_a_folder_that_it_does_not_know(text: str, tmp_path: Path) -> None:
+    """A newer layout, or a note that cannot be read: each command says so in a sentence, with exit code 40."""
+    build(WriteParquet(date=DAY))
+    note(tmp_path, text)
+    before = snapshot(tmp_path)
+    for command in COMMANDS:
+        code, output = champion(*command)
+        assert code == 40, (command, output)
+        assert f"champion {command[0]}: " in output
+        assert "Nothing was read or changed" in output
+        assert "Traceback" not in output
+        assert snapshot(tmp_path) == before, command
+    task = WriteParquet(date=DAY)
+    calls: list[Callable[[], object]] = [lambda: run_day(DAY), task.complete, task.run]
+    for raises in calls:
+        with pytest.raises((OtherVersion, DamagedFile), match="Nothing was read or changed"):
+            raises()
+    assert snapshot(tmp_path) == before
+    campaign.tell(
+        AREA,
+        "a data folder of a newer layout" if text == json.dumps(FUTURE) else "a damaged layout.json",
+        "refused by every task and command with a sentence, before anything is touched",
+    )
+
+
+@pytest.mark.parametrize("task", ["LoadClickHouse", "FillBhavcopy"])
+def test_luigi_refuses_a_newer_folder_with_a_sentence(task: str, tmp_path: Path) -> None:
+    """No traceback, an exit code that is an error's, no file made: no journal, no lock."""
+    note(tmp_path, dict(FUTURE))
+    dates = ("--date", str(DAY)) if task == "LoadClickHouse" else ("--start", str(DAY))
+    before = snapshot(tmp_path)
+    done = run_luigi(task, *dates, CHAMPION_TRACKING="on")
+    assert done.returncode == 35, done.stderr
+    assert "OtherVersion: the data folder was written by a newer champion_luigi (9.0.0)" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert snapshot(tmp_path) == before
+    assert not (tmp_path / "locks").exists()
+
+
+def test_help_is_given_on_any_folder(tmp_path: Path) -> None:
+    """And what has nothing to do with the data works."""
+    note(tmp_path, dict(FUTURE))
+    assert champion("status", "--help")[0] == 0
+    assert champion("--version")[0] == 0
+    assert champion("schedule", "--cron")[0] == 0
+
+
+def test_doctor_tells_the_layout(tmp_path: Path) -> None:
+    """And who noted it. It is the one command that looks at a folder of a newer layout, to say so."""
+    assert doctor_disks.layout().found.startswith("none noted")
+    note(tmp_path, {"layout": 1, "package": "0.1.0"})
+    assert "layout 1, noted by champion_luigi 0.1.0" in doctor_disks.layout().found
+    note(tmp_path, dict(FUTURE))
+    lines = champion("doctor")[1].splitlines()
+    assert any(line.startswith("PROBLEM  layout") for line in lines), lines
+
+
+# What is in the folder
+
+
+def rewrite_lake(day: date, version: str) -> Path:
+    """Have a day's lake file say that it is of another version of the columns."""
+    path = lake.partition(settings.lake_dir(), day)
+    rows, metadata = lake.read_parquet(path)
+    path.write_bytes(lake.parquet_bytes(rows, metadata | {"schema_version": version}))
+    return path
+
+
+@pytest.mark.parametrize("version", ["2", "99", "next"])
+def test_a_newer_lake_file_is_refused(version: str, tmp_path: Path) -> None:
+    """By a load, by verify and by report; the file stays as it is."""
+    build(WriteParquet(date=DAY))
+    path = rewrite_lake(DAY, version)
+    content = path.read_bytes()
+    built = build(LoadClickHouse(date=DAY))
+    assert isinstance(built.error, OtherVersion), built.error
+    for word in (str(DAY), "newer", f"found {version}", str(path)):
+        assert word in str(built.error)
+    for command in (("verify",), ("report", "--output", str(tmp_path / "report.html"))):
+        code, output = champion(*command)
+        assert code == 40, output
+        assert "newer champion_luigi" in output
+    assert path.read_bytes() == content
+    assert not (tmp_path / "loaded").exists()
+    campaign.tell(
+        AREA, "a lake file of a newer schema version", "refused by load, verify and report, and left as it is"
+    )
+
+
+def test_an_older_lake_file_is_made_anew_by_the_command_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load says which; then the day is loaded, from what was fetched."""
+    build(WriteParquet(date=DAY))
+    forget()
+    monkeypatch.setattr(schema, "VERSION", 2)
+    error = build(LoadClickHouse(date=DAY)).error
+    assert isinstance(error, OtherVersion)
+    assert "an older champion_luigi" in str(error)
+    command = str(error).rpartition(": champion ")[2].split()
+    assert champion(*command)[0] == 0
+    assert LoadClickHouse(date=DAY).complete()
+    assert lake.read_metadata(lake.partition(settings.lake_dir(), DAY))["schema_version"] == "2"
+    campaign.tell(
+        AREA,
+        "a lake file of an older schema version",
+        "the load names the command that makes the day anew, and it does",
+    )
+
+
+def test_an_older_normalized_table_is_not_written_as_if_it_were_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its columns are those of its time."""
+    build(NormalizeBhavcopy(date=DAY))
+    forget()
+    monkeypatch.setattr(schema, "VERSION", 2)
+    assert isinstance(build(WriteParquet(date=DAY)).error, OtherVersion)
+    assert not (tmp_path / "lake").exists()
+    assert champion("redo", "--date", str(DAY), "--from", "normalize", "--to", "write")[0] == 0
+    assert WriteParquet(date=DAY).complete()
+
+
+def change_marker(day: date, **what: object) -> None:
+    marker = LoadClickHouse(date=day).output()
+    document = marker.load()
+    assert document is not None
+    marker.dump(document | what)
+
+
+def test_a_newer_marker_is_refused() -> None:
+    """By the task, by a listing and by a fill: what it says may mean something else."""
+    build(LoadClickHouse(date=DAY))
+    change_marker(DAY, schema_version=2)
+    with pytest.raises(OtherVersion, match="newer"):
+        LoadClickHouse(date=DAY).complete()
+    with pytest.raises(OtherVersion, match="newer"):
+        listing.loaded_rows(DAY, date(2024, 1, 16))
+    code, output = champion("fill", "--start", str(DAY), "--stop", "2024-01-16")
+    assert code == 40, output
+    campaign.tell(
+        AREA, "a load marker of a newer schema version", "refused by tasks, listings and fills with a sentence"
+    )
+
+
+def test_an_older_marker_makes_the_load_due_again() -> None:
+    """And the rows are there once."""
+    build(LoadClickHouse(date=DAY))
+    change_marker(DAY, schema_version=0)
+    assert not LoadClickHouse(date=DAY).complete()
+    assert listing.loaded_rows(DAY, date(2024, 1, 16)) == {}
+    assert build(LoadClickHouse(date=DAY)).is_done
+    assert_whole([DAY])
+    campaign.tell(AREA, "a load marker of an older schema version", "the day is loaded again, each row once")
+
+
+def test_a_table_with_a_newer_column_is_refused(tmp_path: Path) -> None:
+    """The warehouse's own columns are its version; what to do depends on who made it."""
+    build(LoadClickHouse(date=LEGACY_DAY))
+    table = warehouse.shared(tasks.warehouse_place())
+    table.command(f"ALTER TABLE {table.name} ADD COLUMN delivered Nullable(Int64)")
+    warehouse.close_shared()
+    error = build(LoadClickHouse(date=DAY)).error
+    assert isinstance(error, ChampionError)
+    for word in ("not the one that this version makes", "delivered", "If a newer version made it, use that"):
+        assert word in str(error)
+    campaign.tell(AREA, "a warehouse table with a column of a newer version", "refused with the column's name")
+
+
+def test_records_and_answers_of_a_newer_version_are_passed_over(tmp_path: Path) -> None:
+    """Lines with more in them, or of another kind, in journal and ledger: what is known of them counts."""
+    journal.append(tmp_path / "journal", {"event": "weighed", "execution": "later.1", "v": 2, "date": str(DAY)})
+    answer = {"verdict": "closed", "archive": "simulated:", "asked": "x", "time": "2026-01-01"}
+    lines = [{**answer, "date": "2024-01-16", "v": 2, "by": "9.0.0"}, {"date": "2024-01-17", "kind": 7}]
+    (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    build(WriteParquet(date=DAY))
+    assert ledger.answers(tmp_path / "ledger.jsonl", "simulated:").keys() == {date(2024, 1, 16)}
+    code, output = champion("status", "--start", str(DAY), "--end", "2024-01-17")
+    assert code == 20, output
+    assert "lake only 1, failed 0, missing 1, closed 1" in output
+    fault = "records and answers of a newer version, in journal/ and ledger.jsonl"
+    campaign.tell(AREA, fault, "what is known of them counts; no run or command fails of them")
+
+
+@pytest.mark.parametrize("number", campaign.rounds(fast=0, full=1))
+def test_a_note_of_deliveries_of_a_newer_version_doubles_nothing(number: int, tmp_path: Path) -> None:
+    """It cannot be read and is taken as none: all is carried again, and MLflow knows what it has."""
+    empty_store(tmp_path / "mlflow" / "mlflow.db")
+    journal.append(tmp_path / "journal", {"event": "weighed", "execution": "later.1", "v": 2, "date": str(DAY)})
+    assert run_luigi("WriteParquet", "--date", str(DAY)).returncode == 0
+    carry()
+    before = [(run.info.run_id, metrics_once(settings.tracking_uri(), run)) for run in told()]
+    assert before, number
+    path = tmp_path / "journal" / "delivered.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "format": 2, "offsets": {}}))
+    assert journal.delivery(tmp_path / "journal") == journal.Delivery()
+    carry()
+    assert [(run.info.run_id, metrics_once(settings.tracking_uri(), run)) for run in told()] == before
+    fault = "a note of deliveries to MLflow (delivered.json) of a newer version"
+    campaign.tell(AREA, fault, "all is carried again; MLflow has each run and each metric once")
+
+
+# From earlier versions
+
+
+def assert_whole(days: list[date]) -> None:
+    """The view and the lake have exactly what was published on these days."""
+    loaded = dict(warehouse.shared(tasks.warehouse_place()).rows_by_day())
+    warehouse.close_shared()
+    for day in days:
+        truth = (
+            published(payload(day, "legacy"), "legacy")
+            if day != UDIFF_DAY
+            else published(payload(day, "udiff"), "udiff")
+        )
+        rows = lake.scan(settings.lake_dir(), day, date.fromordinal(day.toordinal() + 1)).collect()
+        assert set(rows.select("symbol", "series").iter_rows()) == set(truth)
+        assert rows.height == len(truth) == loaded[day], day
+        assert rows["volume"].sum() == sum(values[6] for values in truth.values())
+
+
+def commits() -> list[str]:
+    """Commits that came before a change of what is in DATA_DIR, oldest first, and some between."""
+    return [
+        "808b39d",  # the first
+        "028f2d6",  # fills; ledger
+        "5ec52de~1",  # intermediate tables as Parquet
+        "1d9c8fd~1",  # before MLflow came
+        "4ac4f29",  # before the layout was noted
+    ]
+
+
+@pytest.mark.parametrize("number", campaign.rounds(fast=0, full=len(commits())))
+def test_what_an_earlier_version_wrote_is_gone_on_with(
+    number: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two days by the earlier package, one of them half: the other one is not made again, and all are whole."""
+    commit = commits()[number]
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no git history here: an earlier version's package comes from it")
+    old = tmp_path_factory.mktemp("old")
+    archive = subprocess.run(["git", "archive", commit, "champion_luigi"], cwd=ROOT, capture_output=True, check=False)
+    if archive.returncode:
+        pytest.skip(f"commit {commit} is not in this clone: {archive.stderr.decode()[:200]}")
+    subprocess.run(["tar", "-x", "-C", str(old)], input=archive.stdout, check=True)
+    program = shutil.which("luigi", path=str(Path(sys.executable).parent))
+    assert program is not None
+
+    def by_the_old(task: str, day: date) -> None:
+        command = [program, "--module", "champion_luigi", task, "--date", str(day), "--local-scheduler"]
+        done = subprocess.run(
+            [*command, "--lock-pid-dir", str(old / "pids")],
+            env={**os.environ, "PYTHONPATH": str(old), "CHAMPION_TRACKING": "journal"},
+            cwd=old,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+
+    by_the_old("LoadClickHouse", LEGACY_DAY)
+    by_the_old("NormalizeBhavcopy", DAY)
+    assert not (tmp_path / "layout.json").exists()
+    before = snapshot(tmp_path / "lake") | snapshot(tmp_path / "raw")
+    code, output = champion("status", "--start", str(LEGACY_DAY), "--end", str(LEGACY_DAY))
+    assert code in (0, 20), output
+    is_loaded = code == 0
+
+    done = run_luigi("LoadClickHouse", "--date", str(DAY))
+    assert done.returncode == 0, done.stderr
+    assert "it is taken as layout 1" in done.stderr
+    for day in (LEGACY_DAY, UDIFF_DAY):
+        done = run_luigi("LoadClickHouse", "--date", str(day))
+        assert done.returncode == 0, done.stderr
+    after = snapshot(tmp_path / "lake") | snapshot(tmp_path / "raw")
+    assert {name: after[name] for name in before} == before
+    assert_whole([LEGACY_DAY, DAY, UDIFF_DAY])
+    code, output = champion("verify")
+    assert code == 0, output
+    carry()
+    assert {run.info.status for run in told()} == {"FINISHED"}
+    words = "nothing made again" if is_loaded else "what is in the lake is loaded again, and nothing else made again"
+    campaign.tell(
+        AREA,
+        "a data folder written by an earlier commit's package (git archive), with a day loaded and one half done",
+        f"gone on with by this one: rows as published, verify agrees, journal told to MLflow; {words}",
+    )
