@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -27,6 +28,12 @@ from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
 
 # Where Luigi logs what a task raised.
 logger = logging.getLogger("luigi-interface")
+
+# What Luigi logs of an error of ours that `complete` raises: a traceback as a text.
+_IN_COMPLETE = re.compile(
+    r"^(Will not run .*) due to error in complete\(\) method:\nTraceback .*\nchampion_luigi\.errors\.(\w+: .*)",
+    re.DOTALL,
+)
 
 _PARENT = os.getpid()
 _prepared = False
@@ -87,6 +94,7 @@ def _on_timeout(task: BhavcopyTask, message: str) -> None:
 
 @BhavcopyTask.event_handler(Event.BROKEN_TASK)
 def _on_broken_task(task: BhavcopyTask, error: BaseException) -> None:
+    logger.addFilter(_one_sentence)
     _record("broken_task", task, error=_text(error), error_type=type(error).__name__)
 
 
@@ -132,6 +140,8 @@ class OneSentence(logging.Filter):
         if isinstance(error, ChampionError) and not logger.isEnabledFor(logging.DEBUG):
             record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", None
             record.exc_info = record.exc_text = None
+        elif (found := _IN_COMPLETE.search(record.getMessage())) and not logger.isEnabledFor(logging.DEBUG):
+            record.msg, record.args = f"{found[1]}: {found[2]}", None
         elif record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
         # Errors quote what they found, which can be anything.
@@ -141,13 +151,16 @@ class OneSentence(logging.Filter):
         return True
 
 
+_one_sentence = OneSentence()
+
+
 def prepare() -> None:
     """Make this process ready for work: once, in the parent of the workers."""
     global _prepared  # noqa: PLW0603 - a process is prepared once
     if _prepared:
         return
     _prepared = True
-    logger.addFilter(OneSentence())
+    logger.addFilter(_one_sentence)
     # Its start overlaps with all that follows.
     recording.start()
     import polars  # noqa: F401
