@@ -6,6 +6,7 @@ The only module that imports clickhouse_connect. The embedded engine is loaded w
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import uuid
 import zlib
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
 TABLE = "normalized_equity_ohlc"
 VIEW = "equity_ohlc"
 
-# ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network.
-_PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 241, 242, 252, 319, 999})
+# ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network; and that a
+# statement, which the driver has sent again for want of an answer, still runs.
+_PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 216, 241, 242, 252, 319, 999})
+# What a proxy before the server answers where it has none: it may have one soon.
+_PASSING_STATUSES = frozenset({"408", "429", "500", "502", "503", "504"})
 READ_ONLY_CODE = 164
 NO_DATABASE_CODE = 81
 TOO_LONG_CODE = 159
+
+ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE_SECURE, and that the server runs."
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,10 @@ def connected(
 def connect_server(place: Place, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
+    # What goes wrong is told by our errors; the driver tells it too, with a traceback.
+    logger = logging.getLogger("clickhouse_connect")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL)
     with explained(place):
         return clickhouse_connect.get_client(
             host=place.host,
@@ -144,8 +154,15 @@ def explained(place: Place) -> Iterator[None]:
             raise WarehouseUnreachable(
                 "ClickHouse cannot take this at present", source=place.words, found=text
             ) from None
-        if code is None and isinstance(error, exceptions.OperationalError):
-            raise WarehouseUnreachable("ClickHouse did not answer", source=place.words, found=text) from None
+        status = re.search(r"HTTP status (\d{3})", text) if code is None else None
+        if status and status[1] not in _PASSING_STATUSES:
+            raise WarehouseError(
+                "what answers is not ClickHouse", source=place.words, found=text, todo=_where(place)
+            ) from None
+        if status or (code is None and isinstance(error, exceptions.OperationalError)):
+            raise WarehouseUnreachable(
+                "ClickHouse did not answer", source=place.words, found=text, todo=_where(place)
+            ) from None
         raise WarehouseError("ClickHouse refuses", source=place.words, found=text, todo=_advice(code)) from None
 
 
@@ -162,12 +179,12 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
             with explained(place):
                 raise
         text = " ".join(str(error).split())
+        if place.password:
+            text = text.replace(place.password, "***")
         text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
         # Off with the driver's words, the version, and the question that `parse` asks.
         text = re.sub(r" \(version [^()]*\).*$", "", text)
         text = re.sub(r"\W*In scope SELECT formatQuerySingleLine\(.*( \(\w+\))$", r"\1", text)
-        if place.password:
-            text = text.replace(place.password, "***")
         todo = None
         if error.code == TOO_LONG_CODE:
             todo = "CLICKHOUSE_QUERY_SECONDS is the longest time."
@@ -179,6 +196,13 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
         raise WarehouseError(text, todo=todo) from None
     except HTTPError as error:
         raise WarehouseUnreachable("ClickHouse's answer broke off", source=place.words, found=str(error)) from None
+
+
+def _where(place: Place) -> str | None:
+    if not place.host:
+        return None
+    unchecked = " CLICKHOUSE_VERIFY=false leaves the server's certificate unchecked."
+    return ADDRESS + (unchecked if place.secure and place.verify else "")
 
 
 def _advice(code: int | None) -> str:

@@ -13,14 +13,15 @@ import math
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from champion_luigi import files, schema
-from champion_luigi.clickhouse import TABLE, VIEW, Place, connected, explained, quoted, text_of
-from champion_luigi.errors import WarehouseError
+from champion_luigi.clickhouse import ADDRESS, TABLE, VIEW, Place, connected, explained, quoted, text_of
+from champion_luigi.errors import WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -203,8 +204,21 @@ class Warehouse:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows that a statement gives. Raises WarehouseUnreachable or WarehouseError."""
+        # What is broken off before its first row looks like a table without rows, and a proxy can answer one question
+        # with the answer to another: a whole answer names its question.
+        asked = {"query_id": uuid.uuid4().hex} if self.place.host else {}
         with explained(self.place):
-            return [tuple(row) for row in self._client.query(statement).result_rows]
+            answer = self._client.query(statement, settings=asked)
+            rows = [tuple(row) for row in answer.result_rows]
+        if asked and answer.query_id != asked["query_id"]:
+            # What may be still to come on this connection is no answer to the next question either.
+            self._client.close_connections()
+            raise WarehouseUnreachable(
+                "ClickHouse's answer broke off, or is not the answer to what was asked",
+                source=self.place.words,
+                todo=ADDRESS,
+            )
+        return rows
 
     def command(self, statement: str) -> None:
         """Run a statement that gives no rows."""
