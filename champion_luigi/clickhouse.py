@@ -10,7 +10,8 @@ import logging
 import re
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,7 @@ def connect_server(place: Place, settings: dict[str, Any]) -> Client:
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.CRITICAL)
     with explained(place):
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             host=place.host,
             port=place.port,
             username=place.user,
@@ -120,8 +121,17 @@ def connect_server(place: Place, settings: dict[str, Any]) -> Client:
             connect_timeout=10,
             send_receive_timeout=place.query_seconds + 10,
             autogenerate_session_id=False,
-            settings=settings,
         )
+        set_where_allowed(client, settings)
+    return client
+
+
+def set_where_allowed(client: Client, settings: Mapping[str, Any]) -> None:
+    """Change settings, but those that the server does not let the user change, as where one may only read."""
+    for name, value in settings.items():
+        known = client.server_settings.get(name)
+        if known is not None and not known.readonly:
+            client.set_client_setting(name, value)
 
 
 def connect_embedded(place: Place, settings: dict[str, Any]) -> Client:
@@ -146,9 +156,7 @@ def explained(place: Place) -> Iterator[None]:
     try:
         yield
     except exceptions.Error as error:
-        text = " ".join(str(error).split())[:500]
-        if place.password:
-            text = text.replace(place.password, "***")
+        text = _shown(place, error)[:500]
         code = error.code
         if code in _PASSING_CODES and code != READ_ONLY_CODE:
             raise WarehouseUnreachable(
@@ -163,6 +171,9 @@ def explained(place: Place) -> Iterator[None]:
             raise WarehouseUnreachable(
                 "ClickHouse did not answer", source=place.words, found=text, todo=_where(place)
             ) from None
+        if place.host and isinstance(error, exceptions.ProgrammingError):
+            # The driver itself finds that this user may not change a setting which a load needs.
+            code = code or READ_ONLY_CODE
         raise WarehouseError("ClickHouse refuses", source=place.words, found=text, todo=_advice(code)) from None
 
 
@@ -178,9 +189,7 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
         if error.code is None:
             with explained(place):
                 raise
-        text = " ".join(str(error).split())
-        if place.password:
-            text = text.replace(place.password, "***")
+        text = _shown(place, error)
         text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
         # Off with the driver's words, the version, and the question that `parse` asks.
         text = re.sub(r" \(version [^()]*\).*$", "", text)
@@ -198,6 +207,15 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
         raise WarehouseUnreachable("ClickHouse's answer broke off", source=place.words, found=str(error)) from None
 
 
+def _shown(place: Place, error: Exception) -> str:
+    """The driver's words on one line, without the password, nor as it is sent: what answers may echo what it got."""
+    text = str(error)
+    if place.password:
+        for secret in (b64encode(f"{place.user}:{place.password}".encode()).decode(), place.password):
+            text = text.replace(secret, "***")
+    return " ".join(text.split())
+
+
 def _where(place: Place) -> str | None:
     if not place.host:
         return None
@@ -210,10 +228,15 @@ def _advice(code: int | None) -> str:
         case 516 | 192 | 193:
             return "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
         case 497 | 164:
-            return "Grant the user SELECT, INSERT and, for the first use, CREATE on the database."
+            return (
+                "Grant the user SELECT, INSERT and, for the first use, CREATE on the database; "
+                "a profile with readonly lets nobody load."
+            )
+        case 452:
+            return "Set CLICKHOUSE_QUERY_SECONDS to what the user's profile allows."
         case 81 | 60:
             return "Check CLICKHOUSE_DATABASE."
-        case 243 | 76 | 75 | 74:
+        case 243 | 76 | 75 | 74 | 33:
             return "Check the warehouse's disk."
         case _:
             return "Look up the code in ClickHouse's documentation, then run the day again."

@@ -5,28 +5,37 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import ipaddress
 import itertools
 import json
 import os
 import random
 import shutil
+import socket
+import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import campaign
 import pytest
+from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, User, unavailable
 from fault_proxy import Fault, FaultProxy
-from helpers import COLUMNS, Rows, build, payload, published
+from helpers import COLUMNS, Rows, answering, build, payload, published, run_luigi
 
 from champion_luigi import journal, schema, warehouse
+from champion_luigi.cli import main
 from champion_luigi.clickhouse import TABLE, VIEW, Place
-from champion_luigi.errors import ChampionError, WarehouseUnreachable, is_transient
+from champion_luigi.errors import ChampionError, SettingsError, WarehouseError, WarehouseUnreachable, is_transient
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.tasks import LoadClickHouse
 from champion_luigi.warehouse import Loaded, Warehouse, open_warehouse
@@ -541,4 +550,305 @@ def test_a_server_that_stays_away_fails_the_days_in_sentences_and_a_later_fill_l
         AREA,
         "the server is killed (SIGKILL) amid a load, and stays away",
         "the days that are not loaded fail, with host, database and what to check; a later fill completes them",
+    )
+
+
+# Not the server, the user or the address that it should be
+
+
+def echo(handler: BaseHTTPRequestHandler) -> None:
+    """An answer that says what was asked, as debugging servers do, with all its headers."""
+    content = f"<html>{handler.headers}</html>".encode()
+    handler.send_response(404)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def page(handler: BaseHTTPRequestHandler) -> None:
+    """A page with status 200, as a sign-in page of a network."""
+    content = b"<html><h1>Sign in</h1></html>"
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+@contextlib.contextmanager
+def web_server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[dict[str, str]]:
+    with answering(answer) as running:
+        yield {"CLICKHOUSE_PORT": running.url.rpartition(":")[2]}
+
+
+@contextlib.contextmanager
+def broken_gateway(server: ClickHouseServer) -> Iterator[dict[str, str]]:
+    with FaultProxy(server.port) as proxy:
+        proxy.faults += [Fault("bad gateway")] * 10
+        yield {"CLICKHOUSE_PORT": str(proxy.port)}
+
+
+@contextlib.contextmanager
+def tls_server(server: ClickHouseServer, folder: Path, **environment: str) -> Iterator[dict[str, str]]:
+    """The server as one that speaks TLS, with a certificate of its own making."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate(folder))
+    with FaultProxy(server.port, tls=context) as proxy:
+        yield {"CLICKHOUSE_PORT": str(proxy.port), **environment}
+
+
+def certificate(folder: Path) -> Path:
+    """A key and a certificate for 127.0.0.1 that nobody has signed."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+def free_port() -> str:
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """A warehouse that cannot be loaded: settings, or what gives them, and what the error has to say."""
+
+    what: str
+    settings: Mapping[str, str] | Callable[[ClickHouseServer, Path], AbstractContextManager[Mapping[str, str]]]
+    error: type[ChampionError]
+    words: tuple[str, ...]
+    attempts: int = 1
+
+
+ADDRESS = ("Check CLICKHOUSE_HOST, CLICKHOUSE_PORT",)
+TROUBLES = {
+    "password": Trouble(
+        "a wrong password", {"CLICKHOUSE_PASSWORD": "wrong-word"}, WarehouseError, ("Check CLICKHOUSE_USER and",)
+    ),
+    "port": Trouble(
+        "CLICKHOUSE_PORT=eight",
+        {"CLICKHOUSE_PORT": "eight"},
+        SettingsError,
+        ("CLICKHOUSE_PORT cannot be used", "eight"),
+    ),
+    "html": Trouble(
+        "a web server in ClickHouse's place, which answers a page with status 200",
+        lambda _server, _folder: web_server(page),
+        WarehouseUnreachable,
+        ("Sign in", *ADDRESS),
+        3,
+    ),
+    "rights": Trouble(
+        "a database that is not there, and a user who may not create one",
+        {"CLICKHOUSE_USER": LOADER.name},
+        WarehouseError,
+        ("Not enough privileges", "Grant the user SELECT, INSERT and, for the first use, CREATE"),
+    ),
+    "reader": Trouble(
+        "a load by a user whose profile has readonly=1",
+        {"CLICKHOUSE_USER": READER.name},
+        WarehouseError,
+        ("Grant the user", "readonly"),
+    ),
+    "hurried": Trouble(
+        "a user whose profile allows a minute for a statement",
+        {"CLICKHOUSE_USER": HURRIED.name},
+        WarehouseError,
+        ("Set CLICKHOUSE_QUERY_SECONDS to",),
+    ),
+    "closed": Trouble(
+        "a port where nothing listens",
+        lambda _server, _folder: contextlib.nullcontext({"CLICKHOUSE_PORT": free_port()}),
+        WarehouseUnreachable,
+        ("Connection refused", *ADDRESS),
+        3,
+    ),
+    "unknown": Trouble(
+        "a host that does not resolve",
+        {"CLICKHOUSE_HOST": "no-such-host.invalid"},
+        WarehouseUnreachable,
+        ("no-such-host.invalid", *ADDRESS),
+        3,
+    ),
+    "url": Trouble(
+        "a URL as CLICKHOUSE_HOST",
+        {"CLICKHOUSE_HOST": "http://127.0.0.1"},
+        ChampionError,
+        ("http://127.0.0.1", *ADDRESS),
+        3,
+    ),
+    "99999": Trouble(
+        "CLICKHOUSE_PORT=99999", {"CLICKHOUSE_PORT": "99999"}, SettingsError, ("from 1 to 65535", "99999")
+    ),
+    "echo": Trouble(
+        "a web server in ClickHouse's place, which shows the request's headers, credentials included",
+        lambda _server, _folder: web_server(echo),
+        WarehouseError,
+        ("what answers is not ClickHouse", *ADDRESS),
+    ),
+    "gateway": Trouble(
+        "a proxy before the server that answers 502",
+        lambda server, _folder: broken_gateway(server),
+        WarehouseUnreachable,
+        ("502", *ADDRESS),
+        3,
+    ),
+    "tls to plain": Trouble(
+        "TLS spoken to a plain port", {"CLICKHOUSE_SECURE": "true"}, WarehouseUnreachable, ("SSL", *ADDRESS), 3
+    ),
+    "plain to tls": Trouble(
+        "plain HTTP spoken to a TLS port",
+        tls_server,
+        WarehouseUnreachable,
+        ADDRESS,
+        3,
+    ),
+    "certificate": Trouble(
+        "a certificate that nobody has signed",
+        lambda server, folder: tls_server(server, folder, CLICKHOUSE_SECURE="true"),
+        WarehouseUnreachable,
+        ("certificate verify failed", "CLICKHOUSE_VERIFY", *ADDRESS),
+        3,
+    ),
+}
+
+
+@contextlib.contextmanager
+def troubled(
+    trouble: Trouble, server: ClickHouseServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    settings = trouble.settings
+    given = settings(server, folder) if callable(settings) else contextlib.nullcontext(settings)
+    with monkeypatch.context() as changed, given as values:
+        for name, value in values.items():
+            changed.setenv(name, value)
+        yield
+        warehouse.close_shared()
+
+
+@pytest.mark.parametrize("name", some(TROUBLES, 6))
+def test_a_warehouse_that_cannot_be_loaded_is_told_in_a_sentence_without_the_password(
+    name: str, server: ClickHouseServer, market: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wrong, where, and what to do; the journal has it too, and with the right settings the day is loaded."""
+    trouble = TROUBLES[name]
+    with troubled(trouble, server, tmp_path, monkeypatch):
+        built = build(LoadClickHouse(date=DAY))
+        error = built.error
+        assert isinstance(error, trouble.error)
+        for words in trouble.words:
+            assert words in str(error)
+        if not isinstance(error, SettingsError):
+            host, port = os.environ["CLICKHOUSE_HOST"], os.environ["CLICKHOUSE_PORT"]
+            assert f"{host}:{port}, database {market.database}" in str(error)
+        assert len(built.retries) == trouble.attempts - 1
+    told_of = [each["error"] for each in journal.read(tmp_path / "journal") if "error" in each]
+    assert any(trouble.words[0] in each for each in told_of), told_of
+    assert markers() == {}
+    assert_no_secret(str(error), repr(error), *built.messages, "".join(traceback.format_exception(error)))
+    assert "wrong-word" not in "".join([str(error), *told_of])
+    assert build(LoadClickHouse(date=DAY)).is_done
+    assert_as_published(market, DAY)
+    campaign.tell(
+        AREA,
+        trouble.what,
+        f"a sentence ({type(error).__name__}) with what to check, without the password, in the log and the journal; "
+        "set right, the day is loaded as published",
+    )
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    list(itertools.product(["champion", "luigi"], TROUBLES)) if campaign.IS_WHOLE else [("luigi", "password")],
+)
+@pytest.mark.usefixtures("market")
+def test_the_commands_tell_such_a_warehouse_without_a_traceback(
+    name: str, program: str, server: ClickHouseServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exit code is that of a failure, and the sentence is in what they say."""
+    trouble = TROUBLES[name]
+    with troubled(trouble, server, tmp_path, monkeypatch):
+        if program == "champion":
+            run = champion("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[2]))
+        else:
+            run = run_luigi("LoadClickHouse", "--date", str(DAY))
+    assert run.returncode in (30, 35, 40), run.stderr
+    said = run.stdout + run.stderr
+    for words in trouble.words:
+        assert words in said
+    assert "Traceback" not in said
+    assert_no_secret(said)
+    assert "wrong-word" not in said
+    assert markers() == {}
+    campaign.tell(
+        AREA,
+        "`champion fill` and `luigi` with a wrong password, port, host, user or server, as above",
+        "the exit code of a failure, and the sentence without a traceback or the password",
+    )
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_a_server_behind_tls_is_loaded_where_its_certificate_is_not_to_be_checked(
+    server: ClickHouseServer, market: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CLICKHOUSE_SECURE=true and CLICKHOUSE_VERIFY=false."""
+    with tls_server(server, tmp_path, CLICKHOUSE_SECURE="true", CLICKHOUSE_VERIFY="false") as values:
+        for name, value in values.items():
+            monkeypatch.setenv(name, value)
+        assert fill(DAYS[:2], 3).done == 2
+    assert_as_published(market, *DAYS[:2])
+    campaign.tell(
+        AREA, "a server behind TLS, its certificate unchecked as CLICKHOUSE_VERIFY=false says", "days as published"
+    )
+
+
+def test_a_user_who_may_only_read_can_use_the_commands_that_only_read(
+    market: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where the server lets such a user change no setting; a day that differs is found, and nothing is changed."""
+    assert fill(DAYS[:2], 3).done == 2
+    monkeypatch.setenv("CLICKHOUSE_USER", READER.name)
+    verified = CliRunner().invoke(main, ["verify"])
+    assert verified.exit_code == 0, verified.output
+    assert "All agrees." in verified.output
+    status = CliRunner().invoke(main, ["status", "--start", str(DAYS[0]), "--end", str(DAYS[1])])
+    assert "2 of 2 sessions loaded" in status.output
+    report = CliRunner().invoke(main, ["report", "--output", str(tmp_path / "report.html")])
+    assert report.exit_code == 0, report.output
+    counted = CliRunner().invoke(main, ["sql", "SELECT count() FROM equity_ohlc", "--format", "csv"])
+    assert counted.output.splitlines()[-1] == str(sum(len(published_on(day)) for day in DAYS[:2]))
+    refused = CliRunner().invoke(main, ["sql", f"DROP TABLE {TABLE}", "--write"])
+    assert refused.exit_code == 40, refused.output
+    command(
+        market, f"ALTER TABLE `{market.database}`.{TABLE} DELETE WHERE trade_date = '{DAY}' SETTINGS mutations_sync=1"
+    )
+    differing = CliRunner().invoke(main, ["verify"])
+    assert differing.exit_code == 30, differing.output
+    assert_no_secret(verified.output, status.output, counted.output, refused.output, differing.output)
+    assert_as_published(market, DAYS[1])
+    campaign.tell(
+        AREA,
+        "a user whose profile has readonly=1, who may change no setting",
+        "`champion verify`, `status`, `report` and `sql` work as for any other user; nothing can be changed",
     )
