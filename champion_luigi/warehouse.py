@@ -116,11 +116,23 @@ class Warehouse:
                 ),
                 todo="Rename or drop it and load again: every day is in the lake.",
             )
+        where = f"database = {text_of(self.place.database)} AND table = {text_of(VIEW)}"
+        shown = dict(self.query(f"SELECT name, type FROM system.columns WHERE {where}"))
         # Where it is there, the user need not be allowed to make one.
-        if not self.query(
-            f"SELECT 1 FROM system.tables WHERE database = {text_of(self.place.database)} AND name = {text_of(VIEW)}"
-        ):
+        if not shown:
             self.command(ddl(self.place.database)[-1])
+            return
+        # A view keeps the columns that it was made with.
+        expected = {column.name: column.clickhouse.split(" CODEC")[0] for column in schema.COLUMNS}
+        different = [name for name, type_ in expected.items() if shown.get(name) != type_]
+        if different:
+            raise WarehouseError(
+                f"the view {self.place.database}.{VIEW} is not the one that this version makes",
+                source=self.place.words,
+                expected=", ".join(f"{name} {expected[name]}" for name in different),
+                found=", ".join(f"{name} {shown.get(name, 'missing')}" for name in different),
+                todo="Drop the view, which holds no data, and run the same again: it is made anew.",
+            )
 
     def load(self, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:
         """Replace a date's rows by these, atomically, and check what readers then see. A repeat changes nothing.
@@ -274,7 +286,8 @@ class Warehouse:
                     source=self.place.words,
                     expected=f"rows, and sums of volume, turnover and close: {sent}",
                     found=str(found),
-                    todo="Run the day again; if it repeats, look for another writer of the same table.",
+                    todo="Run the day again; if it repeats, look for another writer of the same table, or for another "
+                    f"view in the place of {VIEW}: dropped, it is made anew.",
                 )
 
 

@@ -852,3 +852,164 @@ def test_a_user_who_may_only_read_can_use_the_commands_that_only_read(
         "a user whose profile has readonly=1, who may change no setting",
         "`champion verify`, `status`, `report` and `sql` work as for any other user; nothing can be changed",
     )
+
+
+# A server without room, and tables that are not as they should be
+
+
+def test_too_many_parts_are_waited_out(market: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table takes no more until it has merged: each attempt says so, and later all goes on."""
+    assert fill(DAYS[:2], 1).done == 2
+    table = f"`{market.database}`.{TABLE}"
+    command(
+        market,
+        f"SYSTEM STOP MERGES {table}",
+        f"ALTER TABLE {table} MODIFY SETTING parts_to_delay_insert = 1, parts_to_throw_insert = 2",
+    )
+    built = build(LoadClickHouse(date=DAYS[2]))
+    assert isinstance(built.error, WarehouseUnreachable)
+    assert "Too many parts" in str(built.error)
+    assert f"database {market.database}" in str(built.error)
+    assert len(built.retries) == 2
+    warehouse.close_shared()
+    assert_as_published(market, *DAYS[:2])
+    command(market, f"SYSTEM START MERGES {table}", f"OPTIMIZE TABLE {table} FINAL")
+    command(market, f"ALTER TABLE {table} RESET SETTING parts_to_delay_insert, parts_to_throw_insert")
+    assert fill(DAYS, 3).failed == {}
+    assert_as_published(market, *DAYS)
+    campaign.tell(
+        AREA,
+        "the table has too many parts (merges stopped, parts_to_throw_insert lowered)",
+        "three attempts, and a sentence that says so; once it has merged the days are loaded as published",
+    )
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "champion-tests", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a small file system")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_of_the_server_is_told_and_loads_go_on_once_there_is_room(
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was loaded before stays as it is, and no half of a day is seen."""
+    with ClickHouseServer(small_disk / "server", password=PASSWORD) as server:
+        place = Place(server.host, server.port, server.user, server.password)
+        configure(monkeypatch, place)
+        assert fill(DAYS[:2], 1).done == 2
+        ballast = small_disk / "ballast"
+        free = shutil.disk_usage(small_disk).free
+        ballast.write_bytes(bytes(free - 16 * 1024))
+        full = fill(DAYS, 3)
+        assert sorted(full.failed) == DAYS[2:], full
+        for reason in full.failed.values():
+            assert "Check the warehouse's disk." in reason
+            assert place.words in reason
+        assert_no_secret(*full.failed.values())
+        ballast.unlink()
+        assert_as_published(place, *DAYS[:2])
+        assert fill(DAYS, 3).failed == {}
+        assert_as_published(place, *DAYS)
+    campaign.tell(
+        AREA,
+        "the server's disk is full (a file system of 64 MiB)",
+        "the days fail with host, database and `Check the warehouse's disk.`; what was loaded stays whole, and with "
+        "room again a fill completes the rest",
+    )
+
+
+OLDER = {
+    "a column missing": ("DROP COLUMN lot_size", ("lot_size Nullable(Int64)", "lot_size missing")),
+    "a column of another type": ("MODIFY COLUMN volume Int32", ("volume Int64", "volume Int32")),
+    "a column more": ("ADD COLUMN remarks String", ("no further columns", "remarks String")),
+}
+
+
+@pytest.mark.parametrize("what", some(OLDER, 1))
+def test_a_table_of_another_version_is_named_and_a_new_one_gets_every_day(
+    what: str, market: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written into it; renamed, as the error says, it makes room for a table with all the lake's days."""
+    assert fill(DAYS[:2], 3).done == 2
+    before = query(market, f"SELECT count() FROM `{market.database}`.{TABLE}")
+    change, words = OLDER[what]
+    table = f"`{market.database}`.{TABLE}"
+    command(market, f"ALTER TABLE {table} {change}")
+    built = build(LoadClickHouse(date=DAYS[2]))
+    assert isinstance(built.error, WarehouseError)
+    assert market.words in str(built.error)
+    assert "Rename or drop it and load again" in str(built.error)
+    for each in words:
+        assert each in str(built.error)
+    command(market, f"RENAME TABLE {table} TO `{market.database}`.older")
+    shutil.rmtree(Path(os.environ["DATA_DIR"]) / "loaded")
+    assert fill(DAYS, 3).failed == {}
+    assert_as_published(market, *DAYS)
+    assert query(market, f"SELECT count() FROM `{market.database}`.older") == before
+    campaign.tell(
+        AREA,
+        f"the table of an older version: {what}",
+        "the column is named, expected and found, and nothing is written; renamed, and its markers deleted, a fill "
+        "makes the table anew with every day",
+    )
+
+
+VIEWS = {
+    "without a column": ("SELECT * EXCEPT (version, is_deleted, lot_size) FROM {table} FINAL", "lot_size missing"),
+    "that shows every version of a row": (
+        "SELECT * EXCEPT (version, is_deleted) FROM {table}",
+        "does not hold what was sent",
+    ),
+    "that leaves rows out": (
+        "SELECT * EXCEPT (version, is_deleted) FROM {table} FINAL WHERE series = 'XX'",
+        "does not hold what was sent",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", some(VIEWS, 2))
+def test_another_view_is_named_and_no_day_counts_as_loaded_that_it_does_not_show(what: str, market: Place) -> None:
+    """Dropped, as the error says, it is made anew, and readers see every day."""
+    assert fill(DAYS[:2], 3).done == 2
+    select, words = VIEWS[what]
+    view = f"`{market.database}`.{VIEW}"
+    command(
+        market,
+        f"DROP VIEW {view}",
+        f"CREATE VIEW {view} AS " + select.format(table=f"`{market.database}`.{TABLE}"),
+        f"SYSTEM STOP MERGES `{market.database}`.{TABLE}",
+    )
+    # The first of them is loaded again, as after a corrected file.
+    next((Path(os.environ["DATA_DIR"]) / "loaded").rglob(f"bhavcopy_{DAY:%Y%m%d}.json")).unlink()
+    built = build(LoadClickHouse(date=DAY))
+    assert isinstance(built.error, WarehouseError)
+    for each in (words, "rop", VIEW, market.words):
+        assert each in str(built.error)
+    assert sorted(markers()) == [DAYS[1]]
+    warehouse.close_shared()
+    command(market, f"DROP VIEW {view}")
+    assert fill(DAYS, 3).failed == {}
+    assert_as_published(market, *DAYS)
+    campaign.tell(
+        AREA,
+        f"another view in the place of ours: one {what}",
+        "the load fails and says what differs; the view dropped, a fill makes it anew, and every day is as published",
+    )
+
+
+def test_a_view_that_is_gone_is_made_anew(market: Place) -> None:
+    """By the next load; the table stays as it is."""
+    assert fill(DAYS[:2], 3).done == 2
+    command(market, f"DROP VIEW `{market.database}`.{VIEW}")
+    assert fill(DAYS, 3).done == 3
+    assert_as_published(market, *DAYS)
+    campaign.tell(AREA, "the view is dropped", "the next load makes it anew; every day is as published")
