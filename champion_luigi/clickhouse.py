@@ -6,10 +6,12 @@ The only module that imports clickhouse_connect. The embedded engine is loaded w
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import uuid
 import zlib
-from collections.abc import Callable, Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +25,16 @@ if TYPE_CHECKING:
 TABLE = "normalized_equity_ohlc"
 VIEW = "equity_ohlc"
 
-# ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network.
-_PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 241, 242, 252, 319, 999})
+# ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network; and that a
+# statement, which the driver has sent again for want of an answer, still runs.
+_PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 216, 241, 242, 252, 319, 999})
+# What a proxy before the server answers where it has none: it may have one soon.
+_PASSING_STATUSES = frozenset({"408", "429", "500", "502", "503", "504"})
 READ_ONLY_CODE = 164
 NO_DATABASE_CODE = 81
 TOO_LONG_CODE = 159
+
+ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE_SECURE, and that the server runs."
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,12 @@ def connected(
 def connect_server(place: Place, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
+    # What goes wrong is told by our errors; the driver tells it too, with a traceback.
+    logger = logging.getLogger("clickhouse_connect")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.CRITICAL)
     with explained(place):
-        return clickhouse_connect.get_client(
+        client = clickhouse_connect.get_client(
             host=place.host,
             port=place.port,
             username=place.user,
@@ -110,8 +121,17 @@ def connect_server(place: Place, settings: dict[str, Any]) -> Client:
             connect_timeout=10,
             send_receive_timeout=place.query_seconds + 10,
             autogenerate_session_id=False,
-            settings=settings,
         )
+        set_where_allowed(client, settings)
+    return client
+
+
+def set_where_allowed(client: Client, settings: Mapping[str, Any]) -> None:
+    """Change settings, but those that the server does not let the user change, as where one may only read."""
+    for name, value in settings.items():
+        known = client.server_settings.get(name)
+        if known is not None and not known.readonly:
+            client.set_client_setting(name, value)
 
 
 def connect_embedded(place: Place, settings: dict[str, Any]) -> Client:
@@ -136,14 +156,24 @@ def explained(place: Place) -> Iterator[None]:
     try:
         yield
     except exceptions.Error as error:
-        text = hiding.starred(" ".join(str(error).split()), [place.password])[:500]
+        text = _shown(place, error)[:500]
         code = error.code
         if code in _PASSING_CODES and code != READ_ONLY_CODE:
             raise WarehouseUnreachable(
                 "ClickHouse cannot take this at present", source=place.words, found=text
             ) from None
-        if code is None and isinstance(error, exceptions.OperationalError):
-            raise WarehouseUnreachable("ClickHouse did not answer", source=place.words, found=text) from None
+        status = re.search(r"HTTP status (\d{3})", text) if code is None else None
+        if status and status[1] not in _PASSING_STATUSES:
+            raise WarehouseError(
+                "what answers is not ClickHouse", source=place.words, found=text, todo=_where(place)
+            ) from None
+        if status or (code is None and isinstance(error, exceptions.OperationalError)):
+            raise WarehouseUnreachable(
+                "ClickHouse did not answer", source=place.words, found=text, todo=_where(place)
+            ) from None
+        if place.host and isinstance(error, exceptions.ProgrammingError):
+            # The driver itself finds that this user may not change a setting which a load needs.
+            code = code or READ_ONLY_CODE
         raise WarehouseError("ClickHouse refuses", source=place.words, found=text, todo=_advice(code)) from None
 
 
@@ -159,12 +189,11 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
         if error.code is None:
             with explained(place):
                 raise
-        text = " ".join(str(error).split())
+        text = _shown(place, error)
         text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
         # Off with the driver's words, the version, and the question that `parse` asks.
         text = re.sub(r" \(version [^()]*\).*$", "", text)
         text = re.sub(r"\W*In scope SELECT formatQuerySingleLine\(.*( \(\w+\))$", r"\1", text)
-        text = hiding.starred(text, [place.password])
         todo = None
         if error.code == TOO_LONG_CODE:
             todo = "CLICKHOUSE_QUERY_SECONDS is the longest time."
@@ -178,15 +207,33 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
         raise WarehouseUnreachable("ClickHouse's answer broke off", source=place.words, found=str(error)) from None
 
 
+def _shown(place: Place, error: Exception) -> str:
+    """The driver's words on one line, without the password, nor as it is sent: what answers may echo what it got."""
+    as_sent = b64encode(f"{place.user}:{place.password}".encode()).decode() if place.password else ""
+    return " ".join(hiding.starred(str(error), [as_sent, place.password]).split())
+
+
+def _where(place: Place) -> str | None:
+    if not place.host:
+        return None
+    unchecked = " CLICKHOUSE_VERIFY=false leaves the server's certificate unchecked."
+    return ADDRESS + (unchecked if place.secure and place.verify else "")
+
+
 def _advice(code: int | None) -> str:
     match code:
         case 516 | 192 | 193:
             return "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
         case 497 | 164:
-            return "Grant the user SELECT, INSERT and, for the first use, CREATE on the database."
+            return (
+                "Grant the user SELECT, INSERT and, for the first use, CREATE on the database; "
+                "a profile with readonly lets nobody load."
+            )
+        case 452:
+            return "Set CLICKHOUSE_QUERY_SECONDS to what the user's profile allows."
         case 81 | 60:
             return "Check CLICKHOUSE_DATABASE."
-        case 243 | 76 | 75 | 74:
+        case 243 | 76 | 75 | 74 | 33:
             return "Check the warehouse's disk."
         case _:
             return "Look up the code in ClickHouse's documentation, then run the day again."

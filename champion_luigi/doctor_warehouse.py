@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from champion_luigi import schema, tasks
 from champion_luigi.asking import Reply, ask
-from champion_luigi.clickhouse import TABLE, VIEW, Place
+from champion_luigi.clickhouse import ADDRESS, TABLE, VIEW, Place
 from champion_luigi.errors import Busy, ChampionError
 from champion_luigi.findings import Finding, of_error, told
 from champion_luigi.warehouse import open_warehouse
@@ -22,7 +22,6 @@ _READ_SECONDS = 5.0
 _ENGINE_SECONDS = 10.0
 _WRONG_USER = (192, 193, 194, 516)
 _NO_SUCH_STATEMENT = 62
-_ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE_SECURE, and that the server runs."
 
 
 def warehouse() -> Finding:
@@ -33,7 +32,7 @@ def warehouse() -> Finding:
     try:
         return _server(place)
     except ChampionError as error:
-        return Finding("PROBLEM", f"{place.words}: {told(error)}", _ADDRESS)
+        return Finding("PROBLEM", f"{place.words}: {told(error)}", ADDRESS)
 
 
 def _server(place: Place) -> Finding:
@@ -114,7 +113,7 @@ def _refused(place: Place, reply: Reply) -> Finding:
     elif _code(reply):
         todo = "Look up the code in ClickHouse's documentation."
     else:
-        todo = _ADDRESS
+        todo = ADDRESS
     what = "ClickHouse refuses" if _code(reply) else "what answers is not ClickHouse over HTTP"
     return Finding("PROBLEM", f"{place.words}: {what}: {reply.shown}", todo, reply.ahead)
 

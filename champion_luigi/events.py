@@ -29,6 +29,12 @@ from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
 # Where Luigi logs what a task raised.
 logger = logging.getLogger("luigi-interface")
 
+# What Luigi logs of an error of ours that `complete` raises: a traceback as a text.
+_IN_COMPLETE = re.compile(
+    r"^(Will not run .*) due to error in complete\(\) method:\nTraceback .*\nchampion_luigi\.errors\.(\w+: .*)",
+    re.DOTALL,
+)
+
 _PARENT = os.getpid()
 _prepared = False
 
@@ -124,11 +130,6 @@ def _on_complete_fraction(of: str, share: float) -> None:
     _record_range(RangeEvent.COMPLETE_FRACTION, of, share)
 
 
-_OUR_TRACEBACK = re.compile(
-    r"^Traceback \(most recent call last\):\n.*^champion_luigi\.[\w.]*?(\w+: .*)", re.MULTILINE | re.DOTALL
-)
-
-
 class OneSentence(logging.Filter):
     """Logs an error of ours as the sentence that it is. Its traceback would say where the code is, not what to do."""
 
@@ -140,16 +141,14 @@ class OneSentence(logging.Filter):
         if isinstance(error, ChampionError) and not logger.isEnabledFor(logging.DEBUG):
             record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", None
             record.exc_info = record.exc_text = None
+        elif (found := _IN_COMPLETE.search(record.getMessage())) and not logger.isEnabledFor(logging.DEBUG):
+            record.msg, record.args = f"{found[1]}: {found[2]}", None
         elif record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
-        text = record.getMessage()
-        if not logger.isEnabledFor(logging.DEBUG):
-            # Of what complete() raises, Luigi logs the traceback as text.
-            text = _OUR_TRACEBACK.sub(r"\1", text)
         # Errors quote what they found, which can be anything.
         if record.exc_text:
             record.exc_text = settings.without_secrets(record.exc_text)
-        record.msg, record.args = settings.without_secrets(text), None
+        record.msg, record.args = settings.without_secrets(record.getMessage()), None
         return True
 
 

@@ -16,6 +16,7 @@ from champion_luigi.clickhouse import (
     connected,
     explained,
     in_its_words,
+    set_where_allowed,
     text_of,
 )
 from champion_luigi.errors import StorageError, WarehouseError
@@ -57,11 +58,8 @@ class Questions:
             # The last one: after it, the engine lets no setting be changed.
             settings["readonly"] = 1
         with explained(self.place):
-            for name, value in settings.items():
-                known = self._client.server_settings.get(name)
-                # A user whom the server itself lets only read may not change a setting, this one included.
-                if known is not None and not known.readonly:
-                    self._client.set_client_setting(name, value)
+            # A user whom the server itself lets only read may not change a setting, this one included.
+            set_where_allowed(self._client, settings)
             self._client.database = self.place.database
         try:
             with in_its_words(self.place, is_writing=self._write):

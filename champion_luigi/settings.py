@@ -80,6 +80,17 @@ class Whole(_FromEnvironment, luigi.IntParameter):
     """A setting that is a whole number."""
 
 
+class Port(Whole):
+    """A setting that is a port."""
+
+    def parse(self, text: str) -> int:
+        """The number. Raises ValueError where there is no such port."""
+        number: int = super().parse(text)
+        if not 0 < number < 65536:
+            raise ValueError("a port is a number from 1 to 65535")
+        return number
+
+
 class Switch(_FromEnvironment, luigi.BoolParameter):
     """A setting that is true or false."""
 
@@ -166,7 +177,7 @@ class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after th
     """``[clickhouse]`` in luigi.cfg; ``password`` too, which is read by `clickhouse_password` alone."""
 
     host = Text(env="CLICKHOUSE_HOST", default="", description="empty: the embedded engine under DATA_DIR/warehouse")
-    port = Whole(env="CLICKHOUSE_PORT", default=8123, description="HTTP port (8443 is usual with TLS)")
+    port = Port(env="CLICKHOUSE_PORT", default=8123, description="HTTP port (8443 is usual with TLS)")
     user = Text(env="CLICKHOUSE_USER", default="default", description="user name")
     database = Text(env="CLICKHOUSE_DATABASE", default="champion_market", description="database, created on first use")
     secure = Switch(env="CLICKHOUSE_SECURE", default=False, description="TLS: true or false")

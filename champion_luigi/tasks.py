@@ -112,8 +112,13 @@ class BhavcopyTask(luigi.Task):
 
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
-        datadir.require()
-        return super().complete() and not any(each <= self.stage for each in due.stages(due_folder(), self.date))
+        try:
+            datadir.require()
+            return super().complete() and not any(each <= self.stage for each in due.stages(due_folder(), self.date))
+        except ChampionError as error:
+            # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.
+            self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
+            raise
 
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""

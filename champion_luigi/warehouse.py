@@ -13,14 +13,15 @@ import math
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from champion_luigi import files, schema
-from champion_luigi.clickhouse import TABLE, VIEW, Place, connected, explained, quoted, text_of
-from champion_luigi.errors import WarehouseError
+from champion_luigi.clickhouse import ADDRESS, TABLE, VIEW, Place, connected, explained, quoted, text_of
+from champion_luigi.errors import WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -115,11 +116,23 @@ class Warehouse:
                 ),
                 todo="If a newer version made it, use that. Else rename it and load again: every day is in the lake.",
             )
+        where = f"database = {text_of(self.place.database)} AND table = {text_of(VIEW)}"
+        shown = dict(self.query(f"SELECT name, type FROM system.columns WHERE {where}"))
         # Where it is there, the user need not be allowed to make one.
-        if not self.query(
-            f"SELECT 1 FROM system.tables WHERE database = {text_of(self.place.database)} AND name = {text_of(VIEW)}"
-        ):
+        if not shown:
             self.command(ddl(self.place.database)[-1])
+            return
+        # A view keeps the columns that it was made with.
+        expected = {column.name: column.clickhouse.split(" CODEC")[0] for column in schema.COLUMNS}
+        different = [name for name, type_ in expected.items() if shown.get(name) != type_]
+        if different:
+            raise WarehouseError(
+                f"the view {self.place.database}.{VIEW} is not the one that this version makes",
+                source=self.place.words,
+                expected=", ".join(f"{name} {expected[name]}" for name in different),
+                found=", ".join(f"{name} {shown.get(name, 'missing')}" for name in different),
+                todo="Drop the view, which holds no data, and run the same again: it is made anew.",
+            )
 
     def load(self, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:
         """Replace a date's rows by these, atomically, and check what readers then see. A repeat changes nothing.
@@ -203,8 +216,21 @@ class Warehouse:
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows that a statement gives. Raises WarehouseUnreachable or WarehouseError."""
+        # What is broken off before its first row looks like a table without rows, and a proxy can answer one question
+        # with the answer to another: a whole answer names its question.
+        asked = {"query_id": uuid.uuid4().hex} if self.place.host else {}
         with explained(self.place):
-            return [tuple(row) for row in self._client.query(statement).result_rows]
+            answer = self._client.query(statement, settings=asked)
+            rows = [tuple(row) for row in answer.result_rows]
+        if asked and answer.query_id != asked["query_id"]:
+            # What may be still to come on this connection is no answer to the next question either.
+            self._client.close_connections()
+            raise WarehouseUnreachable(
+                "ClickHouse's answer broke off, or is not the answer to what was asked",
+                source=self.place.words,
+                todo=ADDRESS,
+            )
+        return rows
 
     def command(self, statement: str) -> None:
         """Run a statement that gives no rows."""
@@ -260,7 +286,8 @@ class Warehouse:
                     source=self.place.words,
                     expected=f"rows, and sums of volume, turnover and close: {sent}",
                     found=str(found),
-                    todo="Run the day again; if it repeats, look for another writer of the same table.",
+                    todo="Run the day again; if it repeats, look for another writer of the same table, or for another "
+                    f"view in the place of {VIEW}: dropped, it is made anew.",
                 )
 
 

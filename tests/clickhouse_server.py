@@ -9,6 +9,8 @@ read standard input to its end, finish. It ends when `stop` closes that input, o
             host=server.host, port=server.port, username=server.user, password=server.password
         )
 
+More users, with rights and settings of their own, are given as `User`s; none of them may do what it is not granted.
+
 `path` is an ordinary ClickHouse folder: an embedded client can open it once the server has stopped, and the other way
 round. What this server does not have: replication, ON CLUSTER, CREATE USER, and the system log tables (query_log).
 """
@@ -25,6 +27,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -56,7 +60,7 @@ _CONFIG = """<clickhouse>
 # The statements above run as `default`, which therefore has to exist without a password: with another user to serve,
 # it may listen and read that input, and nothing else.
 _USERS = """<clickhouse>
-  <profiles><default><implicit_select>0</implicit_select></default></profiles>
+  <profiles><default><implicit_select>0</implicit_select></default>{profiles}</profiles>
   <quotas><default/></quotas>
   <users>{users}</users>
 </clickhouse>
@@ -66,16 +70,21 @@ _USER = """
     <{name}>
       {password}
       <networks><ip>127.0.0.1</ip></networks>
-      <profile>default</profile>
+      <profile>{profile}</profile>
       <quota>default</quota>{grants}
     </{name}>"""
 
-_DEFAULT_GRANTS = """
-      <grants>
-        <query>GRANT SYSTEM LISTEN ON *.*</query>
-        <query>GRANT FILE ON *.*</query>
-        <query>GRANT CREATE TEMPORARY TABLE ON *.*</query>
-      </grants>"""
+_DEFAULT_GRANTS = ("SYSTEM LISTEN ON *.*", "FILE ON *.*", "CREATE TEMPORARY TABLE ON *.*")
+
+
+@dataclass(frozen=True)
+class User:
+    """One more user of the server: ``grants`` such as ``"SELECT ON market.*"``, ``profile`` as XML within a profile."""
+
+    name: str
+    password: str
+    grants: tuple[str, ...] | None = None  # None: everything
+    profile: str = ""
 
 
 def unavailable() -> str | None:
@@ -100,7 +109,15 @@ class ClickHouseServer:
     with an empty password only.
     """
 
-    def __init__(self, path: Path, *, user: str = "tester", password: str = "secret", port: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        user: str = "tester",
+        password: str = "secret",
+        port: int | None = None,
+        others: Sequence[User] = (),
+    ) -> None:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", user):
             raise ValueError(f"not a user name this server can hold: {user!r}")
         if user == "default" and password:
@@ -108,6 +125,7 @@ class ClickHouseServer:
         self.path = path.resolve()
         self.user = user
         self.password = password
+        self.others = tuple(others)
         self.host = HOST
         self.port = port if port is not None else _find_free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -139,7 +157,7 @@ class ClickHouseServer:
         config = folder / "config"
         config.mkdir()
         (config / "clickhouse-local.xml").write_text(_CONFIG.format(host=self.host, port=self.port))
-        (config / "users.xml").write_text(_USERS.format(users=self._users()))
+        (config / "users.xml").write_text(_USERS.format(users=self._users(), profiles=self._profiles()))
         log = folder / "server.log"
         with log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -193,12 +211,13 @@ class ClickHouseServer:
 
     def _users(self) -> str:
         if self.user == "default":
-            return _USER.format(name="default", password="<password></password>", grants="")
-        digest = hashlib.sha256(self.password.encode()).hexdigest()
-        served = f"<password_sha256_hex>{digest}</password_sha256_hex>"
-        return _USER.format(name=self.user, password=served, grants="") + _USER.format(
-            name="default", password="<password></password>", grants=_DEFAULT_GRANTS
-        )
+            served = [User("default", "")]
+        else:
+            served = [User(self.user, self.password), User("default", "", _DEFAULT_GRANTS)]
+        return "".join(_user(each) for each in [*served, *self.others])
+
+    def _profiles(self) -> str:
+        return "".join(f"<{each.name}>{each.profile}</{each.name}>" for each in self.others if each.profile)
 
     def _answers(self) -> bool:
         """Whether this very server answers: something else may have taken the port."""
@@ -220,6 +239,17 @@ class ClickHouseServer:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+def _user(user: User) -> str:
+    digest = hashlib.sha256(user.password.encode()).hexdigest()
+    password = f"<password_sha256_hex>{digest}</password_sha256_hex>" if user.password else "<password></password>"
+    profile = user.name if user.profile else "default"
+    grants = ""
+    if user.grants is not None:
+        queries = "".join(f"<query>GRANT {each}</query>" for each in user.grants)
+        grants = f"\n      <grants>{queries}</grants>"
+    return _USER.format(name=user.name, password=password, profile=profile, grants=grants)
 
 
 def _find_free_port() -> int:

@@ -321,6 +321,10 @@ def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Answ
             except OSError:
                 server.hung_up.set()
 
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            self.do_GET()
+
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing."""
 

@@ -127,6 +127,15 @@ def test_a_failure_is_recorded_with_its_error(tmp_path: Path) -> None:
     assert (failure["error_type"], failure["error"]) == ("NotPublished", str(error))
 
 
+def test_a_setting_that_cannot_be_used_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though Luigi, which cannot tell whether the task is complete, runs nothing and fires nothing."""
+    monkeypatch.setenv("CLICKHOUSE_PORT", "eight")
+    assert len(build(LoadClickHouse(date=DAY)).errors) == 1
+    [broken] = records(tmp_path, event="broken_task")
+    assert (broken["task"], broken["error_type"]) == ("LoadClickHouse", "SettingsError")
+    assert "CLICKHOUSE_PORT cannot be used" in broken["error"]
+
+
 def test_a_success_after_retries_says_how_many(archive: SimulatedArchive, tmp_path: Path) -> None:
     """A flaky archive shows before it fails."""
     archive.faults[DAY] = Fault("unavailable", times=2)

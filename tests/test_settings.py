@@ -227,6 +227,7 @@ def test_a_variable_is_read_as_its_settings_type(
     ("variable", "text", "name"),
     [
         ("CLICKHOUSE_PORT", "http", "clickhouse_port"),
+        ("CLICKHOUSE_PORT", "99999", "clickhouse_port"),
         ("CHAMPION_READ_SECONDS", "soon", "read_seconds"),
         ("CHAMPION_UDIFF_FROM", "15/01/2024", "udiff_from"),
         ("CLICKHOUSE_SECURE", "perhaps", "clickhouse_secure"),
