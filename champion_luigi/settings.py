@@ -22,6 +22,7 @@ from urllib.parse import unquote
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from champion_luigi import defaults
 from champion_luigi.errors import SettingsError
 from champion_luigi.layouts import UDIFF_FROM
 
@@ -185,6 +186,8 @@ SECTIONS = (champion, clickhouse, mlflow)
 
 def get(name: str) -> Any:
     """The value of a setting of ``[champion]``, or of another section as ``clickhouse_host`` and so on."""
+    if defaults.trouble:
+        raise defaults.trouble
     overrides = _overrides.get()
     if name in overrides:
         return overrides[name]
