@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -33,12 +35,23 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
+        from champion_luigi import files
         from champion_luigi.errors import ChampionError
 
         try:
-            return super().invoke(ctx)
+            with files.explained():
+                return super().invoke(ctx)
         except ChampionError as error:
             click.echo(f"champion {ctx.invoked_subcommand}: {error}", err=True)
+            sys.exit(_UNHANDLED)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            click.echo(
+                f"champion {ctx.invoked_subcommand}: the output could not be written: {error.strerror}", err=True
+            )
+            # Or else what is left of it would be tried again at the end of the process.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(_UNHANDLED)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -121,6 +122,12 @@ def _on_complete_fraction(of: str, share: float) -> None:
     _record_range(RangeEvent.COMPLETE_FRACTION, of, share)
 
 
+# Luigi puts what complete() raised into the text of its message.
+_TRACEBACK_OF_OURS = re.compile(
+    r"Traceback \(most recent call last\):\n(?:.*\n)*?champion_luigi\.errors\.(?=\w+: .*\s*\Z)"
+)
+
+
 class OneSentence(logging.Filter):
     """Logs an error of ours as the sentence that it is. Its traceback would say where the code is, not what to do."""
 
@@ -134,11 +141,17 @@ class OneSentence(logging.Filter):
             record.exc_info = record.exc_text = None
         elif record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
+        elif not logger.isEnabledFor(logging.DEBUG):
+            record.msg, record.args = _TRACEBACK_OF_OURS.sub("", record.getMessage()), None
         # Errors quote what they found, which can be anything.
         if record.exc_text:
             record.exc_text = settings.without_secrets(record.exc_text)
         record.msg, record.args = settings.without_secrets(record.getMessage()), None
         return True
+
+
+# From the start: what is wrong with a setting or with DATA_DIR is told before there is any work to prepare for.
+logger.addFilter(OneSentence())
 
 
 def prepare() -> None:
@@ -147,7 +160,6 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared = True
-    logger.addFilter(OneSentence())
     # Its start overlaps with all that follows.
     recording.start()
     import polars  # noqa: F401

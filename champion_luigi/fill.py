@@ -20,7 +20,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import clickhouse, due, events, flows, recording, sessions, settings, tasks, warehouse
+from champion_luigi import clickhouse, due, events, files, flows, recording, sessions, settings, tasks, warehouse
 from champion_luigi.errors import TerminalError
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
@@ -87,6 +87,7 @@ class FillBhavcopy(RangeDailyBase):
         events.prepare()
         return []
 
+    @files.explained()
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
         missing = self.missing_datetimes(self.finite_datetimes(*self._bounds()))
@@ -152,6 +153,7 @@ class FillBhavcopy(RangeDailyBase):
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
 
+    @files.explained()
     def _fill(self, progress: Progress) -> None:
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:

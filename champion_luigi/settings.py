@@ -287,10 +287,11 @@ def secrets() -> set[str]:
     with contextlib.suppress(SettingsError):
         found.add(clickhouse_password())
     found |= {os.environ.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")}
-    for url in (str(get("archive_url")), str(get("mlflow_tracking_uri"))):
-        # A password may have an @ in it: the last one before the path ends it.
-        if match := re.match(r"[^/]*//[^/:]*:([^/]*)@", url):
-            found |= {match[1], unquote(match[1])}
+    for name in ("archive_url", "mlflow_tracking_uri"):
+        with contextlib.suppress(SettingsError):
+            # A password may have an @ in it: the last one before the path ends it.
+            if match := re.match(r"[^/]*//[^/:]*:([^/]*)@", str(get(name))):
+                found |= {match[1], unquote(match[1])}
     return found - {""}
 
 

@@ -107,10 +107,12 @@ class BhavcopyTask(luigi.Task):
         number = self.date.toordinal()
         return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
 
+    @files.explained()
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
         return super().complete() and not any(each <= self.stage for each in due.stages(due_folder(), self.date))
 
+    @files.explained()
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
         self.facts: dict[str, Any] = {"worker": self._worker()}

@@ -15,6 +15,7 @@ from typing import Any
 import luigi
 import pytest
 from conftest import environment_variables, forget_settings
+from helpers import run_luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
@@ -247,6 +248,15 @@ def test_a_value_in_luigi_cfg_that_cannot_be_read_is_refused(write_config: Write
     write_config("[clickhouse]\nport = http\n")
     with pytest.raises(SettingsError, match=r"\[clickhouse\] port"):
         settings.get("clickhouse_port")
+
+
+@pytest.mark.integration
+def test_the_luigi_command_tells_a_setting_that_cannot_be_used_in_one_line() -> None:
+    """Luigi puts what `complete()` raised into its message with a traceback; the sentence of it is enough."""
+    done = run_luigi("LoadClickHouse", "--date", "2024-01-15", CLICKHOUSE_PORT="http")
+    assert done.returncode == 35
+    assert "SettingsError: CLICKHOUSE_PORT cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # A luigi.cfg that is none
