@@ -26,7 +26,18 @@ import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command
 
-from champion_luigi import clickhouse, coverage, files, journal, lake, reconcile, tasks, verify_command, warehouse
+from champion_luigi import (
+    clickhouse,
+    coverage,
+    files,
+    journal,
+    lake,
+    reconcile,
+    report,
+    tasks,
+    verify_command,
+    warehouse,
+)
 from champion_luigi.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.flows import Book
 from champion_luigi.simulator_server import Fault, SimulatedArchive
@@ -241,15 +252,16 @@ def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(seed: int, disk:
     size = random.Random(seed).randrange(4, 2200, 4)
     disk.change(f"size={size}k")
     code, output = run(*FILL)
-    require_sentence(code, output, f"{size} KiB")
+    require_sentence(code, output, f"{size} KiB", codes=(30,))
+    assert re.search("No space left on device|not enough space", output), f"{size} KiB: {output}"
     disk.lift()
     require_nothing_half(disk.folder, whole, f"{size} KiB")
     require_whole_after_one_rerun(disk.folder, whole, f"{size} KiB")
     campaign.tell(
         AREA,
         "disk full in the middle of a fill (a tmpfs of 4 to 2200 KiB, where the days need more)",
-        "exit 30 and the file that did not fit, no leftover, each day whole or absent; one rerun gives an undisturbed "
-        "run's payloads, lake files and rows",
+        "exit 30 with the day and that there is no space, no leftover, each day whole or absent; one rerun gives an "
+        "undisturbed run's payloads, lake files and rows",
     )
 
 
@@ -295,12 +307,13 @@ def test_a_full_embedded_warehouse_keeps_what_it_has(seed: int, disk: Disk, whol
     rows = warehouse_rows(disk.folder)
     assert rows == list(whole.rows[: 1 if code else 2]), f"{free} KiB left"
     require_whole_after_one_rerun(disk.folder, whole, f"{free} KiB left")
-    campaign.tell(
-        AREA,
-        "disk full under the embedded warehouse when a second day is loaded (0 to 1200 KiB left)",
-        "ClickHouse's reason in a sentence, the loaded day stays as it was, nothing of the other is visible; one rerun "
-        "loads it, as published",
-    )
+    if code:
+        campaign.tell(
+            AREA,
+            "disk full under the embedded warehouse when a second day is loaded (0 to 1200 KiB left)",
+            "ClickHouse's reason in a sentence, the loaded day stays as it was, nothing of the other is visible; one "
+            "rerun loads it, as published",
+        )
 
 
 @pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=10))
@@ -353,8 +366,8 @@ def test_a_full_journal_does_not_stop_the_work(tmp_path: Path, monkeypatch: pyte
         assert "Traceback" not in output
         assert seen(folder) == whole
         full.lift()
-        code, output = run("redo", "--date", str(DAY), "--from", "load")
-        assert code == 0, output
+        LoadClickHouse(date=DAY).output().file.unlink()
+        assert build(LoadClickHouse(date=DAY)).is_done
         last = list(journal.read(full.mount))
         assert [each["task"] for each in last if each["event"] == "success"][-1] == "LoadClickHouse"
     campaign.tell(
@@ -378,7 +391,7 @@ def test_a_ledger_that_cannot_be_written_is_asked_again(
         full.change("size=4k")
         (full.mount / "filler").write_bytes(b"x" * 4096)
         code, output = run(*FILL)
-        require_sentence(code, output, "a full ledger")
+        require_sentence(code, output, "a full ledger", codes=(30,))
         assert "2024-01-16: what the archive answered could not be noted: No space left on device" in output
         assert seen(folder).lake == {DAY: whole.lake[DAY]}
         full.lift()
@@ -398,7 +411,7 @@ def test_a_redo_that_cannot_be_noted_changes_nothing(disk: Disk, undisturbed: Pa
     copy_of(undisturbed, disk.folder)
     disk.change(f"size={disk.used_kib}k")
     code, output = run("redo", "--date", str(DAY), "--from", "parse")
-    require_sentence(code, output, "a full disk")
+    require_sentence(code, output, "a full disk", codes=(40,))
     disk.lift()
     assert seen(disk.folder) == whole
     assert leftovers(disk.folder) == []
@@ -532,8 +545,8 @@ def test_a_folder_of_another_owner_is_told(mode: int, strange: Path, whole: Seen
     campaign.tell(
         AREA,
         "commands run by a user who does not own DATA_DIR (root without capabilities; it may be read, or is closed)",
-        "each that would write ends with `Permission denied` and the path, nothing is changed; with its rights, one "
-        "rerun completes it",
+        "each that would write or lock ends with `Permission denied` and the path, nothing is changed; with rights, "
+        "one rerun completes it",
     )
 
 
@@ -589,7 +602,7 @@ LOOKING: tuple[tuple[str, ...], ...] = (
 IMPOSSIBLE = [a_file, a_dangling_link, a_loop, below_a_file, a_long_name, a_long_path]
 
 
-@pytest.mark.parametrize("make", IMPOSSIBLE if campaign.IS_WHOLE else IMPOSSIBLE[:3], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", IMPOSSIBLE if campaign.IS_WHOLE else IMPOSSIBLE[:2], ids=lambda make: make.__name__)
 def test_a_data_dir_that_cannot_be_is_told(
     make: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -608,7 +621,7 @@ def test_a_data_dir_that_cannot_be_is_told(
     assert [path for path in sorted(tmp_path.rglob("*")) if "pids" not in path.parts] == before
     campaign.tell(
         AREA,
-        f"DATA_DIR is {make.__name__.replace('_', ' ')}",
+        "DATA_DIR is a file, lies below one, is a link to nowhere or to itself, has a name or path that is too long",
         "commands that write end with the path and the reason, exit 30, 35 or 40; no command with a traceback; "
         "nothing is made",
     )
@@ -678,7 +691,7 @@ def test_something_else_in_the_place_of_a_part_of_data_dir(seed: int, loaded: Pa
     assert seen(loaded) == whole, about
     campaign.tell(
         AREA,
-        f"{kind} in the place of a file or folder of DATA_DIR, chosen at random",
+        "a file, a folder, a link to itself or garbage in the place of a file or folder of DATA_DIR, chosen at random",
         "a fill needs it not, or ends with a sentence; with that gone, a fill and `champion verify --repair` give an "
         "undisturbed run's data",
     )
@@ -719,7 +732,7 @@ def payload_file(day: date) -> Path:
 
 
 @pytest.mark.parametrize("where", ["lake", "raw"])
-@pytest.mark.parametrize("seed", campaign.rounds(fast=2, full=40))
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=40))
 def test_rot_in_a_lake_file_or_payload_is_found_and_repaired(seed: int, where: str, loaded: Path, whole: Seen) -> None:
     """`champion verify` names the day and the place, and --repair gives exactly what was there before."""
     choose = random.Random(f"{seed} {where}")
@@ -741,7 +754,7 @@ def test_rot_in_a_lake_file_or_payload_is_found_and_repaired(seed: int, where: s
     )
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=2, full=40))
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=40))
 def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loaded again, or into another database, a rotten lake file ends in a DamagedFile, and no rotten row is seen."""
     choose = random.Random(seed)
@@ -767,7 +780,7 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
 
 
 @pytest.mark.parametrize("stage", [ParseBhavcopy, NormalizeBhavcopy], ids=["parsed", "normalized"])
-@pytest.mark.parametrize("seed", campaign.rounds(fast=2, full=40))
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=40))
 def test_rot_between_two_tasks_is_found(seed: int, stage: type[BhavcopyTask], loaded: Path, whole: Seen) -> None:
     """The task that reads it says which file to delete; without it the day comes out as it should."""
     choose = random.Random(f"{seed} {stage.__name__}")
@@ -791,7 +804,7 @@ def test_rot_between_two_tasks_is_found(seed: int, stage: type[BhavcopyTask], lo
     )
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=2, full=80))
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=80))
 def test_rot_in_a_receipt_or_marker_harms_no_data(seed: int, loaded: Path, whole: Seen) -> None:
     """A day is refused or done again, with an error of ours at most; `verify --repair` brings all to agree again."""
     choose = random.Random(seed)
@@ -901,7 +914,7 @@ def test_a_folder_in_the_place_of_a_marker_is_told(loaded: Path, whole: Seen) ->
 
 
 @pytest.mark.parametrize("name", ["journal", "ledger", "note"])
-@pytest.mark.parametrize("seed", campaign.rounds(fast=2, full=40))
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=40))
 def test_rot_in_what_is_only_remembered_stops_nothing(
     seed: int, name: str, loaded: Path, whole: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -934,6 +947,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     about = f"seed {seed}: {path.read_bytes()[-2000:]!r}"
     coverage.of_range(date(2023, 6, 1), datetime.now(UTC).date())
     coverage.latest_problems()
+    report.document(DAY, NEXT_DAY)
     book = Book()
     for place_, record in journal.read_from(loaded / "journal", {}):
         book.add(place_, record)
@@ -945,5 +959,5 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     campaign.tell(
         AREA,
         f"{name} damaged: bits flipped, pieces torn out, binary garbage put in",
-        "status and report tell what is there, the days complete, the data is as published",
+        "status and report tell what is there, the runs for MLflow are put together, the days complete as published",
     )
