@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 import traceback
 from datetime import datetime
@@ -42,17 +44,25 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from champion_luigi import datadir
+        from champion_luigi import datadir, files
         from champion_luigi.errors import ChampionError
 
         sys.excepthook = _tell_crash
         name, *arguments = ctx.meta[__name__]
         try:
-            if name not in _WITHOUT_DATA and not {"-h", "--help"} & set(arguments):
-                datadir.require()
-            return super().invoke(ctx)
+            with files.explained():
+                if name not in _WITHOUT_DATA and not {"-h", "--help"} & set(arguments):
+                    datadir.require()
+                return super().invoke(ctx)
         except ChampionError as error:
             click.echo(f"champion {name}: {error}", err=True)
+            sys.exit(_UNHANDLED)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            click.echo(f"champion {name}: the output could not be written: {error.strerror}", err=True)
+            # Or else what is left of it would be tried again at the end of the process.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(_UNHANDLED)
 
 

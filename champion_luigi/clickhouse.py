@@ -65,7 +65,7 @@ class Place:
             return {"host": self.host, "port": self.port, **named}
         # A folder can be moved and stays the same warehouse; deleted and made anew it is another one.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            named["id"] = self._id_file.read_text().strip()
+            named["id"] = self._id_file.read_text(errors="replace").strip()
         return {"host": "embedded", **named}
 
     @property
@@ -139,7 +139,7 @@ def connect_embedded(place: Place, settings: dict[str, Any]) -> Client:
 
     if "?" in str(place.folder):
         raise SettingsError("the embedded engine cannot use a path with a question mark", source=str(place.folder))
-    place.folder.mkdir(parents=True, exist_ok=True)
+    files.make_folder(place.folder)
     if not place._id_file.exists():
         files.write_whole(place._id_file, uuid.uuid4().hex.encode())
     with explained(place):

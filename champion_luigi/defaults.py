@@ -1,13 +1,54 @@
 """Luigi's own settings, made safe: cron runs in a folder that has no ``luigi.cfg``.
 
-Whatever a ``luigi.cfg`` says, wins.
+Whatever a ``luigi.cfg`` says, wins. One that cannot be read is no reason for a traceback before there is anything to
+say it with: `trouble` keeps what is wrong with it, and whoever asks for a setting is told.
 """
 
 from __future__ import annotations
 
+import configparser
+import os
+import sys
 import warnings
+from pathlib import Path
 
-import luigi
+from champion_luigi.errors import SettingsError
+
+
+def _in_a_sentence(error: configparser.Error | UnicodeDecodeError) -> SettingsError:
+    """What is wrong with a configuration file: the file and the line, never its text, which may hold a password."""
+    match error:
+        case configparser.MissingSectionHeaderError():
+            return _at_line(error.source, error.lineno, "there is no [section] above it")
+        case configparser.ParsingError():
+            return _at_line(error.source, error.errors[0][0], "it is neither a [section] nor name = value")
+        case configparser.DuplicateOptionError():
+            return _at_line(error.source, error.lineno, f"[{error.section}] has {error.option} already")
+        case configparser.DuplicateSectionError():
+            return _at_line(error.source, error.lineno, f"there is a [{error.section}] already")
+        case _:
+            return SettingsError("luigi.cfg cannot be read: it is not in UTF-8", todo="Save it as UTF-8.")
+
+
+def _at_line(source: str | None, line: int | None, reason: str) -> SettingsError:
+    path = Path(source or "luigi.cfg").absolute()
+    return SettingsError(f"{path.name} cannot be read: {reason}", source=f"{path}, line {line}", todo="Mend that line.")
+
+
+# Why Luigi's configuration cannot be read, where that is so.
+trouble: SettingsError | None = None
+
+try:
+    import luigi
+except (configparser.Error, UnicodeDecodeError) as error:
+    trouble = _in_a_sentence(error)
+    # Luigi reads its configuration whenever it is imported: this time there is none for it.
+    sys.modules["luigi.configuration.cfg_parser"].LuigiConfigParser._config_paths = []
+    asked = os.environ.pop("LUIGI_CONFIG_PATH", None)
+    import luigi
+
+    if asked is not None:
+        os.environ["LUIGI_CONFIG_PATH"] = asked
 
 DEFAULTS: dict[tuple[str, str], str] = {
     # Luigi exits 0 after failures unless it is told otherwise.

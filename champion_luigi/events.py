@@ -130,6 +130,12 @@ def _on_complete_fraction(of: str, share: float) -> None:
     _record_range(RangeEvent.COMPLETE_FRACTION, of, share)
 
 
+# Luigi puts what complete() raised into the text of its message.
+_TRACEBACK_OF_OURS = re.compile(
+    r"Traceback \(most recent call last\):\n(?:.*\n)*?champion_luigi\.errors\.(?=\w+: .*\s*\Z)"
+)
+
+
 class OneSentence(logging.Filter):
     """Logs an error of ours as the sentence that it is. Its traceback would say where the code is, not what to do."""
 
@@ -145,6 +151,8 @@ class OneSentence(logging.Filter):
             record.msg, record.args = f"{found[1]}: {found[2]}", None
         elif record.exc_info and not record.exc_text:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
+        elif not logger.isEnabledFor(logging.DEBUG):
+            record.msg, record.args = _TRACEBACK_OF_OURS.sub("", record.getMessage()), None
         # Errors quote what they found, which can be anything.
         if record.exc_text:
             record.exc_text = settings.without_secrets(record.exc_text)

@@ -79,7 +79,40 @@ def read_whole(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StorageError(f"the file could not be read: {error.strerror or error}", source=str(path)) from error
+        raise StorageError(
+            f"the file could not be read: {error.strerror or error}",
+            source=str(path),
+            todo="See whether it is there, and who may read it.",
+        ) from error
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn what a file system says of a path into StorageError, wherever nobody expected it.
+
+    A folder that is none, a link to nowhere, another owner: any look at DATA_DIR can meet these.
+    """
+    try:
+        yield
+    except OSError as error:
+        # Without a path it is no matter of a disk: a pipe whose reader has gone, say.
+        if error.filename is None:
+            raise
+        raise StorageError(
+            f"the disk does not give or take this: {error.strerror or error}",
+            source=os.fsdecode(error.filename),
+            todo="See what is there, and who owns it; check DATA_DIR and CHAMPION_LAKE_DIR.",
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are not there."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        if not Path(error.filename).is_symlink():
+            raise
+        raise FileNotFoundError(errno.ENOENT, "a symbolic link leads nowhere", error.filename) from error
 
 
 def sha256(content: bytes) -> str:
@@ -183,8 +216,9 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
 
 
 def _release(descriptor: int, path: Path) -> None:
-    # Removed while still locked, so that nobody can lock a name that is about to go.
-    with contextlib.suppress(FileNotFoundError):
+    # Removed while still locked, so that nobody can lock a name that is about to go. One that cannot be removed, on a
+    # disk that has become read-only say, stays and is free.
+    with contextlib.suppress(OSError):
         path.unlink()
     os.close(descriptor)
 
@@ -194,10 +228,14 @@ def _open_lock(path: Path) -> int:
         try:
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise StorageError(f"the lock could not be opened: {error.strerror or error}", source=str(path)) from error
+        raise StorageError(
+            f"the lock could not be opened: {error.strerror or error}",
+            source=str(path),
+            todo="See what is there, who owns its folder, and whether the disk is full or read-only.",
+        ) from error
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:
@@ -221,7 +259,7 @@ def _create(path: Path) -> int:
     try:
         return os.open(path, flags, 0o666)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         return os.open(path, flags, 0o666)
 
 

@@ -20,7 +20,19 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import clickhouse, datadir, due, events, flows, recording, sessions, settings, tasks, warehouse
+from champion_luigi import (
+    clickhouse,
+    datadir,
+    due,
+    events,
+    files,
+    flows,
+    recording,
+    sessions,
+    settings,
+    tasks,
+    warehouse,
+)
 from champion_luigi.errors import TerminalError
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
@@ -88,6 +100,7 @@ class FillBhavcopy(RangeDailyBase):
         events.prepare()
         return []
 
+    @files.explained()
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
         datadir.require()
@@ -164,6 +177,7 @@ class FillBhavcopy(RangeDailyBase):
         """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
         return settings.without_secrets(super().on_failure(exception))
 
+    @files.explained()
     def _fill(self, progress: Progress) -> None:
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:

@@ -7,6 +7,9 @@ Times are milliseconds since 1970, as MLflow has them; durations are seconds.
 
 from __future__ import annotations
 
+import contextlib
+import math
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -46,6 +49,8 @@ _OUTCOMES: dict[str, tuple[Status, str]] = {
 _DAY_EVENTS = _FAILURES | {"start", "processing_time", "success", "found_complete", "settled"}
 _FILL_EVENTS = frozenset({"range", "fill_start", "fill_progress", "fill_end"})
 _BYTES_PER_MB = 1024 * 1024
+_ENDS = frozenset({"FINISHED", "FAILED", "KILLED"})
+_METRIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ./-]*")
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ class _Day:
         event, task, time = record["event"], record.get("task", ""), _milliseconds(record)
         if event == "settled":
             # That is said once the fill has looked at others: no time of this day's.
-            self.settled = (record["outcome"], record["reason"])
+            if record["outcome"] in _OUTCOMES:
+                self.settled = (record["outcome"], str(record["reason"]))
             return
         self.first = min(time, self.first or time)
         self.last = max(self.last, time)
@@ -135,7 +141,8 @@ class _Day:
             self._measure(f"warning_{rule}", count, time)
 
     def _measure(self, name: str, value: float, time: int) -> None:
-        self.metrics[name] = Metric(name, float(value), time)
+        if _is_measure(name, value):
+            self.metrics[name] = Metric(name, float(value), time)
 
     def outcome(self, life: Life) -> tuple[Status, str, str] | None:
         """MLflow's status, ours and the error, once they are final."""
@@ -209,11 +216,13 @@ class _Fill:
                 self._measure({metric: record["value"]}, time, 0)
         else:
             self._measure(record["metrics"], time, int(record["metrics"]["days_done"]))
-            if event == "fill_end":
+            if event == "fill_end" and record["status"] in _ENDS and isinstance(record["words"], str):
                 self.outcome = record
 
     def _measure(self, values: Record, time: int, step: int) -> None:
-        self.metrics += [Metric(name, float(value), time, step) for name, value in values.items()]
+        self.metrics += [
+            Metric(name, float(value), time, step) for name, value in values.items() if _is_measure(name, value)
+        ]
 
     def running_flow(self) -> Flow | None:
         """The flow as far as it has come, where there is news."""
@@ -265,9 +274,16 @@ class Book:
         self._begun: dict[str, int] = {}
 
     def add(self, place: Place, record: Record) -> None:
-        """Take the next record. One that is of no flow is passed over, as is one of a later version."""
+        """Take the next record. One that is of no flow is passed over, as is one of a later version, or a damaged one.
+
+        It would stop each carrier at the same place for ever: what can be told of it is told without it.
+        """
         self._begun.setdefault(place.file, place.start)
         self._read[place.file] = place.end
+        with contextlib.suppress(AttributeError, KeyError, OverflowError, TypeError, ValueError):
+            self._add(place, record)
+
+    def _add(self, place: Place, record: Record) -> None:
         event, execution = record.get("event"), record.get("execution")
         if not execution or not event or "time" not in record:
             return
@@ -285,11 +301,13 @@ class Book:
         key = (execution, record.get("date", ""))
         if event not in (_DAY_EVENTS if key[1] else _FILL_EVENTS):
             return
+        time = _milliseconds(record)
+        # Before it is taken: of one that turns out damaged half-way, something is there to be told of.
         self._first.setdefault(key, {}).setdefault(place.file, place.start)
         if key[1]:
             self._days.setdefault(key, _Day(record)).add(record)
             if fill := self._fills.get(execution):
-                fill.last = max(fill.last, _milliseconds(record))
+                fill.last = max(fill.last, time)
         else:
             self._fills.setdefault(execution, _Fill(record)).add(record)
 
@@ -387,4 +405,12 @@ def _rank(task: str) -> int:
 
 
 def _milliseconds(record: Record) -> int:
-    return round(datetime.fromisoformat(record["time"]).timestamp() * 1000)
+    time = round(datetime.fromisoformat(record["time"]).timestamp() * 1000)
+    if time < 0:
+        raise ValueError("MLflow knows no time before 1970")
+    return time
+
+
+def _is_measure(name: str, value: object) -> bool:
+    """Whether MLflow takes this: it refuses all of a run for one name that is none."""
+    return _METRIC.fullmatch(name) is not None and isinstance(value, int | float) and math.isfinite(value)

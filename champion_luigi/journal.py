@@ -74,7 +74,7 @@ def _descriptor(path: Path) -> int:
         try:
             descriptor = os.open(path, flags, 0o666)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            files.make_folder(path.parent)
             descriptor = os.open(path, flags, 0o666)
         _open = (path, os.getpid(), descriptor)
         return descriptor

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from champion_luigi import files
+from champion_luigi.errors import StorageError
 
 Verdict = Literal["closed", "session"]
 
@@ -30,15 +31,23 @@ class Answer:
 
 
 def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) -> None:
-    """Remember an answer, durably."""
+    """Remember an answer, durably. Raises StorageError where the disk does not take it."""
     entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": files.now()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
-        files.append_line(descriptor, json.dumps(entry))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        files.make_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            files.append_line(descriptor, json.dumps(entry))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StorageError(
+            f"what the archive answered could not be noted: {error.strerror or error}",
+            day=day,
+            source=str(path),
+            todo="Check free space and permissions of the disk; the archive is asked again.",
+        ) from error
 
 
 def answers(path: Path, archive: str) -> dict[date, Answer]:

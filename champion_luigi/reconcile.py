@@ -171,7 +171,7 @@ def _raw_differences(day: date, receipt: Mapping[str, Any] | None, *, in_lake: b
         if in_lake:
             yield Difference(day, "raw", "receipt", "one for the day in the lake", "none")
         return
-    if not receipt.keys() >= {"file", "format", "sha256"}:
+    if not tasks.is_receipt(receipt):
         yield Difference(day, "raw", "receipt", "a receipt with file, format and sha256", "one that cannot be read")
         return
     path = ScrapeBhavcopy(date=day).output().file.with_name(str(receipt["file"]))

@@ -195,7 +195,7 @@ def _kept(day: date) -> _Kept:
     output = ScrapeBhavcopy(date=day).output()
     receipt = output.load() or {}
     content = None
-    if receipt.keys() >= {"file", "sha256"}:
+    if tasks.is_receipt(receipt):
         try:
             content = files.read_whole(output.file.with_name(str(receipt["file"])))
         except StorageError:

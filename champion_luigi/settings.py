@@ -20,7 +20,7 @@ from typing import Any
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from champion_luigi import hiding
+from champion_luigi import defaults, hiding
 from champion_luigi.errors import SettingsError
 from champion_luigi.layouts import UDIFF_FROM
 
@@ -201,6 +201,8 @@ SECTIONS = (champion, clickhouse, mlflow)
 
 def get(name: str) -> Any:
     """The value of a setting of ``[champion]``, or of another section as ``clickhouse_host`` and so on."""
+    if defaults.trouble:
+        raise defaults.trouble
     overrides = _overrides.get()
     if name in overrides:
         return overrides[name]

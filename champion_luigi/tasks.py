@@ -49,6 +49,7 @@ from champion_luigi.errors import (
     TerminalError,
     is_transient,
 )
+from champion_luigi.layouts import SOURCE_COLUMNS
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class BhavcopyTask(luigi.Task):
         number = self.date.toordinal()
         return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
 
+    @files.explained()
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
         try:
@@ -120,6 +122,7 @@ class BhavcopyTask(luigi.Task):
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
             raise
 
+    @files.explained()
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
         datadir.claim()
@@ -366,6 +369,7 @@ class LoadClickHouse(BhavcopyTask):
         lake_file = self.input().file
         status = lake_file.stat()
         rows, content_sha256, metadata = self.input().take() or _lake_table(lake_file)
+        _require_untouched_as_loaded(self.output(), [status.st_size, status.st_mtime_ns], content_sha256)
         table = warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         loaded = table.load(self.date, rows, company=threads.in_threads.get() // 2)
 
@@ -518,10 +522,19 @@ def _with_session(error: NotPublished, day: date) -> ChampionError:
     return told
 
 
+def is_receipt(document: Mapping[str, Any]) -> bool:
+    """Whether a document tells of a file that is kept beside it: its name, its format, its sha256."""
+    name, format, found = (document.get(key) for key in ("file", "format", "sha256"))
+    # A damaged name may have become a path.
+    if not (isinstance(name, str) and isinstance(format, str) and isinstance(found, str)):
+        return False
+    return Path(name).name == name != "" and format in SOURCE_COLUMNS
+
+
 def _kept_payload(receipt_file: JsonFile) -> tuple[dict[str, Any], WholeFile]:
     """The receipt, and the payload that it tells of."""
     receipt = receipt_file.load()
-    if receipt is None or not receipt.keys() >= {"file", "format", "sha256"}:
+    if receipt is None or not is_receipt(receipt):
         raise DamagedFile(
             "the receipt of the fetched file cannot be read", source=receipt_file.path, todo="Delete it to fetch again."
         )
@@ -561,6 +574,23 @@ def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str, dict[str, str]]:
             todo="If another program wrote it, move it away; then run the day again.",
         )
     return rows, files.sha256(content), metadata
+
+
+def _require_untouched_as_loaded(marker: LoadMarker, stat: list[int], found: str) -> None:
+    """DamagedFile where a marker, of whichever warehouse, knows the lake file as it is with other bytes in it.
+
+    A file that somebody has written since, on purpose, has another time, and is loaded as it is.
+    """
+    for path in marker.file.parents[2].glob(f"*/{marker.file.parent.name}/{marker.file.name}"):
+        known = JsonFile(str(path)).load() or {}
+        if known.get("lake_stat") == stat and known.get("lake_sha256") != found:
+            raise DamagedFile(
+                "the lake file is not what was loaded before, and it has not been written since",
+                source=str(marker.lake_file),
+                expected=f"sha256 {known.get('lake_sha256')}",
+                found=found,
+                todo="The disk has changed it: champion verify --repair makes it anew.",
+            )
 
 
 def _source_in(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import queue
 import signal
@@ -125,6 +126,41 @@ def test_a_file_in_the_place_of_the_folder_is_a_storage_error(tmp_path: Path) ->
     (tmp_path / "folder").write_text("no folder")
     with pytest.raises(StorageError, match="could not be written"):
         files.write_whole(tmp_path / "folder" / "file", b"content")
+
+
+def test_a_link_to_nowhere_is_said_as_such(tmp_path: Path) -> None:
+    """Its folder can neither be used nor made, and `File exists` would say the contrary."""
+    (tmp_path / "folder").symlink_to("nowhere")
+    with pytest.raises(StorageError, match="a symbolic link leads nowhere"):
+        files.write_whole(tmp_path / "folder" / "file", b"content")
+
+
+def test_what_a_file_system_says_of_a_path_is_a_storage_error(tmp_path: Path) -> None:
+    """Wherever it comes up: the reason, the path, and what to do."""
+    (tmp_path / "loop").symlink_to("loop")
+    with (
+        pytest.raises(StorageError, match=r"Too many levels of symbolic links .*See what") as caught,
+        files.explained(),
+    ):
+        (tmp_path / "loop" / "file").stat()
+    assert caught.value.source == str(tmp_path / "loop" / "file")
+
+
+def test_an_error_of_a_pipe_is_no_matter_of_a_disk() -> None:
+    """A reader that has gone, as `head` does, is dealt with elsewhere."""
+    with pytest.raises(BrokenPipeError), files.explained():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+def test_a_lock_whose_file_cannot_be_removed_is_free(tmp_path: Path) -> None:
+    """As on a disk that has become read-only meanwhile: the work was done, and the next one can take the lock."""
+    path = tmp_path / "lock"
+    with files.locked(path, "it", 0):
+        path.unlink()
+        path.mkdir()
+    path.rmdir()
+    with files.locked(path, "it", 0):
+        assert files.is_locked(path)
 
 
 @as_anyone

@@ -1089,3 +1089,41 @@ def test_whatever_is_interrupted_arrives_as_if_nothing_had_been(story: Story) ->
     assert {run.status for run in runs.values()} <= {"FINISHED", "FAILED", "KILLED"}
     assert book.open_executions() == set()
     assert note == read(story.journal).seen()
+
+
+# Records that a disk has changed
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        {"time": "2024-01%31T12:00:00"},
+        {"time": "0024-01-31T12:00:00+00:00"},
+        {"time": 5},
+        {"date": ["2024-01-15"]},
+        {"event": ["start"]},
+        {"event": "processing_time"},
+        {"event": "processing_time", "seconds": "1"},
+        {"event": "success", "facts": "none"},
+        {"event": "success", "facts": {"warnings": {"high%below": 1}}},
+        {"event": "success", "facts": {"rows_written": 1e999}},
+        {"event": "settled", "outcome": "clored", "reason": ""},
+        {"event": "settled"},
+        {"date": "", "event": "fill_start"},
+        {"date": "", "event": "fill_progress", "metrics": {"days_du%": 1, "days_done": 1}},
+        {"date": "", "event": "fill_end", "status": "FINISHEE", "words": "", "metrics": {"days_done": 1}},
+        {"date": "", "event": "range", "name": "event.tools.range.delay"},
+    ],
+    ids=str,
+)
+def test_a_damaged_record_takes_no_other_with_it(damaged: Record) -> None:
+    """A carrier that stopped there would stop there for ever; the day is told, by what MLflow takes."""
+    records = [record("start", 1, task=WRITE, date=DAY, last=WRITE)]
+    records += [record("success", 2, task=WRITE, date=DAY, facts={"rows_written": 28})]
+    book = Book()
+    for number, each in enumerate([{**records[0], **damaged}, *records, {**records[0], **damaged}]):
+        book.add(Place(JANUARY, number, number + 1), each)
+    book.add(Place(JANUARY, 4, 5), record("end", 3))
+    told = [flow for flow in book.tell({PROCESS}) if flow.name == "bhavcopy-etl-2024-01-15"]
+    assert [flow.status for flow in told][-1:] == ["FINISHED"]
+    assert {metric.name for flow in told for metric in flow.metrics} <= {"rows_written", "flow_duration_seconds"}

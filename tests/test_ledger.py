@@ -11,6 +11,7 @@ import pytest
 import time_machine
 
 from champion_luigi import ledger
+from champion_luigi.errors import StorageError
 from champion_luigi.ledger import Answer
 
 DAY = date(2023, 6, 15)
@@ -93,3 +94,10 @@ def test_answers_recorded_at_the_same_time_are_all_remembered(path: Path) -> Non
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda day: ledger.record(path, day, "closed", ARCHIVE, URL), days))
     assert sorted(ledger.answers(path, ARCHIVE)) == days
+
+
+def test_a_ledger_that_cannot_be_written_is_a_storage_error(path: Path) -> None:
+    """With the date, the file and the reason; nothing is taken as known."""
+    path.mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"2023-06-15: what the archive answered could not be noted: Is a directory"):
+        ledger.record(path, DAY, "closed", ARCHIVE, URL)

@@ -15,6 +15,7 @@ from typing import Any
 import luigi
 import pytest
 from conftest import environment_variables, forget_settings
+from helpers import run_luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
@@ -248,6 +249,76 @@ def test_a_value_in_luigi_cfg_that_cannot_be_read_is_refused(write_config: Write
     write_config("[clickhouse]\nport = http\n")
     with pytest.raises(SettingsError, match=r"\[clickhouse\] port"):
         settings.get("clickhouse_port")
+
+
+@pytest.mark.integration
+def test_the_luigi_command_tells_a_setting_that_cannot_be_used_in_one_line() -> None:
+    """Luigi puts what `complete()` raised into its message with a traceback; the sentence of it is enough."""
+    done = run_luigi("LoadClickHouse", "--date", "2024-01-15", CLICKHOUSE_PORT="http")
+    assert done.returncode == 35
+    assert "SettingsError: CLICKHOUSE_PORT cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# A luigi.cfg that is none
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("where", ["in the folder", "by LUIGI_CONFIG_PATH"])
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (b"password = secret", 1, "there is no [section] above it"),
+        (b"[champion]\n\nsecret\n", 3, "it is neither a [section] nor name = value"),
+        (b"[champion]\ndata_dir = a\ndata_dir = secret\n", 3, "[champion] has data_dir already"),
+        (b"[clickhouse]\npassword = secret\n[clickhouse]\n", 3, "there is a [clickhouse] already"),
+    ],
+)
+def test_a_luigi_cfg_that_cannot_be_read_is_a_sentence(
+    where: str, content: bytes, line: int, reason: str, tmp_path: Path
+) -> None:
+    """Each command that needs a setting names the file and the line, and shows nothing of what is written there."""
+    file = tmp_path / ("luigi.cfg" if where == "in the folder" else "other.cfg")
+    file.write_bytes(content)
+    done = champion("status", LUIGI_CONFIG_PATH=str(file) if file.name == "other.cfg" else "")
+    assert (done.returncode, done.stdout) == (40, "")
+    assert done.stderr.splitlines()[-1] == (
+        f"champion status: {file.name} cannot be read: {reason} [{file}, line {line}]. Mend that line."
+    )
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(("command", "code"), [("demo", 30), ("doctor", 30), ("fill", 40)])
+def test_a_luigi_cfg_in_another_encoding_is_a_sentence(command: str, code: int, tmp_path: Path) -> None:
+    """As an editor on another system may save it."""
+    (tmp_path / "luigi.cfg").write_bytes("[champion]\n".encode("utf-16"))
+    done = champion(command)
+    assert done.returncode == code
+    assert "luigi.cfg cannot be read: it is not in UTF-8" in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.integration
+def test_help_needs_no_luigi_cfg(tmp_path: Path) -> None:
+    """One that cannot be read is no reason not to say how a command is used."""
+    (tmp_path / "luigi.cfg").write_text("secret")
+    done = champion("fill", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def champion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, in the folder that the test works in."""
+    program = "from champion_luigi.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env={name: text for name, text in {**os.environ, **environment}.items() if text},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
 
 
 def test_the_data_folder_may_be_in_the_users_home(monkeypatch: pytest.MonkeyPatch) -> None:

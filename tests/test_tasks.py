@@ -301,7 +301,21 @@ def test_a_raw_file_that_changed_on_disk_is_found(archive: SimulatedArchive) -> 
     assert build(LoadClickHouse(date=DAY)).is_done
 
 
-@pytest.mark.parametrize("content", ["", "garbage", "[]", "{}", '{"file": '])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "garbage",
+        "[]",
+        "{}",
+        '{"file": ',
+        '{"file": "bhavc/py.zip", "format": "legacy", "sha256": ""}',
+        '{"file": "", "format": "legacy", "sha256": ""}',
+        '{"file": "bhavcopy.zip", "format": "lfgacy", "sha256": ""}',
+        '{"file": "bhavcopy.zip", "format": [], "sha256": ""}',
+        '{"file": 1, "format": "legacy", "sha256": ""}',
+    ],
+)
 def test_a_receipt_that_cannot_be_read_is_found(archive: SimulatedArchive, content: str) -> None:
     """The error names it, and deleting it is the cure."""
     receipt = ScrapeBhavcopy(date=DAY).output().file
@@ -327,6 +341,50 @@ def test_a_table_that_changed_on_disk_is_found(archive: SimulatedArchive, damage
 
     path.unlink()
     assert build(LoadClickHouse(date=DAY)).is_done
+
+
+@pytest.mark.parametrize("table", [ParseBhavcopy, NormalizeBhavcopy])
+def test_a_tables_metadata_that_changed_on_disk_is_found(archive: SimulatedArchive, table: type[BhavcopyTask]) -> None:
+    """The format, the counts and the source's sha256 would go on to the lake."""
+    build(table(date=DAY))
+    path = Path(table(date=DAY).output().path)
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"raw_rows": "', b'"raw_rows": "1'))
+    assert path.read_bytes() != content
+    error = build(WriteParquet(date=DAY)).error
+    assert isinstance(error, DamagedFile)
+    assert error.source == str(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00"])
+def test_a_warehouse_whose_name_is_damaged_is_another_one(archive: SimulatedArchive, content: bytes) -> None:
+    """Its days are loaded again, which replaces them."""
+    assert build(LoadClickHouse(date=DAY)).is_done
+    (Path(os.environ["DATA_DIR"]) / "warehouse" / "champion.id").write_bytes(content)
+    assert not LoadClickHouse(date=DAY).complete()
+    built = build(LoadClickHouse(date=DAY))
+    assert (built.is_done, built.errors) == (True, [])
+
+
+def test_a_lake_file_that_the_disk_has_changed_is_not_loaded_elsewhere(
+    archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads well, and its size and time are those that were loaded; but its bytes are not."""
+    assert build(LoadClickHouse(date=DAY)).is_done
+    path = WriteParquet(date=DAY).output().file
+    rows, _ = lake.read_parquet(path)
+    status = path.stat()
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"legacy", b"lfgacy"))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert lake.read_parquet(path)[0].shape == rows.shape
+    assert path.read_bytes() != content
+
+    monkeypatch.setenv("CLICKHOUSE_DATABASE", "another")
+    error = build(LoadClickHouse(date=DAY)).error
+    assert isinstance(error, DamagedFile)
+    assert error.source == str(path)
+    assert "champion verify --repair" in str(error)
 
 
 def test_a_raw_file_that_is_gone_is_named(archive: SimulatedArchive) -> None:

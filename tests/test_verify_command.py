@@ -98,6 +98,11 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
+def rename_in_receipt(path: Path) -> None:
+    receipt = ScrapeBhavcopy(date=BOTH_DAY).output()
+    receipt.dump({**(receipt.load() or {}), "file": "bhavc/py.zip"})
+
+
 def in_warehouse(statement: str) -> list[tuple[object, ...]]:
     """The rows that a statement gives, with TABLE in it for the table's name."""
     table = open_warehouse(Place(folder=Path(os.environ["DATA_DIR"]) / "warehouse"))
@@ -145,8 +150,9 @@ def test_nothing_is_no_difference() -> None:
         (Path.unlink, "payload"),
         (lambda path: ScrapeBhavcopy(date=BOTH_DAY).output().file.unlink(), "receipt"),
         (lambda path: ScrapeBhavcopy(date=BOTH_DAY).output().file.write_text("{"), "receipt"),
+        (rename_in_receipt, "receipt"),
     ],
-    ids=["a bit flipped", "cut short", "payload gone", "receipt gone", "receipt cut short"],
+    ids=["a bit flipped", "cut short", "payload gone", "receipt gone", "receipt cut short", "receipt with a path"],
 )
 def test_a_damaged_payload_is_a_difference(damage: Damage, what: str) -> None:
     """Of the payload at rest with its receipt, in use of the lake alone too."""
