@@ -17,7 +17,7 @@ from datetime import date
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -40,6 +40,8 @@ _CHUNK = 256 * 1024
 _CONNECTIONS = 64
 # How long nothing is asked of an archive that refused without saying for how long.
 _PEACE_SECONDS = 60.0
+# The longest that an archive is believed for: a wrong header must not stop a process that runs for months.
+_MOST_PEACE_SECONDS = 86400.0
 _LOOPBACK = ("localhost", "::1")
 # What an archive says of a file's version, and how it is asked whether it is still that one.
 _VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
@@ -159,7 +161,7 @@ class HttpArchive:
         self._total_seconds = total_seconds
         self._max_bytes = max_bytes
         self._refused_until = 0.0
-        self._session = requests.Session()
+        self._session = _Session()
         # Threads share the session: enough connections for them, and no cookies, which the host does not need.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, _Bounded(total_seconds))
@@ -180,6 +182,7 @@ class HttpArchive:
             self._session.get(
                 self._base + path, headers=asked, timeout=self._timeout, stream=True, allow_redirects=False
             ) as response,
+            response.raw.limit,  # type: ignore[union-attr]  # `_bounded` has set it
         ):
             if asked and response.status_code == 304:
                 raise NotModified
@@ -195,16 +198,20 @@ class HttpArchive:
             raise NotPublished("the archive has no such file", day=day, source=url, found="404")
         if status >= 500:
             raise ArchiveUnreachable("the archive cannot answer at present", day=day, source=url, found=str(status))
-        if 300 <= status < 400:
-            target = urlsplit(response.headers.get("Location", ""))
+        if status < 300:
+            raise RejectedPayload(
+                "the archive answers without a file", day=day, source=url, expected="status 200", found=str(status)
+            )
+        if status < 400:
             raise RejectedPayload(
                 "the archive redirects elsewhere, which is not followed",
                 day=day,
                 source=url,
-                found=f"{status} to {target.hostname or target.path[:80] or 'nowhere'}",
+                found=f"{status} to {_place(response.headers.get('Location', ''))}",
                 todo="If the archive has moved, set NSE_ARCHIVE_URL.",
             )
-        retry_after = _seconds(response.headers.get("Retry-After"))
+        # The HTTP-date form is not read: the exchange sends seconds, and either way nothing is asked again at once.
+        retry_after = _number(response.headers.get("Retry-After"))
         refused = Refused(
             "the archive refuses",
             day=day,
@@ -212,8 +219,8 @@ class HttpArchive:
             found=str(status) + (f", Retry-After {retry_after:g} s" if retry_after is not None else ""),
             todo="It is not asked again at once: wait, and lower the rate if this repeats.",
         )
-        refused.retry_after = retry_after
-        self._refused_until = time.monotonic() + (retry_after or _PEACE_SECONDS)
+        refused.retry_after = None if retry_after is None else min(retry_after, _MOST_PEACE_SECONDS)
+        self._refused_until = time.monotonic() + (refused.retry_after or _PEACE_SECONDS)
         raise refused
 
     def _require_peace(self, day: date, url: str) -> None:
@@ -230,25 +237,15 @@ class HttpArchive:
             raise refused
 
     def _read(self, response: requests.Response, day: date, url: str) -> bytes:
-        announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
-            raise self._too_large(day, url, int(announced))
-        deadline = time.monotonic() + self._total_seconds
+        announced = _number(response.headers.get("Content-Length"))
+        if announced is not None and announced > self._max_bytes:
+            raise self._too_large(day, url, announced)
         content = bytearray()
-        # read1 comes back with whatever has arrived, so that a trickle cannot outlast the deadline.
         while chunk := response.raw.read1(_CHUNK, decode_content=False):
             content += chunk
             if len(content) > self._max_bytes:
                 raise self._too_large(day, url, len(content))
-            if time.monotonic() > deadline:
-                raise ArchiveUnreachable(
-                    "the body came too slowly",
-                    day=day,
-                    source=url,
-                    expected=f"all of it within {self._total_seconds:g} s",
-                    found=f"{len(content):,} bytes",
-                )
-        if announced.isdecimal() and len(content) != int(announced):
+        if announced is not None and len(content) != announced:
             raise TruncatedPayload(
                 "the body is cut short",
                 day=day,
@@ -268,8 +265,52 @@ class HttpArchive:
         )
 
 
+class _Session(requests.Session):
+    """Sees no redirect: to look at one, requests reads its whole body, whatever its size, and unpacks it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as in requests
+        return None
+
+
+class _TooSlow(TimeoutError):
+    """An answer was not there, whole, after so many ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__()
+
+
+class _Limit:
+    """Ends a connection after so many seconds: a socket's timeout starts again with every byte.
+
+    Runs from its making; leaving its ``with`` block stops it, and raises _TooSlow where it had come to its end.
+    """
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self.is_over = False
+        self._seconds = seconds
+        self._timer = threading.Timer(seconds, self._end, [sock])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        # Without a length, a body that was ended here looks whole.
+        if self.is_over:
+            raise _TooSlow(self._seconds)
+
+    def _end(self, sock: socket.socket) -> None:
+        self.is_over = True
+        with contextlib.suppress(OSError):
+            # The socket's own, where it is wrapped in TLS: another thread is reading.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
 class _Bounded(requests.adapters.HTTPAdapter):
-    """Ends a connection whose headers trickle: a socket's timeout starts again with every byte."""
+    """Gives each response a `_Limit`, which began before its first byte and runs until its last."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -277,32 +318,33 @@ class _Bounded(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
+        self._bind(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        is_new = proxy not in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if is_new:
+            self._bind(manager)
+        return manager
+
+    def _bind(self, manager: Any) -> None:
+        manager.pool_classes_by_scheme = {
             scheme: type("Pool", (pool,), {"ConnectionCls": _bounded(pool.ConnectionCls, self._seconds)})
-            for scheme, pool in self.poolmanager.pool_classes_by_scheme.items()
+            for scheme, pool in manager.pool_classes_by_scheme.items()
         }
 
 
 def _bounded(connection: Any, seconds: float) -> Any:
     class Bounded(connection):  # type: ignore[misc]
         def getresponse(self) -> Any:
-            ended = threading.Event()
-
-            def end(sock: Any = self.sock) -> None:
-                ended.set()
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-
-            timer = threading.Timer(seconds, end)
-            timer.daemon = True
-            timer.start()
-            try:
+            with contextlib.ExitStack() as stack:
+                limit = stack.enter_context(_Limit(self.sock, seconds))
                 response = super().getresponse()
-            finally:
-                timer.cancel()
-            if ended.is_set():
-                response.close()
-                raise TimeoutError
+                if limit.is_over:
+                    response.close()
+                else:
+                    stack.pop_all()  # it goes on while the body is read
+            response.limit = limit
             return response
 
     return Bounded
@@ -402,9 +444,18 @@ def _no_wait() -> None:
     return
 
 
-def _seconds(text: str | None) -> float | None:
-    # The HTTP-date form is not read: the exchange sends seconds, and either way nothing is asked again at once.
-    return float(text) if text is not None and text.isdecimal() else None
+def _number(text: str | None) -> int | None:
+    """A header's number, None where it is none; an absurd one is large, and no more than that."""
+    return int(min(float(text), 1e18)) if text is not None and text.isdecimal() else None
+
+
+def _place(location: str) -> str:
+    """Where a redirect leads, without what could be a secret, or an order to a terminal."""
+    try:
+        target = urlsplit(location)
+    except ValueError:
+        return "an address that is none"
+    return (target.hostname or target.path or "nowhere").encode("unicode_escape").decode()[:80]
 
 
 @contextlib.contextmanager
@@ -422,19 +473,25 @@ def _as_unreachable(day: date, url: str) -> Iterator[None]:
     except (IncompleteRead, ProtocolError) as error:
         raise TruncatedPayload("the connection broke off", day=day, source=url, found=type(error).__name__) from None
     except (requests.exceptions.RequestException, HTTPError, OSError) as error:
-        raise ArchiveUnreachable("the archive did not answer", day=day, source=url, found=_kind(error)) from None
+        causes = list(_causes(error))
+        if slow := next((each for each in causes if isinstance(each, _TooSlow)), None):
+            raise ArchiveUnreachable(
+                "the answer came too slowly", day=day, source=url, expected=f"all of it within {slow.seconds:g} s"
+            ) from None
+        raise ArchiveUnreachable("the archive did not answer", day=day, source=url, found=_kind(causes[-1])) from None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, and so on to the innermost."""
+    seen: set[int] = set()
+    each: Any = error
+    while isinstance(each, BaseException) and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__ or getattr(each, "reason", None)
 
 
 def _kind(error: BaseException) -> str:
-    """The innermost cause by its type, as 'ConnectionRefusedError', and the operating system's words for it."""
-    inner: BaseException = error
-    seen = {id(inner)}
-    while True:
-        deeper = inner.__cause__ or inner.__context__ or getattr(inner, "reason", None)
-        deeper = deeper if isinstance(deeper, BaseException) else None
-        if deeper is None or id(deeper) in seen:
-            break
-        seen.add(id(deeper))
-        inner = deeper
-    words = f" ({inner.strerror})" if isinstance(inner, OSError) and inner.strerror else ""
-    return type(inner).__name__ + words
+    """An error by its type, as 'ConnectionRefusedError', and the operating system's words for it."""
+    words = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return type(error).__name__ + words
