@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from http.client import HTTPResponse, LineTooLong
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, Self
+from typing import Any, BinaryIO, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -37,6 +39,7 @@ from champion_luigi.layouts import UDIFF_FROM, archive_path, formats_for
 # The exchange's firewall answers 403 to anything that does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 _CHUNK = 256 * 1024
+_MOST_HEADER_BYTES = 1024 * 1024
 _CONNECTIONS = 64
 # How long nothing is asked of an archive that refused without saying for how long.
 _PEACE_SECONDS = 60.0
@@ -334,8 +337,42 @@ class _Bounded(requests.adapters.HTTPAdapter):
         }
 
 
+class _Lines:
+    """The lines of an answer up to its body, as long as they are not too many bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MOST_HEADER_BYTES
+
+    def readline(self, limit: int) -> bytes:
+        line = self._file.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise LineTooLong("all headers")
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Response(HTTPResponse):
+    """Bounds all headers together: other libraries allow ten thousand of them, of 64 KiB each, for the process."""
+
+    def begin(self) -> None:
+        file: Any = self.fp
+        lines: Any = _Lines(file)
+        self.fp = lines
+        try:
+            super().begin()
+        finally:
+            if self.fp is lines:
+                self.fp = file
+
+
 def _bounded(connection: Any, seconds: float) -> Any:
     class Bounded(connection):  # type: ignore[misc]
+        response_class = _Response
+
         def getresponse(self) -> Any:
             with contextlib.ExitStack() as stack:
                 limit = stack.enter_context(_Limit(self.sock, seconds))
@@ -477,6 +514,14 @@ def _as_unreachable(day: date, url: str) -> Iterator[None]:
         if slow := next((each for each in causes if isinstance(each, _TooSlow)), None):
             raise ArchiveUnreachable(
                 "the answer came too slowly", day=day, source=url, expected=f"all of it within {slow.seconds:g} s"
+            ) from None
+        if untrusted := next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None):
+            raise ArchiveUnreachable(
+                "the archive's certificate is not trusted",
+                day=day,
+                source=url,
+                found=untrusted.verify_message,
+                todo="Check the address and the clock; for a CA of your own, set REQUESTS_CA_BUNDLE.",
             ) from None
         raise ArchiveUnreachable("the archive did not answer", day=day, source=url, found=_kind(causes[-1])) from None
 

@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import BOTH_DAY, HOLIDAY, LEGACY_DAY, UDIFF_DAY, answering, hear, payload, publish, start_python, tell
+from helpers import (
+    BOTH_DAY,
+    HOLIDAY,
+    LEGACY_DAY,
+    UDIFF_DAY,
+    answering,
+    hear,
+    payload,
+    publish,
+    self_signed,
+    start_python,
+    tell,
+)
 
 from champion_luigi import archive
 from champion_luigi.archive import Archive, Pace, fetch, open_archive
@@ -430,6 +442,27 @@ def test_the_total_limit_holds_behind_a_proxy_too(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.integration
+def test_headers_without_end_are_given_up_however_many_a_library_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ClickHouse's client allows ten thousand in the whole process, which may have 64 KiB each."""
+    monkeypatch.setattr("http.client._MAXHEADERS", 10_000)
+    sent = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            handler.wfile.write(b"X: " + b"x" * 60_000 + b"\r\n")
+            sent.append(60_000)
+
+    with answering(answer) as running:
+        error = error_of(open_archive(running.url))
+        assert running.hung_up.wait(10)
+    assert isinstance(error, ArchiveUnreachable)
+    assert error.found == "LineTooLong"
+    # What was on its way in sockets counts too.
+    assert sum(sent) < 32 * 1024 * 1024
+
+
+@pytest.mark.integration
 def test_a_body_that_is_announced_too_large_is_not_read() -> None:
     """The announcement is enough."""
 
@@ -449,7 +482,11 @@ def test_a_body_that_is_announced_too_large_is_not_read() -> None:
 @pytest.mark.integration
 def test_a_length_of_thousands_of_digits_is_too_large() -> None:
     """Python itself does not read such a number."""
-    error = error_from(reply(200, **{"Content-Length": "9" * 5000}))
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
+
+    error = error_from(answer)
     assert type(error) is RejectedPayload
     assert "too large" in str(error)
 
@@ -496,6 +533,20 @@ def test_a_redirect_that_cannot_be_read_is_one_all_the_same(location: str, place
     error = error_from(reply(302, Location=location))
     assert type(error) is RejectedPayload
     assert error.found == f"302 to {place}"
+
+
+@pytest.mark.integration
+def test_a_certificate_that_is_not_trusted_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do: an archive of one's own may have a CA of one's own."""
+    with answering(reply(200, b"the file"), tls=self_signed(tmp_path)) as running:
+        opened = open_archive(running.url)
+        error = error_of(opened)
+        assert isinstance(error, ArchiveUnreachable)
+        assert "certificate is not trusted; found self" in str(error)
+        assert "REQUESTS_CA_BUNDLE" in str(error)
+        assert running.requests == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+        assert fetch(opened, LEGACY_DAY).content == b"the file"
 
 
 @pytest.mark.integration
