@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPResponse, LineTooLong
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -39,9 +41,12 @@ from champion_luigi.layouts import UDIFF_FROM, archive_path, formats_for
 # The exchange's firewall answers 403 to anything that does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 _CHUNK = 256 * 1024
+_MOST_HEADER_BYTES = 1024 * 1024
 _CONNECTIONS = 64
 # How long nothing is asked of an archive that refused without saying for how long.
 _PEACE_SECONDS = 60.0
+# The longest that an archive is believed for: a wrong header must not stop a process that runs for months.
+_MOST_PEACE_SECONDS = 86400.0
 _LOOPBACK = ("localhost", "::1")
 # What an archive says of a file's version, and how it is asked whether it is still that one.
 _VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
@@ -172,7 +177,7 @@ class HttpArchive:
         self._total_seconds = total_seconds
         self._max_bytes = max_bytes
         self._refused_until = 0.0
-        self._session = requests.Session()
+        self._session = _Session()
         if user:
             # As bytes: requests would take them for Latin-1, which has not every character.
             name, _, password = user.partition(":")
@@ -201,6 +206,7 @@ class HttpArchive:
                 stream=True,
                 allow_redirects=False,
             ) as response,
+            response.raw.limit,  # type: ignore[union-attr]  # `_bounded` has set it
         ):
             if asked and response.status_code == 304:
                 raise NotModified
@@ -218,17 +224,20 @@ class HttpArchive:
             raise missing
         if status >= 500:
             raise ArchiveUnreachable("the archive cannot answer at present", day=day, source=url, found=str(status))
-        if 300 <= status < 400:
-            target = urlsplit(response.headers.get("Location", ""))
+        if status < 300:
+            raise RejectedPayload(
+                "the archive answers without a file", day=day, source=url, expected="status 200", found=str(status)
+            )
+        if status < 400:
             raise RejectedPayload(
                 "the archive redirects elsewhere, which is not followed",
                 day=day,
                 source=url,
-                # Hidden before it is cut: some servers repeat what they were sent.
-                found=f"{status} to {target.hostname or hiding.hidden(target.path)[:80] or 'nowhere'}",
+                found=f"{status} to {_place(response.headers.get('Location', ''))}",
                 todo="If the archive has moved, set NSE_ARCHIVE_URL.",
             )
-        retry_after = _seconds(response.headers.get("Retry-After"))
+        # The HTTP-date form is not read: the exchange sends seconds, and either way nothing is asked again at once.
+        retry_after = _number(response.headers.get("Retry-After"))
         refused = Refused(
             "the archive refuses",
             day=day,
@@ -236,8 +245,8 @@ class HttpArchive:
             found=str(status) + (f", Retry-After {retry_after:g} s" if retry_after is not None else ""),
             todo="It is not asked again at once: wait, and lower the rate if this repeats.",
         )
-        refused.retry_after = retry_after
-        self._refused_until = time.monotonic() + (retry_after or _PEACE_SECONDS)
+        refused.retry_after = None if retry_after is None else min(retry_after, _MOST_PEACE_SECONDS)
+        self._refused_until = time.monotonic() + (refused.retry_after or _PEACE_SECONDS)
         raise refused
 
     def _require_peace(self, day: date, url: str) -> None:
@@ -254,25 +263,15 @@ class HttpArchive:
             raise refused
 
     def _read(self, response: requests.Response, day: date, url: str) -> bytes:
-        announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > self._max_bytes:
-            raise self._too_large(day, url, int(announced))
-        deadline = time.monotonic() + self._total_seconds
+        announced = _number(response.headers.get("Content-Length"))
+        if announced is not None and announced > self._max_bytes:
+            raise self._too_large(day, url, announced)
         content = bytearray()
-        # read1 comes back with whatever has arrived, so that a trickle cannot outlast the deadline.
         while chunk := response.raw.read1(_CHUNK, decode_content=False):
             content += chunk
             if len(content) > self._max_bytes:
                 raise self._too_large(day, url, len(content))
-            if time.monotonic() > deadline:
-                raise ArchiveUnreachable(
-                    "the body came too slowly",
-                    day=day,
-                    source=url,
-                    expected=f"all of it within {self._total_seconds:g} s",
-                    found=f"{len(content):,} bytes",
-                )
-        if announced.isdecimal() and len(content) != int(announced):
+        if announced is not None and len(content) != announced:
             raise TruncatedPayload(
                 "the body is cut short",
                 day=day,
@@ -292,8 +291,52 @@ class HttpArchive:
         )
 
 
+class _Session(requests.Session):
+    """Sees no redirect: to look at one, requests reads its whole body, whatever its size, and unpacks it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as in requests
+        return None
+
+
+class _TooSlow(TimeoutError):
+    """An answer was not there, whole, after so many ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__()
+
+
+class _Limit:
+    """Ends a connection after so many seconds: a socket's timeout starts again with every byte.
+
+    Runs from its making; leaving its ``with`` block stops it, and raises _TooSlow where it had come to its end.
+    """
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self.is_over = False
+        self._seconds = seconds
+        self._timer = threading.Timer(seconds, self._end, [sock])
+        self._timer.daemon = True
+        self._timer.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        # Without a length, a body that was ended here looks whole.
+        if self.is_over:
+            raise _TooSlow(self._seconds)
+
+    def _end(self, sock: socket.socket) -> None:
+        self.is_over = True
+        with contextlib.suppress(OSError):
+            # The socket's own, where it is wrapped in TLS: another thread is reading.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
 class _Bounded(requests.adapters.HTTPAdapter):
-    """Ends a connection whose headers trickle: a socket's timeout starts again with every byte."""
+    """Gives each response a `_Limit`, which began before its first byte and runs until its last."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -301,32 +344,67 @@ class _Bounded(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {
+        self._bind(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        is_new = proxy not in self.proxy_manager
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if is_new:
+            self._bind(manager)
+        return manager
+
+    def _bind(self, manager: Any) -> None:
+        manager.pool_classes_by_scheme = {
             scheme: type("Pool", (pool,), {"ConnectionCls": _bounded(pool.ConnectionCls, self._seconds)})
-            for scheme, pool in self.poolmanager.pool_classes_by_scheme.items()
+            for scheme, pool in manager.pool_classes_by_scheme.items()
         }
+
+
+class _Lines:
+    """The lines of an answer up to its body, as long as they are not too many bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._left = _MOST_HEADER_BYTES
+
+    def readline(self, limit: int) -> bytes:
+        line = self._file.readline(limit)
+        self._left -= len(line)
+        if self._left < 0:
+            raise LineTooLong("all headers")
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Response(HTTPResponse):
+    """Bounds all headers together: other libraries allow ten thousand of them, of 64 KiB each, for the process."""
+
+    def begin(self) -> None:
+        file: Any = self.fp
+        lines: Any = _Lines(file)
+        self.fp = lines
+        try:
+            super().begin()
+        finally:
+            if self.fp is lines:
+                self.fp = file
 
 
 def _bounded(connection: Any, seconds: float) -> Any:
     class Bounded(connection):  # type: ignore[misc]
+        response_class = _Response
+
         def getresponse(self) -> Any:
-            ended = threading.Event()
-
-            def end(sock: Any = self.sock) -> None:
-                ended.set()
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-
-            timer = threading.Timer(seconds, end)
-            timer.daemon = True
-            timer.start()
-            try:
+            with contextlib.ExitStack() as stack:
+                limit = stack.enter_context(_Limit(self.sock, seconds))
                 response = super().getresponse()
-            finally:
-                timer.cancel()
-            if ended.is_set():
-                response.close()
-                raise TimeoutError
+                if limit.is_over:
+                    response.close()
+                else:
+                    stack.pop_all()  # it goes on while the body is read
+            response.limit = limit
             return response
 
     return Bounded
@@ -426,9 +504,19 @@ def _no_wait() -> None:
     return
 
 
-def _seconds(text: str | None) -> float | None:
-    # The HTTP-date form is not read: the exchange sends seconds, and either way nothing is asked again at once.
-    return float(text) if text is not None and text.isdecimal() else None
+def _number(text: str | None) -> int | None:
+    """A header's number, None where it is none; an absurd one is large, and no more than that."""
+    return int(min(float(text), 1e18)) if text is not None and text.isdecimal() else None
+
+
+def _place(location: str) -> str:
+    """Where a redirect leads, without what could be a secret, or an order to a terminal."""
+    try:
+        target = urlsplit(location)
+    except ValueError:
+        return "an address that is none"
+    # Hidden before it is cut: some servers repeat what they were sent.
+    return (target.hostname or hiding.hidden(target.path) or "nowhere").encode("unicode_escape").decode()[:80]
 
 
 def _time_in(text: str) -> datetime | None:
@@ -455,19 +543,33 @@ def _as_unreachable(day: date, url: str) -> Iterator[None]:
     except (IncompleteRead, ProtocolError) as error:
         raise TruncatedPayload("the connection broke off", day=day, source=url, found=type(error).__name__) from None
     except (requests.exceptions.RequestException, HTTPError, OSError) as error:
-        raise ArchiveUnreachable("the archive did not answer", day=day, source=url, found=_kind(error)) from None
+        causes = list(_causes(error))
+        if slow := next((each for each in causes if isinstance(each, _TooSlow)), None):
+            raise ArchiveUnreachable(
+                "the answer came too slowly", day=day, source=url, expected=f"all of it within {slow.seconds:g} s"
+            ) from None
+        if untrusted := next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None):
+            raise ArchiveUnreachable(
+                "the archive's certificate is not trusted",
+                day=day,
+                source=url,
+                found=untrusted.verify_message,
+                todo="Check the address and the clock; for a CA of your own, set REQUESTS_CA_BUNDLE.",
+            ) from None
+        raise ArchiveUnreachable("the archive did not answer", day=day, source=url, found=_kind(causes[-1])) from None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, and so on to the innermost."""
+    seen: set[int] = set()
+    each: Any = error
+    while isinstance(each, BaseException) and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__ or getattr(each, "reason", None)
 
 
 def _kind(error: BaseException) -> str:
-    """The innermost cause by its type, as 'ConnectionRefusedError', and the operating system's words for it."""
-    inner: BaseException = error
-    seen = {id(inner)}
-    while True:
-        deeper = inner.__cause__ or inner.__context__ or getattr(inner, "reason", None)
-        deeper = deeper if isinstance(deeper, BaseException) else None
-        if deeper is None or id(deeper) in seen:
-            break
-        seen.add(id(deeper))
-        inner = deeper
-    words = f" ({inner.strerror})" if isinstance(inner, OSError) and inner.strerror else ""
-    return type(inner).__name__ + words
+    """An error by its type, as 'ConnectionRefusedError', and the operating system's words for it."""
+    words = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return type(error).__name__ + words

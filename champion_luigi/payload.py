@@ -18,12 +18,20 @@ from champion_luigi.errors import RejectedPayload, TruncatedPayload, UnknownLayo
 from champion_luigi.hiding import hidden
 from champion_luigi.layouts import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
 
-MAX_UNZIPPED_BYTES = 256 * 1024 * 1024
+# Fifty times the largest day. What a program makes of a text is many times its size.
+MAX_UNZIPPED_BYTES = 32 * 1024 * 1024
+# The largest day has 3,200 lines of at most 300 letters.
+_MOST_LINES = 200_000
+_MOST_LETTERS = 100_000
+# Of a zip that is to have one.
+_MOST_MEMBERS = 1_000
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _LOOKED_AT = 10_000
+_MEMBER_MAGIC = b"PK\x01\x02"
 _EMPTY_ZIP_MAGIC = b"PK\x05\x06"
 _ENCRYPTED = 0x1
+_SHOWN_LETTERS = 200
 # The delivery file: published beside the bhavcopy, a subset of its rows, not a source of this pipeline.
 _FULL_COLUMNS = {"SYMBOL", "SERIES", "DATE1", "DELIV_QTY", "DELIV_PER"}
 
@@ -58,7 +66,7 @@ def recognise(
             found=_start(text),
         )
     lines, numbers = [], []
-    for number, raw in enumerate(text.split("\n"), start=1):
+    for number, raw in enumerate(_lines(text, day, source), start=1):
         if (line := raw.rstrip("\r")) and not line.isspace():
             lines.append(line)
             numbers.append(number)
@@ -84,15 +92,20 @@ def unzip(payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_
         raise TruncatedPayload("the zip is cut short", day=day, source=source, found=f"{len(payload)} bytes")
     if not payload.startswith((_ZIP_MAGIC, _EMPTY_ZIP_MAGIC)):
         return payload
+    # zipfile keeps them all, a kilobyte each.
+    if (members := payload.count(_MEMBER_MAGIC)) > _MOST_MEMBERS:
+        raise RejectedPayload(
+            "the zip does not hold one file", day=day, source=source, expected="one CSV", found=f"{members:,}"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(payload)) as archive:
             return _only_member(archive, day, source, max_bytes)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise TruncatedPayload(
-            f"the zip is damaged or cut short: {error}", day=day, source=source, found=f"{len(payload):,} bytes"
+            f"the zip is damaged or cut short: {_words(error)}", day=day, source=source, found=f"{len(payload):,} bytes"
         ) from error
     except (NotImplementedError, RuntimeError, ValueError, OverflowError, OSError, LookupError, struct.error) as error:
-        raise RejectedPayload(f"the zip cannot be read: {error}", day=day, source=source) from error
+        raise RejectedPayload(f"the zip cannot be read: {_words(error)}", day=day, source=source) from error
 
 
 def fields_of(line: str) -> list[str]:
@@ -138,16 +151,42 @@ def _only_member(archive: zipfile.ZipFile, day: date, source: str, max_bytes: in
             expected="deflate",
             found=f"method {member.compress_type}",
         )
-    with archive.open(member) as file:
-        # The size in the directory is the sender's word; what really comes out is what counts.
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
+    if member.file_size > max_bytes:
         raise RejectedPayload(
-            "the zip unzips to more than is allowed", day=day, source=source, expected=f"at most {max_bytes:,} bytes"
+            "the zip unzips to more than is allowed",
+            day=day,
+            source=source,
+            expected=f"at most {max_bytes:,} bytes",
+            found=f"{member.file_size:,}",
         )
+    with archive.open(member) as file:
+        # No more than the directory says, which is the sender's word: where it is not true, the checksum is wrong.
+        content = file.read(member.file_size + 1)
     if content.startswith(_ZIP_MAGIC):
         raise RejectedPayload("the zip holds another zip", day=day, source=source, expected="one CSV")
     return content
+
+
+def _lines(text: str, day: date, source: str) -> list[str]:
+    """The lines of a text, unless they are so many or so long that lists of them or their fields fill the memory."""
+    if (found := text.count("\n")) > _MOST_LINES:
+        raise RejectedPayload(
+            "the file has too many lines",
+            day=day,
+            source=source,
+            expected=f"at most {_MOST_LINES:,}",
+            found=f"{found:,}",
+        )
+    lines = text.split("\n")
+    if (longest := max(map(len, lines))) > _MOST_LETTERS:
+        raise RejectedPayload(
+            "the file has a line that is too long",
+            day=day,
+            source=source,
+            expected=f"at most {_MOST_LETTERS:,} characters",
+            found=f"{longest:,}",
+        )
+    return lines
 
 
 def _decode(content: bytes) -> str:
@@ -227,6 +266,11 @@ def _require_date(bhavcopy: Bhavcopy) -> None:
             found=dates,
             todo="For a holiday the archive may publish the previous session again under the holiday's name.",
         )
+
+
+def _words(error: BaseException) -> str:
+    """What zipfile says; it repeats names that may be of any length."""
+    return str(error)[:_SHOWN_LETTERS]
 
 
 def _start(text: str) -> str:

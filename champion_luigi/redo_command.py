@@ -56,8 +56,8 @@ def command(  # noqa: PLR0917 - click calls it by name
     is noted under DATA_DIR/due until it is done, so that a redo that is killed is completed by the next
     `champion fill`. A session that is not there at all is simply run.
 
-    From scrape, the file is fetched again, and what the archive has now replaces what was kept: `champion refresh` is
-    the careful way. Where the archive has none any more, the kept one stays.
+    From scrape, the file is fetched again, and what the archive has now replaces what was kept, which goes to
+    raw/YYYY/restated/: `champion refresh` is the careful way. Where the archive has none any more, the kept one stays.
 
     Exits as `champion fill`: 0 all is done, 20 something is left, 30 a day failed.
     """

@@ -1,9 +1,9 @@
 """Days that are there, asked for again: what the exchange has published anew replaces them.
 
-A new payload is read, normalized and checked in memory first: one that cannot stand changes nothing. Then the old one
-and its receipt are kept under ``raw/2024/restated/20240115-<sha256, 16 digits>/``, the difference is journalled as a
-``restatement``, and the stages are noted as due again (`due`) before the new payload is written. So the tasks replace
-lake and warehouse at once each, and what a kill leaves is done by the next refresh or fill.
+A new payload is read, normalized and checked in memory first: one that cannot stand changes nothing. Then the
+difference is journalled as a ``restatement``, the stages are noted as due again (`due`), the old payload and its
+receipt are kept under ``raw/2024/restated/20240115-<sha256, 16 digits>/``, and the new one is written. So the tasks
+replace lake and warehouse at once each, and what a kill leaves is done by the next refresh or fill.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
@@ -27,7 +26,6 @@ from champion_luigi.errors import (
     is_transient,
 )
 from champion_luigi.filling import Progress, fill_days
-from champion_luigi.targets import JsonFile, WholeFile
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 
 if TYPE_CHECKING:
@@ -157,17 +155,15 @@ def _ask(day: date, last: type[BhavcopyTask]) -> Outcome:
         return _unchanged(day, kept, last)
     sha256 = files.sha256(published.content)
     if sha256 == kept.lake_sha256:
-        _keep_old(day, kept)
-        _write_raw(day, kept, published, recognised)
+        tasks.keep_payload(ScrapeBhavcopy(date=day).output(), day, published, recognised)
         return Outcome(day, "unchanged", "the kept payload was not the lake's, and is put back")
 
     changes = _changes(day, _normalized(day, published, recognised))
     old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
     outcome = Outcome(day, "changed", old_sha256=old_sha256, new_sha256=sha256, changes=changes)
-    _keep_old(day, kept)
     _journal(outcome)
     due.ask(tasks.due_folder(), day, range(ScrapeBhavcopy.stage, last.stage + 1))
-    _write_raw(day, kept, published, recognised)
+    tasks.keep_payload(ScrapeBhavcopy(date=day).output(), day, published, recognised)
     due.done(tasks.due_folder(), day, ScrapeBhavcopy.stage)
     return outcome
 
@@ -244,25 +240,3 @@ def _changes(day: date, new: pl.DataFrame) -> Changes | None:
     except (DamagedFile, StorageError):
         return None
     return count_changes(old, new)
-
-
-def restated_folder(day: date, sha256: str) -> Path:
-    """Where a payload that was replaced is kept, with its receipt."""
-    return ScrapeBhavcopy(date=day).output().file.parent / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
-
-
-def _keep_old(day: date, kept: _Kept) -> None:
-    if kept.content is None:
-        return
-    folder = restated_folder(day, str(kept.receipt["sha256"]))
-    WholeFile(str(folder / str(kept.receipt["file"]))).write(kept.content)
-    JsonFile(str(folder / ScrapeBhavcopy(date=day).output().file.name)).dump(kept.receipt)
-
-
-def _write_raw(day: date, kept: _Kept, published: Published, recognised: Bhavcopy) -> None:
-    """Put a payload and its receipt in the place of the kept ones."""
-    output = ScrapeBhavcopy(date=day).output()
-    tasks.keep_payload(output, day, published, recognised)
-    if kept.content is not None and kept.receipt["file"] != published.name:
-        # The day is published in another format now; the old one is under restated/.
-        output.file.with_name(str(kept.receipt["file"])).unlink(missing_ok=True)

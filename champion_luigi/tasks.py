@@ -46,6 +46,7 @@ from champion_luigi.errors import (
     DamagedFile,
     NotPublished,
     RejectedPayload,
+    StorageError,
     TerminalError,
     is_transient,
 )
@@ -440,21 +441,52 @@ def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date
 
 
 def keep_payload(receipt_file: JsonFile, day: date, published: Published, bhavcopy: Bhavcopy) -> dict[str, Any]:
-    """Write a payload, and then its receipt, which is given: what was fetched, from where, and when."""
+    """Write a payload, and then its receipt, which is given: what was fetched, from where, and when.
+
+    Another payload that is there with its receipt is kept first, under ``restated/``.
+    """
+    sha256 = files.sha256(published.content)
     receipt = {
         "date": day,
         "file": published.name,
         "format": published.format,
         "url": published.url,
-        "sha256": files.sha256(published.content),
+        "sha256": sha256,
         "bytes": len(published.content),
         "rows": len(bhavcopy.lines),
         "fetched_at": files.now(),
         "validators": dict(published.headers),
     }
+    replaced = _keep_replaced(receipt_file, day, sha256)
     WholeFile(str(receipt_file.file.with_name(published.name))).write(published.content, bhavcopy)
     receipt_file.dump(receipt)
+    if replaced is not None and replaced.name != published.name:
+        # The day is published in another format now.
+        replaced.unlink(missing_ok=True)
     return receipt
+
+
+def restated_folder(day: date, sha256: str) -> Path:
+    """Where a payload that was replaced is kept, with its receipt."""
+    return ScrapeBhavcopy(date=day).output().file.parent / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
+
+
+def _keep_replaced(receipt_file: JsonFile, day: date, new_sha256: str) -> Path | None:
+    """Copy the payload that is about to be replaced, where it is whole and another one, with its receipt."""
+    receipt = receipt_file.load() or {}
+    if not receipt.keys() >= {"file", "sha256"} or receipt["sha256"] == new_sha256:
+        return None
+    payload = receipt_file.file.with_name(str(receipt["file"]))
+    try:
+        content = files.read_whole(payload)
+    except StorageError:
+        return None
+    if files.sha256(content) != receipt["sha256"]:
+        return None
+    folder = restated_folder(day, str(receipt["sha256"]))
+    files.write_whole(folder / payload.name, content)
+    JsonFile(str(folder / receipt_file.file.name)).dump(receipt)
+    return payload
 
 
 def rejects_file(day: date) -> Path:

@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import luigi
+import pytest
 from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
@@ -307,7 +309,9 @@ class Answering:
 
 
 @contextlib.contextmanager
-def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Answering]:
+def answering(
+    answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None
+) -> Iterator[Answering]:
     """Serve on loopback, for what the simulated archive never does; ``answer`` writes all of each answer."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -330,7 +334,12 @@ def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Answ
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.daemon_threads = True
-        server = Answering(f"http://127.0.0.1:{running.server_address[1]}")
+        running.socket.listen(128)  # in place of 5: a fill comes with many connections at once
+        if tls:
+            # The handshake is for the connection's own thread, at its first byte: it may hang, or fail.
+            running.socket = tls.wrap_socket(running.socket, server_side=True, do_handshake_on_connect=False)
+            running.handle_error = lambda *_: None  # type: ignore[method-assign]
+        server = Answering(f"http{'s' if tls else ''}://127.0.0.1:{running.server_address[1]}")
         thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:
@@ -338,3 +347,18 @@ def answering(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[Answ
         finally:
             running.shutdown()
             thread.join()
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """For a server on loopback, with a certificate that nobody else has signed: ``certificate.pem`` in the folder."""
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("openssl is not installed: no certificate can be made")
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    new = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    made = [program, *new, *name, "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(made, check=True, capture_output=True, timeout=60)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context

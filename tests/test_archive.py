@@ -14,7 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import BOTH_DAY, HOLIDAY, LEGACY_DAY, UDIFF_DAY, answering, hear, payload, publish, start_python, tell
+from helpers import (
+    BOTH_DAY,
+    HOLIDAY,
+    LEGACY_DAY,
+    UDIFF_DAY,
+    answering,
+    hear,
+    payload,
+    publish,
+    self_signed,
+    start_python,
+    tell,
+)
 
 from champion_luigi import archive
 from champion_luigi.archive import Archive, Pace, fetch, open_archive
@@ -192,6 +204,29 @@ def test_a_retry_after_that_is_a_date_is_no_mishap() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("digits", ["99999999999", "9" * 400])
+def test_an_absurd_retry_after_is_believed_for_a_day(digits: str) -> None:
+    """A process that runs for months is not stopped by one header; the next day is refused as any other."""
+    with answering(reply(429, Retry_After=digits)) as running:
+        opened = open_archive(running.url)
+        first = error_of(opened)
+        second = error_of(opened, UDIFF_DAY)
+    assert isinstance(first, Refused)
+    assert first.retry_after == 86400
+    assert isinstance(second, Refused)
+    assert str(second).endswith("Try again in 86400 seconds, or later.")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("status", [201, 202, 204, 206])
+def test_a_success_without_a_file_is_rejected(status: int) -> None:
+    """It is no refusal, which would stop a fill, and a part of a file is no file."""
+    error = error_from(reply(status))
+    assert type(error) is RejectedPayload
+    assert (error.expected, error.found) == ("status 200", str(status))
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["forbidden", "rate_limited"])
 def test_nothing_is_asked_of_an_archive_that_has_just_refused(server: SimulatedArchive, kind: Kind) -> None:
     """Other days are refused as well for a while, without a request, or a firewall would soon block for good."""
@@ -349,6 +384,85 @@ def test_headers_that_trickle_end_at_the_total_limit() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b"3\r\nabc\r\n0\r\n", id="trailers"),
+        pytest.param(b"3;", id="a chunk's extension"),
+        pytest.param(b"", id="a chunk's size"),
+    ],
+)
+def test_what_trickles_around_the_chunks_ends_at_the_total_limit(start: bytes) -> None:
+    """It is read line by line below, where no byte of the file arrives."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + start)
+        for _ in range(400):
+            handler.wfile.write(b"0: 0\r\n" if start.endswith(b"\n") else b"0")
+            time.sleep(0.05)
+
+    with answering(answer) as running:
+        error = error_of(open_archive(running.url, read_seconds=5, total_seconds=0.3))
+        assert running.hung_up.wait(10)
+    assert isinstance(error, ArchiveUnreachable)
+    assert "too slowly" in str(error)
+
+
+@pytest.mark.integration
+def test_a_body_without_a_length_that_is_ended_at_the_total_limit_is_not_taken_for_whole() -> None:
+    """Its end is where the connection ends, and that was ours."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\nthe file")
+        handler.connection.recv(1)
+
+    error = error_from(answer, read_seconds=5, total_seconds=0.3)
+    assert isinstance(error, ArchiveUnreachable)
+    assert "too slowly" in str(error)
+
+
+@pytest.mark.integration
+def test_the_total_limit_holds_behind_a_proxy_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at most offices."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n")
+        for _ in range(400):
+            handler.wfile.write(b"x")
+            time.sleep(0.05)
+
+    with answering(answer) as running:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, running.url)
+        opened = open_archive("http://archive.invalid", requests_per_second=0, read_seconds=5, total_seconds=0.3)
+        error = error_of(opened)
+        assert [path for path, _ in running.requests] == [f"http://archive.invalid{PATH}"]
+    assert isinstance(error, ArchiveUnreachable)
+    assert "too slowly" in str(error)
+
+
+@pytest.mark.integration
+def test_headers_without_end_are_given_up_however_many_a_library_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ClickHouse's client allows ten thousand in the whole process, which may have 64 KiB each."""
+    monkeypatch.setattr("http.client._MAXHEADERS", 10_000)
+    sent = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            handler.wfile.write(b"X: " + b"x" * 60_000 + b"\r\n")
+            sent.append(60_000)
+
+    with answering(answer) as running:
+        error = error_of(open_archive(running.url))
+        assert running.hung_up.wait(10)
+    assert isinstance(error, ArchiveUnreachable)
+    assert error.found == "LineTooLong"
+    # What was on its way in sockets counts too.
+    assert sum(sent) < 32 * 1024 * 1024
+
+
+@pytest.mark.integration
 def test_a_body_that_is_announced_too_large_is_not_read() -> None:
     """The announcement is enough."""
 
@@ -363,6 +477,18 @@ def test_a_body_that_is_announced_too_large_is_not_read() -> None:
     assert isinstance(error, RejectedPayload)
     assert not is_transient(error)
     assert (error.expected, error.found) == ("at most 1,000 bytes", "99,999,999,999")
+
+
+@pytest.mark.integration
+def test_a_length_of_thousands_of_digits_is_too_large() -> None:
+    """Python itself does not read such a number."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
+
+    error = error_from(answer)
+    assert type(error) is RejectedPayload
+    assert "too large" in str(error)
 
 
 @pytest.mark.integration
@@ -390,6 +516,52 @@ def test_a_redirect_is_not_followed(server: SimulatedArchive, status: int) -> No
     assert error.found == f"{status} to 127.0.0.1"
     assert "hidden" not in str(error)
     assert server.requests == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("location", "place"),
+    [
+        ("http://[::1", "an address that is none"),
+        ("http://", "nowhere"),
+        ("/\x1b[31m\xff", "/\\x1b[31m\\xff"),
+        ("/" + "x" * 5000, "/" + "x" * 79),
+    ],
+)
+def test_a_redirect_that_cannot_be_read_is_one_all_the_same(location: str, place: str) -> None:
+    """Whatever it says is shown in a few harmless letters."""
+    error = error_from(reply(302, Location=location))
+    assert type(error) is RejectedPayload
+    assert error.found == f"302 to {place}"
+
+
+@pytest.mark.integration
+def test_a_certificate_that_is_not_trusted_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do: an archive of one's own may have a CA of one's own."""
+    with answering(reply(200, b"the file"), tls=self_signed(tmp_path)) as running:
+        opened = open_archive(running.url)
+        error = error_of(opened)
+        assert isinstance(error, ArchiveUnreachable)
+        assert "certificate is not trusted; found self" in str(error)
+        assert "REQUESTS_CA_BUNDLE" in str(error)
+        assert running.requests == []
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
+        assert fetch(opened, LEGACY_DAY).content == b"the file"
+
+
+@pytest.mark.integration
+def test_the_body_of_a_redirect_is_not_read() -> None:
+    """It may be of any size; the connection is ended."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n")
+        while True:
+            handler.wfile.write(bytes(65536))
+
+    with answering(answer) as running:
+        error = error_of(open_archive(running.url, total_seconds=60))
+        assert running.hung_up.wait(10)
+    assert type(error) is RejectedPayload
 
 
 # Secrets

@@ -382,6 +382,63 @@ def test_a_zip_bomb_that_lies_about_its_size_is_refused() -> None:
         unzip(bytes(payload), DAY, "source", max_bytes=1024 * 1024)
 
 
+def test_a_zip_bomb_that_lies_about_its_size_is_not_unzipped() -> None:
+    """No more of it than it says."""
+    payload = bytearray(zipped(b"\0" * (64 * 1024 * 1024)))
+    directory = payload.index(b"PK\x01\x02")
+    payload[22:26] = payload[directory + 24 : directory + 28] = struct.pack("<I", 100)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TruncatedPayload):
+            unzip(bytes(payload), DAY, "source")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+
+
+def test_a_zip_of_thousands_of_files_is_refused_before_they_are_listed() -> None:
+    """Each would take a kilobyte, and a zip has room for millions."""
+    one = zipped(b"", "d")
+    directory = one.index(b"PK\x01\x02")
+    entry, end = one[directory : directory + 47], bytearray(one[directory + 47 :])
+    end[8:12] = struct.pack("<HH", 60_000, 60_000)
+    end[12:16] = struct.pack("<I", 60_000 * len(entry))
+    tracemalloc.start()
+    try:
+        error = refusal(one[:directory] + entry * 60_000 + bytes(end))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert type(error) is RejectedPayload
+    assert error.found == "60,000"
+    assert peak < 8 * 1024 * 1024
+
+
+def test_what_zipfile_says_of_a_long_name_is_cut() -> None:
+    """Or else an error would be two names of 64 KB long."""
+    payload = zipped(csv(HEADER, ROW), "n" * 60_000).replace(b"nnn", b"mnn", 1)
+    error = refusal(payload)
+    assert type(error) is TruncatedPayload
+    assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (csv(HEADER, ROW) + b"\n" * 200_000, "too many lines"),
+        (csv(HEADER, ROW, "A," * 60_000), "a line that is too long"),
+        (b"," * 120_000, "a line that is too long"),
+    ],
+    ids=["lines", "a line", "a header"],
+)
+def test_a_text_that_no_day_has_is_refused(content: bytes, what: str) -> None:
+    """Of two letters and a line end, or of one comma, a program makes many times their size."""
+    error = refusal(zipped(content))
+    assert type(error) is RejectedPayload
+    assert what in error.what
+
+
 def test_a_file_of_just_the_allowed_size_is_accepted() -> None:
     """The cap is inclusive."""
     content = csv(HEADER, ROW)

@@ -240,6 +240,28 @@ def test_redo_takes_over_a_corrected_file(tmp_path: Path, archive: Path) -> None
     assert in_warehouse(tmp_path) == {DAY: ROWS - 5}
 
 
+def test_redo_keeps_the_payload_that_it_replaces(tmp_path: Path, archive: Path) -> None:
+    """As a refresh does: with its receipt, under raw/2024/restated, so that nothing that was published is lost."""
+    load(DAY)
+    receipt = json.loads(output(DAY, "scrape").read_bytes())
+    old = (tmp_path / "raw" / "2024" / receipt["file"]).read_bytes()
+    publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
+    done = champion("redo", "--date", str(DAY), "--from", "scrape")
+    assert done.returncode == 0, done.stderr
+    folder = tasks.restated_folder(DAY, receipt["sha256"])
+    assert {path.name for path in folder.iterdir()} == {receipt["file"], output(DAY, "scrape").name}
+    assert (folder / receipt["file"]).read_bytes() == old
+    assert json.loads((folder / output(DAY, "scrape").name).read_bytes()) == receipt
+
+
+def test_redo_of_an_unchanged_file_keeps_no_copy(tmp_path: Path) -> None:
+    """There is nothing that would be lost."""
+    load(DAY)
+    done = champion("redo", "--date", str(DAY), "--from", "scrape")
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "raw" / "2024" / "restated").exists()
+
+
 def test_redo_stops_before_the_warehouse(archive: Path) -> None:
     """With --to write; a file that has changed is due to be loaded by itself, another one is not."""
     load(DAY, NEXT)
