@@ -382,6 +382,29 @@ def test_a_zip_bomb_that_lies_about_its_size_is_refused() -> None:
         unzip(bytes(payload), DAY, "source", max_bytes=1024 * 1024)
 
 
+def test_more_lines_than_any_day_has_are_refused() -> None:
+    """Short lines take far more memory than bytes: they are counted before they are made."""
+    bomb = zipped(csv(HEADER, ROW) + b"\n" * (32 * 1024 * 1024))
+    tracemalloc.start()
+    try:
+        error = refusal(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert type(error) is RejectedPayload
+    assert (error.expected, error.found) == ("at most 100,000", "33,554,434")
+    assert peak < 128 * 1024 * 1024
+
+
+def test_a_zips_error_is_no_longer_than_a_sentence() -> None:
+    """It has the name of the file inside, which can be as long as 64 KB."""
+    payload = bytearray(zipped(csv(HEADER, ROW), "x" * 60_000))
+    payload[payload.index(b"PK\x01\x02") + 16] ^= 0xFF
+    error = refusal(bytes(payload))
+    assert type(error) is TruncatedPayload
+    assert len(str(error)) < 500
+
+
 def test_a_file_of_just_the_allowed_size_is_accepted() -> None:
     """The cap is inclusive."""
     content = csv(HEADER, ROW)
@@ -391,6 +414,21 @@ def test_a_file_of_just_the_allowed_size_is_accepted() -> None:
 
 
 # Columns
+
+
+def test_a_header_of_very_many_columns_is_refused_at_once() -> None:
+    """Names that repeat are found without comparing each with each."""
+    error = refusal(csv(HEADER + "LOW," * 500_000, ROW))
+    assert type(error) is UnknownLayout
+    assert error.found == "repeated 'LOW'"
+
+
+def test_a_strange_delivery_file_is_named_in_a_sentence() -> None:
+    """Its columns' names are quoted, and not all of them where they are many."""
+    error = refusal(csv("SYMBOL,SERIES,DATE1,DELIV_QTY,DELIV_PER,\x1b[2J," + "X" * 100_000, ROW))
+    assert "full (delivery) file" in error.what
+    assert str(error).isprintable()
+    assert len(str(error)) < 500
 
 
 def test_missing_columns_are_listed() -> None:
