@@ -274,8 +274,8 @@ def _rows(rng: Random, content: bytes, base: Base) -> bytes:
             written = rows[at].replace(f"{base.day:%d-%b-%Y}".upper(), "12-JAN-2024")
             rows[at] = written.replace(f"{base.day}", "2024-01-12")
         case _:
-            # Thousands of the same now and then: it is slow to make, not to read.
-            rows += [rows[at]] * rng.choice((2, 20, 20, 20, 3000))
+            # Thousands of the same now and then, but no more than two megabytes of a line that is huge by itself.
+            rows += [rows[at]] * min(rng.choice((2, 20, 20, 20, 3000)), 2_000_000 // (len(rows[at]) + 1))
     return _joined([header, *rows])
 
 

@@ -12,6 +12,8 @@ import os
 import select
 import subprocess
 import sys
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -89,21 +91,16 @@ def kept(named: str, folder: Path) -> Path:
 @pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=8))
 def test_a_mutant_is_refused_in_a_sentence_or_no_line_of_it_is_lost(seed: int, tmp_path: Path) -> None:
     """For thousands of them a round: a typed error in one printable line, or rows and rejects that are its lines."""
-    firsts = [(2 * seed + number) * 1_000_000 for number in range(2)]
-    workers = [Watched(*WORKER, str(first), str(MUTANTS), ARCHIVE) for first in firsts]
-    ends: dict[str, int] = {}
-    try:
-        for worker in workers:
+    workers = [Watched(*WORKER, str((2 * seed + at) * 1_000_000), str(MUTANTS), ARCHIVE) for at in range(2)]
+    ends: Counter[str] = Counter()
+    with ThreadPoolExecutor() as watches:
+        for worker, watch in zip(workers, [watches.submit(each.ends) for each in workers], strict=True):
             try:
-                for kind, count in worker.ends().items():
-                    ends[kind] = ends.get(kind, 0) + count
+                ends.update(watch.result())
             except AssertionError as error:
                 if worker.at.startswith(("simulated-", "published-")):
                     pytest.fail(f"{kept(worker.at, tmp_path)} is the mutant {worker.at!r}: {error}")
                 raise
-    finally:
-        for worker in workers:
-            worker.process.kill()
     kinds = ends.pop("kinds")
     assert sum(ends.values()) == 2 * MUTANTS
     # A mutator whose mutants all end the same way would prove nothing.
