@@ -226,10 +226,12 @@ def assert_idempotent(normalized: Normalized, found: payload.Bhavcopy) -> None:
         assert again.rows.equals(rows)
 
 
+# What Unicode calls white space, as Rust has it: \x1c to \x1f are none.
+_BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+
 def _stripped(text: str) -> str:
-    """Without the outer characters that Unicode calls white space, as in Rust: \\x1c to \\x1f are none."""
-    blanks = "".join(map(chr, (*range(9, 14), 32, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029)))
-    return text.strip(blanks + "\u202f\u205f\u3000")
+    return text.strip(_BLANKS)
 
 
 # Payloads that are small on the wire
