@@ -19,7 +19,7 @@ from datetime import date, datetime
 from champion_luigi.errors import RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
 from champion_luigi.layouts import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
 
-MAX_UNZIPPED_BYTES = 256 * 1024 * 1024
+MAX_UNZIPPED_BYTES = 64 * 1024 * 1024
 # The largest day had some 3,100. Short lines take a hundred times the room that they have in a zip, so that a limit in
 # bytes is none for memory.
 MAX_LINES = 100_000

@@ -104,7 +104,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         env="CHAMPION_TOTAL_SECONDS", default=180.0, description="archive: longest time for one file"
     )
     max_payload_mb = Whole(env="CHAMPION_MAX_PAYLOAD_MB", default=64, description="largest file accepted, MiB")
-    max_unzipped_mb = Whole(env="CHAMPION_MAX_UNZIPPED_MB", default=256, description="largest it may unzip to, MiB")
+    max_unzipped_mb = Whole(env="CHAMPION_MAX_UNZIPPED_MB", default=64, description="largest it may unzip to, MiB")
     udiff_from = Day(
         env="CHAMPION_UDIFF_FROM",
         default=UDIFF_FROM,
