@@ -30,6 +30,9 @@ TYPES = pl.Schema({column.name: getattr(pl, column.polars) for column in COLUMNS
 _RULE = "_rule"
 _FIRST_LINE = 2
 _SAMPLE = 3
+# What a detail quotes of a value, which can be as long as the file, and a message of a detail: the text has all of it.
+_QUOTED_LENGTH = 60
+_SAMPLE_LENGTH = 300
 _ISIN = "^[A-Z]{2}[A-Z0-9]{9}[0-9]$"
 
 # Oddities that the exchange really publishes: counted by rule, never dropped.
@@ -106,7 +109,7 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
     for reject in normalized.rejects:
         by_rule[reject.rule] = by_rule.get(reject.rule, 0) + 1
     counts = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items(), key=lambda each: -each[1]))
-    sample = "; ".join(f"line {each.line}: {each.detail}" for each in normalized.rejects[:_SAMPLE])
+    sample = "; ".join(f"line {each.line}: {each.detail[:_SAMPLE_LENGTH]}" for each in normalized.rejects[:_SAMPLE])
     raise CheckFailed(
         "too many rows cannot stand" if raw else "there are no rows",
         day=day,
@@ -127,7 +130,7 @@ def _split(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
         .unnest("fields")
     )
     # Fewer fields than names leave the last one null; more are fine as long as they are empty, as after a last comma.
-    fits = pl.col(names[-1]).is_not_null() & pl.col(REST).fill_null("").str.strip_chars(", ").eq("")
+    fits = pl.col(names[-1]).is_not_null() & ~pl.col(REST).fill_null("").str.contains(r"[^,\s]")
     return fields.select(LINE, pl.when(~fits).then(pl.col(TEXT)).alias(TEXT), fits.alias(FITS), REST, *names).collect()
 
 
@@ -225,7 +228,8 @@ def _rejects(table: pl.DataFrame, broken: pl.DataFrame, day: date) -> Iterator[R
 
 
 def _detail(row: Mapping[str, Any], published: Mapping[str, Any]) -> str:
-    written = {name: row[TEXT + "_" + name] for name in NAMES if TEXT + "_" + name in row}
+    texts = ((name, row[TEXT + "_" + name]) for name in NAMES if TEXT + "_" + name in row)
+    written = {name: text and text[:_QUOTED_LENGTH] for name, text in texts}
     key = f"symbol {written['symbol']!r}, series {written['series']!r}"
     match row[_RULE]:
         case "field_count":

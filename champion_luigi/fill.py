@@ -268,7 +268,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def _say(self, message: str) -> None:
         logger.info("FillBhavcopy: %s", message)
-        self._tell("set_status_message", message)
+        self._tell("set_status_message", tasks.for_the_visualiser(message))
 
     def _tell(self, what: str, value: object) -> None:
         # Luigi lends a task these while it runs it.

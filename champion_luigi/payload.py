@@ -11,6 +11,8 @@ import io
 import struct
 import zipfile
 import zlib
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -213,7 +215,7 @@ def _layout(header: tuple[str, ...], day: date, source: str) -> Layout:
                 return layout
     if found >= _FULL_COLUMNS:
         raise UnknownLayout(
-            "this is the full (delivery) file, not the bhavcopy", day=day, source=source, found=", ".join(header)
+            "this is the full (delivery) file, not the bhavcopy", day=day, source=source, found=_listed(header)
         )
     nearest = max(LAYOUTS, key=lambda layout: (len(found & set(layout.columns)), is_in_force(layout, day)))
     if not found & set(nearest.columns):
@@ -228,9 +230,9 @@ def _unknown(header: tuple[str, ...], nearest: Layout, day: date, source: str) -
     expected = in_force[0] if in_force else nearest
     missing = [name for name in expected.columns if name not in header]
     unexpected = [name for name in dict.fromkeys(header) if name not in expected.columns]
-    twice = sorted({name for name in header if header.count(name) > 1})
+    twice = sorted(name for name, times in Counter(header).items() if times > 1)
     found = [
-        f"{label} {', '.join(repr(name[:40]) for name in names[:40])}"
+        f"{label} {_listed(names)}"
         for label, names in (("missing", missing), ("unexpected", unexpected), ("repeated", twice))
         if names
     ]
@@ -271,6 +273,10 @@ def _require_date(bhavcopy: Bhavcopy) -> None:
 def _words(error: BaseException) -> str:
     """What zipfile says; it repeats names that may be of any length."""
     return str(error)[:_SHOWN_LETTERS]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(repr(name[:40]) for name in names[:40])
 
 
 def _start(text: str) -> str:

@@ -99,13 +99,12 @@ def table_lines(path: Path, columns: int | None = None, most_rows: int | None = 
     """
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         names, types = (_cells(next(file)) for _ in range(2))
-        rows = (_cells(line) for line in itertools.islice(file, most_rows))
         # A lone column may be a text of many lines, as of SHOW CREATE.
         is_text = len(names) == 1 and not _NUMBER.match(types[0])
+        read = _lines_of_text if is_text else _cells
         widths = [len(name) for name in names]
         shown = 0
-        for row in rows:
-            cells = row[0].split("\\n") if is_text else row
+        for cells in map(read, itertools.islice(file, most_rows)):
             widths = [max(widths[0], *map(len, cells))] if is_text else list(map(max, widths, map(len, cells)))
             shown += 1
         count = shown + sum(1 for _ in file)
@@ -123,14 +122,20 @@ def table_lines(path: Path, columns: int | None = None, most_rows: int | None = 
     yield _GAP.join("-" * width for width in widths)
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         for text in itertools.islice(file, 2, 2 + shown):
-            cells = _cells(text)
-            yield from cells[0].split("\\n") if is_text else [line(cells)]
+            cells = read(text)
+            yield from cells if is_text else [line(cells)]
     if columns is not None:
         yield from textwrap.wrap(_note(shown, count, names, len(widths)), columns)
 
 
 def _cells(line: str) -> list[str]:
     return [_cell(text) for text in line.removesuffix("\n").split("\t")]
+
+
+def _lines_of_text(line: str) -> list[str]:
+    # A backslash of the text itself is two: what follows it ends no line. A NUL never stands here as such.
+    lines = line.removesuffix("\n").replace("\\\\", "\0").split("\\n")
+    return [_cell(each.replace("\0", "\\\\")) for each in lines]
 
 
 def _cell(text: str) -> str:

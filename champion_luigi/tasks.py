@@ -10,6 +10,7 @@ imports Luigi alone, and a parent that forks workers never touches it.
 from __future__ import annotations
 
 import functools
+import html
 import json
 import logging
 import os
@@ -175,7 +176,7 @@ class BhavcopyTask(luigi.Task):
         logger.info("%s %s: %s", self.task_family, self.date, message)
         show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
         if show is not None:
-            show(message)
+            show(for_the_visualiser(message))
 
     def _worker(self) -> str:
         """The worker that runs the task, as Luigi's log and visualiser name it."""
@@ -392,6 +393,11 @@ class LoadClickHouse(BhavcopyTask):
         )
         self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name, **_source_in(metadata)}
         self.say(f"{loaded.rows:,} rows in {table.name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
+
+
+def for_the_visualiser(message: str) -> str:
+    """A status message for Luigi's page, which takes it for HTML: an error in it may quote anything."""
+    return html.escape(message, quote=False)
 
 
 def warehouse_place() -> clickhouse.Place:

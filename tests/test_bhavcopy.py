@@ -248,6 +248,12 @@ def test_more_empty_fields_than_columns_are_no_field_too_many() -> None:
     assert day_of(line() + ",, ").rejects == []
 
 
+def test_blanks_after_the_last_comma_are_no_field_too_many() -> None:
+    """Of whatever kind they are, as in a line with quotes."""
+    for blank in ("\t", " \x0b", ",\u2003,\t"):
+        assert day_of(line() + blank).rejects == []
+
+
 def test_series_na_is_a_series() -> None:
     """NA is no null, and neither are symbols that look like one."""
     found = day_of(*[line(symbol=symbol, series="NA") for symbol in ("NULL", "NA", "NAN", "NONE", "-", "TRUE", "1E5")])
@@ -576,6 +582,18 @@ def test_the_most_frequent_rule_is_named_first() -> None:
         "5 raw rows, 4 rejected (field_count 3, close_not_positive 1), such as line 3: 1 fields for 13 columns; "
         "line 4: symbol 'B', series 'EQ': close '0'; line 5: 1 fields for 13 columns"
     )
+
+
+def test_a_very_long_value_makes_no_very_long_sentence() -> None:
+    """What is kept of the line is all of it; what is told of it is its start."""
+    text = line(close="9" * 400 + "x" * 200_000)
+    found = day_of(text)
+    [reject] = found.rejects
+    assert reject.text == text
+    assert len(reject.detail) < 200
+    with pytest.raises(CheckFailed) as caught:
+        check(found, DAY, "source")
+    assert len(str(caught.value)) < 1000
 
 
 def test_the_limit_is_a_setting() -> None:

@@ -246,7 +246,7 @@ def test_redo_keeps_the_payload_that_it_replaces(tmp_path: Path, archive: Path) 
     receipt = json.loads(output(DAY, "scrape").read_bytes())
     old = (tmp_path / "raw" / "2024" / receipt["file"]).read_bytes()
     publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
-    done = champion("redo", "--date", str(DAY), "--from", "scrape")
+    done = run_champion("redo", "--date", str(DAY), "--from", "scrape")
     assert done.returncode == 0, done.stderr
     folder = tasks.restated_folder(DAY, receipt["sha256"])
     assert {path.name for path in folder.iterdir()} == {receipt["file"], output(DAY, "scrape").name}
@@ -257,7 +257,7 @@ def test_redo_keeps_the_payload_that_it_replaces(tmp_path: Path, archive: Path) 
 def test_redo_of_an_unchanged_file_keeps_no_copy(tmp_path: Path) -> None:
     """There is nothing that would be lost."""
     load(DAY)
-    done = champion("redo", "--date", str(DAY), "--from", "scrape")
+    done = run_champion("redo", "--date", str(DAY), "--from", "scrape")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "raw" / "2024" / "restated").exists()
 

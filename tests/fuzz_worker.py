@@ -1,0 +1,348 @@
+"""What holds for any payload whatever, checked on mutants in a process of its own: `test_fuzz` watches over it.
+
+    python fuzz_worker.py FIRST COUNT ARCHIVE
+
+checks COUNT mutants from the seed FIRST on. Each is named on standard output before it is looked at, so that the one
+that hangs or kills the process is known; at the end it is said in JSON what came of them.
+``python fuzz_worker.py NAME`` does the same with one of the `HEAVY` payloads.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import re
+import resource
+import sys
+import traceback
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from random import Random
+
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
+from mutations import Base, Mutant, mutant, published, simulated
+
+from champion_luigi import lake, payload
+from champion_luigi.bhavcopy import TYPES, WARNINGS, Normalized, check, normalize, parse
+from champion_luigi.errors import (
+    ChampionError,
+    CheckFailed,
+    RejectedPayload,
+    TruncatedPayload,
+    UnknownLayout,
+    WrongDate,
+)
+from champion_luigi.layouts import SOURCE_COLUMNS
+from champion_luigi.schema import COLUMNS
+
+REAL_FILES = 12
+SOURCE = "https://archive.example/file"
+# What a process may take, Python and Polars included.
+MOST_MIB = 1024
+LONGEST_ERROR = 4000
+HEAVY_BYTES = payload.MAX_UNZIPPED_BYTES
+
+KNOWN_ERRORS = (TruncatedPayload, RejectedPayload, UnknownLayout, WrongDate, CheckFailed)
+RULES = (
+    "field_count bad_date other_date missing_key missing_number bad_number negative_number close_not_positive "
+    "duplicate_key"
+).split()
+_PLAIN_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
+_PLAIN_COUNT = re.compile(r"[0-9]{1,18}")
+_MOST_KEPT = 2000
+
+
+def outcome(payload_bytes: bytes, day: date) -> tuple[payload.Bhavcopy | None, Normalized | None, ChampionError | None]:
+    """How far a payload comes: what was recognised, what became of it, and the error that ended it."""
+    found = normalized = None
+    try:
+        found = payload.recognise(payload_bytes, day, SOURCE)
+        normalized = normalize(parse(found), found.layout.format, day)
+        check(normalized, day, SOURCE)
+    except ChampionError as error:
+        return found, normalized, error
+    return found, normalized, None
+
+
+def signature(found: payload.Bhavcopy | None, normalized: Normalized | None, error: ChampionError | None) -> str:
+    """What kind of end it came to: mutants of a new kind are worth mutating again."""
+    said = re.sub(r"[0-9]+|'.*'|\".*\"", "_", error.what) if error else ""
+    rules = sorted({reject.rule for reject in normalized.rejects}) if normalized else []
+    warned = sorted(name for name, count in normalized.warnings.items() if count) if normalized else []
+    shape = (bool(found.numbers), any('"' in line for line in found.lines)) if found else ()
+    return repr((type(error).__name__, said, rules, warned, shape, found and found.layout.first))
+
+
+def examine(base: Base, made: Mutant, *, thoroughly: bool) -> str:
+    """Assert all that holds for any payload; the signature of its end."""
+    found, normalized, error = outcome(made.payload, base.day)
+    if error is not None:
+        assert_told(error, base.day)
+    if found is not None:
+        lines = numbered_lines(made.content)
+        if made.damaged:
+            # Bytes about the content were changed: it is refused, or it is the content.
+            assert found.lines == [text for _, text in lines[1:]], "a damaged zip gave other lines"
+        assert normalized is not None, "what was recognised could not be normalized"
+        assert_whole(normalized, len(lines) - 1, base.day)
+        assert_exact(found, normalized, lines[1:])
+        if thoroughly:
+            assert_repeatable(made.payload, base.day, found, normalized)
+            assert_kept(normalized)
+            if normalized.rows.height:
+                assert_idempotent(normalized, found)
+    return signature(found, normalized, error)
+
+
+def assert_told(error: ChampionError, day: date) -> None:
+    """An error is of a known kind, and a sentence that can be shown: one line, not endless, with day and source."""
+    assert type(error) in KNOWN_ERRORS, f"an unexpected kind of error: {error!r}"
+    said = str(error)
+    assert said.isprintable(), f"the error cannot be printed: {said[:500]!r}"
+    assert len(said) <= LONGEST_ERROR, f"the error has {len(said):,} characters: {said[:500]}"
+    assert said.startswith(f"{day}: ")
+    assert SOURCE in said
+
+
+def numbered_lines(content: bytes) -> list[tuple[int, str]]:
+    """The lines that are not blank, with their numbers, as any reader of text has them."""
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    lines = ((number, line.rstrip("\r")) for number, line in enumerate(text.split("\n"), 1))
+    return [(number, line) for number, line in lines if line.strip()]
+
+
+def assert_whole(found: Normalized, raw: int, day: date) -> None:
+    """No row is lost or doubled, and each that stands is what the schema promises."""
+    assert found.rows.height + len(found.rejects) == raw, f"{found.rows.height} + {len(found.rejects)} of {raw} rows"
+    assert found.rows.schema == TYPES
+    for column in COLUMNS:
+        values = found.rows[column.name]
+        assert not (column.required and values.null_count()), column.name
+        if column.polars in ("Float64", "Int64"):
+            assert all(0 <= value < math.inf for value in values.drop_nulls().to_list()), column.name
+        if column.zero_is_null:
+            assert 0 not in values.to_list(), column.name
+    assert (found.rows["close"] > 0).all()
+    assert (found.rows["trade_date"] == day).all()
+    keys = found.rows.select("symbol", "series").rows()
+    assert len(set(keys)) == len(keys), "a key stands twice"
+    assert all(symbol and series for symbol, series in keys)
+    assert found.warnings.keys() == WARNINGS.keys()
+
+
+def assert_exact(found: payload.Bhavcopy, normalized: Normalized, lines: list[tuple[int, str]]) -> None:
+    """Rejects keep line, text, rule and reason; each row is its line, read by Python alone."""
+    by_number = dict(lines)
+    for reject in normalized.rejects:
+        assert reject.rule in RULES
+        assert reject.detail
+        assert reject.text == by_number.pop(reject.line), f"line {reject.line} was rejected with another text"
+    columns = SOURCE_COLUMNS[found.layout.format]
+    places = {name: found.header.index(theirs) for name, theirs in columns.items() if theirs in found.header}
+    for text, row in zip(by_number.values(), normalized.rows.iter_rows(named=True), strict=True):
+        fields = next(csv.reader([text], skipinitialspace=True)) if '"' in text else text.split(",")
+        for column in COLUMNS:
+            if column.name in ("trade_date", "layout"):
+                continue
+            value = row[column.name]
+            written = _stripped(fields[places[column.name]]) if column.name in places else ""
+            expected: str | float | None = written or None
+            if expected is not None and column.polars != "String":
+                expected = int(written) if column.polars == "Int64" else float(written)
+                if expected == 0 and column.zero_is_null:
+                    expected = None
+            assert value == expected, f"{column.name} is {value!r}; written {written!r}"
+    assert_no_row_is_rejected_for_nothing(found, normalized, places, lines)
+
+
+def assert_no_row_is_rejected_for_nothing(
+    found: payload.Bhavcopy, normalized: Normalized, places: dict[str, int], lines: list[tuple[int, str]]
+) -> None:
+    """A line whose values are all plainly written stands, unless one before it has its key."""
+    rejected = {reject.line: reject.rule for reject in normalized.rejects}
+    day = found.day
+    dates = (f"{day}", f"{day:%d-%b-%Y}".upper())
+    for number, text in lines:
+        if number not in rejected or '"' in text or text.count(",") not in (len(found.header), len(found.header) - 1):
+            continue
+        fields = [_stripped(field) for field in text.split(",")]
+        if any(fields[len(found.header) :]) or fields[places["trade_date"]] not in dates:
+            continue
+        numbers = {column: fields[places[column.name]] for column in COLUMNS if column.name in places}
+        if all(
+            bool((_PLAIN_COUNT if column.polars == "Int64" else _PLAIN_NUMBER).fullmatch(text))
+            or (not text and not column.required)
+            for column, text in numbers.items()
+            if column.polars in ("Int64", "Float64")
+        ):
+            has_key = fields[places["symbol"]] and fields[places["series"]]
+            is_positive = float(fields[places["close"]]) > 0
+            rule = "missing_key" if not has_key else "duplicate_key" if is_positive else "close_not_positive"
+            assert rejected[number] == rule, f"line {number} was rejected by {rejected[number]}: {text[:200]!r}"
+
+
+def assert_repeatable(payload_bytes: bytes, day: date, found: payload.Bhavcopy, normalized: Normalized) -> None:
+    """The same bytes give the same, the second time too."""
+    again, normalized_again, _ = outcome(payload_bytes, day)
+    assert again == found
+    assert normalized_again is not None
+    assert normalized_again.rows.equals(normalized.rows)
+    assert (normalized_again.rejects, normalized_again.warnings) == (normalized.rejects, normalized.warnings)
+
+
+def assert_kept(normalized: Normalized) -> None:
+    """A lake file gives back exactly what was written to it."""
+    rows = lake.sorted_by_key(normalized.rows)
+    read, metadata = lake.table_of(lake.parquet_bytes(rows, {"rows": str(rows.height)}), Path("mutant.parquet"))
+    assert read.schema == TYPES
+    assert read.equals(rows)
+    assert metadata == {"rows": str(rows.height)}
+
+
+def assert_idempotent(normalized: Normalized, found: payload.Bhavcopy) -> None:
+    """Rows that are written as the exchange writes them normalize to themselves."""
+    rows = normalized.rows
+    ours = {theirs: name for name, theirs in SOURCE_COLUMNS[found.layout.format].items()}
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(found.layout.columns)
+    for row in rows.iter_rows(named=True):
+        writer.writerow([row.get(ours.get(name, ""), "") for name in found.layout.columns])
+    _, again, _ = outcome(text.getvalue().encode(), found.day)
+    assert again is not None
+    # A field may be longer than the csv module reads back, and a line within quotes may hold no CR outside of them.
+    if not any(len(text) > 100_000 for text in text.getvalue().split(",")):
+        assert not again.rejects, again.rejects[:1]
+        assert again.rows.equals(rows)
+
+
+# What Unicode calls white space, as Rust has it: \x1c to \x1f are none.
+_BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
+
+
+def _stripped(text: str) -> str:
+    return text.strip(_BLANKS)
+
+
+# Payloads that are small on the wire
+
+
+def _zip_of(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("bhav.csv", content)
+    return buffer.getvalue()
+
+
+def _times(text: bytes, size: int = HEAVY_BYTES) -> bytes:
+    return text * ((size - 100_000) // len(text))
+
+
+HEAVY: dict[str, Callable[[Base], bytes]] = {
+    "a file of line ends": lambda base: _zip_of(base.content + _times(b"\n")),
+    "a file of lines of one letter": lambda base: _zip_of(base.content + _times(b"x\n")),
+    "a file of lines of two letters": lambda base: _zip_of(base.content + _times("é€\n".encode())),
+    "a file of quotes": lambda base: _zip_of(base.content + _times(b'"\n')),
+    "a file of one row again and again": lambda base: _zip_of(base.content + _times(base.content.splitlines(True)[1])),
+    "a file of dates": lambda base: _zip_of(
+        base.content + b"".join(b"A,EQ,1,1,1,1,1,1,1,1,%d-JAN-2024,1,I,\n" % number for number in range(99_000))
+    ),
+    "a line of commas": lambda base: _zip_of(base.content + _times(b",")),
+    "a line of quoted fields": lambda base: _zip_of(base.content + _times(b'"",', 8_000_000)),
+    "one field of all bytes": lambda base: _zip_of(base.content.replace(b"EQ", _times(b"Q"), 1)),
+    "a header of a million names": lambda base: _zip_of(
+        base.content.replace(b"\n", b"," + b",".join(b"C%d" % number for number in range(1_000_000)) + b"\n", 1)
+    ),
+    "a header of one name a million times": lambda base: _zip_of(
+        base.content.replace(b"\n", b",LOW" * 1_000_000 + b"\n", 1)
+    ),
+    "a zip of a million members": lambda base: _crowded(1_000_000),
+    "a file of NULs": lambda base: _zip_of(base.content + _times(b"\0")),
+}
+
+
+def _crowded(members: int) -> bytes:
+    """A directory with an entry again and again."""
+    one = _zip_of(b"x")
+    at = one.index(b"PK\x01\x02")
+    end = one.index(b"PK\x05\x06")
+    directory = one[at:end] * members
+    counts = min(members, 0xFFFF).to_bytes(2, "little")
+    rest = len(directory).to_bytes(4, "little") + at.to_bytes(4, "little") + b"\0\0"
+    return one[:at] + directory + b"PK\x05\x06\0\0\0\0" + counts + counts + rest
+
+
+# The process
+
+
+def bases(archive: str) -> list[Base]:
+    """All bases, in an order that is the same each time."""
+    return [*simulated(), *published(Path(archive), REAL_FILES)]
+
+
+def check_mutants(first: int, count: int, archive: str) -> dict[str, int]:
+    """Check mutants of the bases, and of mutants that came to an end of a new kind; what came of them, by kind."""
+    known = bases(archive)
+    corpus: list[tuple[int, tuple[int, ...]]] = [(at, ()) for at in range(len(known))]
+    signatures: set[str] = set()
+    ends: Counter[str] = Counter()
+    for seed in range(first, first + count):
+        at, steps = Random(seed).choice(corpus)
+        steps = (*steps, seed)
+        say(f"{known[at].name} {','.join(map(str, steps))}")
+        made = mutant(known[at], steps)
+        end = examine(known[at], made, thoroughly=seed % 8 == 0)
+        ends[end.split("'")[1]] += 1
+        if end not in signatures and len(steps) < 6 and len(corpus) < _MOST_KEPT:
+            signatures.add(end)
+            corpus.append((at, steps))
+    return {**ends, "kinds": len(signatures)}
+
+
+def check_heavy(name: str) -> dict[str, int]:
+    """Check one heavy payload; the most memory that the process had, in MiB, and the rows that came of it."""
+    base = next(each for each in simulated() if each.format == "legacy" and each.day == date(2024, 1, 15))
+    content = HEAVY[name](base)
+    say(f"{name}: {len(content):,} bytes")
+    _, normalized, error = outcome(content, base.day)
+    if error is not None:
+        assert_told(error, base.day)
+    return {"mib": peak_mib(), "rows": normalized.rows.height if normalized else 0}
+
+
+def peak_mib() -> int:
+    """The most memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30, 6 * 2**30))
+    try:
+        if len(sys.argv) == 2:
+            ends = check_heavy(sys.argv[1])
+        else:
+            ends = check_mutants(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
+            assert peak_mib() <= MOST_MIB, f"{peak_mib()} MiB of memory"
+    except BaseException:
+        say("FAILED " + json.dumps(traceback.format_exc()[-3000:]))
+        raise
+    say("DONE " + json.dumps(ends))
+
+
+if __name__ == "__main__":
+    main()
