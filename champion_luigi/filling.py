@@ -13,13 +13,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import luigi
 
 from champion_luigi import ledger, recording, sessions, settings, tasks, threads
 from champion_luigi.errors import NotPublished, Refused, TransientError
+from champion_luigi.layouts import archive_path
+from champion_luigi.targets import JsonFile
 from champion_luigi.tasks import BhavcopyTask, ScrapeBhavcopy
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
@@ -29,6 +31,8 @@ logger = logging.getLogger("luigi-interface.fill")
 CHUNK_DAYS = 48
 # With fewer workers, halves of them would wait for each other at the ends of unequal chunks.
 _WORKERS_FOR_TWO_LANES = 8
+# How long a file that was fetched shows that the archive's address is right.
+_LATELY = timedelta(days=1)
 _LOG_SECONDS = 10.0
 _SHOW_SECONDS = 0.2
 
@@ -97,7 +101,7 @@ def fill_days(
 
     One bad day does not stop the rest. An archive that refuses, or answers nothing for a whole chunk, does: what is
     left then is counted. A 404 for an old session is entered in the ledger as closed, once the same archive has given
-    another file in this fill: an archive that has none of them is a wrong address.
+    another file in this fill or within a day before it: an archive that has none of them is a wrong address.
     """
     logger.setLevel(logging.INFO)
     chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
@@ -126,6 +130,8 @@ def fill_days(
         finally:
             for _, lane in running:
                 lane.stop()
+    if suspects and _has_given_lately():
+        _enter_closed(suspects, list(suspects), progress)
     for day, error in suspects.items():
         progress.failed[day] = f"{error} No other file was fetched in this fill, so it is not taken as closed."
         _record_outcome(day, "failed", progress.failed[day])
@@ -185,6 +191,21 @@ def _settle(
         {day for day, answer in tasks.archive_answers().items() if answer.verdict == "closed"} if suspects else set()
     )
     _enter_closed(suspects, [day for day in suspects if progress.fetched or day in known], progress)
+
+
+def _has_given_lately() -> bool:
+    """Whether a receipt says that this archive gave a file within a day: to a fill that was killed before it told."""
+    archive = tasks.configured_archive()
+    since = (datetime.now(UTC) - _LATELY).isoformat()
+    for path in (settings.data_dir() / "raw").glob("*/bhavcopy_*.json"):
+        receipt = JsonFile(str(path)).load() or {}
+        try:
+            asked = archive.url(archive_path(receipt["format"], date.fromisoformat(receipt["date"])))
+            if receipt["url"] == asked and receipt["fetched_at"] > since:
+                return True
+        except (KeyError, TypeError, ValueError):
+            continue  # edited, or damaged
+    return False
 
 
 def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], progress: Progress) -> None:

@@ -462,6 +462,28 @@ def test_an_address_that_went_wrong_closes_nothing(
     assert verdicts() == {}
 
 
+@pytest.mark.parametrize(("hours_later", "is_closed"), [(1, True), (25, False)])
+def test_a_fill_that_was_killed_has_shown_that_the_address_is_right(
+    folder: Path, hours_later: int, is_closed: bool
+) -> None:
+    """What it fetched and could not tell of counts for the next fill, for a day."""
+    run(stop=WEEK[2])
+    file_of(folder, WEEK[2]).unlink()
+    with time_machine.travel(datetime.now(INDIA) + timedelta(hours=hours_later), tick=False):
+        status, _ = run(stop=WEEK[3])
+    assert status == (LuigiStatusCode.SUCCESS if is_closed else LuigiStatusCode.FAILED)
+    assert verdicts() == ({WEEK[2]: "closed"} if is_closed else {})
+
+
+def test_a_receipt_that_cannot_be_read_shows_nothing(folder: Path, tmp_path: Path) -> None:
+    """The session has failed, as if the file had never been fetched."""
+    run(stop=WEEK[1])
+    file_of(folder, WEEK[1]).unlink()
+    ScrapeBhavcopy(date=WEEK[0]).output().dump({"date": "no date", "format": "legacy"})
+    assert run(stop=WEEK[2])[0] == LuigiStatusCode.FAILED
+    assert verdicts() == {}
+
+
 def test_a_session_that_is_missing_in_the_first_chunk_is_closed_once_the_archive_is_trusted(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

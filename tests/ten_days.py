@@ -1,0 +1,20 @@
+"""Two weeks of one-day loads, for several forked workers: ``luigi --module ten_days TenDays``."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import luigi
+
+from champion_luigi import sessions
+from champion_luigi.tasks import LoadClickHouse
+
+START, STOP = date(2023, 6, 1), date(2023, 6, 15)
+DAYS = sessions.sessions(START, STOP)
+
+
+class TenDays(luigi.WrapperTask):
+    """Every session of the range, loaded."""
+
+    def requires(self) -> list[luigi.Task]:
+        return [LoadClickHouse(date=day) for day in DAYS]

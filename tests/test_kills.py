@@ -1,0 +1,784 @@
+"""Kill -9 at every boundary and at random moments: after one rerun all is as if nothing had happened.
+
+All along readers look at the lake, at the markers and at the view: what they see is a whole day or no day, each row
+once, and no day that they have seen goes away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import campaign
+import pytest
+from click.testing import CliRunner
+from clickhouse_server import ClickHouseServer, unavailable
+from helpers import build, champion_command, lines_of, luigi_command, payload, publish, wait_for
+from mlflow_server import carriers, empty_store, kill_carriers, told
+from ten_days import DAYS, START, STOP
+
+from champion_luigi import files, journal, lake, listing, reconcile, tasks, tracking, warehouse
+from champion_luigi.cli import main
+from champion_luigi.tasks import LoadClickHouse
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.integration,
+    # MLflow's own use of what SQLAlchemy deprecates.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+AREA = "Kill -9"
+RANGE = ("--start", str(START), "--stop", str(STOP))
+ROWS = 300
+# Of an undisturbed fill of the range, by one record a step.
+RECORDS = 155
+BAD_DAY = DAYS[2]
+POINTS = Path(__file__).with_name("killed_at.py")
+
+Seen = Mapping[date, Any]
+
+
+# What is published
+
+
+def lines_of_day(day: date) -> list[str]:
+    """The first rows of a day's file; on the bad day two of them cannot stand."""
+    lines = lines_of(payload(day, "legacy"))[: ROWS + 1]
+    if day == BAD_DAY:
+        fields = lines[2].split(",")
+        lines[2] = ",".join([*fields[:8], "-5", *fields[9:]])
+        lines[4] = lines[5]
+    return lines
+
+
+@pytest.fixture(scope="module")
+def archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of ten days' files."""
+    folder = tmp_path_factory.mktemp("archive")
+    for day in DAYS:
+        publish(folder, day, "legacy", lines_of_day(day))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _settings(archive_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test waits for a retry, and no carrier or open warehouse outlives its test."""
+    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
+        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    for name in tracking._ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(archive_folder))
+    yield
+    warehouse.close_shared()
+    kill_carriers(tmp_path)
+
+
+# A warehouse for each round
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    if reason := unavailable():
+        pytest.skip(reason)
+    with ClickHouseServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+_databases = iter(range(1_000_000))
+
+
+@contextlib.contextmanager
+def on_server(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Seen]]:
+    """Let the settings name an empty database of a server; gives what a reader of its view sees of each day."""
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import DatabaseError
+
+    database = f"round_{next(_databases)}"
+    for name, value in (
+        ("HOST", server.host),
+        ("PORT", str(server.port)),
+        ("USER", server.user),
+        ("PASSWORD", server.password),
+        ("DATABASE", database),
+    ):
+        monkeypatch.setenv(f"CLICKHOUSE_{name}", value)
+    client = clickhouse_connect.get_client(
+        host=server.host,
+        port=server.port,
+        username=server.user,
+        password=server.password,
+        autogenerate_session_id=False,
+    )
+    no_table = (60, 81)
+
+    def look() -> Seen:
+        try:
+            found = client.query(
+                "SELECT trade_date, count(), uniqExact(symbol, series), sum(cityHash64(formatRow('TSV', *))) "
+                f"FROM {database}.equity_ohlc GROUP BY trade_date"
+            )
+        except DatabaseError as error:
+            if error.code not in no_table:
+                raise
+            return {}
+        return {row[0]: tuple(row[1:]) for row in found.result_rows}
+
+    try:
+        yield look
+    finally:
+        warehouse.close_shared()
+        client.command(f"DROP DATABASE IF EXISTS {database}")
+        client.close()
+
+
+# Readers
+
+
+@dataclass
+class Reader:
+    """Looks again and again in a thread, and notes what no reader may see.
+
+    ``versions`` gives what each day may be seen as, by reader and in order of publication.
+    """
+
+    looks: Mapping[str, Callable[[], Seen]]
+    versions: Mapping[str, Mapping[date, list[Any]]]
+    wrong: list[str] = field(default_factory=list)
+    count: Counter[str] = field(default_factory=Counter)
+    _last: dict[str, dict[date, int]] = field(default_factory=lambda: defaultdict(dict))
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Look until the block has ended, and once more."""
+        thread = threading.Thread(target=self._read)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            thread.join()
+
+    def _read(self) -> None:
+        try:
+            while not self._over.wait(0.03):
+                self._look_once()
+            self._look_once()
+        except Exception as error:
+            # What a reader gets in place of an answer is as wrong as a wrong one.
+            self.wrong.append(repr(error))
+            raise
+
+    def _look_once(self) -> None:
+        for name, look in self.looks.items():
+            found, last = look(), self._last[name]
+            self.count[name] += 1
+            self.wrong += [f"{name}: {day} has gone" for day in last.keys() - found.keys()]
+            for day, value in found.items():
+                allowed = self.versions[name].get(day, [])
+                if value not in allowed:
+                    self.wrong.append(f"{name}: {day} is {value}, expected one of {allowed}")
+                    continue
+                version = allowed.index(value)
+                if version < last.get(day, 0):
+                    self.wrong.append(f"{name}: {day} is an older version than before")
+                last[day] = version
+
+
+def lake_reader(folder: Path) -> Callable[[], Seen]:
+    """What a reader of the lake sees of each day, by Polars."""
+    read: dict[tuple[Any, ...], Any] = {}
+
+    def look() -> Seen:
+        found = {}
+        for day, entry in lake.days(folder / "lake"):
+            status = Path(entry.path).stat()
+            key = (day, status.st_ino, status.st_mtime_ns)
+            if key not in read:
+                read[key] = seen_in_lake(Path(entry.path))
+            found[day] = read[key]
+        return found
+
+    return look
+
+
+def seen_in_lake(path: Path) -> tuple[int, int, int]:
+    """Rows, distinct keys and a sum over all values of a lake's file."""
+    import polars as pl
+
+    rows = pl.read_parquet(path)
+    return (rows.height, rows.select("symbol", "series").n_unique(), int(rows.hash_rows(seed=7).sum()))
+
+
+def marker_reader() -> Seen:
+    """The rows of each day that counts as loaded."""
+    return listing.loaded_rows(START, STOP)
+
+
+# What there is in the end
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a run leaves, less times: files with their contents, and every row of the view."""
+
+    files: Mapping[str, Any]
+    rows: list[tuple[Any, ...]]
+
+
+_TIMES = {"fetched_at", "loaded_at", "version", "lake_stat", "warehouse", "noted_at", "time", "removed"}
+
+
+def state(folder: Path) -> State:
+    """What there is, in folder and configured warehouse."""
+    found = {}
+    slug = tasks.warehouse_place().slug
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and name.split("/")[0] not in ("warehouse", "journal", "mlflow", "pids"):
+            found[name.replace(slug, "*")] = _content(path)
+    return State(found, _rows())
+
+
+def _content(path: Path) -> Any:
+    if path.suffix in (".json", ".jsonl") and path.parts[-3] != "rejects":
+        documents = [json.loads(path.read_bytes())] if path.suffix == ".json" else _lines(path)
+        return [{name: value for name, value in each.items() if name not in _TIMES} for each in documents]
+    return path.read_bytes()
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def _rows() -> list[tuple[Any, ...]]:
+    place = tasks.warehouse_place()
+    return warehouse.shared(place, 30).query(
+        f"SELECT * FROM {place.database}.equity_ohlc ORDER BY trade_date, symbol, series"
+    )
+
+
+def champion(*arguments: str) -> tuple[int, str]:
+    """The `champion` command in this process: its exit code and its output."""
+    done = CliRunner().invoke(main, list(arguments))
+    return done.exit_code, done.output
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The names of which the values are not the same."""
+    return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+
+
+def check(folder: Path, expected: State, what: str) -> None:
+    """Files and rows are those of an undisturbed run, the commands agree, and nothing is left over."""
+    for leftover in folder.rglob(f"{files.LEFTOVER_PREFIX}*"):
+        os.utime(leftover, (time.time() - 7200,) * 2)
+    code, output = champion("clean")
+    assert code == 0, (what, output)
+
+    found = state(folder)
+    assert differences(found.files, expected.files) == [], what
+    assert found.rows == expected.rows, what
+    # What these tests have done in their own process is told of by its own presence.
+    running = [path for path in (folder / "journal" / "running").iterdir() if not files.is_locked(path)]
+    assert running == [], what
+    assert [path.name for path in (folder / "warehouse").glob(f"{files.LEFTOVER_PREFIX}*")] == [], what
+
+    code, output = champion("verify")
+    assert (code, output.splitlines()[-1]) == (0, "All agrees."), (what, output)
+    days = [day for day, _ in lake.days(folder / "lake")]
+    code, output = champion("status", "--start", str(min(days)), "--end", str(max(days)))
+    assert code == 0, (what, output)
+
+
+def check_journal(folder: Path, at_once: int, what: str) -> None:
+    """Every line can be read, each piece of work was done once, and each execution begins and ends at most once."""
+    records = [record for path in sorted((folder / "journal").glob("*.jsonl")) for record in _lines(path)]
+    done = Counter((each["task"], each["date"]) for each in records if each["event"] == "success" and each["facts"])
+    started = {(each["task"], each["date"]) for each in records if each["event"] == "start"}
+    assert set(done.values()) == {1}, what
+    # What has no record of its end was in hand when its process was killed.
+    failed = {(each["task"], each["date"]) for each in records if each["event"] == "failure"}
+    assert len(started - done.keys() - failed) <= at_once, (what, started - done.keys() - failed)
+    for event in ("fill_start", "fill_end", "end"):
+        times = Counter(each["execution"] for each in records if each["event"] == event)
+        assert set(times.values()) <= {1}, (what, event)
+
+
+# Commands
+
+
+@contextlib.contextmanager
+def started(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command in a process group of its own, its output in a file beside the folder; all of it ends here."""
+    paths = [str(POINTS.parent), os.environ.get("PYTHONPATH", "")]
+    with output_file(folder).open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            cwd=folder,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(60)
+
+
+def output_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-output.txt")
+
+
+def run(command: list[str], folder: Path, what: str) -> None:
+    """Run a command to its good end."""
+    with started(command, folder) as process:
+        code = process.wait(120)
+    assert code == 0, f"{what}: exit code {code}\n{output_file(folder).read_text()[-4000:]}"
+
+
+def runs_any(folder: Path) -> bool:
+    """Whether a process that journals is there, or a worker of one."""
+    return any(files.is_locked(presence) for presence in (folder / "journal" / "running").glob("*"))
+
+
+def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
+    """The forked workers that a command has at this moment: its carrier is in a session of its own."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            parent, group = (entry / "stat").read_text().rpartition(")")[2].split()[1:3]
+            if int(parent) == process.pid and int(group) == process.pid:
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+# An undisturbed run
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """What there is after a run that nothing disturbed, and what readers see of it."""
+
+    state: State
+    in_lake: Mapping[date, Any]
+    in_view: Mapping[date, Any]
+    markers: Mapping[date, int]
+
+
+def as_it_is(folder: Path, look_at_view: Callable[[], Seen]) -> Undisturbed:
+    """What there is now, in folder and configured warehouse."""
+    return Undisturbed(state(folder), lake_reader(folder)(), look_at_view(), marker_reader())
+
+
+def versions(*of: Undisturbed) -> dict[str, dict[date, list[Any]]]:
+    """What readers may see of each day, the first version first."""
+    found: dict[str, dict[date, list[Any]]] = {"lake": {}, "markers": {}, "view": {}}
+    for each in of:
+        for name, seen in (("lake", each.in_lake), ("markers", each.markers), ("view", each.in_view)):
+            for day, value in seen.items():
+                if value not in found[name].setdefault(day, []):
+                    found[name][day].append(value)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    archive_folder: Path, shared_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
+) -> Undisturbed:
+    """What a fill of the range leaves."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch, on_server(shared_server, patch) as look_at_view:
+        patch.setenv("DATA_DIR", str(folder))
+        patch.setenv("NSE_ARCHIVE_URL", str(archive_folder))
+        patch.setenv("CHAMPION_TRACKING", "journal")
+        run(champion_command("fill", *RANGE, "--workers", "1"), folder, "undisturbed")
+        found = as_it_is(folder, look_at_view)
+    assert sorted(found.markers) == DAYS
+    assert len(found.state.rows) == sum(found.markers.values()) == ROWS * len(DAYS) - 2
+    return found
+
+
+# Random moments
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Which command runs, on which warehouse, and who is killed, in so many rounds."""
+
+    rounds: int
+    words: str
+    command: str
+    workers: int
+    on_server: bool
+    who: str
+    is_carried: bool = False
+
+    def as_typed(self) -> list[str]:
+        workers = ("--workers", str(self.workers))
+        if self.command == "champion fill":
+            return champion_command("fill", *RANGE, *workers)
+        if self.command == "FillBhavcopy":
+            return luigi_command("FillBhavcopy", *RANGE, *workers)
+        return luigi_command("TenDays", *workers, module="ten_days")
+
+
+KILLS = (
+    Kill(30, "champion fill, 3 threads, embedded: all", "champion fill", 3, False, "all"),
+    Kill(25, "champion fill, 1 thread, server: all", "champion fill", 1, True, "all"),
+    Kill(8, "one-day loads in 3 forked workers, server: one worker", "TenDays", 3, True, "worker"),
+    Kill(15, "FillBhavcopy in a forked worker, server: the parent alone", "FillBhavcopy", 3, True, "parent"),
+    Kill(4, "champion fill with MLflow, embedded: all and the carrier", "champion fill", 3, False, "all", True),
+    Kill(30, "champion fill, 1 thread, embedded: all", "champion fill", 1, False, "all"),
+    Kill(25, "champion fill, 3 threads, server: all", "champion fill", 3, True, "all"),
+    Kill(15, "FillBhavcopy in a forked worker, server: that worker", "FillBhavcopy", 3, True, "worker"),
+    Kill(10, "FillBhavcopy in a forked worker, embedded: all", "FillBhavcopy", 3, False, "all"),
+    Kill(8, "one-day loads in 3 forked workers, server: the parent alone", "TenDays", 3, True, "parent"),
+    Kill(10, "one-day loads in 3 forked workers, server: all", "TenDays", 3, True, "all"),
+    Kill(4, "one-day loads in 3 forked workers, embedded: all", "TenDays", 3, False, "all"),
+    Kill(4, "one-day loads in 3 forked workers, embedded: the parent alone", "TenDays", 3, False, "parent"),
+    Kill(4, "one-day loads in 3 forked workers, embedded: one worker", "TenDays", 3, False, "worker"),
+    Kill(4, "champion fill with MLflow, server: the carrier alone", "champion fill", 3, True, "carrier", True),
+    Kill(
+        4,
+        "champion fill with MLflow, embedded: the command, not its carrier",
+        "champion fill",
+        3,
+        False,
+        "parent",
+        True,
+    ),
+)
+# Each of them in turn, the rare ones in the first rounds only.
+ORDER = [kill for turn in range(max(each.rounds for each in KILLS)) for kill in KILLS if turn < kill.rounds]
+
+
+@pytest.mark.parametrize("seed", campaign.rounds(fast=3, full=len(ORDER)))
+def test_a_run_that_is_killed_at_a_random_moment_is_completed_by_the_next(
+    seed: int,
+    tmp_path: Path,
+    undisturbed: Undisturbed,
+    shared_server: ClickHouseServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Readers see whole days alone and lose none; one rerun leaves what an undisturbed run leaves, each thing once."""
+    kill, dice = ORDER[seed], random.Random(seed)
+    # A tenth of the moments is before the first day's: the engine opens, the table is made.
+    records = max(0, dice.randrange(-RECORDS // 10, RECORDS))
+    pause = dice.uniform(0, 0.02 if records > 3 else 0.6)
+    what = f"seed {seed}: {kill.words}, {pause:.3f} s after {records} records"
+    with contextlib.ExitStack() as stack:
+        looks = {"lake": lake_reader(tmp_path), "markers": marker_reader}
+        if kill.on_server:
+            looks["view"] = stack.enter_context(on_server(shared_server, monkeypatch))
+        if kill.is_carried:
+            monkeypatch.setenv("CHAMPION_TRACKING", "on")
+            empty_store(tmp_path / "mlflow" / "mlflow.db")
+        reader = Reader(looks, versions(undisturbed))
+        with reader.reading(), started(kill.as_typed(), tmp_path) as process:
+            wait_for(lambda: process.poll() is not None or count_records(tmp_path) >= records, "the moment")
+            time.sleep(pause)
+            is_killed = end(kill.who, process, tmp_path, dice)
+            if kill.who == "all":
+                check_between(tmp_path, what)
+            run(kill.as_typed(), tmp_path, what)
+            wait_for(lambda: not runs_any(tmp_path), "what the killed command has left to end")
+        assert reader.wrong == [], what
+        if kill.is_carried:
+            code, output = champion("track", "flush")
+            assert code == 0, (what, output)
+            check_mlflow(tmp_path, at_once=kill.workers, what=what)
+        check(tmp_path, undisturbed.state, what)
+        check_journal(tmp_path, kill.workers, what)
+    # The moment may have come when all was over.
+    if is_killed:
+        campaign.tell(AREA, *told_of(kill))
+
+
+def count_records(folder: Path) -> int:
+    return sum(path.read_bytes().count(b"\n") for path in (folder / "journal").glob("*.jsonl"))
+
+
+def end(who: str, process: subprocess.Popen[bytes], folder: Path, dice: random.Random) -> bool:
+    """SIGKILL whom it is for; whether there still was one."""
+    if who in ("all", "parent"):
+        was_there = process.poll() is None
+        if was_there and who == "parent":
+            process.kill()
+        elif was_there:
+            # The carrier is in a session of its own.
+            kill_carriers(folder)
+            os.killpg(process.pid, signal.SIGKILL)
+            wait_for(lambda: not runs_any(folder), "all to be gone")
+        process.wait(60)
+        return was_there
+    find = functools.partial(workers_of, process) if who == "worker" else functools.partial(carriers, folder)
+    wait_for(lambda: process.poll() is not None or bool(find()), f"a {who}")
+    found = find()
+    if found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(dice.choice(found), signal.SIGKILL)
+    process.wait(120)
+    return bool(found)
+
+
+def check_between(folder: Path, what: str) -> None:
+    """Before the rerun: what is there agrees, as far as it goes."""
+    try:
+        assert reconcile.of_range().differences == [], what
+    finally:
+        warehouse.close_shared()
+
+
+def check_mlflow(folder: Path, at_once: int, what: str) -> None:
+    """Each execution has one run for each day that it was at, and one for its fill; all of them have ended."""
+    runs = Counter((each.data.tags["execution"], each.info.run_name) for each in told())
+    records = list(journal.read(folder / "journal"))
+    fills = {
+        (each["execution"], f"bhavcopy-fill-{each['first']}-{each['last']}")
+        for each in records
+        if each["event"] == "fill_start"
+    }
+    # A day of which everything that was begun was found done has no run.
+    begun = Counter((each["execution"], each["date"]) for each in records if each["event"] == "start")
+    begun -= Counter((each["execution"], each["date"]) for each in records if each["event"] == "found_complete")
+    days = {(execution, f"bhavcopy-etl-{day}") for execution, day in begun}
+    assert runs == Counter(fills | days), what
+    assert [each.info.run_name for each in told() if each.info.status == "RUNNING"] == [], what
+    finished = {each.info.run_name for each in told() if each.info.status == "FINISHED"}
+    # The record of a success can be lost with the process: then the rerun has nothing to do for that day.
+    assert len({f"bhavcopy-etl-{day}" for day in DAYS} - finished) <= at_once, what
+
+
+def told_of(kill: Kill) -> tuple[str, str]:
+    """The fault and its outcome, as a row of the table."""
+    where = "ClickHouse server" if kill.on_server else "embedded warehouse"
+    runs = {
+        "champion fill": f"`champion fill` of ten days, {kill.workers} at a time",
+        "FillBhavcopy": "`luigi ... FillBhavcopy --workers 3`, which fills in a forked worker",
+        "TenDays": "`luigi` with ten days to load and `--workers 3`, forked",
+    }[kill.command]
+    whom = {
+        "all": "all its processes" + (", its carrier to MLflow too," if kill.is_carried else ""),
+        "parent": "the command alone" + (", not its carrier," if kill.is_carried else ", not its workers,"),
+        "worker": "one worker",
+        "carrier": "the carrier to MLflow",
+    }[kill.who]
+    outcome = (
+        "after one rerun files and rows are those of an undisturbed run, each piece of work was done once, nothing is "
+        "left over; readers never saw a part of a day, a row twice or a day go"
+    )
+    if kill.is_carried:
+        outcome += "; MLflow has one run an execution, and none that is RUNNING"
+    return f"{runs}, {where}: SIGKILL to {whom} at a random moment", outcome
+
+
+# Every boundary
+
+# The first day has rows that cannot stand; of the second one the archive has no file.
+FIRST, MISSING = BAD_DAY, DAYS[3]
+FILL = ("fill", "--start", str(FIRST), "--stop", str(DAYS[4]), "--workers", "1")
+REFRESH = ("refresh", "--days", "1")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The points at which a command can be killed, in order, and what it leaves where nothing disturbs it."""
+
+    points: list[str]
+    left: list[Undisturbed]
+
+    def choice(self, *words: str) -> list[int]:
+        """The numbers of the points that have one of these words, in a random order that is always the same."""
+        numbers = [number for number, point in enumerate(self.points, start=1) if any(each in point for each in words)]
+        random.Random(4711).shuffle(numbers)
+        # A folder is there or not: making one is the least of all.
+        return sorted(numbers, key=lambda number: self.points[number - 1].startswith("mkdir "))
+
+
+def points_of(command: tuple[str, ...], folder: Path) -> list[str]:
+    """Run a command undisturbed, and give all the points at which it could be killed."""
+    listed = folder.with_name(f"{folder.name}-points.txt")
+    run([sys.executable, str(POINTS), f"list:{listed}", *command], folder, "points")
+    return listed.read_text(encoding="utf-8").splitlines()
+
+
+def kill_at(point: int, command: tuple[str, ...], folder: Path, what: str) -> None:
+    """Run a command as far as a point."""
+    with started([sys.executable, str(POINTS), str(point), *command], folder) as process:
+        assert process.wait(120) == -signal.SIGKILL, what
+
+
+@pytest.fixture(scope="module")
+def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of one day: it has no file of the session after it."""
+    folder = tmp_path_factory.mktemp("one-day")
+    publish(folder, FIRST, "legacy", lines_of_day(FIRST))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def restated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a row more, a row less and a changed one, and none that cannot stand."""
+    folder = tmp_path_factory.mktemp("restated")
+    lines = lines_of(payload(FIRST, "legacy"))[: ROWS + 2]
+    fields = lines[9].split(",")
+    lines[9] = ",".join([*fields[:8], str(int(fields[8]) + 7), *fields[9:]])
+    del lines[20]
+    publish(folder, FIRST, "legacy", lines)
+    return folder
+
+
+@contextlib.contextmanager
+def planning(
+    server: ClickHouseServer, factory: pytest.TempPathFactory, archive: Path
+) -> Iterator[tuple[Path, pytest.MonkeyPatch, Callable[[], Seen]]]:
+    folder = factory.mktemp("plan")
+    with pytest.MonkeyPatch.context() as patch, on_server(server, patch) as look_at_view:
+        patch.setenv("DATA_DIR", str(folder))
+        patch.setenv("CHAMPION_TRACKING", "journal")
+        patch.setenv("NSE_ARCHIVE_URL", str(archive))
+        yield folder, patch, look_at_view
+
+
+@pytest.fixture(scope="module")
+def fill_on_server(one_day: Path, shared_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The fill, loading a server."""
+    with planning(shared_server, tmp_path_factory, one_day) as (folder, _, look_at_view):
+        return Plan(points_of(FILL, folder), [as_it_is(folder, look_at_view)])
+
+
+@pytest.fixture(scope="module")
+def fill_embedded(one_day: Path, fill_on_server: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The fill, loading the embedded engine: nothing but the warehouse is another one."""
+    folder = tmp_path_factory.mktemp("plan")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATA_DIR", str(folder))
+        patch.setenv("CHAMPION_TRACKING", "journal")
+        patch.setenv("NSE_ARCHIVE_URL", str(one_day))
+        return Plan(points_of(FILL, folder), fill_on_server.left)
+
+
+@pytest.fixture(scope="module")
+def refresh_plan(
+    one_day: Path, restated: Path, shared_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
+) -> Plan:
+    """A day that is there and was published anew, refreshed."""
+    with planning(shared_server, tmp_path_factory, one_day) as (folder, patch, look_at_view):
+        load(FIRST)
+        before = as_it_is(folder, look_at_view)
+        patch.setenv("NSE_ARCHIVE_URL", str(restated))
+        points = points_of(REFRESH, folder)
+        return Plan(points, [before, as_it_is(folder, look_at_view)])
+
+
+def load(day: date) -> None:
+    """Load a day, in this process."""
+    built = build(LoadClickHouse(date=day))
+    assert built.is_done, built.errors
+    warehouse.close_shared()
+
+
+def check_boundary(
+    number: int, plan: Plan, command: tuple[str, ...], folder: Path, looks: Mapping[str, Callable[[], Seen]]
+) -> str:
+    """Kill a command at a point, and run it again; gives the point, in words."""
+    what = f"point {number} of {len(plan.points)}: before {plan.points[number - 1]}"
+    if command is FILL:
+        looks = {**looks, "markers": marker_reader}
+    reader = Reader({"lake": lake_reader(folder), **looks}, versions(*plan.left))
+    with reader.reading():
+        kill_at(number, command, folder, what)
+        if command is FILL:
+            check_between(folder, what)
+        run(champion_command(*command), folder, what)
+    assert reader.wrong == [], what
+    check(folder, plan.left[-1].state, what)
+    return what
+
+
+COMPLETED = "after one rerun files and rows are those of an undisturbed run, and nothing is left over"
+
+
+@pytest.mark.parametrize("index", campaign.rounds(fast=1, full=90))
+def test_a_fill_is_completed_after_a_kill_at_any_boundary(
+    index: int, *, tmp_path: Path, one_day: Path, fill_embedded: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before and after each write, sync, rename, removal and lock, and each statement of the embedded engine."""
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
+    number = fill_embedded.choice("")[index]
+    what = check_boundary(number, fill_embedded, FILL, tmp_path, {})
+    check_journal(tmp_path, 1, what)
+    campaign.tell(
+        AREA,
+        "`champion fill`, embedded warehouse: SIGKILL before or after a single write, sync, rename, removal or lock "
+        "(of payload, receipt, tables, rejects, lake file, marker, journal, ledger) or statement of the engine",
+        COMPLETED,
+    )
+
+
+@pytest.mark.parametrize("index", campaign.rounds(fast=1, full=14))
+def test_a_fill_is_completed_after_a_kill_around_any_request_to_a_server(
+    index: int,
+    *,
+    tmp_path: Path,
+    one_day: Path,
+    fill_on_server: Plan,
+    shared_server: ClickHouseServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before a request is sent, before its answer is read: the insert too, which then is stored and not known of."""
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
+    with on_server(shared_server, monkeypatch) as look_at_view:
+        number = fill_on_server.choice("a server")[index]
+        what = check_boundary(number, fill_on_server, FILL, tmp_path, {"view": look_at_view})
+    check_journal(tmp_path, 1, what)
+    campaign.tell(
+        AREA,
+        "`champion fill`, ClickHouse server: SIGKILL before a request is sent or before its answer is read",
+        COMPLETED,
+    )
+
+
+@pytest.mark.parametrize("index", campaign.rounds(fast=1, full=50))
+def test_a_refresh_is_completed_after_a_kill_at_any_boundary(
+    index: int,
+    *,
+    tmp_path: Path,
+    one_day: Path,
+    restated: Path,
+    refresh_plan: Plan,
+    shared_server: ClickHouseServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Readers see the day as it was, then as it was published anew, never a mixture, and never back again."""
+    with on_server(shared_server, monkeypatch) as look_at_view:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
+        load(FIRST)
+        monkeypatch.setenv("NSE_ARCHIVE_URL", str(restated))
+        number = refresh_plan.choice("")[index]
+        check_boundary(number, refresh_plan, REFRESH, tmp_path, {"view": look_at_view})
+    campaign.tell(
+        AREA,
+        "`champion refresh` of a restated day, ClickHouse server: SIGKILL before or after a single write, sync, "
+        "rename or removal (of kept and new payload, receipts, due note, tables, lake file, marker) or request",
+        "readers saw the day as it was, then as it is, each whole; " + COMPLETED,
+    )
