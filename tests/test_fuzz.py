@@ -104,11 +104,11 @@ def test_a_mutant_is_refused_in_a_sentence_or_no_line_of_it_is_lost(seed: int, t
     assert sum(ends.values()) == 2 * MUTANTS
     # A mutator whose mutants all end the same way would prove nothing.
     assert {"NoneType", "CheckFailed", "UnknownLayout", "RejectedPayload", "TruncatedPayload"} <= ends.keys()
-    assert kinds > 100
+    assert kinds > 60
     normalized = ends["NoneType"] + ends["CheckFailed"]
     fault = (
         "values, rows, fields, header, line ends or bytes of a CSV, or the zip around it, changed by a seeded mutator "
-        "(bases: simulated files of each layout, and published ones)"
+        f"(bases: simulated files of each layout{', and published ones' if SHARED.is_dir() else ''})"
     )
     campaign.tell(
         AREA,
