@@ -1,7 +1,7 @@
 """A command that ends by SIGKILL at an exact point: just before a chosen call to the system or to ClickHouse.
 
-    python tests/killed_at.py list:points.txt fill --start 2023-06-01     # runs to its end, and lists the points
-    python tests/killed_at.py 17 fill --start 2023-06-01                  # runs as far as the 17th of them
+    python tests/killed_at.py list:points.txt fill --start 2023-06-01   # runs to its end, and lists the points
+    python tests/killed_at.py "replace raw/2023/.tmp-bhavcopy_20230601.json #1" fill --start 2023-06-01
 
 The points are the calls that make, write, sync, rename or remove a file under DATA_DIR, that take and give back a lock,
 and that send something to ClickHouse or wait for its answer. What is after one of them is before the next one. Nothing
@@ -15,6 +15,7 @@ import re
 import signal
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,21 +28,22 @@ _UNIQUE = re.compile(r"-\d+-[0-9a-f]{8}$|[0-9a-f]{32}")
 
 
 class Points:
-    """Counts the points of this process, and ends it at one of them, or lists them all."""
+    """Names the points of this process, with how often it has come by, and ends it at one of them or lists them all."""
 
-    def __init__(self, folder: Path, at: int, list_file: Path | None) -> None:
+    def __init__(self, folder: Path, at: str, list_file: Path | None) -> None:
         self._folder = f"{folder.absolute()}/"
         self._at = at
         self._list_file = list_file
-        self._count = 0
+        self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def __call__(self, frame: FrameType, event: str, function: Any) -> None:
         """What Python calls before and after each call; before one of the points it may be the end."""
         if event == "c_call" and (point := self._point(frame, function)):
             with self._lock:
-                self._count += 1
-                if self._count == self._at:
+                self._counts[point] += 1
+                point += f" #{self._counts[point]}"
+                if point == self._at:
                     os.kill(os.getpid(), signal.SIGKILL)
                 if self._list_file is not None:
                     with self._list_file.open("a", encoding="utf-8") as file:
@@ -76,7 +78,7 @@ def main() -> None:
     is_listed = which.startswith("list:")
     points = Points(
         Path(os.environ["DATA_DIR"]),
-        0 if is_listed else int(which),
+        "" if is_listed else which,
         Path(which.removeprefix("list:")) if is_listed else None,
     )
     threading.setprofile(points)
