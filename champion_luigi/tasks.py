@@ -116,8 +116,8 @@ class BhavcopyTask(luigi.Task):
     @files.explained()
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
+        datadir.require()
         try:
-            datadir.require()
             return super().complete() and not any(each <= self.stage for each in due.stages(due_folder(), self.date))
         except ChampionError as error:
             # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.

@@ -339,6 +339,8 @@ def test_files_that_may_not_grow_lose_nothing(
 ) -> None:
     """A process whose files are limited (as by `ulimit -f`) says so, and the next one completes the fill."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    # The limit holds for what a measurement of coverage writes, too.
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     limit = random.Random(seed).randrange(1, 120_000)
     code, output = run(*FILL, limit=limit)
     require_sentence(code, output, f"{limit} bytes")
@@ -864,10 +866,9 @@ def from_the_future(marker: Path) -> None:
         (lambda marker: os.truncate(marker, marker.stat().st_size // 2), "truncated", False),
         (of_another_day, "that of another date", False),
         (from_the_future, "from the future (loaded_at and the file's time)", True),
-        (with_values(schema_version=99, news="x"), "of a newer version, with fields that nobody knows", True),
         (with_values(warehouse={"host": "embedded"}), "of another warehouse", False),
     ],
-    ids=["empty", "truncated", "another date", "future", "newer", "elsewhere"],
+    ids=["empty", "truncated", "another date", "future", "elsewhere"],
 )
 def test_a_marker_that_is_not_the_days(
     spoil: Callable[[Path], None], words: str, counts: bool, loaded: Path, whole: Seen

@@ -724,4 +724,4 @@ def test_a_load_that_readers_cannot_see_says_what_they_see(table: Warehouse) -> 
     error = caught.value
     assert error.expected == "rows, and sums of volume, turnover and close: (1, 1500, 16250.75, 11.0)"
     assert (error.found, error.source) == ("(0, 0, 0.0, 0.0)", table.place.words)
-    assert str(error).endswith("Run the day again; if it repeats, look for another writer of the same table.")
+    assert str(error).endswith("another view in the place of equity_ohlc: dropped, it is made anew.")
