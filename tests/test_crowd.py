@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -194,9 +195,9 @@ def works_done(folder: Path) -> Counter[tuple[str, str]]:
 ONCE = Counter((stage, str(day)) for stage in STAGES for day in DAYS)
 
 
-def assert_exact(folder: Path, undisturbed: Mapping[date, bytes], words: str) -> None:
-    """Lake and warehouse are those of an undisturbed run, nothing is due, and nothing is left over."""
-    assert lake_files(folder) == undisturbed, words
+def assert_exact(folder: Path, undisturbed: Mapping[date, bytes], words: str, days: Sequence[date] = DAYS) -> None:
+    """Lake and warehouse have these days as an undisturbed run has, nothing is due, and nothing is left over."""
+    assert lake_files(folder) == {day: undisturbed[day] for day in days}, words
     place = warehouse_place()
     table = open_warehouse(place, 10)
     try:
@@ -207,7 +208,7 @@ def assert_exact(folder: Path, undisturbed: Mapping[date, bytes], words: str) ->
     finally:
         table.close()
     expected = []
-    for day in DAYS:
+    for day in days:
         rows, _ = lake.read_parquet(lake.partition(folder / "lake", day))
         expected.append((day, rows.height, rows.height, rows["volume"].sum()))
     assert found == expected, words
@@ -282,6 +283,50 @@ def test_a_crowd_does_each_piece_of_work_once(
         f"started together, with {words}",
         "each stage of each day was done exactly once and each file asked for once; all ended with their documented "
         "exit codes, the rows as published, no lock and no temporary file left",
+    )
+
+
+SAME = list(itertools.product(("range", "date"), ("luigid", "no luigid"), (False, True)))
+
+
+@pytest.mark.parametrize("number", campaign.rounds(fast=1, full=len(SAME)))
+def test_eight_that_are_told_the_same_do_it_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    archive: SimulatedArchive,
+    undisturbed: dict[date, bytes],
+    number: int,
+) -> None:
+    """By the locks alone all wait and end well; luigid gives each task to one, and says so to the others."""
+    what, scheduler, is_server = SAME[number]
+    days = DAYS if what == "range" else [DAY]
+    central = Central(tmp_path.with_name(f"{tmp_path.name}-luigid"))
+    with warehouse_of(tmp_path, monkeypatch, is_server=is_server) as words, contextlib.ExitStack() as stack:
+        if scheduler == "luigid":
+            stack.callback(central.kill)
+            central.start()
+        port = central.port if scheduler == "luigid" else None
+        if what == "range":
+            command = champion("fill", *RANGE, *(scheduler_at(port) if port else ()))
+        else:
+            command = luigi("LoadClickHouse", "--date", str(DAY), port=port)
+        started = [start(tmp_path, command) for _ in range(8)]
+        codes = end_all(started)
+        told = f"{SAME[number]}\n{say(started)}"
+        assert set(codes) <= ({0, 10, 25} if port else {0}), told
+        assert works_done(tmp_path) == Counter((stage, str(day)) for stage in STAGES for day in days), told
+        assert Counter(each.path for each in archive.requests) == Counter(archive_path("legacy", day) for day in days)
+        assert_exact(tmp_path, undisturbed, told, days)
+    campaign.tell(
+        AREA,
+        f"the same {what} from eight processes at once, with {scheduler}, with {words}",
+        "each stage of each day was done exactly once and each file asked for once; "
+        + (
+            "who had none of it, or not all, by luigid, ended with 10 or 25; the others with 0"
+            if port
+            else "all waited, and ended with 0"
+        ),
+        count=len(started),
     )
 
 
@@ -512,6 +557,7 @@ class Central:
     """luigid on a port of its own, which it keeps over a kill."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self._folder = folder
         with socket.create_server(("127.0.0.1", 0)) as taken:
             self.port: int = taken.getsockname()[1]
@@ -560,9 +606,7 @@ def test_a_scheduler_in_trouble_costs_no_day(
     """The fill ends complete or with a documented exit code, and without the scheduler's help a rerun completes it."""
     trouble = list(TROUBLES)[number % len(TROUBLES)]
     (tmp_path / "luigi.cfg").write_text("[core]\nrpc-retry-wait = 1\nrpc-connect-timeout = 10\n")
-    folder = tmp_path.with_name(f"{tmp_path.name}-luigid")
-    folder.mkdir()
-    central = Central(folder)
+    central = Central(tmp_path.with_name(f"{tmp_path.name}-luigid"))
     with contextlib.ExitStack() as stack:
         stack.callback(central.kill)
         port = central.port

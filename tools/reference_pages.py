@@ -22,7 +22,7 @@ PACKAGE = Path(champion_luigi.__file__).parent
 _LUIGI_CODES = {
     "already_running": "another process runs the same",
     "missing_data": "data is missing: a day is not published yet, or days are left",
-    "not_run": "a task was not run",
+    "not_run": "a task was not run here: by luigid, another process had it",
     "task_failed": "a task failed",
     "scheduling_error": "a task could not be scheduled",
     "unhandled_exception": "an error in Luigi, or a setting that cannot be used",
