@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -717,29 +718,53 @@ def check_boundary(
     return what
 
 
+SHARES = 12
+
+
+def share_of(points: list[str], number: int) -> list[str]:
+    """A whole run has each point in one of its shares; any other run has one point in a share."""
+    return points[number::SHARES] if campaign.IS_WHOLE else points[number : number + 1]
+
+
+@contextlib.contextmanager
+def a_round(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder of its own, which is gone afterwards: there are hundreds of them."""
+    data = folder / str(number)
+    data.mkdir()
+    monkeypatch.setenv("DATA_DIR", str(data))
+    try:
+        yield data
+    finally:
+        warehouse.close_shared()
+    shutil.rmtree(data)
+
+
 COMPLETED = "after one rerun files and rows are those of an undisturbed run, and nothing is left over"
 
 
-@pytest.mark.parametrize("index", campaign.rounds(fast=1, full=90))
+@pytest.mark.parametrize("share", campaign.rounds(fast=1, full=SHARES))
 def test_a_fill_is_completed_after_a_kill_at_any_boundary(
-    index: int, *, tmp_path: Path, one_day: Path, fill_embedded: Plan, monkeypatch: pytest.MonkeyPatch
+    share: int, *, tmp_path: Path, one_day: Path, fill_embedded: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before and after each write, sync, rename, removal and lock, and each statement of the embedded engine."""
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
-    point = fill_embedded.choice()[index]
-    what = check_boundary(point, fill_embedded, FILL, tmp_path, {})
-    check_journal(tmp_path, 1, what)
+    points = share_of(fill_embedded.choice(), share)
+    for number, point in enumerate(points):
+        with a_round(tmp_path, number, monkeypatch) as folder:
+            what = check_boundary(point, fill_embedded, FILL, folder, {})
+            check_journal(folder, 1, what)
     campaign.tell(
         AREA,
-        "`champion fill`, embedded warehouse: SIGKILL before or after a single write, sync, rename, removal or lock "
-        "(of payload, receipt, tables, rejects, lake file, marker, journal, ledger) or statement of the engine",
+        "`champion fill`, embedded warehouse: SIGKILL before and after each single write, sync, rename, removal and "
+        "lock (of payload, receipt, tables, rejects, lake file, marker, journal, ledger) and statement of the engine",
         COMPLETED,
+        count=len(points),
     )
 
 
-@pytest.mark.parametrize("index", campaign.rounds(fast=1, full=14))
+@pytest.mark.parametrize("share", campaign.rounds(fast=1, full=SHARES))
 def test_a_fill_is_completed_after_a_kill_around_any_request_to_a_server(
-    index: int,
+    share: int,
     *,
     tmp_path: Path,
     one_day: Path,
@@ -749,20 +774,22 @@ def test_a_fill_is_completed_after_a_kill_around_any_request_to_a_server(
 ) -> None:
     """Before a request is sent, before its answer is read: the insert too, which then is stored and not known of."""
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
-    with on_server(shared_server, monkeypatch) as look_at_view:
-        point = fill_on_server.choice("a server")[index]
-        what = check_boundary(point, fill_on_server, FILL, tmp_path, {"view": look_at_view})
-    check_journal(tmp_path, 1, what)
+    points = share_of(fill_on_server.choice("a server"), share)
+    for number, point in enumerate(points):
+        with a_round(tmp_path, number, monkeypatch) as folder, on_server(shared_server, monkeypatch) as look_at_view:
+            what = check_boundary(point, fill_on_server, FILL, folder, {"view": look_at_view})
+            check_journal(folder, 1, what)
     campaign.tell(
         AREA,
-        "`champion fill`, ClickHouse server: SIGKILL before a request is sent or before its answer is read",
+        "`champion fill`, ClickHouse server: SIGKILL before each request is sent and before an answer is read",
         COMPLETED,
+        count=len(points),
     )
 
 
-@pytest.mark.parametrize("index", campaign.rounds(fast=1, full=50))
+@pytest.mark.parametrize("share", campaign.rounds(fast=1, full=SHARES))
 def test_a_refresh_is_completed_after_a_kill_at_any_boundary(
-    index: int,
+    share: int,
     *,
     tmp_path: Path,
     one_day: Path,
@@ -772,15 +799,17 @@ def test_a_refresh_is_completed_after_a_kill_at_any_boundary(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Readers see the day as it was, then as it was published anew, never a mixture, and never back again."""
-    with on_server(shared_server, monkeypatch) as look_at_view:
-        monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
-        load(FIRST)
-        monkeypatch.setenv("NSE_ARCHIVE_URL", str(restated))
-        point = refresh_plan.choice()[index]
-        check_boundary(point, refresh_plan, REFRESH, tmp_path, {"view": look_at_view})
+    points = share_of(refresh_plan.choice(), share)
+    for number, point in enumerate(points):
+        with a_round(tmp_path, number, monkeypatch) as folder, on_server(shared_server, monkeypatch) as look_at_view:
+            monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
+            load(FIRST)
+            monkeypatch.setenv("NSE_ARCHIVE_URL", str(restated))
+            check_boundary(point, refresh_plan, REFRESH, folder, {"view": look_at_view})
     campaign.tell(
         AREA,
-        "`champion refresh` of a restated day, ClickHouse server: SIGKILL before or after a single write, sync, "
-        "rename or removal (of kept and new payload, receipts, due note, tables, lake file, marker) or request",
+        "`champion refresh` of a restated day, ClickHouse server: SIGKILL before and after each single write, sync, "
+        "rename and removal (of kept and new payload, receipts, due note, tables, lake file, marker) and request",
         "readers saw the day as it was, then as it is, each whole; " + COMPLETED,
+        count=len(points),
     )
