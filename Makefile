@@ -41,7 +41,7 @@ tests: $(VENV)/.test
 
 torture: $(VENV)/.test  ## the whole fault campaign, an hour at most; docs/faults.md tells how it went
 	rm -f .cache/faults.jsonl
-	TORTURE=true FAULT_LOG=$(CURDIR)/.cache/faults.jsonl timeout --foreground 60m $(BIN)/pytest -m faults $(ARGS)
+	TORTURE=true FAULT_LOG=$(CURDIR)/.cache/faults.jsonl timeout --foreground 60m $(BIN)/$(PYTEST) -m faults $(ARGS)
 	$(BIN)/python tools/write_faults.py .cache/faults.jsonl
 
 mutants: $(VENV)/.test  ## faults put into the code, one at a time; CONTRIBUTING.md tells which of them are none

@@ -152,11 +152,14 @@ def _prompt(wishes: _Wishes) -> None:
     reading = "" if wishes.write else ", reading only"
     click.echo(f"{settings.without_secrets(tasks.warehouse_place().words)}{reading}\n{_HELP}")
     with _history(Path.home() / ".champion_sql_history"):
-        while (statement := _typed()) is not None:
-            if not statement.strip(_NOTHING):
-                continue
+        is_over = False
+        while not is_over:
+            # Ctrl-C may come at any moment, and never leaves the prompt.
             try:
-                _answer(statement, wishes)
+                statement = _typed()
+                is_over = statement is None
+                if statement and statement.strip(_NOTHING):
+                    _answer(statement, wishes)
             except ChampionError as error:
                 click.echo(str(error), err=True)
             except KeyboardInterrupt:
@@ -173,6 +176,7 @@ def _typed() -> str | None:
             click.echo()
             return None
         except KeyboardInterrupt:
+            # What was typed of a statement is forgotten.
             click.echo()
             lines = []
             continue

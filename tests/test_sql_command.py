@@ -8,11 +8,13 @@ import fcntl
 import json
 import os
 import pty
+import random
 import select
 import signal
 import struct
 import subprocess
 import termios
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -571,6 +573,22 @@ def test_the_prompt_answers_until_it_is_left(place: Place, tmp_path: Path, on_te
     history = tmp_path / ".champion_sql_history"
     assert history.stat().st_mode & 0o077 == 0
     assert history.read_text().splitlines()[:2] == ["SELECT 6 * 7 AS answer", "SELEC 1"]
+
+
+def test_ctrl_c_at_any_moment_leads_back_to_the_prompt(place: Place, on_terminal: OnTerminal) -> None:
+    """While a line is read, a connection is made, a query begins or runs: it is ended, and the next one answers."""
+    dice = random.Random(1994)
+    terminal = on_terminal()
+    terminal.wait_for("champion> ")
+    for most in (0, 0, 0.01, 0.03, 0.03, 0.1, 0.1, 0.2, 0.2):
+        terminal.type(f"{ENDLESS}\n")
+        time.sleep(dice.uniform(0, most))
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.wait_for("champion> ")
+    # What an interrupt left of the last line is not of the next one.
+    terminal.type("\n")
+    terminal.type("SELECT 6 * 7 AS answer\n")
+    terminal.wait_for("    42\n(1 row)")
 
 
 def test_ctrl_d_leaves_the_prompt(embedded: Place, on_terminal: OnTerminal) -> None:
