@@ -12,6 +12,7 @@ The package in the order in which data meets it; `tasks` is the place to start r
     schema     the canonical columns                      lake       the Parquet tree
     warehouse  the ClickHouse table                       clickhouse  the server or the engine, and its errors
     questions  statements put to it                       journal    what happened, on disk
+    places     where things are, by the settings          raw        the published files, as they are kept
     targets    outputs as Luigi sees them                 files      atomic writes and locks
     threads    Luigi workers as threads                   demo       what `champion demo` does
     simulator  the simulated archive                      simulator_server  the same over HTTP, with faults

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from champion_luigi import journal, lake, listing, recording, sessions, settings, tasks
+from champion_luigi import journal, lake, listing, places, recording, sessions, settings
 
 State = Literal["loaded", "lake", "failed", "missing", "closed"]
 
@@ -83,7 +83,7 @@ def of_range(start: date | None = None, end: date | None = None) -> Coverage:
     first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
     stop = last + timedelta(days=1)
     loaded = listing.loaded_rows(first, stop)
-    answers = tasks.archive_answers()
+    answers = places.archive_answers()
     closed = {day for day, answer in answers.items() if answer.verdict == "closed"}
     extra = {day for day, answer in answers.items() if answer.verdict == "session" and first <= day < stop}
     due = sorted({*sessions.sessions(first, stop), *extra, *(day for day in in_lake if day >= first)})

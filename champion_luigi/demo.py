@@ -10,7 +10,8 @@ import luigi
 
 from champion_luigi import clickhouse, settings, warehouse
 from champion_luigi.errors import ChampionError
-from champion_luigi.tasks import LoadClickHouse, warehouse_place
+from champion_luigi.places import warehouse_place
+from champion_luigi.tasks import LoadClickHouse
 
 # Both file formats on both sides of the switch, and a Saturday on which the exchange traded.
 DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi import coverage, files, journal, recording, sessions, settings, tasks
+from champion_luigi import coverage, files, journal, places, recording, sessions, settings
 from champion_luigi.asking import ask, without_credentials
 from champion_luigi.doctor_disks import takes_files
 from champion_luigi.errors import ChampionError, NotPublished
@@ -37,9 +37,9 @@ _SQLITE = b"SQLite format 3\0"
 def archive() -> Finding:
     """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
     from champion_luigi import archive as archives
-    from champion_luigi import payload
+    from champion_luigi import payload, places
 
-    name = tasks.archive_name()
+    name = places.archive_name()
     pace = settings.data_dir() / "locks" / "archive.pace"
     opened = archives.open_archive(
         settings.get("archive_url"),
@@ -97,7 +97,7 @@ def _next_turn(pace: Path) -> float:
 def _latest_session() -> date:
     """The latest session that should be published by now, and that the archive is not known to have no file for."""
     day = sessions.latest_published(datetime.now(UTC), settings.published_at())
-    answers = tasks.archive_answers()
+    answers = places.archive_answers()
     while day in answers and answers[day].verdict == "closed":
         day = sessions.previous(day)
     return day

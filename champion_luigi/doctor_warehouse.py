@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
-from champion_luigi import schema, tasks
+from champion_luigi import places, schema
 from champion_luigi.asking import Reply, ask
 from champion_luigi.clickhouse import ADDRESS, TABLE, VIEW, Place
 from champion_luigi.errors import Busy, ChampionError
@@ -26,7 +26,7 @@ _NO_SUCH_STATEMENT = 62
 
 def warehouse() -> Finding:
     """Whether the configured warehouse can be loaded, as far as that can be told without loading it."""
-    place = tasks.warehouse_place()
+    place = places.warehouse_place()
     if not place.host:
         return _embedded(place)
     try:

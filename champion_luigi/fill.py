@@ -27,6 +27,7 @@ from champion_luigi import (
     events,
     files,
     flows,
+    places,
     recording,
     sessions,
     settings,
@@ -131,13 +132,13 @@ class FillBhavcopy(RangeDailyBase):
     def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:
         """The sessions from start to stop (exclusive): by the calendar, corrected by what the archive answered."""
         start, stop = finite_start.date(), finite_stop.date()
-        known = tasks.archive_answers()
+        known = places.archive_answers()
         days = set(sessions.sessions(start, stop))
         days |= {day for day, answer in known.items() if answer.verdict == "session" and start <= day < stop}
         if not self.recheck_closed:
             days -= {day for day, answer in known.items() if answer.verdict == "closed"}
         # What a killed redo has left: such a day is here, whatever the calendar or this archive says of it.
-        days |= due.first_stages(tasks.due_folder(), start, stop).keys()
+        days |= due.first_stages(places.due_folder(), start, stop).keys()
         return [datetime.combine(day, datetime.min.time()) for day in sorted(days)]
 
     def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
@@ -182,7 +183,7 @@ class FillBhavcopy(RangeDailyBase):
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Waits here, once, for another fill that holds the embedded engine, and leaves out what that one did.
-            warehouse.shared(tasks.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            warehouse.shared(places.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         progress.due, progress.left = len(days), self._beyond_limit

@@ -18,7 +18,7 @@ from luigi.execution_summary import LuigiStatusCode
 from luigi.rpc import RPCError
 from luigi.task_register import Register
 
-from champion_luigi import coverage, due, lake, settings, tasks
+from champion_luigi import coverage, due, lake, places, settings
 from champion_luigi.errors import ChampionError, SettingsError
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.tasks import LoadClickHouse
@@ -134,8 +134,8 @@ def _reasons(of: type[luigi.Task], days: list[date]) -> dict[date, str]:
         return {}
     first, stop = min(days), max(days) + timedelta(days=1)
     in_lake = {day for day, _ in lake.days(settings.lake_dir(), first, stop)}
-    again = due.first_stages(tasks.due_folder(), first, stop)
-    closed = {day for day, answer in tasks.archive_answers().items() if answer.verdict == "closed"}
+    again = due.first_stages(places.due_folder(), first, stop)
+    closed = {day for day, answer in places.archive_answers().items() if answer.verdict == "closed"}
     problems = coverage.latest_problems()
 
     def reason(day: date) -> str:

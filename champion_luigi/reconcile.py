@@ -16,7 +16,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from champion_luigi import files, lake, settings, tables, tasks, warehouse
+from champion_luigi import files, lake, places, raw, settings, tables, warehouse
 from champion_luigi.errors import DamagedFile, StorageError
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.warehouse import Held
@@ -107,7 +107,7 @@ def _of_days(days: Iterable[date], table: warehouse.Warehouse | None) -> list[Di
 
 
 def _open_warehouse() -> warehouse.Warehouse | None:
-    place = tasks.warehouse_place()
+    place = places.warehouse_place()
     return None if place.is_absent else warehouse.shared(place, settings.get("lock_wait_seconds"))
 
 
@@ -123,7 +123,7 @@ def _compare(first: date, stop: date, table: warehouse.Warehouse | None, verdict
     """Compare the dates from ``first`` to ``stop`` (exclusive), which are of one year."""
     receipts = _documents(ScrapeBhavcopy(date=first).output().file.parent, first, stop)
     markers = _documents(LoadClickHouse(date=first).output().file.parent, first, stop) if table else {}
-    identity = tasks.warehouse_place().identity()
+    identity = places.warehouse_place().identity()
     markers = {day: marker for day, marker in markers.items() if marker.get("warehouse") == identity}
     held = table.held(first, stop) if table else {}
     lake_files = _lake_files(first, stop, markers)
@@ -171,7 +171,7 @@ def _raw_differences(day: date, receipt: Mapping[str, Any] | None, *, in_lake: b
         if in_lake:
             yield Difference(day, "raw", "receipt", "one for the day in the lake", "none")
         return
-    if not tasks.is_receipt(receipt):
+    if not raw.is_receipt(receipt):
         yield Difference(day, "raw", "receipt", "a receipt with file, format and sha256", "one that cannot be read")
         return
     path = ScrapeBhavcopy(date=day).output().file.with_name(str(receipt["file"]))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from champion_luigi import due, files, sessions, settings, tasks
+from champion_luigi import due, files, places, sessions, settings
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,
@@ -65,7 +65,7 @@ def make_due(
     with files.locked(lock, f"{day}", settings.get("lock_wait_seconds"), on_wait):
         paths = outputs_from(day, stage, last)
         if paths:
-            due.ask(tasks.due_folder(), day, range(stage.stage, last.stage + 1))
+            due.ask(places.due_folder(), day, range(stage.stage, last.stage + 1))
     return paths
 
 
@@ -96,7 +96,7 @@ def plan(day: date, stage: type[BhavcopyTask], last: type[BhavcopyTask] = LoadCl
 
 def _why_nothing(day: date) -> str:
     """Why no file of a day is to be had, as far as is known; empty where one is."""
-    answer = tasks.archive_answers().get(day)
+    answer = places.archive_answers().get(day)
     if answer is not None and answer.verdict == "closed":
         return f"not there, and {answer.archive} answered 404 on {answer.time[:10]}"
     if answer is None and not sessions.is_session(day):

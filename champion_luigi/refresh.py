@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi import datadir, due, events, files, lake, recording, settings, tasks
+from champion_luigi import datadir, due, events, files, lake, places, raw, recording, settings
 from champion_luigi.errors import (
     ArchiveUnreachable,
     ChampionError,
@@ -155,16 +155,16 @@ def _ask(day: date, last: type[BhavcopyTask]) -> Outcome:
         return _unchanged(day, kept, last)
     sha256 = files.sha256(published.content)
     if sha256 == kept.lake_sha256:
-        tasks.keep_payload(ScrapeBhavcopy(date=day).output(), day, published, recognised)
+        raw.keep(day, published, recognised)
         return Outcome(day, "unchanged", "the kept payload was not the lake's, and is put back")
 
     changes = _changes(day, _normalized(day, published, recognised))
     old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
     outcome = Outcome(day, "changed", old_sha256=old_sha256, new_sha256=sha256, changes=changes)
     _journal(outcome)
-    due.ask(tasks.due_folder(), day, range(ScrapeBhavcopy.stage, last.stage + 1))
-    tasks.keep_payload(ScrapeBhavcopy(date=day).output(), day, published, recognised)
-    due.done(tasks.due_folder(), day, ScrapeBhavcopy.stage)
+    due.ask(places.due_folder(), day, range(ScrapeBhavcopy.stage, last.stage + 1))
+    raw.keep(day, published, recognised)
+    due.done(places.due_folder(), day, ScrapeBhavcopy.stage)
     return outcome
 
 
@@ -181,9 +181,9 @@ def _journal(outcome: Outcome) -> None:
 
 def _unchanged(day: date, kept: _Kept, last: type[BhavcopyTask]) -> Outcome:
     # Killed between the receipt and the striking out of its stage, there is nothing left to fetch.
-    due.done(tasks.due_folder(), day, ScrapeBhavcopy.stage)
+    due.done(places.due_folder(), day, ScrapeBhavcopy.stage)
     if kept.lake_sha256 not in (None, kept.sha256):
-        due.ask(tasks.due_folder(), day, range(ParseBhavcopy.stage, last.stage + 1))
+        due.ask(places.due_folder(), day, range(ParseBhavcopy.stage, last.stage + 1))
     return Outcome(day, "unchanged")
 
 
@@ -191,7 +191,7 @@ def _kept(day: date) -> _Kept:
     output = ScrapeBhavcopy(date=day).output()
     receipt = output.load() or {}
     content = None
-    if tasks.is_receipt(receipt):
+    if raw.is_receipt(receipt):
         try:
             content = files.read_whole(output.file.with_name(str(receipt["file"])))
         except StorageError:
@@ -209,13 +209,13 @@ def _kept(day: date) -> _Kept:
 
 def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
     """As `ScrapeBhavcopy` fetches; recognised where it is another file than the kept one."""
-    from champion_luigi import archive, payload
+    from champion_luigi import archive, payload, places
 
     def once() -> tuple[Published, Bhavcopy | None]:
-        published = archive.fetch(tasks.configured_archive(), day, settings.get("udiff_from"), kept.validators)
+        published = archive.fetch(places.configured_archive(), day, settings.get("udiff_from"), kept.validators)
         if files.sha256(published.content) == kept.sha256:
             return published, None
-        return published, payload.recognise(published.content, day, published.url, tasks.max_unzipped_bytes())
+        return published, payload.recognise(published.content, day, published.url, places.max_unzipped_bytes())
 
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ScrapeBhavcopy.attempts),

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from champion_luigi import coverage, files, journal, lake, recording, settings, status_command, tasks
+from champion_luigi import coverage, files, journal, lake, places, recording, settings, status_command
 from champion_luigi.errors import DamagedFile, StorageError
 from champion_luigi.flows import STAGES
 
@@ -102,13 +102,13 @@ def _whole(text: str | None) -> int | None:
 def _reject_files() -> dict[date, Path]:
     """The files of rejected rows, by date."""
     found = {}
-    for path in tasks.rejects_file(date.max).parent.parent.glob("*/bhavcopy_????????.jsonl"):
+    for path in places.rejects_file(date.max).parent.parent.glob("*/bhavcopy_????????.jsonl"):
         digits = path.stem.removeprefix("bhavcopy_")
         try:
             day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
         except ValueError:
             continue
-        if path == tasks.rejects_file(day):
+        if path == places.rejects_file(day):
             found[day] = path
     return found
 

@@ -41,7 +41,7 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
 def as_document(found: Coverage) -> dict[str, Any]:
     """The state as a JSON document: dates are ISO texts, counts are days or, where they say so, rows."""
-    from champion_luigi import coverage, settings, tasks
+    from champion_luigi import coverage, places, settings
 
     failed, lake_only = found.of("failed"), found.of("lake")
     latest = found.latest_loaded
@@ -59,9 +59,9 @@ def as_document(found: Coverage) -> dict[str, Any]:
         "latest_loaded": latest,
         "sessions_late": found.sessions_late,
         "unsent_records": coverage.unsent_records(),
-        "warehouse": tasks.warehouse_place().words,
+        "warehouse": places.warehouse_place().words,
         "lake": str(settings.lake_dir()),
-        "archive": tasks.archive_name(),
+        "archive": places.archive_name(),
         "tracking": settings.without_secrets(settings.tracking_uri()) if settings.tracking_is_on() else "off",
     }
 

@@ -13,7 +13,6 @@ import functools
 import html
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -25,14 +24,14 @@ import luigi
 import tenacity
 
 from champion_luigi import (
-    clickhouse,
     datadir,
     due,
     files,
     flows,
-    hiding,
     lake,
     ledger,
+    places,
+    raw,
     recording,
     schema,
     sessions,
@@ -47,17 +46,15 @@ from champion_luigi.errors import (
     DamagedFile,
     NotPublished,
     RejectedPayload,
-    StorageError,
     TerminalError,
     is_transient,
 )
-from champion_luigi.layouts import SOURCE_COLUMNS
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from champion_luigi.archive import Archive, Published
+    from champion_luigi.archive import Published
     from champion_luigi.payload import Bhavcopy
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
@@ -118,7 +115,8 @@ class BhavcopyTask(luigi.Task):
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
         datadir.require()
         try:
-            return super().complete() and not any(each <= self.stage for each in due.stages(due_folder(), self.date))
+            asked_again = due.stages(places.due_folder(), self.date)
+            return super().complete() and not any(each <= self.stage for each in asked_again)
         except ChampionError as error:
             # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
@@ -156,7 +154,7 @@ class BhavcopyTask(luigi.Task):
                 self.say("done by another process meanwhile")
                 return
             retrying(self.work)
-            due.done(due_folder(), self.date, self.stage)
+            due.done(places.due_folder(), self.date, self.stage)
 
     def prepare(self) -> None:
         """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
@@ -203,7 +201,7 @@ class ScrapeBhavcopy(BhavcopyTask):
         return []
 
     def output(self) -> JsonFile:
-        return JsonFile(str(settings.data_dir() / "raw" / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"))
+        return raw.receipt_of(self.date)
 
     def work(self) -> None:
         try:
@@ -212,7 +210,7 @@ class ScrapeBhavcopy(BhavcopyTask):
             if not self.output().exists():
                 raise
             # Asked for again in vain: no day is closed, or stays due for ever, of which the file is kept.
-            due.done(due_folder(), self.date, self.stage)
+            due.done(places.due_folder(), self.date, self.stage)
             raise TerminalError(
                 f"the file that is kept could not be fetched again: {error.what}",
                 day=self.date,
@@ -222,23 +220,23 @@ class ScrapeBhavcopy(BhavcopyTask):
                 todo="What is kept stays: run the same again to go on with it.",
             ) from None
 
-        receipt = keep_payload(self.output(), self.date, published, bhavcopy)
+        receipt = raw.keep(self.date, published, bhavcopy)
 
-        answer = archive_answers().get(self.date)
+        answer = places.archive_answers().get(self.date)
         if answer.verdict == "closed" if answer else not sessions.is_session(self.date):
-            ledger.record(ledger_file(), self.date, "session", archive_name(), published.url)
+            ledger.record(places.ledger_file(), self.date, "session", places.archive_name(), published.url)
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
         self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
 
     def _fetch(self) -> tuple[Published, Bhavcopy]:
-        from champion_luigi import archive, payload
+        from champion_luigi import archive, payload, places
 
         _require_expected(self.date)
         try:
-            published = archive.fetch(configured_archive(), self.date, settings.get("udiff_from"))
+            published = archive.fetch(places.configured_archive(), self.date, settings.get("udiff_from"))
         except NotPublished as error:
             raise _with_session(error, self.date) from None
-        return published, payload.recognise(published.content, self.date, published.url, max_unzipped_bytes())
+        return published, payload.recognise(published.content, self.date, published.url, places.max_unzipped_bytes())
 
 
 class ParseBhavcopy(BhavcopyTask):
@@ -253,13 +251,14 @@ class ParseBhavcopy(BhavcopyTask):
         return _intermediate("parsed", self.date)
 
     def work(self) -> None:
-        from champion_luigi import bhavcopy, payload
+        from champion_luigi import bhavcopy, payload, places, raw
 
-        receipt, kept = _kept_payload(self.input())
-        table = bhavcopy.parse(
-            kept.take()
-            or payload.recognise(_verified(receipt, kept, self.input()), self.date, kept.path, max_unzipped_bytes())
-        )
+        receipt, kept = raw.payload_of(self.input())
+        recognised = kept.take()
+        if recognised is None:
+            content = raw.verified(receipt, kept, self.input())
+            recognised = payload.recognise(content, self.date, kept.path, places.max_unzipped_bytes())
+        table = bhavcopy.parse(recognised)
 
         metadata = {
             "source_file": receipt["file"],
@@ -285,12 +284,12 @@ class NormalizeBhavcopy(BhavcopyTask):
         return _intermediate("normalized", self.date)
 
     def work(self) -> None:
-        from champion_luigi import bhavcopy
+        from champion_luigi import bhavcopy, places
 
         table, metadata = _table(self.input())
         normalized = bhavcopy.normalize(table, metadata["format"], self.date)
 
-        _keep_rejects(rejects_file(self.date), normalized.rejects)
+        _keep_rejects(places.rejects_file(self.date), normalized.rejects)
         self.facts |= {
             "normalized_rows": normalized.rows.height,
             "filtered_rows": len(normalized.rejects),
@@ -360,10 +359,10 @@ class LoadClickHouse(BhavcopyTask):
         fill for them.
         """
         if not settings.get("clickhouse_host"):
-            warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+            warehouse.shared(places.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
 
     def output(self) -> LoadMarker:
-        place = warehouse_place()
+        place = places.warehouse_place()
         path = settings.data_dir() / "loaded" / place.slug / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"
         return LoadMarker(str(path), lake.partition(settings.lake_dir(), self.date), place.identity())
 
@@ -372,11 +371,11 @@ class LoadClickHouse(BhavcopyTask):
         status = lake_file.stat()
         rows, content_sha256, metadata = self.input().take() or _lake_table(lake_file)
         _require_untouched_as_loaded(self.output(), [status.st_size, status.st_mtime_ns], content_sha256)
-        table = warehouse.shared(warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+        table = warehouse.shared(places.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         loaded = table.load(self.date, rows, company=threads.in_threads.get() // 2)
 
         marker = self.output()
-        marker.warehouse = warehouse_place().identity()
+        marker.warehouse = places.warehouse_place().identity()
         marker.dump(
             {
                 "date": self.date,
@@ -400,140 +399,15 @@ def for_the_visualiser(message: str) -> str:
     return html.escape(message, quote=False)
 
 
-def warehouse_place() -> clickhouse.Place:
-    """The configured warehouse."""
-    return clickhouse.Place(
-        host=settings.get("clickhouse_host"),
-        port=settings.get("clickhouse_port"),
-        user=settings.get("clickhouse_user"),
-        password=settings.clickhouse_password(),
-        database=settings.get("clickhouse_database"),
-        secure=settings.get("clickhouse_secure"),
-        verify=settings.get("clickhouse_verify"),
-        query_seconds=settings.get("clickhouse_query_seconds"),
-        folder=settings.data_dir() / "warehouse",
-    )
-
-
-def due_folder() -> Path:
-    """Where it is noted what is asked for again."""
-    return settings.data_dir() / "due"
-
-
-def ledger_file() -> Path:
-    """Where it is remembered what the archive answered."""
-    return settings.data_dir() / "ledger.jsonl"
-
-
-def archive_name() -> str:
-    """The archive by its address, without credentials, as the ledger knows it."""
-    return hiding.public(settings.get("archive_url")).rstrip("/")
-
-
-def archive_answers() -> dict[date, ledger.Answer]:
-    """What this archive answered for dates about which the calendar is wrong or silent."""
-    path = ledger_file()
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return {}
-    return _answers(path, archive_name(), (status.st_ino, status.st_size, status.st_mtime_ns))
-
-
-@functools.lru_cache(maxsize=4)
-def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date, ledger.Answer]:
-    # Each scrape of a fill asks.
-    return ledger.answers(path, archive)
-
-
-def keep_payload(receipt_file: JsonFile, day: date, published: Published, bhavcopy: Bhavcopy) -> dict[str, Any]:
-    """Write a payload, and then its receipt, which is given: what was fetched, from where, and when.
-
-    Another payload that is there with its receipt is kept first, under ``restated/``.
-    """
-    sha256 = files.sha256(published.content)
-    receipt = {
-        "date": day,
-        "file": published.name,
-        "format": published.format,
-        "url": published.url,
-        "sha256": sha256,
-        "bytes": len(published.content),
-        "rows": len(bhavcopy.lines),
-        "fetched_at": files.now(),
-        "validators": dict(published.headers),
-    }
-    replaced = _keep_replaced(receipt_file, day, sha256)
-    WholeFile(str(receipt_file.file.with_name(published.name))).write(published.content, bhavcopy)
-    receipt_file.dump(receipt)
-    if replaced is not None and replaced.name != published.name:
-        # The day is published in another format now.
-        replaced.unlink(missing_ok=True)
-    return receipt
-
-
-def restated_folder(day: date, sha256: str) -> Path:
-    """Where a payload that was replaced is kept, with its receipt."""
-    return ScrapeBhavcopy(date=day).output().file.parent / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
-
-
-def _keep_replaced(receipt_file: JsonFile, day: date, new_sha256: str) -> Path | None:
-    """Copy the payload that is about to be replaced, where it is whole and another one, with its receipt."""
-    receipt = receipt_file.load() or {}
-    if not receipt.keys() >= {"file", "sha256"} or receipt["sha256"] == new_sha256:
-        return None
-    payload = receipt_file.file.with_name(str(receipt["file"]))
-    try:
-        content = files.read_whole(payload)
-    except StorageError:
-        return None
-    if files.sha256(content) != receipt["sha256"]:
-        return None
-    folder = restated_folder(day, str(receipt["sha256"]))
-    files.write_whole(folder / payload.name, content)
-    JsonFile(str(folder / receipt_file.file.name)).dump(receipt)
-    return payload
-
-
-def rejects_file(day: date) -> Path:
-    """Where a day's rejected rows are kept, one JSON object a line; absent where none were."""
-    return settings.data_dir() / "rejects" / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}.jsonl"
-
-
 def _intermediate(stage: str, day: date) -> WholeFile:
     return WholeFile(str(settings.data_dir() / stage / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}{tables.SUFFIX}"))
-
-
-def configured_archive() -> Archive:
-    """The configured archive, one for each process: a forked child must not use its parent's connection."""
-    limits = {
-        "requests_per_second": settings.get("requests_per_second"),
-        "rate_file": settings.data_dir() / "locks" / "archive.pace",
-        "connect_seconds": settings.get("connect_seconds"),
-        "read_seconds": settings.get("read_seconds"),
-        "total_seconds": settings.get("total_seconds"),
-        "max_bytes": settings.get("max_payload_mb") * 1024 * 1024,
-    }
-    return _open_archive(os.getpid(), settings.get("archive_url"), tuple(limits.items()))
-
-
-@functools.lru_cache(maxsize=1)
-def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...]) -> Archive:
-    from champion_luigi import archive
-
-    return archive.open_archive(location, **dict(limits))
-
-
-def max_unzipped_bytes() -> int:
-    """The largest that a payload may unzip to."""
-    return int(settings.get("max_unzipped_mb")) * 1024 * 1024
 
 
 def _require_expected(day: date) -> None:
     """NotPublished, without a request, for a day on which nothing was published as far as is known."""
     if settings.get("ask_closed"):
         return
-    answer = archive_answers().get(day)
+    answer = places.archive_answers().get(day)
     if answer is None and sessions.is_session(day):
         return
     if answer is not None and answer.verdict == "session":
@@ -558,39 +432,6 @@ def _with_session(error: NotPublished, day: date) -> ChampionError:
     )
     told.answered = error.answered
     return told
-
-
-def is_receipt(document: Mapping[str, Any]) -> bool:
-    """Whether a document tells of a file that is kept beside it: its name, its format, its sha256."""
-    name, format, found = (document.get(key) for key in ("file", "format", "sha256"))
-    # A damaged name may have become a path.
-    if not (isinstance(name, str) and isinstance(format, str) and isinstance(found, str)):
-        return False
-    return Path(name).name == name != "" and format in SOURCE_COLUMNS
-
-
-def _kept_payload(receipt_file: JsonFile) -> tuple[dict[str, Any], WholeFile]:
-    """The receipt, and the payload that it tells of."""
-    receipt = receipt_file.load()
-    if receipt is None or not is_receipt(receipt):
-        raise DamagedFile(
-            "the receipt of the fetched file cannot be read", source=receipt_file.path, todo="Delete it to fetch again."
-        )
-    return receipt, WholeFile(str(receipt_file.file.with_name(receipt["file"])))
-
-
-def _verified(receipt: dict[str, Any], kept: WholeFile, receipt_file: JsonFile) -> bytes:
-    """The payload at rest; DamagedFile where it is not what the receipt tells of."""
-    content = files.read_whole(kept.file)
-    if (found := files.sha256(content)) != receipt["sha256"]:
-        raise DamagedFile(
-            "the fetched file is not what was fetched",
-            source=kept.path,
-            expected=f"sha256 {receipt['sha256']}",
-            found=found,
-            todo=f"Delete {receipt_file.path} to fetch it again.",
-        )
-    return content
 
 
 def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:

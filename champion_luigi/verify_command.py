@@ -33,13 +33,13 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
     Exits 0 when all agrees, 30 when there are differences; with --repair, when some are left.
     """
-    from champion_luigi import reconcile, tasks, warehouse
+    from champion_luigi import places, reconcile, warehouse
 
     if start and end and start > end:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after --end {end:%Y-%m-%d}")
     try:
         verdict = reconcile.of_range(start.date() if start else None, end.date() if end else None)
-        document = _as_document(verdict, tasks.warehouse_place().words)
+        document = _as_document(verdict, places.warehouse_place().words)
         left = verdict.differences
         if not as_json:
             click.echo(_in_words(document, verdict.differences))

@@ -33,8 +33,9 @@ from champion_luigi import files, journal, lake, redo, sessions
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.filling import Progress
 from champion_luigi.layouts import archive_path
+from champion_luigi.places import warehouse_place
 from champion_luigi.simulator_server import SimulatedArchive
-from champion_luigi.tasks import WriteParquet, warehouse_place
+from champion_luigi.tasks import WriteParquet
 from champion_luigi.warehouse import open_warehouse
 
 pytestmark = [

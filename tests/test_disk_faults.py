@@ -32,9 +32,9 @@ from champion_luigi import (
     files,
     journal,
     lake,
+    places,
     reconcile,
     report,
-    tasks,
     verify_command,
     warehouse,
 )
@@ -400,7 +400,7 @@ def test_a_ledger_that_cannot_be_written_is_asked_again(
         # With another day to fetch, or else the archive could be a wrong address.
         code, output = run("fill", "--start", str(DAY), "--stop", "2024-01-18")
         assert code == 0, output
-        assert {day: answer.verdict for day, answer in tasks.archive_answers().items()} == {NEXT_DAY: "closed"}
+        assert {day: answer.verdict for day, answer in places.archive_answers().items()} == {NEXT_DAY: "closed"}
     campaign.tell(
         AREA,
         "no room for the ledger when a session turns out closed (ledger.jsonl on a full tmpfs)",
@@ -766,7 +766,7 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
     built = build(*(LoadClickHouse(date=each) for each in DAYS))
     assert isinstance(built.error, DamagedFile), f"{about}: {built.errors}"
     assert WriteParquet(date=day).output().path in str(built.error)
-    seen_days = warehouse.shared(tasks.warehouse_place()).rows_by_day()
+    seen_days = warehouse.shared(places.warehouse_place()).rows_by_day()
     assert [each for each, _ in seen_days] == [each for each in DAYS if each != day], about
     warehouse.close_shared()
     monkeypatch.delenv("CLICKHOUSE_DATABASE")
@@ -924,7 +924,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     if name == "journal":
         [path] = (loaded / "journal").glob("*.jsonl")
     elif name == "ledger":
-        path = tasks.ledger_file()
+        path = places.ledger_file()
         lines = [
             {"date": f"2023-06-{number:02}", "verdict": "closed", "archive": "simulated:", "asked": "x", "time": "2024"}
             for number in range(5, 10)

@@ -32,7 +32,7 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi import files, journal, lake, listing, reconcile, tasks, tracking, warehouse
+from champion_luigi import files, journal, lake, listing, places, reconcile, tracking, warehouse
 from champion_luigi.cli import main
 from champion_luigi.tasks import LoadClickHouse
 
@@ -248,7 +248,7 @@ _TIMES = {"fetched_at", "loaded_at", "version", "lake_stat", "warehouse", "noted
 def state(folder: Path) -> State:
     """What there is, in folder and configured warehouse."""
     found = {}
-    slug = tasks.warehouse_place().slug
+    slug = places.warehouse_place().slug
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_file() and name.split("/")[0] not in ("warehouse", "journal", "mlflow", "pids"):
@@ -268,7 +268,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _rows() -> list[tuple[Any, ...]]:
-    place = tasks.warehouse_place()
+    place = places.warehouse_place()
     return warehouse.shared(place, 30).query(
         f"SELECT * FROM {place.database}.equity_ohlc ORDER BY trade_date, symbol, series"
     )

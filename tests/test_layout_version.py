@@ -25,11 +25,11 @@ from champion_luigi import (
     lake,
     ledger,
     listing,
+    places,
     run_day,
     schema,
     settings,
     targets,
-    tasks,
     warehouse,
 )
 from champion_luigi.cli import main
@@ -326,7 +326,7 @@ def test_an_older_marker_makes_the_load_due_again() -> None:
 def test_a_table_with_a_newer_column_is_refused(tmp_path: Path) -> None:
     """The warehouse's own columns are its version; what to do depends on who made it."""
     build(LoadClickHouse(date=LEGACY_DAY))
-    table = warehouse.shared(tasks.warehouse_place())
+    table = warehouse.shared(places.warehouse_place())
     table.command(f"ALTER TABLE {table.name} ADD COLUMN delivered Nullable(Int64)")
     warehouse.close_shared()
     error = build(LoadClickHouse(date=DAY)).error
@@ -374,7 +374,7 @@ def test_a_note_of_deliveries_of_a_newer_version_doubles_nothing(number: int, tm
 
 def assert_whole(days: list[date]) -> None:
     """The view and the lake have exactly what was published on these days."""
-    loaded = dict(warehouse.shared(tasks.warehouse_place()).rows_by_day())
+    loaded = dict(warehouse.shared(places.warehouse_place()).rows_by_day())
     warehouse.close_shared()
     for day in days:
         truth = (

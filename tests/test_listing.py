@@ -12,7 +12,7 @@ from typing import Any
 import luigi
 import pytest
 
-from champion_luigi import files, lake, schema, settings, tasks, warehouse
+from champion_luigi import files, lake, places, schema, settings, warehouse
 from champion_luigi.listing import complete_days
 from champion_luigi.tasks import (
     BhavcopyTask,
@@ -31,7 +31,7 @@ DAYS = [START + timedelta(days=number) for number in range((STOP - START).days)]
 @pytest.fixture(autouse=True)
 def _embedded_warehouse(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "warehouse").mkdir()
-    files.write_whole(tasks.warehouse_place()._id_file, b"the-first-one")
+    files.write_whole(places.warehouse_place()._id_file, b"the-first-one")
     yield
     warehouse.close_shared()
 
@@ -53,7 +53,7 @@ def mark(day: date, **changes: Any) -> Path:
     marker = LoadClickHouse(date=day).output()
     marker.dump(
         {
-            "warehouse": tasks.warehouse_place().identity(),
+            "warehouse": places.warehouse_place().identity(),
             "lake_sha256": files.sha256(lake_file.read_bytes()),
             "lake_stat": [status.st_size, status.st_mtime_ns],
             "schema_version": schema.VERSION,
@@ -130,7 +130,7 @@ def test_a_load_into_another_database_is_not_listed(monkeypatch: pytest.MonkeyPa
 def test_loads_into_a_warehouse_that_was_made_anew_are_not_listed() -> None:
     """The folder has the same name, and none of the rows."""
     complete(LoadClickHouse, *DAYS)
-    files.write_whole(tasks.warehouse_place()._id_file, b"the-second-one")
+    files.write_whole(places.warehouse_place()._id_file, b"the-second-one")
     assert complete_days(LoadClickHouse, START, STOP) == set()
 
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, run_champion, snapshot, wait_for
 
-from champion_luigi import due, files, lake, ledger, redo, settings, tasks, warehouse
+from champion_luigi import due, files, lake, ledger, places, raw, redo, settings, warehouse
 from champion_luigi.clickhouse import Place
 from champion_luigi.errors import Busy, TerminalError
 from champion_luigi.listing import complete_days
@@ -121,9 +121,9 @@ def test_a_stage_that_has_run_is_due_no_more() -> None:
     load(DAY)
     redo.make_due(DAY, NormalizeBhavcopy)
     assert build(NormalizeBhavcopy(date=DAY)).is_done
-    assert due.stages(tasks.due_folder(), DAY) == [3, 4]
+    assert due.stages(places.due_folder(), DAY) == [3, 4]
     load(DAY)
-    assert list(tasks.due_folder().iterdir()) == []
+    assert list(places.due_folder().iterdir()) == []
 
 
 def test_an_earlier_stage_that_is_asked_for_meanwhile_stays_due(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_readers_see_the_day_at_every_moment(archive: Path) -> None:
     seen: list[tuple[int, int]] = []
 
     def look(_message: str = "") -> None:
-        table = warehouse.shared(tasks.warehouse_place(), 30)
+        table = warehouse.shared(places.warehouse_place(), 30)
         rows = lake.scan(settings.lake_dir()).collect().height
         seen.append((rows, dict(table.rows_by_day()).get(DAY, 0)))
 
@@ -198,7 +198,7 @@ def test_what_is_kept_stays_where_the_archive_gives_no_file_any_more(
         error = build(LoadClickHouse(date=DAY)).error
         assert type(error) is TerminalError
         assert str(error).startswith(f"{DAY}: the file that is kept could not be fetched again: ")
-        assert ledger.answers(tasks.ledger_file(), tasks.archive_name()) == {}
+        assert ledger.answers(places.ledger_file(), places.archive_name()) == {}
         asked = len(server.requests)
         load(DAY)
         assert len(server.requests) == asked
@@ -212,7 +212,7 @@ def test_a_fetch_that_is_refused_stays_due(monkeypatch: pytest.MonkeyPatch) -> N
         server.faults[DAY] = Fault("forbidden")
         monkeypatch.setenv("NSE_ARCHIVE_URL", server.url)
         assert not build(LoadClickHouse(date=DAY)).is_done
-    assert due.stages(tasks.due_folder(), DAY) == [0, 1, 2, 3, 4]
+    assert due.stages(places.due_folder(), DAY) == [0, 1, 2, 3, 4]
 
 
 # The command
@@ -248,7 +248,7 @@ def test_redo_keeps_the_payload_that_it_replaces(tmp_path: Path, archive: Path) 
     publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
     done = run_champion("redo", "--date", str(DAY), "--from", "scrape")
     assert done.returncode == 0, done.stderr
-    folder = tasks.restated_folder(DAY, receipt["sha256"])
+    folder = raw.restated_folder(DAY, receipt["sha256"])
     assert {path.name for path in folder.iterdir()} == {receipt["file"], output(DAY, "scrape").name}
     assert (folder / receipt["file"]).read_bytes() == old
     assert json.loads((folder / output(DAY, "scrape").name).read_bytes()) == receipt
@@ -345,7 +345,7 @@ def test_a_killed_redo_loses_nothing_and_the_next_fill_completes_it(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith("2 of 2 days")
     assert receipts.isdisjoint(version(output(day, "scrape")) for day in (DAY, NEXT))
-    assert list(tasks.due_folder().iterdir()) == []
+    assert list(places.due_folder().iterdir()) == []
 
 
 def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> None:

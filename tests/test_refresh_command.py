@@ -19,9 +19,11 @@ from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published
 
 from champion_luigi import archive, files, journal, lake, reconcile, refresh, warehouse
 from champion_luigi.layouts import archive_path
+from champion_luigi.places import warehouse_place
+from champion_luigi.raw import restated_folder
 from champion_luigi.refresh import Changes, Outcome, count_changes, days_there
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
-from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet, restated_folder, warehouse_place
+from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 
 pytestmark = pytest.mark.integration
 

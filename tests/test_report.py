@@ -19,7 +19,17 @@ import pytest
 from conftest import environment_variables
 from helpers import champion_command, lines_of, payload, publish, wait_for
 
-from champion_luigi import files, journal, lake, report, report_figures, report_page, report_text, sessions, tasks
+from champion_luigi import (
+    files,
+    journal,
+    lake,
+    places,
+    report,
+    report_figures,
+    report_page,
+    report_text,
+    sessions,
+)
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 
 FIRST, LAST = date(2023, 12, 18), date(2024, 1, 12)
@@ -110,7 +120,7 @@ def test_rejects_are_counted_by_rule() -> None:
     """From the file that keeps them."""
     put_in_lake(FIRST, rejected_rows="3")
     lines = [json.dumps({"rule": rule}) for rule in ("bad_number", "bad_date", "bad_number")]
-    files.write_whole(tasks.rejects_file(FIRST), "\n".join(lines).encode())
+    files.write_whole(places.rejects_file(FIRST), "\n".join(lines).encode())
     assert told_of(FIRST)["rejected"] == {"bad_number": 2, "bad_date": 1}
 
 
@@ -118,7 +128,7 @@ def test_rejects_that_are_not_those_of_the_lake_file_have_no_rule() -> None:
     """The file of rejects is gone, or is of a later run that failed."""
     put_in_lake(FIRST, rejected_rows="3")
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
-    files.write_whole(tasks.rejects_file(FIRST), b'{"rule": "bad_number"}\n')
+    files.write_whole(places.rejects_file(FIRST), b'{"rule": "bad_number"}\n')
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
 
 
@@ -213,7 +223,7 @@ def hostile_document() -> dict[str, Any]:
         rules = {text.replace("\ud800", "?"): 2}
         put_in_lake(DAYS[5 + at], rows="5", rejected_rows="2", warnings=json.dumps(rules))
         line = json.dumps({"rule": text})
-        files.write_whole(tasks.rejects_file(DAYS[5 + at]), f"{line}\n{line}\n".encode())
+        files.write_whole(places.rejects_file(DAYS[5 + at]), f"{line}\n{line}\n".encode())
     return document()
 
 

@@ -21,7 +21,8 @@ from luigi.configuration.cfg_parser import LuigiConfigParser
 
 from champion_luigi import settings
 from champion_luigi.errors import SettingsError
-from champion_luigi.tasks import LoadClickHouse, warehouse_place
+from champion_luigi.places import warehouse_place
+from champion_luigi.tasks import LoadClickHouse
 
 SECRET = "p%s$HOME${X}%(a)s 'é\"#;"
 PARAMETERS: dict[str, Any] = {

@@ -46,6 +46,7 @@ from champion_luigi.errors import (
     WrongDate,
 )
 from champion_luigi.files import sha256
+from champion_luigi.places import archive_name, rejects_file, warehouse_place
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 from champion_luigi.tasks import (
     BhavcopyTask,
@@ -54,9 +55,6 @@ from champion_luigi.tasks import (
     ParseBhavcopy,
     ScrapeBhavcopy,
     WriteParquet,
-    archive_name,
-    rejects_file,
-    warehouse_place,
 )
 
 pytestmark = pytest.mark.integration
