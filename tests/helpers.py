@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import os
+import selectors
 import shutil
 import ssl
 import subprocess
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import luigi
 import pytest
@@ -134,6 +135,13 @@ class ThreeDays(luigi.WrapperTask):
 
     def requires(self) -> list[BhavcopyTask]:
         return [LoadClickHouse(date=day) for day in self.DAYS]
+
+
+def is_readable(file: IO[Any] | int, seconds: float) -> bool:
+    """Whether there is something to read within some seconds; `select` knows no file beyond the first thousand."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(file, selectors.EVENT_READ)
+        return bool(selector.select(seconds))
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 _SYSTEM = {"open", "write", "pwrite", "fsync", "replace", "unlink", "truncate", "mkdir", "flock"}
 _OTHERS = {"BufferedWriter.write": "write", "socket.sendall": "send to", "socket.recv_into": "receive from"}
 
-_UNIQUE = re.compile(r"-\d+-[0-9a-f]{8}$|[0-9a-f]{32}")
+_UNIQUE = re.compile(r"-\d+-[0-9a-f]{8}$|[0-9a-f]{32}|(?<=^loaded/)[^/]+")
 
 
 class Points:

@@ -399,7 +399,7 @@ DISTURBING = (
     ("verify", "--repair"),
     ("verify", "--repair"),
     ("status", "--start", str(DAYS[0])),
-    ("sql", "SELECT count() FROM equity_ohlc"),
+    ("sql", "SELECT count() FROM equity_ohlc", "--wait", LOCK_WAIT),
     ("fill", *RANGE),
     ("fill", *RANGE, "--reverse"),
 )

@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import os
-import select
 import subprocess
 import sys
 from collections import Counter
@@ -24,6 +23,7 @@ import hypothesis
 import mutations
 import pytest
 from conftest import SHARED
+from helpers import is_readable
 from hypothesis import given
 from hypothesis import strategies as st
 from mutations import Base
@@ -68,8 +68,7 @@ class Watched:
     def _line(self) -> str:
         assert self.process.stdout is not None
         while b"\n" not in self._unread:
-            ready, _, _ = select.select([self.process.stdout], [], [], self._patience)
-            assert ready, f"the worker hangs at {self.at}"
+            assert is_readable(self.process.stdout, self._patience), f"the worker hangs at {self.at}"
             piece = os.read(self.process.stdout.fileno(), 1 << 16)
             if not piece:
                 return ""

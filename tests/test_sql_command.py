@@ -9,7 +9,6 @@ import json
 import os
 import pty
 import random
-import select
 import signal
 import struct
 import subprocess
@@ -25,7 +24,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import champion_command, hear, start_python, tell, wait_for
+from helpers import champion_command, hear, is_readable, start_python, tell, wait_for
 
 from champion_luigi import files, sql
 from champion_luigi.clickhouse import Place
@@ -201,7 +200,7 @@ class Terminal:
 
     def _read(self) -> bool:
         """Read what there is; whether there can be more."""
-        if not select.select([self._ours], [], [], 0.1)[0]:
+        if not is_readable(self._ours, 0.1):
             return True
         try:
             self._shown += os.read(self._ours, 4096)
