@@ -37,7 +37,8 @@ def read_table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
     stream, _, line = files.read_whole(path).rpartition(b"\n")
     try:
         document = json.loads(line)
-        is_whole = document["sha256"] == _sha256(stream, document["metadata"])
+        # The first versions' sha256 was of the stream alone.
+        is_whole = document["sha256"] in {_sha256(stream, document["metadata"]), files.sha256(stream)}
     except (ValueError, KeyError, TypeError):
         is_whole = False
     if not is_whole:

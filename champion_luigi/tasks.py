@@ -96,6 +96,8 @@ class BhavcopyTask(luigi.Task):
     waited_seconds: float = 0.0
     run_seconds: float | None = None
     was_complete: bool = False
+    # Between the end of `run` and Luigi's look at what came of it.
+    _has_just_run: bool = False
 
     @classmethod
     @functools.cache
@@ -115,7 +117,12 @@ class BhavcopyTask(luigi.Task):
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
         datadir.require()
         try:
-            asked_again = due.stages(places.due_folder(), self.date)
+            if self._has_just_run:
+                # What another process has asked for since is for that one, or for the next run.
+                self._has_just_run = False
+                asked_again = []
+            else:
+                asked_again = due.stages(places.due_folder(), self.date)
             return super().complete() and not any(each <= self.stage for each in asked_again)
         except ChampionError as error:
             # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.
@@ -125,6 +132,7 @@ class BhavcopyTask(luigi.Task):
     @files.explained()
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
+        self._has_just_run = False
         datadir.claim()
         self.facts: dict[str, Any] = {"worker": self._worker()}
         link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
@@ -137,6 +145,7 @@ class BhavcopyTask(luigi.Task):
             finally:
                 self.waited_seconds = sum(waits)
                 self.run_seconds = time.monotonic() - started
+        self._has_just_run = True
 
     def _run_locked(self) -> None:
         retrying = tenacity.Retrying(
@@ -158,6 +167,10 @@ class BhavcopyTask(luigi.Task):
 
     def prepare(self) -> None:
         """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
+
+    def on_success(self) -> None:
+        """What Luigi tells the scheduler of a success: nothing. Luigi has looked, if it is set up to."""
+        self._has_just_run = False
 
     def on_failure(self, exception: BaseException) -> str:
         """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""

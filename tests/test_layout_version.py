@@ -389,17 +389,17 @@ def assert_whole(days: list[date]) -> None:
 
 
 def commits() -> list[str]:
-    """Commits that came before a change of what is in DATA_DIR, oldest first, and some between."""
+    """Commits that came before a change of what is in DATA_DIR, newest first, and some between."""
     return [
-        "808b39d",  # the first
-        "028f2d6",  # fills; ledger
-        "5ec52de~1",  # intermediate tables as Parquet
+        "4ac4f29",  # before the layout was noted, and a table's metadata were of its sha256
         "1d9c8fd~1",  # before MLflow came
-        "4ac4f29",  # before the layout was noted
+        "5ec52de~1",  # intermediate tables as Parquet
+        "028f2d6",  # fills; ledger
+        "808b39d",  # the first
     ]
 
 
-@pytest.mark.parametrize("number", campaign.rounds(fast=0, full=len(commits())))
+@pytest.mark.parametrize("number", campaign.rounds(fast=1, full=len(commits())))
 def test_what_an_earlier_version_wrote_is_gone_on_with(
     number: int, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

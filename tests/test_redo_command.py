@@ -126,6 +126,25 @@ def test_a_stage_that_has_run_is_due_no_more() -> None:
     assert list(places.due_folder().iterdir()) == []
 
 
+class AskedAgain(WriteParquet):
+    """Asked for again between its end and Luigi's look at what came of it."""
+
+    def run(self) -> None:
+        super().run()
+        redo.make_due(self.date, WriteParquet, WriteParquet)
+
+
+def test_what_is_asked_for_right_after_it_has_run_is_for_the_next_run(tmp_path: Path) -> None:
+    """The run has done what it had to do, and does not fail of what came later; the stage stays due."""
+    assert build(AskedAgain(date=DAY)).errors == []
+    assert due.stages(places.due_folder(), DAY) == [WriteParquet.stage]
+    written = version(output(DAY, "write"))
+    assert not AskedAgain(date=DAY).complete()
+    assert build(WriteParquet(date=DAY)).is_done
+    assert version(output(DAY, "write")) != written
+    assert list(places.due_folder().iterdir()) == []
+
+
 def test_an_earlier_stage_that_is_asked_for_meanwhile_stays_due(tmp_path: Path) -> None:
     """A later one that another process was about to run does not end it."""
     due.ask(tmp_path / "due", DAY, [2, 3, 4])
