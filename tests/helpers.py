@@ -49,29 +49,49 @@ _WHOLE = {"volume", "trades"}
 Rows = dict[tuple[str, str], tuple[Any, ...]]
 
 
-# The luigi command
+# What environments set so that no test waits for a retry.
+AT_ONCE = {f"CHAMPION_{name}_SECONDS": "0" for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY")}
 
 
-def luigi_command(*arguments: str, module: str = "champion_luigi") -> list[str]:
-    """The command as a user types it, of the environment that the tests run in."""
-    program = shutil.which("luigi", path=str(Path(sys.executable).parent))
-    assert program is not None, "the luigi command is not beside python"
-    # Luigi keeps a file for each command line that runs, for all users of the machine: these are the tests' own.
-    pids = str(Path(os.environ["DATA_DIR"]).with_name("pids"))
-    return [program, "--module", module, *arguments, "--local-scheduler", "--lock-pid-dir", pids]
+def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no retry wait."""
+    for name, value in AT_ONCE.items():
+        monkeypatch.setenv(name, value)
 
 
-def run_luigi(*arguments: str, module: str = "champion_luigi", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, in the test's own folder, where there is no luigi.cfg."""
+# Commands
+
+
+def beside_python(name: str) -> str:
+    """A program of the environment that the tests run in."""
+    program = shutil.which(name, path=str(Path(sys.executable).parent))
+    assert program is not None, f"the {name} command is not beside python"
+    return program
+
+
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, in the test's own folder, its output in pipes."""
     return subprocess.run(
-        luigi_command(*arguments, module=module),
-        env=_environment(module) | environment,
+        command,
+        env={**os.environ, **environment},
         cwd=os.environ["DATA_DIR"],
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+def luigi_command(*arguments: str, module: str = "champion_luigi") -> list[str]:
+    """The command as a user types it, of the environment that the tests run in."""
+    # Luigi keeps a file for each command line that runs, for all users of the machine: these are the tests' own.
+    pids = str(Path(os.environ["DATA_DIR"]).with_name("pids"))
+    return [beside_python("luigi"), "--module", module, *arguments, "--local-scheduler", "--lock-pid-dir", pids]
+
+
+def run_luigi(*arguments: str, module: str = "champion_luigi", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, in the test's own folder, where there is no luigi.cfg."""
+    return run(luigi_command(*arguments, module=module), **_environment(module) | environment)
 
 
 def start_luigi(*arguments: str, module: str = "champion_luigi", **environment: str) -> subprocess.Popen[str]:
@@ -89,22 +109,12 @@ def start_luigi(*arguments: str, module: str = "champion_luigi", **environment: 
 
 def champion_command(*arguments: str) -> list[str]:
     """The `champion` command, of the environment that the tests run in."""
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return [program, *arguments]
+    return [beside_python("champion"), *arguments]
 
 
 def run_champion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `champion` to its end, in the test's own folder, its output in pipes."""
-    return subprocess.run(
-        champion_command(*arguments),
-        env={**os.environ, **environment},
-        cwd=os.environ["DATA_DIR"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return run(champion_command(*arguments), **environment)
 
 
 def start_champion(*arguments: str, **environment: str) -> subprocess.Popen[str]:

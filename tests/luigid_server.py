@@ -4,39 +4,59 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import signal
 import socket
 import subprocess
-import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from helpers import wait_for
+from helpers import beside_python, wait_for
+
+
+class Central:
+    """luigid on loopback, on a port of its own which it keeps over a kill."""
+
+    def __init__(self, folder: Path, configuration: str = "") -> None:
+        folder.mkdir(exist_ok=True)
+        (folder / "luigi.cfg").write_text(configuration)
+        self._folder = folder
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            self.port: int = taken.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        state = str(self._folder / "luigid.pickle")
+        self._process = subprocess.Popen(
+            [beside_python("luigid"), "--address", "127.0.0.1", "--port", str(self.port), "--state-path", state],
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: answers(self.port), "luigid to answer")
+
+    def send(self, name: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(name)
+
+    def end(self, name: signal.Signals = signal.SIGKILL) -> None:
+        """End it, if it runs, and wait until it has."""
+        if self._process is not None:
+            self._process.send_signal(name)
+            self._process.wait(30)
 
 
 @contextlib.contextmanager
 def luigid(folder: Path, configuration: str = "") -> Iterator[int]:
-    """Luigi's own server on loopback, with the text of a ``luigi.cfg``: its port."""
-    (folder / "luigi.cfg").write_text(configuration)
-    program = shutil.which("luigid", path=str(Path(sys.executable).parent))
-    assert program is not None, "luigid is not beside python"
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-    process = subprocess.Popen(
-        [program, "--address", "127.0.0.1", "--port", str(port), "--state-path", str(folder / "luigid.pickle")],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    """Luigi's own server, with the text of a ``luigi.cfg``: its port."""
+    central = Central(folder, configuration)
     try:
-        wait_for(lambda: answers(port), "luigid to answer")
-        yield port
+        central.start()
+        yield central.port
     finally:
-        process.terminate()
-        process.wait(30)
+        central.end(signal.SIGTERM)
 
 
 def answers(port: int) -> bool:

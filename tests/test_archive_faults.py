@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +14,19 @@ from pathlib import Path
 
 import campaign
 import pytest
-from helpers import BOTH_DAY, COLUMNS, LEGACY_DAY, Rows, answering, luigi_command, payload, published, self_signed
+from helpers import (
+    BOTH_DAY,
+    COLUMNS,
+    LEGACY_DAY,
+    Rows,
+    answering,
+    champion_command,
+    luigi_command,
+    payload,
+    published,
+    retry_at_once,
+    self_signed,
+)
 from misbehaving import CATALOGUE, READ, REFUSALS, TOTAL, MisbehavingArchive, Misbehaviour, found, status
 
 from champion_luigi import journal, lake, ledger, sessions
@@ -47,8 +58,7 @@ FAILED, NOT_YET = 30, 20
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for a retry. Answers have the time that they need on a busy machine."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     monkeypatch.setenv(READ, "30")
     monkeypatch.setenv(TOTAL, "100")
 
@@ -99,14 +109,8 @@ def run(command: list[str], **environment: str) -> tuple[int, str, int]:
 
 def fill(*arguments: str, **environment: str) -> tuple[int, str]:
     """`champion fill`: its exit code and output."""
-    code, output, _ = run(champion("fill", *arguments), **environment)
+    code, output, _ = run(champion_command("fill", *arguments), **environment)
     return code, output
-
-
-def champion(*arguments: str) -> list[str]:
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return [program, *arguments]
 
 
 def load(day: date, **environment: str) -> tuple[int, str, int]:
@@ -414,7 +418,7 @@ def test_a_restated_day_replaces_the_old_one_which_is_kept(
         assert code == 0, output
         server.faults[BOTH_DAY] = Fault("restated")
         new = open_archive(server.url).get(archive_path("legacy", BOTH_DAY), BOTH_DAY)[0]
-        code, output, _ = run(champion(*command))
+        code, output, _ = run(champion_command(*command))
         assert code == 0, output
     expected = {BOTH_DAY: published(new, "legacy")}
     assert expected != {BOTH_DAY: published(old, "legacy")}

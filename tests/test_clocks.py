@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import campaign
 import pytest
-from helpers import luigi_command, payload, published, wait_for
+from helpers import champion_command, luigi_command, payload, published, retry_at_once, run, wait_for
 from mlflow_server import carry, empty_store, told
 
 from champion_luigi import flows, journal, lake, ledger, sessions
@@ -89,8 +88,7 @@ ZONES = ("America/New_York", "Pacific/Kiritimati", "UTC", "Asia/Kolkata")
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for a retry."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "2")
 
 
@@ -100,24 +98,6 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
     with SimulatedArchive(latency=0.1) as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
-
-
-def champion(*arguments: str) -> list[str]:
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return [program, *arguments]
-
-
-def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        env={**os.environ, **environment},
-        cwd=os.environ["DATA_DIR"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def at(moment: datetime, command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -158,7 +138,7 @@ def test_a_load_replaces_older_rows_whatever_the_clock_says(
         archive.faults = {day: Fault("restated")} if number % 2 else {}
         command = ["redo", "--date", str(day), "--from", "scrape"] if number else ["fill", "--start", str(day)]
         ending = [] if number else ["--stop", str(day + timedelta(days=1))]
-        done = at(datetime(year, 3, 4, 5, 6, tzinfo=UTC), champion(*command, *ending))
+        done = at(datetime(year, 3, 4, 5, 6, tzinfo=UTC), champion_command(*command, *ending))
         assert done.returncode == 0, f"seed {seed}, {years}, {year}\n{done.stderr}"
         in_lake, _ = lake.read_parquet(lake.partition(tmp_path / "lake", day))
         rows = rows_of(tmp_path, day)
@@ -178,7 +158,7 @@ def test_a_load_replaces_older_rows_whatever_the_clock_says(
 def test_a_clock_before_the_first_file_is_told(archive: SimulatedArchive, number: int) -> None:
     """A machine that starts in 1970, as some do without a battery, does nothing wrong, and says what to do."""
     of_champion = (["fill"], ["fill", *RANGE], ["status"])
-    command = champion(*of_champion[number]) if number < len(of_champion) else luigi_command("LoadClickHouse")
+    command = champion_command(*of_champion[number]) if number < len(of_champion) else luigi_command("LoadClickHouse")
     done = at(datetime(1970, 1, 2, tzinfo=UTC), command)
     assert done.returncode == 40, done.stderr
     assert command[0].endswith("luigi") or "Traceback" not in done.stderr, done.stderr
@@ -201,13 +181,13 @@ def test_a_clock_that_is_ahead_closes_no_session_to_come(tmp_path: Path, archive
     due = sessions.sessions(today - timedelta(days=6), wrong.astimezone(sessions.INDIA).date())
     to_come = [day for day in due if day > today]
     archive.faults = dict.fromkeys(to_come, Fault("not_found"))
-    done = at(wrong, champion("fill", *asked))
+    done = at(wrong, champion_command("fill", *asked))
     assert done.returncode == 20, done.stderr
     assert "Set this machine's clock" in done.stderr
     assert not [each for each in ledger.answers(ledger_file(), archive_name()).values() if each.verdict == "closed"]
 
     archive.faults = {}
-    done = at(wrong, champion("fill", *asked))
+    done = at(wrong, champion_command("fill", *asked))
     assert done.returncode == 0, done.stderr
     assert {day for day, _ in lake.days(tmp_path / "lake")} >= set(due)
     campaign.tell(
@@ -244,7 +224,7 @@ def test_a_clock_that_is_set_in_the_middle_of_a_fill_spoils_nothing(
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
     }
-    command = champion("fill", *RANGE) if number % 4 < 3 else luigi_command("FillBhavcopy", *RANGE)
+    command = champion_command("fill", *RANGE) if number % 4 < 3 else luigi_command("FillBhavcopy", *RANGE)
     log = tmp_path.with_name(f"{tmp_path.name}-log")
     with log.open("wb") as output:
         process = subprocess.Popen(

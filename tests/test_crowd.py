@@ -6,9 +6,7 @@ import contextlib
 import itertools
 import os
 import random
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,9 +22,9 @@ import campaign
 import luigi as luigi_module
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import hear, luigi_command, start_python, wait_for
+from helpers import champion_command, hear, luigi_command, retry_at_once, start_python, wait_for
 from luigi.execution_summary import LuigiStatusCode
-from luigid_server import answers
+from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
 from champion_luigi import files, journal, lake, redo, sessions
@@ -78,8 +76,7 @@ with files.locked(Path(sys.argv[1]), "this", 0):
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for a retry, and none for ever for a lock."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", LOCK_WAIT)
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "6")
 
@@ -97,7 +94,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[date, bytes]:
     """The lake of a fill that nothing disturbed, to the byte."""
     folder = tmp_path_factory.mktemp("undisturbed")
     environment = {"DATA_DIR": str(folder), "NSE_ARCHIVE_URL": "simulated:", "CHAMPION_TRACKING": "off"}
-    done = start(folder, champion("fill", *RANGE, "--of", "WriteParquet"), **environment)
+    done = start(folder, champion_command("fill", *RANGE, "--of", "WriteParquet"), **environment)
     assert end(done) == 0, done.output
     return lake_files(folder)
 
@@ -118,12 +115,6 @@ class Started:
         return f"{' '.join(self.command)}\n{self.log.read_text(errors='replace')}"
 
 
-def champion(*arguments: str) -> list[str]:
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return [program, *arguments]
-
-
 def luigi(*arguments: str, port: int | None = None) -> list[str]:
     """The luigi command, with a scheduler of its own or the central one."""
     command = luigi_command(*arguments)
@@ -131,6 +122,11 @@ def luigi(*arguments: str, port: int | None = None) -> list[str]:
         place = command.index("--local-scheduler")
         command[place : place + 1] = scheduler_at(port)
     return command
+
+
+def beside(folder: Path) -> Path:
+    """Where luigid keeps what it keeps."""
+    return folder.with_name(f"{folder.name}-luigid")
 
 
 def scheduler_at(port: int) -> list[str]:
@@ -247,15 +243,15 @@ def crowd(random_: random.Random, port: int | None) -> list[list[str]]:
     """What people and schedules run at once without asking for anything again; by luigid where it has a port."""
     central = scheduler_at(port) if port else []
     commands = [
-        champion("fill", *RANGE, *central),
-        champion("fill", *RANGE, "--reverse", "--workers", "3", *central),
+        champion_command("fill", *RANGE, *central),
+        champion_command("fill", *RANGE, "--reverse", "--workers", "3", *central),
         luigi("FillBhavcopy", *RANGE, port=port),
         luigi("LoadClickHouse", "--date", str(DAY), port=port),
         luigi("LoadClickHouse", "--date", str(random_.choice(DAYS)), port=port),
         [sys.executable, "-c", RUN_DAY, str(DAY)],
-        champion("status", "--start", str(DAYS[0]), "--end", str(DAYS[-1])),
-        champion("clean"),
-        champion("verify"),
+        champion_command("status", "--start", str(DAYS[0]), "--end", str(DAYS[-1])),
+        champion_command("clean"),
+        champion_command("verify"),
     ]
     random_.shuffle(commands)
     return commands
@@ -273,7 +269,7 @@ def test_a_crowd_does_each_piece_of_work_once(
     random_ = random.Random(seed)
     with (
         warehouse_of(tmp_path, monkeypatch, is_server=seed % 2 == 0) as words,
-        luigid(tmp_path) if seed % 4 >= 2 else contextlib.nullcontext() as port,
+        luigid(beside(tmp_path)) if seed % 4 >= 2 else contextlib.nullcontext() as port,
     ):
         started = [start(tmp_path, command) for command in crowd(random_, port)]
         codes = end_all(started)
@@ -310,10 +306,10 @@ def test_eight_that_are_told_the_same_do_it_once(
     days = DAYS if what == "range" else [DAY]
     with (
         warehouse_of(tmp_path, monkeypatch, is_server=is_server) as words,
-        luigid(tmp_path) if scheduler == "luigid" else contextlib.nullcontext() as port,
+        luigid(beside(tmp_path)) if scheduler == "luigid" else contextlib.nullcontext() as port,
     ):
         if what == "range":
-            command = champion("fill", *RANGE, *(scheduler_at(port) if port else ()))
+            command = champion_command("fill", *RANGE, *(scheduler_at(port) if port else ()))
         else:
             command = luigi("LoadClickHouse", "--date", str(DAY), port=port)
         started = [start(tmp_path, command) for _ in range(8)]
@@ -345,7 +341,7 @@ def test_a_day_and_a_fill_never_wait_for_each_other(
     assert end(in_lake) == 0, in_lake.output
     holder = start_python(HOLDER, str(lock))
     assert hear(holder) == "locked"
-    started = [start(tmp_path, champion("fill", *RANGE, "--workers", "1"))]
+    started = [start(tmp_path, champion_command("fill", *RANGE, "--workers", "1"))]
     try:
         wait_for(lambda: files.is_locked(tmp_path / "warehouse.lock"), "the fill to have the engine")
         started.append(start(tmp_path, luigi("LoadClickHouse", "--date", str(DAYS[-1]))))
@@ -370,11 +366,11 @@ def test_a_verify_during_fills_raises_no_alarm(
     """Whatever is written between its looks at raw, lake and warehouse: what is seen to differ once differs still."""
     months = ("--start", "2023-04-01" if seed else "2023-06-01", "--stop", "2023-07-01")
     with warehouse_of(tmp_path, monkeypatch, is_server=True):
-        fill = start(tmp_path, champion("fill", *months, "--workers", str(2 + seed)))
+        fill = start(tmp_path, champion_command("fill", *months, "--workers", str(2 + seed)))
         wait_for(lambda: any(tmp_path.glob("loaded/*/*/*")), "the first day to be loaded")
         verified = []
         while fill.process.poll() is None:
-            verify = start(tmp_path, champion("verify"))
+            verify = start(tmp_path, champion_command("verify"))
             verified.append(verify)
             assert end(verify) == 0, f"seed {seed}\n{verify.output}"
         assert end(fill) == 0, fill.output
@@ -421,11 +417,11 @@ def test_a_crowd_that_asks_for_days_again_comes_to_what_was_published(
     """Redo, refresh, repair and clean among fills: all end with a documented code, and a fill finds nothing wrong."""
     random_ = random.Random(seed)
     with warehouse_of(tmp_path, monkeypatch, is_server=seed % 2 == 1) as words:
-        first = start(tmp_path, champion("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[7])))
+        first = start(tmp_path, champion_command("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[7])))
         assert end(first) == 0, first.output
         started = []
         for arguments in random_.sample(DISTURBING, 8 if campaign.IS_WHOLE else 5):
-            started.append(start(tmp_path, champion(*arguments)))
+            started.append(start(tmp_path, champion_command(*arguments)))
             # Some meet while they start, some in the middle.
             if random_.random() < 0.5:
                 asked = len(archive.requests)
@@ -436,7 +432,7 @@ def test_a_crowd_that_asks_for_days_again_comes_to_what_was_published(
             assert code in DOCUMENTED, told
             assert "Traceback" not in each.output, told
             assert "in use by another process" not in each.output, told
-        last = [start(tmp_path, champion("fill", *RANGE)), start(tmp_path, champion("verify"))]
+        last = [start(tmp_path, champion_command("fill", *RANGE)), start(tmp_path, champion_command("verify"))]
         assert [end(each) for each in last[:1]] == [0], f"{told}\n{say(last)}"
         assert end(last[1]) == 0, f"{told}\n{say(last)}"
         assert_exact(tmp_path, undisturbed, told)
@@ -454,7 +450,7 @@ def test_a_day_that_is_asked_for_again_does_not_fail_a_fill_that_is_done(
 ) -> None:
     """A fill that has done its days ends well; what another command has asked for meanwhile is for that one."""
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
-    before = start(tmp_path, champion("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[1])))
+    before = start(tmp_path, champion_command("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[1])))
     assert end(before) == 0, before.output
     parameters: dict[str, Any] = {"of": WriteParquet, "start": DAYS[0], "stop": DAYS[3]}
     task = FillBhavcopy(**parameters)
@@ -490,7 +486,7 @@ def test_hosts_with_folders_of_their_own_load_one_server(
             host.mkdir()
         other = ["--reverse"] if seed % 2 else []
         started = [
-            start(host, champion("fill", *RANGE, *options), DATA_DIR=str(host))
+            start(host, champion_command("fill", *RANGE, *options), DATA_DIR=str(host))
             for host, options in zip(hosts, ([], other), strict=True)
         ]
         assert end_all(started) == [0, 0], say(started)
@@ -525,7 +521,7 @@ def test_hosts_that_share_a_folder_do_each_piece_of_work_once(
         host = f"host-{monotonic}" if seed % 2 else "one-name"
         script = f'hostname {host}; "$@"; exit $?'
         places = [*in_namespace, "--monotonic", monotonic, "sh", "-c", script, "sh"]
-        started.append(start(tmp_path, [*places, *champion("fill", *RANGE, "--workers", "3")]))
+        started.append(start(tmp_path, [*places, *champion_command("fill", *RANGE, "--workers", "3")]))
     codes = end_all(started)
     words = f"seed {seed}\n{say(started)}"
     assert codes == [0, 0], words
@@ -563,7 +559,7 @@ def test_many_carriers_tell_mlflow_of_each_execution_once(
     empty_store(tmp_path / "mlflow" / "mlflow.db")
     random_ = random.Random(seed)
     count = 6 if campaign.IS_WHOLE else 1
-    commands = [champion("fill", *RANGE, "--of", "WriteParquet", "--workers", "1")]
+    commands = [champion_command("fill", *RANGE, "--of", "WriteParquet", "--workers", "1")]
     commands += [luigi("WriteParquet", "--date", str(day)) for day in random_.sample(DAYS, count)]
     started = [start(tmp_path, command) for command in commands]
     codes = end_all(started)
@@ -582,49 +578,6 @@ def test_many_carriers_tell_mlflow_of_each_execution_once(
 
 
 # A central scheduler in trouble
-
-
-class Central:
-    """luigid on a port of its own, which it keeps over a kill."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            self.port: int = taken.getsockname()[1]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        program = shutil.which("luigid", path=str(Path(sys.executable).parent))
-        assert program is not None, "luigid is not beside python"
-        state = str(self._folder / "luigid.pickle")
-        self._process = subprocess.Popen(
-            [program, "--address", "127.0.0.1", "--port", str(self.port), "--state-path", state],
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(lambda: answers(self.port), "luigid to answer")
-
-    def signal(self, name: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(name)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-
-
-@contextlib.contextmanager
-def luigid(folder: Path) -> Iterator[int]:
-    """A central scheduler with its own folder beside this one; its port."""
-    central = Central(folder.with_name(f"{folder.name}-luigid"))
-    try:
-        central.start()
-        yield central.port
-    finally:
-        central.kill()
 
 
 def slowly(_path: str) -> bool:
@@ -648,9 +601,9 @@ def test_a_scheduler_in_trouble_costs_no_day(
     """The fill ends complete or with a documented exit code, and without the scheduler's help a rerun completes it."""
     trouble = list(TROUBLES)[number % len(TROUBLES)]
     (tmp_path / "luigi.cfg").write_text("[core]\nrpc-retry-wait = 1\nrpc-connect-timeout = 10\n")
-    central = Central(tmp_path.with_name(f"{tmp_path.name}-luigid"))
+    central = Central(beside(tmp_path))
     with contextlib.ExitStack() as stack:
-        stack.callback(central.kill)
+        stack.callback(central.end)
         port = central.port
         if trouble != "absent":
             central.start()
@@ -658,16 +611,16 @@ def test_a_scheduler_in_trouble_costs_no_day(
             gateway = stack.enter_context(Gateway(f"http://127.0.0.1:{central.port}"))
             gateway.before = slowly
             port = gateway.port
-        fill = start(tmp_path, champion("fill", *RANGE, "--workers", "2", *scheduler_at(port)))
+        fill = start(tmp_path, champion_command("fill", *RANGE, "--workers", "2", *scheduler_at(port)))
         if trouble in ("killed", "stopped"):
             wait_for(lambda: len(lake_files(tmp_path)) >= 2 + number // len(TROUBLES), "the fill to be in its middle")
         if trouble == "killed":
-            central.kill()
+            central.end()
             central.start()
         elif trouble == "stopped":
-            central.signal(signal.SIGSTOP)
+            central.send(signal.SIGSTOP)
             time.sleep(3)
-            central.signal(signal.SIGCONT)
+            central.send(signal.SIGCONT)
         code = end(fill)
         assert code in DOCUMENTED, fill.output
         assert code != 0 or sorted(lake_files(tmp_path)) == DAYS, fill.output
@@ -676,7 +629,7 @@ def test_a_scheduler_in_trouble_costs_no_day(
         if trouble == "absent":
             assert code == 40, fill.output
             assert "the central scheduler does not answer" in fill.output
-    again = start(tmp_path, champion("fill", *RANGE))
+    again = start(tmp_path, champion_command("fill", *RANGE))
     assert end(again) == 0, f"{fill.output}\n{again.output}"
     assert set(works_done(tmp_path).values()) == {1}, fill.output
     assert_exact(tmp_path, undisturbed, fill.output)

@@ -24,7 +24,7 @@ from typing import Any
 
 import campaign
 import pytest
-from helpers import BOTH_DAY, build, luigi_command
+from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 
 from champion_luigi import (
     clickhouse,
@@ -67,8 +67,7 @@ is_root = os.geteuid() == 0
 @pytest.fixture(autouse=True)
 def _simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     yield
     warehouse.close_shared()
 

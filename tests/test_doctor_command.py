@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -25,7 +24,19 @@ import pytest
 import time_machine
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer
-from helpers import answering, hear, lines_of, payload, publish, snapshot, start_python, tell, wait_for
+from helpers import (
+    answering,
+    beside_python,
+    hear,
+    lines_of,
+    payload,
+    publish,
+    run,
+    snapshot,
+    start_python,
+    tell,
+    wait_for,
+)
 
 from champion_luigi import (
     doctor,
@@ -91,14 +102,9 @@ def statement(place: Place, *statements: str) -> None:
 
 def run_doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, in the test's folder."""
-    return subprocess.run(
+    return run(
         [sys.executable, "-c", "from champion_luigi.doctor_command import command; command()", *arguments],
-        env={**os.environ, **environment},
-        cwd=os.environ["DATA_DIR"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+        **environment,
     )
 
 
@@ -699,10 +705,16 @@ def test_a_luigid_that_runs_is_found(tmp_path: Path) -> None:
     found = found_by("luigid")
     assert found["status"] == "OK"
     assert f"none at http://localhost:{port}" in found["found"]
-    program = shutil.which("luigid", path=str(Path(sys.executable).parent))
-    assert program is not None, "the luigid command is not beside python"
     daemon = subprocess.Popen(
-        [program, "--port", str(port), "--address", "127.0.0.1", "--state-path", str(tmp_path / "state")],
+        [
+            beside_python("luigid"),
+            "--port",
+            str(port),
+            "--address",
+            "127.0.0.1",
+            "--state-path",
+            str(tmp_path / "state"),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -13,7 +13,7 @@ from typing import Any
 import luigi
 import pytest
 import time_machine
-from helpers import lines_of, payload, publish
+from helpers import lines_of, payload, publish, retry_at_once
 from luigi.execution_summary import LuigiStatusCode
 from luigi.parameter import ParameterException
 from luigi.task_register import Register
@@ -47,8 +47,7 @@ ROWS = 30
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """Luigi gives the same task for the same parameters; and no test waits for a retry."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     caplog.set_level(logging.INFO, logger="luigi-interface.fill")
     Register.clear_instance_cache()
     yield

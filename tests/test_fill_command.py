@@ -20,6 +20,7 @@ from helpers import (
     champion_command,
     payload,
     published,
+    retry_at_once,
     run_champion,
     run_luigi,
     snapshot,
@@ -43,8 +44,7 @@ LAKE = ("--of", "WriteParquet")
 
 @pytest.fixture(autouse=True)
 def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running

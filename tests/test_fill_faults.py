@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from conftest import SHARED
-from helpers import champion_command, lines_of, payload, start_champion, wait_for
+from helpers import champion_command, lines_of, payload, retry_at_once, start_champion, wait_for
 from luigid_server import luigid, task_list
 
 from champion_luigi import journal, lake, sessions
@@ -36,8 +36,7 @@ STAGES = ("ScrapeBhavcopy", "ParseBhavcopy", "NormalizeBhavcopy", "WriteParquet"
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test waits for a retry."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
 
 
 @pytest.fixture

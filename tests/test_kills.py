@@ -28,7 +28,7 @@ import campaign
 import pytest
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import build, champion_command, lines_of, luigi_command, payload, publish, wait_for
+from helpers import build, champion_command, lines_of, luigi_command, payload, publish, retry_at_once, wait_for
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
@@ -79,8 +79,7 @@ def archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _settings(archive_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test waits for a retry, and no carrier or open warehouse outlives its test."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     for name in tracking._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(archive_folder))

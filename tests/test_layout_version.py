@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -15,7 +14,18 @@ from pathlib import Path
 import campaign
 import pytest
 from click.testing import CliRunner
-from helpers import BOTH_DAY, LEGACY_DAY, UDIFF_DAY, build, payload, published, run_luigi, snapshot
+from helpers import (
+    BOTH_DAY,
+    LEGACY_DAY,
+    UDIFF_DAY,
+    beside_python,
+    build,
+    payload,
+    published,
+    retry_at_once,
+    run_luigi,
+    snapshot,
+)
 from mlflow_server import carry, empty_store, metrics_once, told
 
 from champion_luigi import (
@@ -63,8 +73,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def _simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     yield
     warehouse.close_shared()
 
@@ -412,11 +421,9 @@ def test_what_an_earlier_version_wrote_is_gone_on_with(
     if archive.returncode:
         pytest.skip(f"commit {commit} is not in this clone: {archive.stderr.decode()[:200]}")
     subprocess.run(["tar", "-x", "-C", str(old)], input=archive.stdout, check=True)
-    program = shutil.which("luigi", path=str(Path(sys.executable).parent))
-    assert program is not None
 
     def by_the_old(task: str, day: date) -> None:
-        command = [program, "--module", "champion_luigi", task, "--date", str(day), "--local-scheduler"]
+        command = [beside_python("luigi"), "--module", "champion_luigi", task, "--date", str(day), "--local-scheduler"]
         done = subprocess.run(
             [*command, "--lock-pid-dir", str(old / "pids")],
             env={**os.environ, "PYTHONPATH": str(old), "CHAMPION_TRACKING": "journal"},

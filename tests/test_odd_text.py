@@ -27,7 +27,7 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from conftest import environment_variables
-from helpers import lines_of, payload, publish, wait_for
+from helpers import AT_ONCE, lines_of, payload, publish, wait_for
 from luigid_server import luigid
 
 from champion_luigi import journal, lake
@@ -184,7 +184,7 @@ def filled(folder: Path, *arguments: str, **more: str) -> Filled:
     """The three days, filled by the command: the first is loaded, the others fail."""
     published(folder / "archive")
     clean = {name: text for name, text in os.environ.items() if name not in environment_variables()}
-    clean |= {f"CHAMPION_{name}_SECONDS": "0" for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY")}
+    clean |= AT_ONCE
     clean |= {"DATA_DIR": str(folder / "data"), "NSE_ARCHIVE_URL": str(folder / "archive")}
     made = Filled(folder / "data", clean | {"CHAMPION_TRACKING": "journal", "PYTHONIOENCODING": "utf-8", **more})
     mlflow_server.empty_store(made.data / "mlflow" / "mlflow.db")

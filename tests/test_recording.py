@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import BOTH_DAY, LEGACY_DAY, UDIFF_DAY, build, hear, run_luigi, start_luigi, start_python, wait_for
+from helpers import (
+    BOTH_DAY,
+    LEGACY_DAY,
+    UDIFF_DAY,
+    build,
+    hear,
+    retry_at_once,
+    run_luigi,
+    start_luigi,
+    start_python,
+    wait_for,
+)
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
 from champion_luigi import (
@@ -47,8 +58,7 @@ def _own_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the user's passwords; and none waits for a retry."""
     for name in MLFLOW_SECRETS:
         monkeypatch.delenv(name, raising=False)
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from helpers import build, champion_command, lines_of, payload, publish, run_champion, snapshot, wait_for
+from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
 
 from champion_luigi import due, files, lake, ledger, places, raw, redo, settings, warehouse
 from champion_luigi.clickhouse import Place
@@ -35,8 +35,7 @@ every_stage = pytest.mark.parametrize("stage", redo.STAGES)
 @pytest.fixture(autouse=True)
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the first rows of three days' files."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     folder = tmp_path.with_name(tmp_path.name + "-archive")
     for day in (DAY, NEXT, AFTER):
         publish(folder, day, "legacy", lines_of_day(day))

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, snapshot
+from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, retry_at_once, snapshot
 
 from champion_luigi import archive, files, journal, lake, reconcile, refresh, warehouse
 from champion_luigi.layouts import archive_path
@@ -35,8 +35,7 @@ RESTATED = Fault("restated")
 
 @pytest.fixture(autouse=True)
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running

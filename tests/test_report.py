@@ -17,7 +17,7 @@ import browser
 import polars as pl
 import pytest
 from conftest import environment_variables
-from helpers import champion_command, lines_of, payload, publish, wait_for
+from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_for
 
 from champion_luigi import (
     files,
@@ -300,7 +300,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
             lines.append(lines[1])
         publish(archive, day, "legacy", lines)
     clean = {name: text for name, text in os.environ.items() if name not in environment_variables()}
-    clean |= {f"CHAMPION_{name}_SECONDS": "0" for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY")}
+    clean |= AT_ONCE
     clean |= {"DATA_DIR": str(folder / "data"), "CHAMPION_TRACKING": "journal"}
     faults = {CLOSED: Fault("not_found"), FAILED: Fault("html"), CURED: Fault("html")}
     with SimulatedArchive(faults, folder=archive) as running:

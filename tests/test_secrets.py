@@ -31,7 +31,7 @@ import hypothesis
 import pytest
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import wait_for
+from helpers import AT_ONCE, beside_python, wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 from luigid_server import luigid, task_list
@@ -434,7 +434,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "no_proxy": "127.0.0.1",
     }
-    environment |= {f"CHAMPION_{name}_SECONDS": "0" for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY")}
+    environment |= AT_ONCE
     yield Site(folder, environment)
     kill_carriers(folder / "data")
 
@@ -550,7 +550,7 @@ def work(site: Site, echo: Echo, server: ClickHouseServer) -> None:
     fill = ("FillBhavcopy", "--start", "2024-01-05", "--stop", "2024-01-16")
     with subprocess.Popen(
         [
-            shutil.which("luigi", path=str(Path(sys.executable).parent)) or "",
+            beside_python("luigi"),
             "--module",
             "champion_luigi",
             *fill,
@@ -675,9 +675,15 @@ def shown_around(planted: Planted, where: dict[str, bytes], leaks: dict[str, lis
 def test_a_secret_that_luigi_cannot_read_is_in_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A percent sign that is not doubled: the parser's own error quotes what follows it."""
     (tmp_path / "luigi.cfg").write_text("[champion]\narchive_url = http://me:pa%55word@archive.example\n")
-    program = shutil.which("luigi", path=str(Path(sys.executable).parent))
-    assert program is not None
-    command = [program, "--module", "champion_luigi", "WriteParquet", "--date", "2024-01-15", "--local-scheduler"]
+    command = [
+        beside_python("luigi"),
+        "--module",
+        "champion_luigi",
+        "WriteParquet",
+        "--date",
+        "2024-01-15",
+        "--local-scheduler",
+    ]
     done = subprocess.run(
         [*command, "--log-level", "DEBUG"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )

@@ -14,7 +14,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +29,7 @@ import pytest
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, User, unavailable
 from fault_proxy import Fault, FaultProxy
-from helpers import COLUMNS, Rows, answering, build, payload, published, run_luigi
+from helpers import COLUMNS, Rows, answering, build, payload, published, retry_at_once, run_champion, run_luigi
 
 from champion_luigi import journal, schema, warehouse
 from champion_luigi.cli import main
@@ -85,8 +84,7 @@ def market(server: ClickHouseServer) -> Place:
 def _configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The pipeline loads the test's own database, and no test waits for a retry."""
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     if "market" in request.fixturenames:
         configure(monkeypatch, request.getfixturevalue("market"))
     yield
@@ -183,21 +181,6 @@ def fill(days: list[date], workers: int) -> Progress:
     finally:
         warehouse.close_shared()
     return progress
-
-
-def champion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user types it."""
-    program = shutil.which("champion", path=str(Path(sys.executable).parent))
-    assert program is not None, "the champion command is not beside python"
-    return subprocess.run(
-        [program, *arguments],
-        env={**os.environ, **environment},
-        cwd=os.environ["DATA_DIR"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def assert_no_secret(*texts: str) -> None:
@@ -510,7 +493,7 @@ def test_a_server_that_dies_amid_a_load_and_comes_back_is_loaded_by_the_retries(
 
         proxy.on_refused = come_back
         proxy.faults.append(Fault(moment, "reset", on="insert", call=getattr(server, end)))
-        run = champion("fill", "--start", str(DAYS[0]), "--stop", "2024-01-18", "--workers", "1")
+        run = run_champion("fill", "--start", str(DAYS[0]), "--stop", "2024-01-18", "--workers", "1")
         assert run.returncode == 0, run.stderr
         assert len(proxy.done) == 1
         assert next(refused) > refusals
@@ -790,7 +773,7 @@ def test_the_commands_tell_such_a_warehouse_without_a_traceback(
     trouble = TROUBLES[name]
     with troubled(trouble, server, tmp_path, monkeypatch):
         if program == "champion":
-            run = champion("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[2]))
+            run = run_champion("fill", "--start", str(DAYS[0]), "--stop", str(DAYS[2]))
         else:
             run = run_luigi("LoadClickHouse", "--date", str(DAY))
     assert run.returncode in (30, 35, 40), run.stderr

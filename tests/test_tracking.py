@@ -30,6 +30,7 @@ from helpers import (
     payload,
     publish,
     published,
+    retry_at_once,
     run_luigi,
     start_luigi,
     start_python,
@@ -96,8 +97,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     """An experiment of its own, by default in an empty store at the usual place; no carrier outlives its test."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     for name in tracking._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")

@@ -24,6 +24,7 @@ from helpers import (
     lines_of,
     payload,
     publish,
+    retry_at_once,
     run_luigi,
     start_champion,
     start_luigi,
@@ -93,8 +94,7 @@ def gateway(server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[G
 @pytest.fixture(autouse=True)
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     """An experiment of its own, by default in an empty store at the usual place; no carrier outlives its test."""
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     for name in tracking._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")

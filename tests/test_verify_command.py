@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, snapshot
+from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, retry_at_once, snapshot
 
 from champion_luigi import files, lake, reconcile, warehouse
 from champion_luigi.clickhouse import TABLE, Place
@@ -35,8 +35,7 @@ Damage = Callable[[Path], None]
 @pytest.fixture(autouse=True)
 def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
-    for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY"):
-        monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
+    retry_at_once(monkeypatch)
     yield
     warehouse.close_shared()
 
