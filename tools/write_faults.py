@@ -18,14 +18,14 @@ START, END = "<!-- faults: made by tools/write_faults.py -->", "<!-- end of faul
 
 
 def tables(log: str) -> str:
-    """A table an area: each fault, how often it was injected, what happened; in the order in which they came."""
+    """A table an area: each fault, how often it was injected, what happened; sorted, as tests run side by side."""
     areas: dict[str, Counter[tuple[str, str]]] = {}
     for line in log.splitlines():
         told = json.loads(line)
         areas.setdefault(told["area"], Counter())[told["fault"], told["outcome"]] += told["count"]
     parts = [f"The last whole run was on {datetime.now(UTC):%Y-%m-%d}.\n"]
     for area, counts in sorted(areas.items()):
-        rows = [(fault, f"{count:,}", outcome) for (fault, outcome), count in counts.items()]
+        rows = [(fault, f"{count:,}", outcome) for (fault, outcome), count in sorted(counts.items())]
         parts.append(f"### {area}\n\n{table(('fault, and how it was injected', 'times', 'what happened'), *rows)}\n")
     return "\n".join(parts)
 
