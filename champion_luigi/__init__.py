@@ -19,6 +19,7 @@ The package in the order in which data meets it; `tasks` is the place to start r
     bar        a fill's progress on a terminal            scheduling  what `champion schedule` prints
     tables     tables between two tasks                   cli        the `champion` command
     hiding     secrets in texts                           datadir    the data folder's own version
+    interrupts  Ctrl-C and SIGTERM as exceptions
     fill_command  what `champion fill` does                recording  records of the work, and the carrier's start
     flows      records put together to MLflow's runs      carrier    the process that brings them there
     coverage   what is there, day by day                  status_command  what `champion status` does

@@ -44,13 +44,13 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from champion_luigi import datadir, files
+        from champion_luigi import datadir, files, interrupts
         from champion_luigi.errors import ChampionError
 
         sys.excepthook = _tell_crash
         name, *arguments = ctx.meta[__name__]
         try:
-            with files.explained():
+            with interrupts.heeded(), files.explained():
                 if name not in _WITHOUT_DATA and not {"-h", "--help"} & set(arguments):
                     datadir.require()
                 return super().invoke(ctx)

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 
 from champion_luigi.errors import Busy, StorageError
@@ -178,18 +179,18 @@ def is_locked(path: Path) -> bool:
         os.close(descriptor)
 
 
-def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> int:
+def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> FileIO:
     started = time.monotonic()
     deadline = started + wait_seconds
     told = on_wait is None
     has_waited = False
     while True:
-        descriptor = _open_lock(path)
+        file = _open_lock(path)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(descriptor)
-            os.close(descriptor)
+            holder = _holder(file)
+            file.close()
             if time.monotonic() >= deadline:
                 raise Busy(
                     f"{what} is in use by another process",
@@ -204,32 +205,33 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
             time.sleep(0.05)
             continue
         # The last holder may have removed the file between our open and our lock.
-        if _is_same_file(descriptor, path):
+        if _is_same_file(file, path):
             # The name is for people: a full disk that does not take it must not stop the work, or leak the lock.
             with contextlib.suppress(OSError):
-                os.truncate(descriptor, 0)
-                os.pwrite(descriptor, _this_process().encode(), 0)
+                file.truncate(0)
+                file.write(_this_process().encode())
             if has_waited:
                 note_wait(time.monotonic() - started)
-            return descriptor
-        os.close(descriptor)
+            return file
+        file.close()
 
 
-def _release(descriptor: int, path: Path) -> None:
+def _release(file: FileIO, path: Path) -> None:
     # Removed while still locked, so that nobody can lock a name that is about to go. One that cannot be removed, on a
     # disk that has become read-only say, stays and is free.
     with contextlib.suppress(OSError):
         path.unlink()
-    os.close(descriptor)
+    file.close()
 
 
-def _open_lock(path: Path) -> int:
+def _open_lock(path: Path) -> FileIO:
+    # A file object, opened in one step: wherever Ctrl-C comes, it is closed, and the lock free, when nobody has it.
     try:
         try:
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            return path.open("a+b", buffering=0)
         except FileNotFoundError:
             make_folder(path.parent)
-            return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            return path.open("a+b", buffering=0)
     except OSError as error:
         raise StorageError(
             f"the lock could not be opened: {error.strerror or error}",
@@ -238,15 +240,15 @@ def _open_lock(path: Path) -> int:
         ) from error
 
 
-def _is_same_file(descriptor: int, path: Path) -> bool:
+def _is_same_file(file: FileIO, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
 
 
-def _holder(descriptor: int) -> str:
-    return os.pread(descriptor, 500, 0).decode(errors="replace") or "a process that is just starting"
+def _holder(file: FileIO) -> str:
+    return os.pread(file.fileno(), 500, 0).decode(errors="replace") or "a process that is just starting"
 
 
 def _this_process() -> str:

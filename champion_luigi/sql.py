@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-import signal
 import textwrap
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from champion_luigi import interrupts
 from champion_luigi.errors import ChampionError, WarehouseError
 from champion_luigi.questions import Questions
 
@@ -80,34 +79,16 @@ def understood(questions: Questions, text: str, *, write: bool) -> Statement:
 
 def interruptibly(questions: Questions, work: Callable[[], _T]) -> _T:
     """Do what waits for ClickHouse, ended by Ctrl-C: it raises KeyboardInterrupt when the engine has stopped."""
-    with _noting_interrupts() as interrupts, ThreadPoolExecutor(1, "champion-sql") as executor:
+    with interrupts.noted() as presses, ThreadPoolExecutor(1, "champion-sql") as executor:
         future = executor.submit(work)
-        while not wait([future], timeout=1 if interrupts else 0.1).done:
-            if interrupts:
+        while not wait([future], timeout=1 if presses else 0.1).done:
+            if presses:
                 # Again, in case it had not begun. Where it cannot be ended, its time limit does.
                 with contextlib.suppress(ChampionError):
                     questions.interrupt()
-    if interrupts:
+    if presses:
         raise KeyboardInterrupt
     return future.result()
-
-
-@contextlib.contextmanager
-def _noting_interrupts() -> Iterator[list[int]]:
-    """Each Ctrl-C until the end of the block adds to a list: raised at any moment, it would end the wait for a thread.
-
-    An application that has its own way with Ctrl-C keeps it, and so does the main thread.
-    """
-    interrupts: list[int] = []
-    is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield interrupts
-        return
-    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def table_lines(path: Path, columns: int | None = None, most_rows: int | None = None) -> Iterator[str]:

@@ -154,11 +154,11 @@ def is_readable(file: IO[Any] | int, seconds: float) -> bool:
         return bool(selector.select(seconds))
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something is so; a minute is long enough for anything."""
+def wait_for(condition: Callable[[], bool], what: str, found: Callable[[], str] = str) -> None:
+    """Wait until something is so; a minute is long enough for anything. ``found`` tells what is so instead."""
     deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        assert time.monotonic() < deadline, f"waited in vain for {what}: {found()}"
         time.sleep(0.02)
 
 

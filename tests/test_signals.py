@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import campaign
 import pytest
-from helpers import ThreeDays, payload, published, run_luigi, start_luigi, wait_for
+from helpers import ThreeDays, payload, published, run_champion, run_luigi, start_champion, start_luigi, wait_for
 
+from champion_luigi import lake, sessions, settings
 from champion_luigi.clickhouse import Place
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
@@ -31,6 +35,14 @@ COMMANDS = {
         "champion_luigi",
         [DAY],
     ),
+}
+
+FILL_DAYS = sessions.sessions(date(2024, 1, 8), date(2024, 1, 13))
+RANGE = ("--start", "2024-01-08", "--stop", "2024-01-13")
+FILLS = {
+    "`champion fill`": ("fill", *RANGE, "--workers", "2"),
+    "`luigi FillBhavcopy --workers 1`": ("FillBhavcopy", *RANGE, "--workers", "1"),
+    "`luigi FillBhavcopy --workers 2`": ("FillBhavcopy", *RANGE, "--workers", "2"),
 }
 
 
@@ -92,6 +104,39 @@ def test_a_command_that_is_told_to_end_ends_whole(
     if "ScrapeBhavcopy" not in command:
         formats = {day: "udiff" if day == LAST_DAY else "legacy" for day in days}
         assert loaded_days(tmp_path) == {day: len(published(payload(day, formats[day]), formats[day])) for day in days}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", list(FILLS))
+@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=15))
+def test_a_fill_that_is_told_to_end_at_any_moment_ends(
+    archive: SimulatedArchive, tmp_path: Path, *, command: str, name: signal.Signals, seed: int
+) -> None:
+    """While it starts too, and loads what it needs; a rerun does the rest."""
+    archive.faults.clear()
+    start = start_champion if "champion" in command else start_luigi
+    process = start(*FILLS[command])
+    try:
+        time.sleep(random.Random(seed).uniform(0.2, 2.5))
+        process.send_signal(name)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode == 0:
+        assert sorted(day for day, _ in lake.days(settings.lake_dir())) == FILL_DAYS, output
+
+    run = run_champion if "champion" in command else run_luigi
+    again = run(*FILLS[command])
+    assert again.returncode == 0, again.stderr
+    assert left_over(tmp_path / "locks") == []
+    assert loaded_days(tmp_path) == {day: len(published(payload(day, "legacy"), "legacy")) for day in FILL_DAYS}
+    campaign.tell(
+        "Ctrl-C",
+        f"{name.name} to a fill, at a random moment, its start included: {command}",
+        "it ends by itself; after a rerun every row is there as published",
+    )
 
 
 def test_a_command_that_was_killed_holds_nothing_up(archive: SimulatedArchive, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import campaign
 import click
 import pytest
 from click.testing import CliRunner
@@ -184,12 +185,12 @@ class Terminal:
             self._read()
             return text in self.seen[self._known :]
 
-        wait_for(is_shown, text)
+        wait_for(is_shown, text, lambda: repr(self.seen))
         self._known = self.seen.index(text, self._known) + len(text)
 
     def end(self) -> int:
         """Read to the end; the exit code."""
-        wait_for(lambda: not self._read(), "the end")
+        wait_for(lambda: not self._read(), "the end", lambda: repr(self.seen))
         return self.process.wait(60)
 
     def close(self) -> None:
@@ -574,9 +575,11 @@ def test_the_prompt_answers_until_it_is_left(place: Place, tmp_path: Path, on_te
     assert history.read_text().splitlines()[:2] == ["SELECT 6 * 7 AS answer", "SELEC 1"]
 
 
-def test_ctrl_c_at_any_moment_leads_back_to_the_prompt(place: Place, on_terminal: OnTerminal) -> None:
+@pytest.mark.faults
+@pytest.mark.parametrize("seed", campaign.rounds(fast=2, full=20))
+def test_ctrl_c_at_any_moment_leads_back_to_the_prompt(place: Place, on_terminal: OnTerminal, seed: int) -> None:
     """While a line is read, a connection is made, a query begins or runs: it is ended, and the next one answers."""
-    dice = random.Random(1994)
+    dice = random.Random(seed)
     terminal = on_terminal()
     terminal.wait_for("champion> ")
     for most in (0, 0, 0.01, 0.03, 0.03, 0.1, 0.1, 0.2, 0.2):
@@ -588,6 +591,12 @@ def test_ctrl_c_at_any_moment_leads_back_to_the_prompt(place: Place, on_terminal
     terminal.type("\n")
     terminal.type("SELECT 6 * 7 AS answer\n")
     terminal.wait_for("    42\n(1 row)")
+    campaign.tell(
+        "Ctrl-C",
+        f"SIGINT in a prompt of `champion sql`, on {'a server' if place.host else 'the embedded engine'}, nine times, "
+        "at random moments of a statement that would not end",
+        "each ends the statement and leads back to the prompt, and the next statement answers",
+    )
 
 
 def test_ctrl_d_leaves_the_prompt(embedded: Place, on_terminal: OnTerminal) -> None:

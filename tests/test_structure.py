@@ -19,7 +19,7 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py")}
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(layer.split())
     for layer in (
-        "hiding",
+        "hiding interrupts",
         "errors",
         "schema",
         "layouts",

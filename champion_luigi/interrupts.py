@@ -1,0 +1,95 @@
+"""Ctrl-C and SIGTERM as a KeyboardInterrupt, but never amid an import.
+
+Raised there, it would leave Python's import lock taken, so that every other thread that imports waits for ever, or a
+library half imported for the rest of the process, or be taken for a library that is not installed.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+_AGAIN_SECONDS = 0.01
+# Code that runs while its own module is imported can be ended too.
+_LONGEST_IMPORT_SECONDS = 5.0
+
+# When the signal came that waits for an import to end.
+_noticed: float | None = None
+
+
+@contextlib.contextmanager
+def heeded() -> Iterator[None]:
+    """Within the block, Ctrl-C waits for the end of an import."""
+    with _handled_by(_raise_between_imports):
+        yield
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[list[int]]:
+    """Within the block, Ctrl-C raises nothing, and adds to a list: an exception would end the wait for a thread."""
+    presses: list[int] = []
+    with _handled_by(lambda number, _: presses.append(number)):
+        yield presses
+
+
+def heed_end() -> None:
+    """From now on, end on SIGTERM as on Ctrl-C."""
+    if _is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _raise_between_imports)
+
+
+def heed_again() -> None:
+    """Put Python's way with Ctrl-C back below what is set, where a library has put another one."""
+    if _is_main_thread() and is_heeded(signal.SIGINT):
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+
+
+def is_heeded(number: int) -> bool:
+    """Whether a signal raises KeyboardInterrupt; otherwise an application has its own way with it, and keeps it."""
+    return signal.getsignal(number) in (signal.default_int_handler, _raise_between_imports)
+
+
+@contextlib.contextmanager
+def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    if not (_is_main_thread() and is_heeded(signal.SIGINT)):
+        yield
+        return
+    earlier = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)
+
+
+def _is_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _raise_between_imports(number: int, frame: FrameType | None) -> None:
+    global _noticed  # noqa: PLW0603 - signals are a process's
+    _noticed = _noticed or time.monotonic()
+    if _is_importing(frame) and time.monotonic() - _noticed < _LONGEST_IMPORT_SECONDS:
+        # Nothing that takes a lock: what was interrupted may hold it.
+        _thread.start_new_thread(_send_again, (number,))
+        return
+    _noticed = None
+    raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame:
+        if frame.f_code.co_filename.startswith("<frozen importlib."):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _send_again(number: int) -> None:
+    time.sleep(_AGAIN_SECONDS)
+    os.kill(os.getpid(), number)

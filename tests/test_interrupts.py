@@ -1,0 +1,99 @@
+"""Ctrl-C amid an import, in a program whose other thread imports too; and what has its own way with Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from helpers import hear, start_python, tell, wait_for
+
+from champion_luigi import interrupts
+
+# The module says that it is being imported, and goes on for a moment, also after a line has come.
+SLOW = """
+import sys, time
+print("importing", flush=True)
+sys.stdin.readline()
+for _ in range({rounds}):
+    time.sleep(0.01)
+whole = True
+"""
+PROGRAM = """
+import sys, threading
+sys.path.insert(0, ".")
+from champion_luigi import interrupts
+
+interrupts._LONGEST_IMPORT_SECONDS = {longest}
+with interrupts.heeded():
+    try:
+        import slow
+        for _ in range(500):
+            threading.Event().wait(0.01)
+        print("not interrupted", flush=True)
+    except KeyboardInterrupt:
+        loaded = sys.modules.get("slow")
+        print("interrupted", "whole" if hasattr(loaded, "whole") else loaded, flush=True)
+other = threading.Thread(target=lambda: print(__import__("colorsys").__name__, flush=True), daemon=True)
+other.start()
+other.join(30)
+sys.exit(other.is_alive())
+"""
+
+
+def said(folder: Path, *, rounds: int, longest: float) -> list[str]:
+    """What the program says after a Ctrl-C while it imports a module that takes so many hundredths of a second."""
+    (folder / "slow.py").write_text(SLOW.format(rounds=rounds))
+    with start_python(PROGRAM.format(longest=longest)) as process:
+        assert hear(process) == "importing"
+        process.send_signal(signal.SIGINT)
+        tell(process)
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    return output.splitlines()
+
+
+def test_an_import_is_not_interrupted(tmp_path: Path) -> None:
+    """Its module is whole when the interrupt comes, and other threads can import."""
+    assert said(tmp_path, rounds=20, longest=5.0) == ["interrupted whole", "colorsys"]
+
+
+def test_an_import_that_does_not_end_is(tmp_path: Path) -> None:
+    """A program may do all that it does while a module of its own is imported."""
+    assert said(tmp_path, rounds=6000, longest=0.1) == ["interrupted None", "colorsys"]
+
+
+def test_elsewhere_an_interrupt_is_raised_at_once() -> None:
+    """As Python does it; behind the block, Python's own way is back."""
+    with interrupts.heeded(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_that_is_noted_raises_nothing() -> None:
+    """Within other blocks too."""
+    with interrupts.heeded(), interrupts.noted() as presses:
+        signal.raise_signal(signal.SIGINT)
+        wait_for(lambda: bool(presses), "the interrupt")
+    assert presses == [signal.SIGINT]
+
+
+def test_an_application_keeps_its_own_way() -> None:
+    """Nothing is put in its handler's place."""
+    heard: list[int] = []
+
+    def hear_signal(number: int, _: object) -> None:
+        heard.append(number)
+
+    earlier = {number: signal.signal(number, hear_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        interrupts.heed_end()
+        interrupts.heed_again()
+        with interrupts.heeded(), interrupts.noted() as presses:
+            for number in earlier:
+                signal.raise_signal(number)
+        wait_for(lambda: len(heard) == len(earlier), "both signals")
+        assert presses == []
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
