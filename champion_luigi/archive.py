@@ -26,8 +26,8 @@ from urllib.parse import unquote, urlsplit
 import requests
 from requests.auth import HTTPBasicAuth
 
-from champion_luigi import files, hiding
-from champion_luigi.errors import (
+from champion_luigi.base import durable, secrets
+from champion_luigi.base.errors import (
     ArchiveUnreachable,
     NotPublished,
     Refused,
@@ -167,7 +167,7 @@ class HttpArchive:
         max_bytes: int,
     ) -> None:
         parts = urlsplit(base)
-        self._public_base = hiding.public(base).rstrip("/")
+        self._public_base = secrets.public(base).rstrip("/")
         user, _, host = parts.netloc.rpartition("@")
         self._base = parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/")
         # A token can be there, as in addresses that a store has signed.
@@ -441,7 +441,7 @@ class FolderArchive:
                 expected=f"at most {self._max_bytes:,} bytes",
                 found=f"{size:,}",
             )
-        return files.read_whole(file), {}
+        return durable.read_whole(file), {}
 
 
 class _Simulated:
@@ -481,7 +481,7 @@ class Pace:
         if self._file is None:
             slot = self._take(self._next)
         else:
-            with files.locked(self._file.with_suffix(".lock"), "the archive's pace", wait_seconds=60):
+            with durable.locked(self._file.with_suffix(".lock"), "the archive's pace", wait_seconds=60):
                 slot = self._take(self._last_slot(self._file))
                 self._file.write_text(repr(self._next))
         time.sleep(max(0.0, slot - time.time()))
@@ -516,7 +516,7 @@ def _place(location: str) -> str:
     except ValueError:
         return "an address that is none"
     # Hidden before it is cut: some servers repeat what they were sent.
-    return (target.hostname or hiding.hidden(target.path) or "nowhere").encode("unicode_escape").decode()[:80]
+    return (target.hostname or secrets.hidden(target.path) or "nowhere").encode("unicode_escape").decode()[:80]
 
 
 def _time_in(text: str) -> datetime | None:

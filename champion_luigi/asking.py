@@ -14,8 +14,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
-from champion_luigi.errors import ChampionError
-from champion_luigi.hiding import hidden
+from champion_luigi.base.errors import ChampionError
+from champion_luigi.base.secrets import hidden
 
 _MOST_BYTES = 1024 * 1024
 _SHOWN_LETTERS = 200

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from champion_luigi.errors import CheckFailed
+from champion_luigi.base.errors import CheckFailed
 from champion_luigi.layouts import SOURCE_COLUMNS
 from champion_luigi.payload import Bhavcopy, fields_of, read_date
 from champion_luigi.schema import COLUMNS, NAMES, NUMBERS, Column

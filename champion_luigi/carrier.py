@@ -15,8 +15,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from champion_luigi import files, hiding, journal
-from champion_luigi.errors import Busy, StorageError
+from champion_luigi import journal
+from champion_luigi.base import durable
+from champion_luigi.base import secrets as hiding
+from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.flows import Book, Flow, process_of
 from champion_luigi.journal import Delivery
 from champion_luigi.tracking import Tracker
@@ -105,7 +107,7 @@ class Carrier:
         lock = self._job.folder / "carrier.lock"
         while True:
             try:
-                with files.locked(lock, "the journal", _TURN_SECONDS if self._job.process is None else 0.2):
+                with durable.locked(lock, "the journal", _TURN_SECONDS if self._job.process is None else 0.2):
                     self._note = journal.delivery(self._job.folder)
                     code = self._carry()
                 if code is not None:
@@ -207,7 +209,7 @@ class Carrier:
         except Exception as error:  # noqa: BLE001 - whatever a store raises, the journal keeps the records
             self._trouble = self._job.without_secrets(f"{type(error).__name__}: {' '.join(str(error).split())}")[:1000]
         if self._trouble and self._trouble != self._note.trouble:
-            print(f"{files.now()} {self._trouble}", flush=True)
+            print(f"{durable.now()} {self._trouble}", flush=True)
             self._write_note()
         return len(self._flows) > before
 
@@ -220,7 +222,7 @@ class Carrier:
         return process is None or not self._is_alive(process)
 
     def _is_alive(self, process: str) -> bool:
-        return files.is_locked(journal.presence_file(self._job.folder, process))
+        return durable.is_locked(journal.presence_file(self._job.folder, process))
 
     def _another_has_delivered(self) -> bool:
         note = journal.delivery(self._job.folder)
@@ -244,19 +246,19 @@ class Carrier:
         try:
             journal.note_delivery(self._job.folder, note)
         except StorageError as error:
-            print(f"{files.now()} {error}", flush=True)
+            print(f"{durable.now()} {error}", flush=True)
             return
         self._note = note
         still_open = {process_of(each) for each in note.open}
         for presence in journal.presence_file(self._job.folder, "").glob("*"):
-            if presence.name not in still_open and not files.is_locked(presence):
+            if presence.name not in still_open and not durable.is_locked(presence):
                 _remove(presence)
 
 
 def _remove(presence: Path) -> None:
     try:
         # Taking the lock and giving it back removes its file, and never that of a process that is just starting.
-        with files.locked(presence, presence.name, 0):
+        with durable.locked(presence, presence.name, 0):
             pass
     except Busy:
         pass

@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from champion_luigi import files, journal, listing, recording, settings, tables
-from champion_luigi.errors import Busy, StorageError
+from champion_luigi import journal, listing, recording, settings, tables
+from champion_luigi.base import durable
+from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.tasks import BhavcopyTask, NormalizeBhavcopy, ParseBhavcopy
 
 LEFTOVER_SECONDS = 3600.0
 
 # As `files.write_whole` names them.
-_LEFTOVER = re.compile(re.escape(files.LEFTOVER_PREFIX) + r".+-\d+-[0-9a-f]{8}")
+_LEFTOVER = re.compile(re.escape(durable.LEFTOVER_PREFIX) + r".+-\d+-[0-9a-f]{8}")
 _LOCK = re.compile(r"(\d{4}-\d\d-\d\d|archive)\.lock")
 _PRESENCE = re.compile(r"[0-9a-f]{32}")
 _INTERMEDIATE = re.compile(rf"bhavcopy_(\d{{4}})(\d\d)(\d\d){re.escape(tables.SUFFIX)}")
@@ -61,7 +62,7 @@ def find(intermediates_of: type[BhavcopyTask] | None = None) -> tuple[list[Item]
         else:
             kept.append(Kept(path, "younger than an hour: a process may be writing it"))
     for path in _locks():
-        if files.is_locked(path):
+        if durable.is_locked(path):
             kept.append(Kept(path, "held by a process"))
         else:
             with contextlib.suppress(FileNotFoundError):
@@ -79,7 +80,7 @@ def remove(item: Item, intermediates_of: type[BhavcopyTask] | None = None) -> Ke
             item.path.unlink(missing_ok=True)
             return None
         # Taking a lock and giving it back removes its file, and never that of a process that has just taken it.
-        with files.locked(lock, lock.name, 0):
+        with durable.locked(lock, lock.name, 0):
             if item.day and intermediates_of and not intermediates_of(date=item.day).complete():
                 return Kept(item.path, "its day has become due meanwhile")
             if item.day:

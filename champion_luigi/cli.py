@@ -44,13 +44,14 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from champion_luigi import datadir, files, interrupts
-        from champion_luigi.errors import ChampionError
+        from champion_luigi import datadir
+        from champion_luigi.base import durable, signals
+        from champion_luigi.base.errors import ChampionError
 
         sys.excepthook = _tell_crash
         name, *arguments = ctx.meta[__name__]
         try:
-            with interrupts.heeded(), files.explained():
+            with signals.heeded(), durable.explained():
                 if name not in _WITHOUT_DATA and not {"-h", "--help"} & set(arguments):
                     datadir.require()
                 return super().invoke(ctx)
@@ -90,7 +91,7 @@ def main() -> None:
 def demo(data_dir: Path) -> None:
     """Run the pipeline for a few simulated days and show what it made."""
     from champion_luigi import demo as demonstration
-    from champion_luigi.errors import ChampionError
+    from champion_luigi.base.errors import ChampionError
 
     try:
         demonstration.run(data_dir)
@@ -131,7 +132,7 @@ def fill(  # noqa: PLR0917 - click calls it by name
     Exits 0 when all is there, 20 when a day is not published yet or days are left, 30 when a day failed.
     """
     from champion_luigi import fill_command, settings
-    from champion_luigi.errors import ChampionError
+    from champion_luigi.base.errors import ChampionError
 
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
@@ -190,7 +191,7 @@ def track() -> None:
 def flush() -> None:
     """Bring what the journal holds to MLflow now: what an outage left, or what CHAMPION_TRACKING=journal collects."""
     from champion_luigi import settings, track_command
-    from champion_luigi.errors import ChampionError
+    from champion_luigi.base.errors import ChampionError
 
     try:
         flows, going_on = track_command.flush()
@@ -207,7 +208,7 @@ def flush() -> None:
 def ui(host: str, port: int) -> None:
     """Show MLflow's pages on the configured store, until Ctrl-C."""
     from champion_luigi import settings, track_command
-    from champion_luigi.errors import ChampionError
+    from champion_luigi.base.errors import ChampionError
 
     if url := track_command.server_url():
         click.echo(f"MLflow's pages are on the configured server: {url}")

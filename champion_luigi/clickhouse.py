@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import files, hiding
-from champion_luigi.errors import SettingsError, WarehouseError, WarehouseUnreachable
+from champion_luigi.base import durable, secrets
+from champion_luigi.base.errors import SettingsError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client as Client  # noqa: PLC0414 - others name it too
@@ -95,7 +95,7 @@ def connected(
         return connect_server(place, settings), lambda: None
     holding = contextlib.ExitStack()
     lock = place.folder.with_name(place.folder.name + ".lock")
-    holding.enter_context(files.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
+    holding.enter_context(durable.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
     try:
         return connect_embedded(place, settings), holding.close
     except BaseException:
@@ -139,9 +139,9 @@ def connect_embedded(place: Place, settings: dict[str, Any]) -> Client:
 
     if "?" in str(place.folder):
         raise SettingsError("the embedded engine cannot use a path with a question mark", source=str(place.folder))
-    files.make_folder(place.folder)
+    durable.make_folder(place.folder)
     if not place._id_file.exists():
-        files.write_whole(place._id_file, uuid.uuid4().hex.encode())
+        durable.write_whole(place._id_file, uuid.uuid4().hex.encode())
     with explained(place):
         return clickhouse_connect.get_client(
             interface="chdb", path=str(place.folder.absolute()), database="default", settings=settings
@@ -210,7 +210,7 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
 def _shown(place: Place, error: Exception) -> str:
     """The driver's words on one line, without the password, nor as it is sent: what answers may echo what it got."""
     as_sent = b64encode(f"{place.user}:{place.password}".encode()).decode() if place.password else ""
-    return " ".join(hiding.starred(str(error), [as_sent, place.password]).split())
+    return " ".join(secrets.starred(str(error), [as_sent, place.password]).split())
 
 
 def _where(place: Place) -> str | None:

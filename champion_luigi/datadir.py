@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from champion_luigi import files, settings
-from champion_luigi.errors import DamagedFile, OtherVersion, StorageError
+from champion_luigi import settings
+from champion_luigi.base import durable
+from champion_luigi.base.errors import DamagedFile, OtherVersion, StorageError
 
 # Grows by one with each change of where things are in DATA_DIR, or of what is in them, that older versions cannot know.
 LAYOUT = 1
@@ -58,8 +59,8 @@ def claim() -> None:
             return
         if any((folder / name).exists() for name in _OUTPUTS):
             logger.info("%s has no %s: it is taken as layout 1, and that is noted in it", folder, _NAME)
-        note = {"layout": LAYOUT, "package": package(), "noted_at": files.now()}
-        files.write_whole(folder / _NAME, files.json_bytes(note))
+        note = {"layout": LAYOUT, "package": package(), "noted_at": durable.now()}
+        durable.write_whole(folder / _NAME, durable.json_bytes(note))
         _known.add(folder)
 
 

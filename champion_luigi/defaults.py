@@ -12,7 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from champion_luigi.errors import SettingsError
+from champion_luigi.base.errors import SettingsError
 
 
 def _in_a_sentence(error: configparser.Error | UnicodeDecodeError) -> SettingsError:

@@ -9,7 +9,7 @@ import click
 import luigi
 
 from champion_luigi import clickhouse, settings, warehouse
-from champion_luigi.errors import ChampionError
+from champion_luigi.base.errors import ChampionError
 from champion_luigi.places import warehouse_place
 from champion_luigi.tasks import LoadClickHouse
 

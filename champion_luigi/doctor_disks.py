@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from champion_luigi import datadir, files, settings
+from champion_luigi import datadir, settings
+from champion_luigi.base import durable
 from champion_luigi.findings import Finding, Status
 
 _MIB = 1024 * 1024
@@ -101,7 +102,7 @@ def space() -> Finding:
 @contextlib.contextmanager
 def _test_file(folder: Path) -> Iterator[Path]:
     """An empty file in the folder, or in the nearest one above it that is there; it is gone afterwards."""
-    descriptor, name = tempfile.mkstemp(prefix=f"{files.LEFTOVER_PREFIX}doctor-", dir=_nearest(folder))
+    descriptor, name = tempfile.mkstemp(prefix=f"{durable.LEFTOVER_PREFIX}doctor-", dir=_nearest(folder))
     os.close(descriptor)
     try:
         yield Path(name)

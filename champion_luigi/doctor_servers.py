@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi import coverage, files, journal, places, recording, sessions, settings
+from champion_luigi import coverage, journal, places, recording, sessions, settings
 from champion_luigi.asking import ask, without_credentials
+from champion_luigi.base import durable
+from champion_luigi.base.errors import ChampionError, NotPublished
 from champion_luigi.doctor_disks import takes_files
-from champion_luigi.errors import ChampionError, NotPublished
 from champion_luigi.findings import Finding
 from champion_luigi.layouts import archive_path
 
@@ -200,7 +201,7 @@ def unsent() -> Finding:
     if not count:
         return Finding("OK", "no record waits for MLflow")
     words = f"{count:,} records wait for MLflow"
-    if files.is_locked(folder / "carrier.lock"):
+    if durable.is_locked(folder / "carrier.lock"):
         return Finding("OK", f"{words}, and are being carried there")
     if not settings.tracking_is_carried():
         return Finding("OK", f"{words}: CHAMPION_TRACKING=journal leaves them to `champion track flush`")

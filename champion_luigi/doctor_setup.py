@@ -16,7 +16,7 @@ from importlib import metadata
 import luigi
 
 from champion_luigi import sessions, settings
-from champion_luigi.errors import SettingsError
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.findings import Finding, told
 
 _SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 
-from champion_luigi import files
+from champion_luigi.base import durable
 
 logger = logging.getLogger("champion_luigi")
 
@@ -65,8 +65,8 @@ def done(folder: Path, day: date, stage: int) -> None:
 def _write(folder: Path, day: date, left: list[int]) -> None:
     path = note_file(folder, day)
     if left:
-        note = {"date": day, "stages": [STAGES[stage] for stage in left], "noted_at": files.now()}
-        files.write_whole(path, files.json_bytes(note))
+        note = {"date": day, "stages": [STAGES[stage] for stage in left], "noted_at": durable.now()}
+        durable.write_whole(path, durable.json_bytes(note))
     else:
         path.unlink(missing_ok=True)
 

@@ -21,8 +21,9 @@ import luigi
 from luigi import Event
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
-from champion_luigi import clickhouse, interrupts, recording, settings, threads
-from champion_luigi.errors import ChampionError, NotPublished
+from champion_luigi import clickhouse, recording, settings, threads
+from champion_luigi.base import signals
+from champion_luigi.base.errors import ChampionError, NotPublished
 from champion_luigi.flows import STAGES
 from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
 
@@ -48,7 +49,7 @@ _RANKS = {name: rank for rank, name in enumerate(STAGES)}
 def _on_start(task: BhavcopyTask) -> None:
     prepare()
     in_worker = os.getpid() != _PARENT and threading.current_thread() is threading.main_thread()
-    if in_worker and interrupts.is_heeded(signal.SIGTERM):
+    if in_worker and signals.is_heeded(signal.SIGTERM):
         # In a worker, Luigi takes a KeyboardInterrupt for no result at all and would start the task again.
         signal.signal(signal.SIGTERM, _end)
     last = _last_tasks.get((recording.current(), task.date), task.task_family)
@@ -180,9 +181,9 @@ def prepare() -> None:
 
 def heed_signals() -> None:
     """End on SIGTERM as on Ctrl-C, and on Ctrl-C."""
-    interrupts.heed_end()
+    signals.heed_end()
     # Polars puts a handler of its own below Python's, which loses SIGINT once several threads have used Polars.
-    interrupts.heed_again()
+    signals.heed_again()
 
 
 def _record(event: str, task: BhavcopyTask, **more: Any) -> None:

@@ -25,7 +25,6 @@ from champion_luigi import (
     datadir,
     due,
     events,
-    files,
     flows,
     places,
     recording,
@@ -34,7 +33,8 @@ from champion_luigi import (
     tasks,
     warehouse,
 )
-from champion_luigi.errors import TerminalError
+from champion_luigi.base import durable
+from champion_luigi.base.errors import TerminalError
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
 from champion_luigi.tasks import LoadClickHouse
@@ -101,7 +101,7 @@ class FillBhavcopy(RangeDailyBase):
         events.prepare()
         return []
 
-    @files.explained()
+    @durable.explained()
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
         datadir.require()
@@ -178,7 +178,7 @@ class FillBhavcopy(RangeDailyBase):
         """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
         return settings.without_secrets(super().on_failure(exception))
 
-    @files.explained()
+    @durable.explained()
     def _fill(self, progress: Progress) -> None:
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:

@@ -19,7 +19,7 @@ from luigi.rpc import RPCError
 from luigi.task_register import Register
 
 from champion_luigi import coverage, due, lake, places, settings
-from champion_luigi.errors import ChampionError, SettingsError
+from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.tasks import LoadClickHouse
 

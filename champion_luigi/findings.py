@@ -6,7 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Literal
 
-from champion_luigi.errors import ChampionError
+from champion_luigi.base.errors import ChampionError
 
 Status = Literal["OK", "WARNING", "PROBLEM"]
 

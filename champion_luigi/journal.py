@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from champion_luigi import files
+from champion_luigi.base import durable
 
 # The open file: the path, the process that opened it, its descriptor. A forked child opens its own.
 _open: tuple[Path, int, int] | None = None
@@ -52,13 +52,13 @@ class Delivery:
 
 def append(folder: Path, record: Mapping[str, Any]) -> None:
     """Add one record; ``time`` (UTC) and ``pid`` are filled in. Raises OSError where the disk does not take it."""
-    stamp = files.now()
+    stamp = durable.now()
     line = json.dumps({"time": stamp, "pid": os.getpid(), **record}, default=str, ensure_ascii=False)
     path = folder / f"{stamp[:7]}.jsonl"
     if _open is not None and _open[0].parent == folder:
         # Files are read in their order: a clock that is set back must not bring an end before its beginning.
         path = max(path, _open[0])
-    files.append_line(_descriptor(path), line)
+    durable.append_line(_descriptor(path), line)
 
 
 def _descriptor(path: Path) -> int:
@@ -74,7 +74,7 @@ def _descriptor(path: Path) -> int:
         try:
             descriptor = os.open(path, flags, 0o666)
         except FileNotFoundError:
-            files.make_folder(path.parent)
+            durable.make_folder(path.parent)
             descriptor = os.open(path, flags, 0o666)
         _open = (path, os.getpid(), descriptor)
         return descriptor
@@ -111,7 +111,7 @@ def delivery(folder: Path) -> Delivery:
 
 def note_delivery(folder: Path, delivery: Delivery) -> None:
     """Keep the note, whole. Raises StorageError."""
-    files.write_whole(folder / _DELIVERY, files.json_bytes(asdict(delivery)))
+    durable.write_whole(folder / _DELIVERY, durable.json_bytes(asdict(delivery)))
 
 
 def count_undelivered(folder: Path) -> int:

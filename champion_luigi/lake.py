@@ -14,9 +14,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi import files, schema
-from champion_luigi.errors import DamagedFile
-from champion_luigi.hiding import hidden
+from champion_luigi import schema
+from champion_luigi.base import durable
+from champion_luigi.base.errors import DamagedFile
+from champion_luigi.base.secrets import hidden
 
 if TYPE_CHECKING:
     import polars as pl
@@ -46,7 +47,7 @@ def parquet_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
 
 def read_parquet(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
     """A table and the metadata it was written with. Raises StorageError, DamagedFile or OtherVersion."""
-    return table_of(files.read_whole(path), path)
+    return table_of(durable.read_whole(path), path)
 
 
 def table_of(content: bytes, path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -60,7 +61,7 @@ def table_of(content: bytes, path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
 
 def read_metadata(path: Path) -> dict[str, str]:
     """The key-value metadata that a table was written with. Raises StorageError, DamagedFile or OtherVersion."""
-    content = files.read_whole(path)
+    content = durable.read_whole(path)
     with _as_damaged(path):
         return _metadata_of(content, path)
 

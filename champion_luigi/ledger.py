@@ -13,8 +13,8 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from champion_luigi import files
-from champion_luigi.errors import StorageError
+from champion_luigi.base import durable
+from champion_luigi.base.errors import StorageError
 
 Verdict = Literal["closed", "session"]
 
@@ -32,12 +32,12 @@ class Answer:
 
 def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) -> None:
     """Remember an answer, durably. Raises StorageError where the disk does not take it."""
-    entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": files.now()}
+    entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": durable.now()}
     try:
-        files.make_folder(path.parent)
+        durable.make_folder(path.parent)
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            files.append_line(descriptor, json.dumps(entry))
+            durable.append_line(descriptor, json.dumps(entry))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from champion_luigi.errors import RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
-from champion_luigi.hiding import hidden
+from champion_luigi.base.errors import RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
+from champion_luigi.base.secrets import hidden
 from champion_luigi.layouts import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
 
 # Fifty times the largest day. What a program makes of a text is many times its size.

@@ -8,7 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import clickhouse, hiding, ledger, settings
+from champion_luigi import clickhouse, ledger, settings
+from champion_luigi.base import secrets
 
 if TYPE_CHECKING:
     from champion_luigi.archive import Archive
@@ -41,7 +42,7 @@ def ledger_file() -> Path:
 
 def archive_name() -> str:
     """The archive by its address, without credentials, as the ledger knows it."""
-    return hiding.public(settings.get("archive_url")).rstrip("/")
+    return secrets.public(settings.get("archive_url")).rstrip("/")
 
 
 def archive_answers() -> dict[date, ledger.Answer]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from champion_luigi.base.errors import StorageError, WarehouseError
 from champion_luigi.clickhouse import (
     NO_DATABASE_CODE,
     Place,
@@ -19,7 +20,6 @@ from champion_luigi.clickhouse import (
     set_where_allowed,
     text_of,
 )
-from champion_luigi.errors import StorageError, WarehouseError
 
 if TYPE_CHECKING:
     from champion_luigi.clickhouse import Client

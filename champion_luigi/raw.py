@@ -7,8 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import files, settings
-from champion_luigi.errors import DamagedFile, StorageError
+from champion_luigi import settings
+from champion_luigi.base import durable
+from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.layouts import SOURCE_COLUMNS
 from champion_luigi.targets import JsonFile, WholeFile
 
@@ -27,7 +28,7 @@ def keep(day: date, published: Published, bhavcopy: Bhavcopy) -> dict[str, Any]:
 
     Another payload that is there with its receipt is kept first, under ``restated/``.
     """
-    sha256 = files.sha256(published.content)
+    sha256 = durable.sha256(published.content)
     receipt = {
         "date": day,
         "file": published.name,
@@ -36,7 +37,7 @@ def keep(day: date, published: Published, bhavcopy: Bhavcopy) -> dict[str, Any]:
         "sha256": sha256,
         "bytes": len(published.content),
         "rows": len(bhavcopy.lines),
-        "fetched_at": files.now(),
+        "fetched_at": durable.now(),
         "validators": dict(published.headers),
     }
     receipt_file = receipt_of(day)
@@ -61,13 +62,13 @@ def _keep_replaced(receipt_file: JsonFile, day: date, new_sha256: str) -> Path |
         return None
     payload = receipt_file.file.with_name(str(receipt["file"]))
     try:
-        content = files.read_whole(payload)
+        content = durable.read_whole(payload)
     except StorageError:
         return None
-    if files.sha256(content) != receipt["sha256"]:
+    if durable.sha256(content) != receipt["sha256"]:
         return None
     folder = restated_folder(day, str(receipt["sha256"]))
-    files.write_whole(folder / payload.name, content)
+    durable.write_whole(folder / payload.name, content)
     JsonFile(str(folder / receipt_file.file.name)).dump(receipt)
     return payload
 
@@ -93,8 +94,8 @@ def payload_of(receipt_file: JsonFile) -> tuple[dict[str, Any], WholeFile]:
 
 def verified(receipt: dict[str, Any], kept: WholeFile, receipt_file: JsonFile) -> bytes:
     """The payload at rest; DamagedFile where it is not what the receipt tells of."""
-    content = files.read_whole(kept.file)
-    if (found := files.sha256(content)) != receipt["sha256"]:
+    content = durable.read_whole(kept.file)
+    if (found := durable.sha256(content)) != receipt["sha256"]:
         raise DamagedFile(
             "the fetched file is not what was fetched",
             source=kept.path,

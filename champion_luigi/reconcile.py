@@ -16,8 +16,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from champion_luigi import files, lake, places, raw, settings, tables, warehouse
-from champion_luigi.errors import DamagedFile, StorageError
+from champion_luigi import lake, places, raw, settings, tables, warehouse
+from champion_luigi.base import durable
+from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.warehouse import Held
 
@@ -176,7 +177,7 @@ def _raw_differences(day: date, receipt: Mapping[str, Any] | None, *, in_lake: b
         return
     path = ScrapeBhavcopy(date=day).output().file.with_name(str(receipt["file"]))
     try:
-        found = files.sha256(files.read_whole(path))
+        found = durable.sha256(durable.read_whole(path))
     except StorageError as error:
         yield Difference(day, "raw", "payload", path.name, error.what)
         return
@@ -192,8 +193,8 @@ def _lake_files(first: date, stop: date, markers: Mapping[date, Any]) -> dict[da
     for day, entry in lake.days(settings.lake_dir(), first, stop):
         found[day] = file = _LakeFile(Path(entry.path))
         try:
-            content = files.read_whole(file.path)
-            file.sha256 = files.sha256(content)
+            content = durable.read_whole(file.path)
+            file.sha256 = durable.sha256(content)
             if day in markers:
                 file.metadata = lake.read_metadata(file.path)
             else:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from champion_luigi import due, files, places, sessions, settings
+from champion_luigi import due, places, sessions, settings
+from champion_luigi.base import durable
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,
@@ -62,7 +63,7 @@ def make_due(
     They stay where they are until then. Where there is none of them, the stages are due already, and nothing is noted.
     """
     lock = settings.data_dir() / "locks" / f"{day}.lock"
-    with files.locked(lock, f"{day}", settings.get("lock_wait_seconds"), on_wait):
+    with durable.locked(lock, f"{day}", settings.get("lock_wait_seconds"), on_wait):
         paths = outputs_from(day, stage, last)
         if paths:
             due.ask(places.due_folder(), day, range(stage.stage, last.stage + 1))

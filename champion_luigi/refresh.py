@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi import datadir, due, events, files, lake, places, raw, recording, settings
-from champion_luigi.errors import (
+from champion_luigi import datadir, due, events, lake, places, raw, recording, settings
+from champion_luigi.base import durable
+from champion_luigi.base.errors import (
     ArchiveUnreachable,
     ChampionError,
     DamagedFile,
@@ -110,7 +111,7 @@ def refresh_day(day: date) -> Outcome:
     datadir.claim()
     last: type[BhavcopyTask] = LoadClickHouse if is_loaded(day) else WriteParquet
     lock = settings.data_dir() / "locks" / f"{day}.lock"
-    with files.locked(lock, f"{day}", settings.get("lock_wait_seconds")):
+    with durable.locked(lock, f"{day}", settings.get("lock_wait_seconds")):
         outcome = _ask(day, last)
     if last(date=day).complete():
         return outcome
@@ -153,7 +154,7 @@ def _ask(day: date, last: type[BhavcopyTask]) -> Outcome:
         return _unchanged(day, kept, last)
     if recognised is None:
         return _unchanged(day, kept, last)
-    sha256 = files.sha256(published.content)
+    sha256 = durable.sha256(published.content)
     if sha256 == kept.lake_sha256:
         raw.keep(day, published, recognised)
         return Outcome(day, "unchanged", "the kept payload was not the lake's, and is put back")
@@ -193,10 +194,10 @@ def _kept(day: date) -> _Kept:
     content = None
     if raw.is_receipt(receipt):
         try:
-            content = files.read_whole(output.file.with_name(str(receipt["file"])))
+            content = durable.read_whole(output.file.with_name(str(receipt["file"])))
         except StorageError:
             content = None
-        if content is not None and files.sha256(content) != receipt["sha256"]:
+        if content is not None and durable.sha256(content) != receipt["sha256"]:
             content = None
     try:
         lake_sha256 = lake.read_metadata(lake.partition(settings.lake_dir(), day)).get("source_sha256")
@@ -213,7 +214,7 @@ def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
 
     def once() -> tuple[Published, Bhavcopy | None]:
         published = archive.fetch(places.configured_archive(), day, settings.get("udiff_from"), kept.validators)
-        if files.sha256(published.content) == kept.sha256:
+        if durable.sha256(published.content) == kept.sha256:
             return published, None
         return published, payload.recognise(published.content, day, published.url, places.max_unzipped_bytes())
 

@@ -15,8 +15,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from champion_luigi import coverage, files, journal, lake, places, recording, settings, status_command
-from champion_luigi.errors import DamagedFile, StorageError
+from champion_luigi import coverage, journal, lake, places, recording, settings, status_command
+from champion_luigi.base import durable
+from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.flows import STAGES
 
 # The events that end a task's run without success, and what a fill itself says of a date.
@@ -63,7 +64,7 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
         days.append(known | facts | {"seconds": told.seconds.get(day.date.isoformat(), {})})
     states = {day["date"]: day["state"] for day in days}
     return {
-        "made_at": files.now(),
+        "made_at": durable.now(),
         "version": recording.package_version(),
         # As they are written there: dates as ISO texts.
         "status": json.loads(json.dumps(status_command.as_document(found), default=str)),
@@ -115,7 +116,7 @@ def _reject_files() -> dict[date, Path]:
 
 def _rejects_by_rule(path: Path) -> dict[str, int]:
     rules: Counter[str] = Counter()
-    for line in files.read_whole(path).splitlines():
+    for line in durable.read_whole(path).splitlines():
         try:
             rules[str(json.loads(line)["rule"])] += 1
         except (ValueError, KeyError, TypeError):

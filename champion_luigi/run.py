@@ -12,7 +12,7 @@ from pathlib import Path
 import luigi
 
 from champion_luigi import lake, recording, settings, warehouse
-from champion_luigi.errors import ChampionError
+from champion_luigi.base.errors import ChampionError
 from champion_luigi.places import rejects_file
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet
 

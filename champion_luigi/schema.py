@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from champion_luigi.errors import OtherVersion
+from champion_luigi.base.errors import OtherVersion
 
 # Goes into the metadata of every lake file and into every marker; grows by one with each change of COLUMNS.
 VERSION = 1

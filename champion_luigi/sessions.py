@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from champion_luigi.errors import WrongClock
+from champion_luigi.base.errors import WrongClock
 from champion_luigi.layouts import FIRST_DATE
 
 INDIA = timezone(timedelta(hours=5, minutes=30), "IST")

@@ -20,8 +20,9 @@ from typing import Any
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from champion_luigi import defaults, hiding
-from champion_luigi.errors import SettingsError
+from champion_luigi import defaults
+from champion_luigi.base import secrets as hiding
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.layouts import UDIFF_FROM
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated

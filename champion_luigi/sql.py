@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from champion_luigi import interrupts
-from champion_luigi.errors import ChampionError, WarehouseError
+from champion_luigi.base import signals
+from champion_luigi.base.errors import ChampionError, WarehouseError
 from champion_luigi.questions import Questions
 
 # What people call a format, and ClickHouse's name of it: CSV with a header, JSON lines, an Arrow IPC stream.
@@ -79,7 +79,7 @@ def understood(questions: Questions, text: str, *, write: bool) -> Statement:
 
 def interruptibly(questions: Questions, work: Callable[[], _T]) -> _T:
     """Do what waits for ClickHouse, ended by Ctrl-C: it raises KeyboardInterrupt when the engine has stopped."""
-    with interrupts.noted() as presses, ThreadPoolExecutor(1, "champion-sql") as executor:
+    with signals.noted() as presses, ThreadPoolExecutor(1, "champion-sql") as executor:
         future = executor.submit(work)
         while not wait([future], timeout=1 if presses else 0.1).done:
             if presses:

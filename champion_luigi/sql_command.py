@@ -97,15 +97,16 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
 
 def _answer(query: str, wishes: _Wishes) -> None:
     """Run one statement, and show or keep what it gives."""
-    from champion_luigi import files, places, settings, sql
-    from champion_luigi.errors import WarehouseError
+    from champion_luigi import places, settings, sql
+    from champion_luigi.base import durable
+    from champion_luigi.base.errors import WarehouseError
     from champion_luigi.questions import open_for_questions
 
     is_table = wishes.form == "table"
     terminal = wishes.output is None and sys.stdout.isatty()
     with contextlib.ExitStack() as kept:
         if wishes.output and not is_table:
-            result = kept.enter_context(files.whole(wishes.output))
+            result = kept.enter_context(durable.whole(wishes.output))
         else:
             result = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="champion-sql-"))) / "result"
         questions = open_for_questions(
@@ -128,7 +129,7 @@ def _answer(query: str, wishes: _Wishes) -> None:
                 click.echo(said or ("done" if terminal else ""), nl=terminal and not said)
                 return
         if is_table and wishes.output:
-            with files.whole(wishes.output) as path, path.open("wb") as file:
+            with durable.whole(wishes.output) as path, path.open("wb") as file:
                 file.writelines(_encoded(sql.table_lines(result), "utf-8"))
         elif is_table:
             columns = shutil.get_terminal_size().columns if terminal else None
@@ -147,7 +148,7 @@ def _encoded(lines: Iterator[str], encoding: str) -> Iterator[bytes]:
 def _prompt(wishes: _Wishes) -> None:
     """Take statements from a terminal, until the end; an error is shown, and does not end it."""
     from champion_luigi import places, settings
-    from champion_luigi.errors import ChampionError
+    from champion_luigi.base.errors import ChampionError
 
     reading = "" if wishes.write else ", reading only"
     click.echo(f"{settings.without_secrets(places.warehouse_place().words)}{reading}\n{_HELP}")

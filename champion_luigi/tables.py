@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi import files
-from champion_luigi.errors import DamagedFile
+from champion_luigi.base import durable
+from champion_luigi.base.errors import DamagedFile
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,11 +34,11 @@ def read_table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
     """A table and its metadata. Raises StorageError or DamagedFile, naming the file."""
     import polars as pl
 
-    stream, _, line = files.read_whole(path).rpartition(b"\n")
+    stream, _, line = durable.read_whole(path).rpartition(b"\n")
     try:
         document = json.loads(line)
         # The first versions' sha256 was of the stream alone.
-        is_whole = document["sha256"] in {_sha256(stream, document["metadata"]), files.sha256(stream)}
+        is_whole = document["sha256"] in {_sha256(stream, document["metadata"]), durable.sha256(stream)}
     except (ValueError, KeyError, TypeError):
         is_whole = False
     if not is_whole:
@@ -49,4 +49,4 @@ def read_table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
 
 
 def _sha256(stream: bytes, metadata: Mapping[str, str]) -> str:
-    return files.sha256(stream + json.dumps(dict(metadata), sort_keys=True).encode())
+    return durable.sha256(stream + json.dumps(dict(metadata), sort_keys=True).encode())

@@ -16,7 +16,8 @@ from typing import Any
 
 import luigi
 
-from champion_luigi import files, schema
+from champion_luigi import schema
+from champion_luigi.base import durable
 
 logger = logging.getLogger("champion_luigi")
 
@@ -37,7 +38,7 @@ class WholeFile(luigi.LocalTarget):
 
     def write(self, content: bytes, value: Any = None) -> None:
         """Replace the file's content, atomically and durably; ``value`` is what it decodes to, for `take`."""
-        files.write_whole(self.file, content)
+        durable.write_whole(self.file, content)
         if value is not None:
             with _written_lock:
                 _written[self.path] = (self._signature(), value)
@@ -63,7 +64,7 @@ class JsonFile(WholeFile):
 
     def dump(self, document: Mapping[str, Any]) -> None:
         """Replace the document."""
-        self.write(files.json_bytes(document))
+        self.write(durable.json_bytes(document))
 
     def load(self) -> dict[str, Any] | None:
         """The document, or None where there is none or it cannot be read as one (which is logged)."""
@@ -104,4 +105,4 @@ class LoadMarker(JsonFile):
         # An untouched file need not be read; a copied or moved lake has other times, and the same content.
         if document.get("lake_stat") == [status.st_size, status.st_mtime_ns]:
             return True
-        return bool(document.get("lake_sha256") == files.sha256(files.read_whole(self.lake_file)))
+        return bool(document.get("lake_sha256") == durable.sha256(durable.read_whole(self.lake_file)))

@@ -26,7 +26,6 @@ import tenacity
 from champion_luigi import (
     datadir,
     due,
-    files,
     flows,
     lake,
     ledger,
@@ -40,7 +39,8 @@ from champion_luigi import (
     threads,
     warehouse,
 )
-from champion_luigi.errors import (
+from champion_luigi.base import durable
+from champion_luigi.base.errors import (
     ChampionError,
     CheckFailed,
     DamagedFile,
@@ -112,7 +112,7 @@ class BhavcopyTask(luigi.Task):
         number = self.date.toordinal()
         return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
 
-    @files.explained()
+    @durable.explained()
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
         datadir.require()
@@ -129,7 +129,7 @@ class BhavcopyTask(luigi.Task):
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
             raise
 
-    @files.explained()
+    @durable.explained()
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
         self._has_just_run = False
@@ -139,7 +139,7 @@ class BhavcopyTask(luigi.Task):
         if link is not None and (page := recording.runs_page(flows.name_of_day(self.date))):
             link(page)
         started = time.monotonic()
-        with files.counting_waits() as waits:
+        with durable.counting_waits() as waits:
             try:
                 self._run_locked()
             finally:
@@ -157,7 +157,7 @@ class BhavcopyTask(luigi.Task):
         )
         retrying(self.prepare)
         lock = settings.data_dir() / "locks" / f"{self.date}.lock"
-        with files.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
+        with durable.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
             self.was_complete = self.complete()
             if self.was_complete:
                 self.say("done by another process meanwhile")
@@ -343,7 +343,7 @@ class WriteParquet(BhavcopyTask):
         schema.require_version(metadata.get("schema_version"), self.input().path, self.date)
         rows = lake.sorted_by_key(rows)
         content = lake.parquet_bytes(rows, metadata | {"schema_version": str(schema.VERSION)})
-        self.output().write(content, (rows, files.sha256(content), metadata))
+        self.output().write(content, (rows, durable.sha256(content), metadata))
 
         self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content), **_source_in(metadata)}
         self.say(f"{rows.height:,} rows, {len(content):,} bytes")
@@ -400,7 +400,7 @@ class LoadClickHouse(BhavcopyTask):
                 "lake_sha256": content_sha256,
                 "lake_stat": [status.st_size, status.st_mtime_ns],
                 "schema_version": schema.VERSION,
-                "loaded_at": files.now(),
+                "loaded_at": durable.now(),
             }
         )
         self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name, **_source_in(metadata)}
@@ -455,7 +455,7 @@ def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
 
 def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str, dict[str, str]]:
     """The rows of a lake file, the sha256 of exactly the bytes that they were read from, and its metadata."""
-    content = files.read_whole(lake_file)
+    content = durable.read_whole(lake_file)
     rows, metadata = lake.table_of(content, lake_file)
     if tuple(rows.columns) != tuple(schema.NAMES):
         raise DamagedFile(
@@ -465,7 +465,7 @@ def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str, dict[str, str]]:
             found=", ".join(rows.columns),
             todo="If another program wrote it, move it away; then run the day again.",
         )
-    return rows, files.sha256(content), metadata
+    return rows, durable.sha256(content), metadata
 
 
 def _require_untouched_as_loaded(marker: LoadMarker, stat: list[int], found: str) -> None:
@@ -494,6 +494,6 @@ def _source_in(metadata: Mapping[str, str]) -> dict[str, str]:
 def _keep_rejects(path: Path, rejects: list[Any]) -> None:
     if rejects:
         lines = (json.dumps(vars(reject), default=str, ensure_ascii=False) for reject in rejects)
-        files.write_whole(path, ("\n".join(lines) + "\n").encode())
+        durable.write_whole(path, ("\n".join(lines) + "\n").encode())
     else:
         path.unlink(missing_ok=True)

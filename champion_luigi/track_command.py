@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 from champion_luigi import journal, recording, settings
+from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.carrier import DELIVERED, Carrier
-from champion_luigi.errors import ChampionError, SettingsError
 
 _END_SECONDS = 5.0
 

@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import files, schema
+from champion_luigi import schema
+from champion_luigi.base import durable
+from champion_luigi.base.errors import WarehouseError, WarehouseUnreachable
 from champion_luigi.clickhouse import ADDRESS, TABLE, VIEW, Place, connected, explained, quoted, text_of
-from champion_luigi.errors import WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
     import polars as pl
@@ -149,7 +150,7 @@ class Warehouse:
             # The thread before this one may have taken this request along.
             if mine.outcome is None:
                 self._load_together(self._take_with(mine))
-        files.note_wait(mine.begun - mine.asked)
+        durable.note_wait(mine.begun - mine.asked)
         if isinstance(mine.outcome, Loaded):
             return mine.outcome
         raise mine.outcome or AssertionError("a request was passed over")

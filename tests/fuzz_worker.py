@@ -30,8 +30,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 from mutations import Base, Mutant, mutant, published, simulated
 
 from champion_luigi import lake, payload
-from champion_luigi.bhavcopy import TYPES, WARNINGS, Normalized, check, normalize, parse
-from champion_luigi.errors import (
+from champion_luigi.base.errors import (
     ChampionError,
     CheckFailed,
     RejectedPayload,
@@ -39,6 +38,7 @@ from champion_luigi.errors import (
     UnknownLayout,
     WrongDate,
 )
+from champion_luigi.bhavcopy import TYPES, WARNINGS, Normalized, check, normalize, parse
 from champion_luigi.layouts import SOURCE_COLUMNS
 from champion_luigi.schema import COLUMNS
 

@@ -30,7 +30,7 @@ from helpers import (
 
 from champion_luigi import archive
 from champion_luigi.archive import Archive, Pace, fetch, open_archive
-from champion_luigi.errors import (
+from champion_luigi.base.errors import (
     ArchiveUnreachable,
     ChampionError,
     NotPublished,

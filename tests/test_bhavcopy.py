@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from champion_luigi.base.errors import ChampionError, CheckFailed
 from champion_luigi.bhavcopy import TYPES, WARNINGS, Normalized, Reject, check, normalize, parse
-from champion_luigi.errors import ChampionError, CheckFailed
 from champion_luigi.layouts import LAYOUTS, Layout
 from champion_luigi.payload import Bhavcopy, recognise
 from champion_luigi.schema import COLUMNS, NAMES

@@ -30,7 +30,8 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import cleaning, files, lake, redo, warehouse
+from champion_luigi import cleaning, lake, redo, warehouse
+from champion_luigi.base import durable
 from champion_luigi.clean_command import command
 from champion_luigi.layouts import archive_path
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
@@ -176,7 +177,7 @@ def test_locks_go_that_nobody_holds(tmp_path: Path) -> None:
             str(path): "held by a process" for path in held
         }
         assert [path for path in free if path.exists()] == []
-        assert all(files.is_locked(path) for path in held)
+        assert all(durable.is_locked(path) for path in held)
     finally:
         for holder in holders:
             holder.communicate("end\n", timeout=30)

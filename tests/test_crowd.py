@@ -27,7 +27,8 @@ from luigi.execution_summary import LuigiStatusCode
 from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
-from champion_luigi import files, journal, lake, redo, sessions
+from champion_luigi import journal, lake, redo, sessions
+from champion_luigi.base import durable
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.filling import Progress
 from champion_luigi.layouts import archive_path
@@ -216,7 +217,7 @@ def assert_exact(folder: Path, undisturbed: Mapping[date, bytes], words: str, da
 
 def left_over(folder: Path) -> list[Path]:
     """Temporary files, locks that nobody holds, and what is still asked for; not what a server keeps for itself."""
-    found = [path for path in folder.rglob(f"{files.LEFTOVER_PREFIX}*") if "warehouse" not in path.parts]
+    found = [path for path in folder.rglob(f"{durable.LEFTOVER_PREFIX}*") if "warehouse" not in path.parts]
     found += [path for name in ("locks", "due") for path in (folder / name).glob("*") if path.name != "archive.pace"]
     return found
 
@@ -343,7 +344,7 @@ def test_a_day_and_a_fill_never_wait_for_each_other(
     assert hear(holder) == "locked"
     started = [start(tmp_path, champion_command("fill", *RANGE, "--workers", "1"))]
     try:
-        wait_for(lambda: files.is_locked(tmp_path / "warehouse.lock"), "the fill to have the engine")
+        wait_for(lambda: durable.is_locked(tmp_path / "warehouse.lock"), "the fill to have the engine")
         started.append(start(tmp_path, luigi("LoadClickHouse", "--date", str(DAYS[-1]))))
         wait_for(lambda: "waiting for the embedded warehouse" in started[1].output, "the load to wait for it")
     finally:

@@ -26,19 +26,9 @@ import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 
-from champion_luigi import (
-    clickhouse,
-    coverage,
-    files,
-    journal,
-    lake,
-    places,
-    reconcile,
-    report,
-    verify_command,
-    warehouse,
-)
-from champion_luigi.errors import ChampionError, DamagedFile, StorageError
+from champion_luigi import clickhouse, coverage, journal, lake, places, reconcile, report, verify_command, warehouse
+from champion_luigi.base import durable
+from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.flows import Book
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import (
@@ -151,7 +141,7 @@ def require_nothing_half(folder: Path, whole: Seen, about: object) -> None:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    return list(folder.rglob(files.LEFTOVER_PREFIX + "*"))
+    return list(folder.rglob(durable.LEFTOVER_PREFIX + "*"))
 
 
 def require_whole_after_one_rerun(folder: Path, whole: Seen, about: object) -> None:
@@ -848,7 +838,7 @@ def of_another_day(marker: Path) -> None:
 
 def with_values(**values: Any) -> Callable[[Path], None]:
     def change(marker: Path) -> None:
-        marker.write_bytes(files.json_bytes({**json.loads(marker.read_bytes()), **values}))
+        marker.write_bytes(durable.json_bytes({**json.loads(marker.read_bytes()), **values}))
 
     return change
 

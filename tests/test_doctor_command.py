@@ -48,9 +48,9 @@ from champion_luigi import (
     sessions,
     settings,
 )
+from champion_luigi.base.errors import ChampionError
 from champion_luigi.clickhouse import Place
 from champion_luigi.doctor_command import command
-from champion_luigi.errors import ChampionError
 from champion_luigi.findings import Finding, of_error
 from champion_luigi.journal import Delivery
 from champion_luigi.simulator_server import Fault, SimulatedArchive

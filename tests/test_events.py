@@ -27,7 +27,7 @@ from helpers import (
 )
 
 from champion_luigi import journal, warehouse
-from champion_luigi.files import sha256
+from champion_luigi.base.durable import sha256
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 

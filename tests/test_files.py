@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from champion_luigi import files
-from champion_luigi.errors import Busy, StorageError, is_transient
+from champion_luigi.base import durable
+from champion_luigi.base.errors import Busy, StorageError, is_transient
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 as_anyone = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -58,29 +58,29 @@ def result_of(script: str, *arguments: object) -> str:
 def test_a_written_file_holds_the_bytes(tmp_path: Path) -> None:
     """All of them, and nothing else is in the folder."""
     path = tmp_path / "file.bin"
-    files.write_whole(path, b"\x00\xff\r\n" * 1000)
+    durable.write_whole(path, b"\x00\xff\r\n" * 1000)
     assert path.read_bytes() == b"\x00\xff\r\n" * 1000
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_file_may_be_empty(tmp_path: Path) -> None:
     """No bytes are bytes too."""
-    files.write_whole(tmp_path / "file", b"")
+    durable.write_whole(tmp_path / "file", b"")
     assert (tmp_path / "file").read_bytes() == b""
 
 
 def test_missing_folders_are_made(tmp_path: Path) -> None:
     """A partition's folders come with its first file."""
     path = tmp_path / "year=2024" / "month=01" / "file"
-    files.write_whole(path, b"content")
+    durable.write_whole(path, b"content")
     assert path.read_bytes() == b"content"
 
 
 def test_a_file_is_replaced(tmp_path: Path) -> None:
     """The old content goes as a whole, whatever its length was."""
     path = tmp_path / "file"
-    files.write_whole(path, b"long " * 100)
-    files.write_whole(path, b"short")
+    durable.write_whole(path, b"long " * 100)
+    durable.write_whole(path, b"short")
     assert path.read_bytes() == b"short"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -88,9 +88,9 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
 def test_a_reader_keeps_the_file_that_it_opened(tmp_path: Path) -> None:
     """Replacing a file does not change what is being read."""
     path = tmp_path / "file"
-    files.write_whole(path, b"old")
+    durable.write_whole(path, b"old")
     with path.open("rb") as reader:
-        files.write_whole(path, b"new")
+        durable.write_whole(path, b"new")
         assert reader.read() == b"old"
 
 
@@ -98,7 +98,7 @@ def test_a_file_has_the_permissions_that_the_user_wants(tmp_path: Path) -> None:
     """The umask decides, as for any other program's files: a temporary file's 0600 would lock out other readers."""
     before = os.umask(0o027)
     try:
-        files.write_whole(tmp_path / "file", b"content")
+        durable.write_whole(tmp_path / "file", b"content")
     finally:
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
@@ -107,7 +107,7 @@ def test_a_file_has_the_permissions_that_the_user_wants(tmp_path: Path) -> None:
 def test_a_name_may_be_as_long_as_any_of_ours(tmp_path: Path) -> None:
     """The temporary name is longer than the final one, and still fits."""
     path = tmp_path / ("BhavCopy_NSE_CM_0_0_0_20240708_F_0000.csv.zip" + "x" * 150)
-    files.write_whole(path, b"content")
+    durable.write_whole(path, b"content")
     assert path.exists()
 
 
@@ -116,7 +116,7 @@ def test_a_folder_in_the_place_of_the_file_is_a_storage_error(tmp_path: Path) ->
     path = tmp_path / "file"
     path.mkdir()
     with pytest.raises(StorageError) as caught:
-        files.write_whole(path, b"content")
+        durable.write_whole(path, b"content")
     assert caught.value.source == str(path)
     assert leftovers(tmp_path) == []
 
@@ -125,14 +125,14 @@ def test_a_file_in_the_place_of_the_folder_is_a_storage_error(tmp_path: Path) ->
     """A path that cannot be is said as such."""
     (tmp_path / "folder").write_text("no folder")
     with pytest.raises(StorageError, match="could not be written"):
-        files.write_whole(tmp_path / "folder" / "file", b"content")
+        durable.write_whole(tmp_path / "folder" / "file", b"content")
 
 
 def test_a_link_to_nowhere_is_said_as_such(tmp_path: Path) -> None:
     """Its folder can neither be used nor made, and `File exists` would say the contrary."""
     (tmp_path / "folder").symlink_to("nowhere")
     with pytest.raises(StorageError, match="a symbolic link leads nowhere"):
-        files.write_whole(tmp_path / "folder" / "file", b"content")
+        durable.write_whole(tmp_path / "folder" / "file", b"content")
 
 
 def test_what_a_file_system_says_of_a_path_is_a_storage_error(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_what_a_file_system_says_of_a_path_is_a_storage_error(tmp_path: Path) ->
     (tmp_path / "loop").symlink_to("loop")
     with (
         pytest.raises(StorageError, match=r"Too many levels of symbolic links .*See what") as caught,
-        files.explained(),
+        durable.explained(),
     ):
         (tmp_path / "loop" / "file").stat()
     assert caught.value.source == str(tmp_path / "loop" / "file")
@@ -148,19 +148,19 @@ def test_what_a_file_system_says_of_a_path_is_a_storage_error(tmp_path: Path) ->
 
 def test_an_error_of_a_pipe_is_no_matter_of_a_disk() -> None:
     """A reader that has gone, as `head` does, is dealt with elsewhere."""
-    with pytest.raises(BrokenPipeError), files.explained():
+    with pytest.raises(BrokenPipeError), durable.explained():
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
 
 def test_a_lock_whose_file_cannot_be_removed_is_free(tmp_path: Path) -> None:
     """As on a disk that has become read-only meanwhile: the work was done, and the next one can take the lock."""
     path = tmp_path / "lock"
-    with files.locked(path, "it", 0):
+    with durable.locked(path, "it", 0):
         path.unlink()
         path.mkdir()
     path.rmdir()
-    with files.locked(path, "it", 0):
-        assert files.is_locked(path)
+    with durable.locked(path, "it", 0):
+        assert durable.is_locked(path)
 
 
 @as_anyone
@@ -168,11 +168,11 @@ def test_a_read_only_folder_is_a_storage_error(tmp_path: Path) -> None:
     """The operating system's reason is in the message, and the old file stands."""
     folder = tmp_path / "folder"
     path = folder / "file"
-    files.write_whole(path, b"old")
+    durable.write_whole(path, b"old")
     folder.chmod(0o500)
     try:
         with pytest.raises(StorageError, match="Permission denied"):
-            files.write_whole(path, b"new")
+            durable.write_whole(path, b"new")
     finally:
         folder.chmod(0o700)
     assert path.read_bytes() == b"old"
@@ -192,7 +192,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     """The new content does not fit: the error names the file, no attempt will cure it, and no leftover takes space."""
     path = tmp_path / "file"
-    files.write_whole(path, b"old")
+    durable.write_whole(path, b"old")
     script = ON_A_FULL_DISK + (
         "try:\n"
         "    files.write_whole(path, b'x' * 100_000)\n"
@@ -227,7 +227,7 @@ def test_an_interrupted_write_leaves_a_whole_file(tmp_path: Path, monkeypatch: p
     # An interrupt may find coverage with its lock taken, and then the process waits for itself at its end.
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     path = tmp_path / "file"
-    files.write_whole(path, b"old")
+    durable.write_whole(path, b"old")
     assert len(result_of(INTERRUPTED, path).split()) == 80
     assert path.read_bytes() in (b"old", b"x" * 300_000)
     assert leftovers(tmp_path) == []
@@ -250,7 +250,7 @@ while True:
 def test_a_reader_sees_a_whole_file_while_writers_are_killed(tmp_path: Path) -> None:
     """kill -9 at any moment leaves the old file or the new one, and leftovers that have a leading dot."""
     path = tmp_path / "file"
-    files.write_whole(path, b"\0" * 500_000)
+    durable.write_whole(path, b"\0" * 500_000)
     reads = 0
     for _ in range(6):
         with running(WRITER, path) as writer:
@@ -264,7 +264,7 @@ def test_a_reader_sees_a_whole_file_while_writers_are_killed(tmp_path: Path) -> 
             writer.wait()
         assert len(path.read_bytes()) == 500_000
     assert reads == 360
-    assert [each.name for each in tmp_path.iterdir() if not each.name.startswith(files.LEFTOVER_PREFIX)] == ["file"]
+    assert [each.name for each in tmp_path.iterdir() if not each.name.startswith(durable.LEFTOVER_PREFIX)] == ["file"]
 
 
 @pytest.mark.integration
@@ -287,34 +287,34 @@ def test_two_writers_at_once_leave_one_whole_file(tmp_path: Path) -> None:
 def test_a_missing_file_is_a_storage_error(tmp_path: Path) -> None:
     """It names the file and the operating system's reason, and another attempt is of no use."""
     with pytest.raises(StorageError, match="could not be read: No such file or directory") as caught:
-        files.read_whole(tmp_path / "none")
+        durable.read_whole(tmp_path / "none")
     assert caught.value.source == str(tmp_path / "none")
     assert not is_transient(caught.value)
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     """Byte for byte."""
-    files.write_whole(tmp_path / "file", b"\r\n\x00")
-    assert files.read_whole(tmp_path / "file") == b"\r\n\x00"
+    durable.write_whole(tmp_path / "file", b"\r\n\x00")
+    assert durable.read_whole(tmp_path / "file") == b"\r\n\x00"
 
 
 def test_sha256_is_the_usual_one() -> None:
     """Against the value that the standard gives for abc."""
-    assert files.sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert durable.sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_json_is_for_people_too() -> None:
     """Indented, a line end at the end, dates and names as people write them."""
     document = {"date": datetime(2024, 1, 15).date(), "name": "café", "rows": [1, None]}
-    text = files.json_bytes(document).decode()
+    text = durable.json_bytes(document).decode()
     assert text == '{\n "date": "2024-01-15",\n "name": "café",\n "rows": [\n  1,\n  null\n ]\n}\n'
 
 
 def test_now_is_utc_with_milliseconds() -> None:
     """A time that any program can read, with its zone."""
-    found = datetime.fromisoformat(files.now())
+    found = datetime.fromisoformat(durable.now())
     assert found.utcoffset() == timedelta(0)
-    assert len(files.now()) == len("2024-01-15T13:30:00.000+00:00")
+    assert len(durable.now()) == len("2024-01-15T13:30:00.000+00:00")
 
 
 # Targets
@@ -372,7 +372,7 @@ def marker(tmp_path: Path) -> LoadMarker:
     marker.dump(
         {
             "warehouse": marker.warehouse,
-            "lake_sha256": files.sha256(b"rows"),
+            "lake_sha256": durable.sha256(b"rows"),
             "lake_stat": [status.st_size, status.st_mtime_ns],
         }
     )
@@ -445,34 +445,34 @@ def release(process: subprocess.Popen[str]) -> None:
 
 def take(folder: Path, wait_seconds: float = 0, said: list[str] | None = None) -> None:
     """Take the lock of `holder` and give it back."""
-    with files.locked(folder / "day.lock", "2024-01-15", wait_seconds, None if said is None else said.append):
+    with durable.locked(folder / "day.lock", "2024-01-15", wait_seconds, None if said is None else said.append):
         pass
 
 
 def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
     """And its file is gone, in a folder that was made for it."""
     for _ in range(3):
-        with files.locked(tmp_path / "locks" / "day.lock", "the day", wait_seconds=0):
+        with durable.locked(tmp_path / "locks" / "day.lock", "the day", wait_seconds=0):
             assert (tmp_path / "locks" / "day.lock").exists()
         assert list((tmp_path / "locks").iterdir()) == []
 
 
 def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
     """What went wrong goes on, and the lock does not stay."""
-    with pytest.raises(ZeroDivisionError), files.locked(tmp_path / "day.lock", "the day", wait_seconds=0):
+    with pytest.raises(ZeroDivisionError), durable.locked(tmp_path / "day.lock", "the day", wait_seconds=0):
         raise ZeroDivisionError
     take(tmp_path)
 
 
 def test_locks_on_two_files_are_two_locks(tmp_path: Path) -> None:
     """Two days do not wait for each other."""
-    with files.locked(tmp_path / "one.lock", "one", wait_seconds=0):
+    with durable.locked(tmp_path / "one.lock", "one", wait_seconds=0):
         take(tmp_path)
 
 
 def test_a_lock_is_held_against_the_same_process_too(tmp_path: Path) -> None:
     """Two threads of one process are kept apart as two processes are."""
-    with files.locked(tmp_path / "day.lock", "the day", wait_seconds=0), pytest.raises(Busy):
+    with durable.locked(tmp_path / "day.lock", "the day", wait_seconds=0), pytest.raises(Busy):
         take(tmp_path)
 
 
@@ -520,7 +520,7 @@ def test_a_waiting_process_gets_the_lock_when_it_is_free(tmp_path: Path, holder:
     said: queue.Queue[str] = queue.Queue()
 
     def wait_for_it() -> None:
-        with files.locked(tmp_path / "day.lock", "2024-01-15", 60, said.put):
+        with durable.locked(tmp_path / "day.lock", "2024-01-15", 60, said.put):
             pass
 
     waiter = threading.Thread(target=wait_for_it)
@@ -576,10 +576,10 @@ except errors.Busy as error:
 def test_a_lock_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path: Path) -> None:
     """Opened before a release and locked after it, the file has no name any more, and the next holder has another."""
     with contextlib.ExitStack() as stack:
-        with files.locked(tmp_path / "day.lock", "2024-01-15", wait_seconds=0):
+        with durable.locked(tmp_path / "day.lock", "2024-01-15", wait_seconds=0):
             process = stack.enter_context(running(HESITANT, tmp_path / "day.lock"))
             assert line_from(process) == "opened"
-        with files.locked(tmp_path / "day.lock", "2024-01-15", wait_seconds=0):
+        with durable.locked(tmp_path / "day.lock", "2024-01-15", wait_seconds=0):
             release(process)
             assert line_from(process).startswith(f"process {os.getpid()} (")
 
@@ -615,7 +615,7 @@ def test_a_lock_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None
     (tmp_path / "locks").write_text("no folder")
     with (
         pytest.raises(StorageError, match="the lock could not be opened"),
-        files.locked(tmp_path / "locks" / "day.lock", "the day", wait_seconds=0),
+        durable.locked(tmp_path / "locks" / "day.lock", "the day", wait_seconds=0),
     ):
         pass
 

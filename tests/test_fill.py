@@ -33,7 +33,7 @@ from champion_luigi import (
     settings,
     tasks,
 )
-from champion_luigi.errors import NotPublished
+from champion_luigi.base.errors import NotPublished
 from champion_luigi.sessions import INDIA
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 
@@ -675,11 +675,11 @@ def test_what_the_lake_has_is_loaded_without_asking_the_archive(archive: Simulat
 @pytest.mark.integration
 def test_a_full_range_does_not_open_the_warehouse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process may hold it: nothing is missing, so nothing is waited for."""
-    from champion_luigi import files
+    from champion_luigi.base import durable
 
     run(of=LoadClickHouse)
     monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", "0")
-    with files.locked(settings.data_dir() / "warehouse.lock", "the warehouse", 0):
+    with durable.locked(settings.data_dir() / "warehouse.lock", "the warehouse", 0):
         assert run(of=LoadClickHouse)[0] == LuigiStatusCode.SUCCESS
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers import hear, start_python, tell, wait_for
 
-from champion_luigi import interrupts
+from champion_luigi.base import signals
 
 # The module says that it is being imported, and goes on for a moment, also after a line has come.
 SLOW = """
@@ -65,14 +65,14 @@ def test_an_import_that_does_not_end_is(tmp_path: Path) -> None:
 
 def test_elsewhere_an_interrupt_is_raised_at_once() -> None:
     """As Python does it; behind the block, Python's own way is back."""
-    with interrupts.heeded(), pytest.raises(KeyboardInterrupt):
+    with signals.heeded(), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_an_interrupt_that_is_noted_raises_nothing() -> None:
     """Within other blocks too."""
-    with interrupts.heeded(), interrupts.noted() as presses:
+    with signals.heeded(), signals.noted() as presses:
         signal.raise_signal(signal.SIGINT)
         wait_for(lambda: bool(presses), "the interrupt")
     assert presses == [signal.SIGINT]
@@ -87,9 +87,9 @@ def test_an_application_keeps_its_own_way() -> None:
 
     earlier = {number: signal.signal(number, hear_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        interrupts.heed_end()
-        interrupts.heed_again()
-        with interrupts.heeded(), interrupts.noted() as presses:
+        signals.heed_end()
+        signals.heed_again()
+        with signals.heeded(), signals.noted() as presses:
             for number in earlier:
                 signal.raise_signal(number)
         wait_for(lambda: len(heard) == len(earlier), "both signals")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from champion_luigi import journal
-from champion_luigi.errors import StorageError
+from champion_luigi.base.errors import StorageError
 from champion_luigi.journal import Delivery, Place
 
 

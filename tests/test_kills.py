@@ -32,7 +32,8 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi import files, journal, lake, listing, places, reconcile, tracking, warehouse
+from champion_luigi import journal, lake, listing, places, reconcile, tracking, warehouse
+from champion_luigi.base import durable
 from champion_luigi.cli import main
 from champion_luigi.tasks import LoadClickHouse
 
@@ -237,7 +238,7 @@ def marker_reader() -> Seen:
 class State:
     """All that a run leaves, less times: files with their contents, and every row of the view."""
 
-    files: Mapping[str, Any]
+    durable: Mapping[str, Any]
     rows: list[tuple[Any, ...]]
 
 
@@ -286,7 +287,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 def check(folder: Path, expected: State, what: str) -> None:
     """Files and rows are those of an undisturbed run, the commands agree, and nothing is left over."""
-    for leftover in folder.rglob(f"{files.LEFTOVER_PREFIX}*"):
+    for leftover in folder.rglob(f"{durable.LEFTOVER_PREFIX}*"):
         os.utime(leftover, (time.time() - 7200,) * 2)
     code, output = champion("clean")
     assert code == 0, (what, output)
@@ -295,9 +296,9 @@ def check(folder: Path, expected: State, what: str) -> None:
     assert differences(found.files, expected.files) == [], what
     assert found.rows == expected.rows, what
     # What these tests have done in their own process is told of by its own presence.
-    running = [path for path in (folder / "journal" / "running").iterdir() if not files.is_locked(path)]
+    running = [path for path in (folder / "journal" / "running").iterdir() if not durable.is_locked(path)]
     assert running == [], what
-    assert [path.name for path in (folder / "warehouse").glob(f"{files.LEFTOVER_PREFIX}*")] == [], what
+    assert [path.name for path in (folder / "warehouse").glob(f"{durable.LEFTOVER_PREFIX}*")] == [], what
 
     code, output = champion("verify")
     assert (code, output.splitlines()[-1]) == (0, "All agrees."), (what, output)
@@ -357,7 +358,7 @@ def run(command: list[str], folder: Path, what: str) -> None:
 
 def runs_any(folder: Path) -> bool:
     """Whether a process that journals is there, or a worker of one."""
-    return any(files.is_locked(presence) for presence in (folder / "journal" / "running").glob("*"))
+    return any(durable.is_locked(presence) for presence in (folder / "journal" / "running").glob("*"))
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:

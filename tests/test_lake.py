@@ -13,8 +13,8 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from champion_luigi import lake
+from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.bhavcopy import TYPES
-from champion_luigi.errors import DamagedFile, StorageError
 from champion_luigi.schema import NAMES
 
 FRIDAY, MONDAY, TUESDAY = date(2024, 1, 12), date(2024, 1, 15), date(2024, 1, 16)

@@ -42,8 +42,8 @@ from champion_luigi import (
     targets,
     warehouse,
 )
+from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.cli import main
-from champion_luigi.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
 
 AREA = "Upgrade"

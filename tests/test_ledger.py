@@ -11,7 +11,7 @@ import pytest
 import time_machine
 
 from champion_luigi import ledger
-from champion_luigi.errors import StorageError
+from champion_luigi.base.errors import StorageError
 from champion_luigi.ledger import Answer
 
 DAY = date(2023, 6, 15)

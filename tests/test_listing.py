@@ -12,7 +12,8 @@ from typing import Any
 import luigi
 import pytest
 
-from champion_luigi import files, lake, places, schema, settings, warehouse
+from champion_luigi import lake, places, schema, settings, warehouse
+from champion_luigi.base import durable
 from champion_luigi.listing import complete_days
 from champion_luigi.tasks import (
     BhavcopyTask,
@@ -31,7 +32,7 @@ DAYS = [START + timedelta(days=number) for number in range((STOP - START).days)]
 @pytest.fixture(autouse=True)
 def _embedded_warehouse(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "warehouse").mkdir()
-    files.write_whole(places.warehouse_place()._id_file, b"the-first-one")
+    durable.write_whole(places.warehouse_place()._id_file, b"the-first-one")
     yield
     warehouse.close_shared()
 
@@ -42,19 +43,19 @@ def complete(of: type[BhavcopyTask], *days: date) -> None:
         if of is LoadClickHouse:
             mark(day)
         else:
-            files.write_whole(of(date=day).output().file, b"content of " + str(day).encode())
+            durable.write_whole(of(date=day).output().file, b"content of " + str(day).encode())
 
 
 def mark(day: date, **changes: Any) -> Path:
     """A lake file and the marker of its load, with these changes; the marker's path."""
     lake_file = lake.partition(settings.lake_dir(), day)
-    files.write_whole(lake_file, b"rows of " + str(day).encode())
+    durable.write_whole(lake_file, b"rows of " + str(day).encode())
     status = lake_file.stat()
     marker = LoadClickHouse(date=day).output()
     marker.dump(
         {
             "warehouse": places.warehouse_place().identity(),
-            "lake_sha256": files.sha256(lake_file.read_bytes()),
+            "lake_sha256": durable.sha256(lake_file.read_bytes()),
             "lake_stat": [status.st_size, status.st_mtime_ns],
             "schema_version": schema.VERSION,
         }
@@ -96,7 +97,7 @@ def test_what_a_killed_run_left_behind_is_not_listed(of: type[BhavcopyTask]) -> 
     """Nor is any other file that happens to be there."""
     complete(of, *DAYS[:2])
     output = of(date=DAYS[1]).output().file
-    output.rename(output.with_name(f"{files.LEFTOVER_PREFIX}{output.name}-1-a"))
+    output.rename(output.with_name(f"{durable.LEFTOVER_PREFIX}{output.name}-1-a"))
     output.with_name("bhavcopy_20231221.txt").touch()
     (output.parent / "notes").mkdir()
     assert complete_days(of, START, STOP) == {DAYS[0]}
@@ -130,12 +131,12 @@ def test_a_load_into_another_database_is_not_listed(monkeypatch: pytest.MonkeyPa
 def test_loads_into_a_warehouse_that_was_made_anew_are_not_listed() -> None:
     """The folder has the same name, and none of the rows."""
     complete(LoadClickHouse, *DAYS)
-    files.write_whole(places.warehouse_place()._id_file, b"the-second-one")
+    durable.write_whole(places.warehouse_place()._id_file, b"the-second-one")
     assert complete_days(LoadClickHouse, START, STOP) == set()
 
 
 def rewrite(day: date) -> None:
-    files.write_whole(lake.partition(settings.lake_dir(), day), b"other rows")
+    durable.write_whole(lake.partition(settings.lake_dir(), day), b"other rows")
 
 
 def remove(day: date) -> None:
@@ -154,7 +155,7 @@ def shorten_marker(day: date) -> None:
     marker = LoadClickHouse(date=day).output().file
     document = json.loads(marker.read_bytes())
     del document["warehouse"]
-    marker.write_bytes(files.json_bytes(document))
+    marker.write_bytes(durable.json_bytes(document))
 
 
 @pytest.mark.parametrize("spoil", [rewrite, remove, damage_marker, empty_marker, shorten_marker])

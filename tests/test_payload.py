@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from champion_luigi.errors import ChampionError, RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
+from champion_luigi.base.errors import ChampionError, RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
 from champion_luigi.layouts import FIRST_DATE, LAYOUTS, SOURCE_COLUMNS, Layout
 from champion_luigi.payload import Bhavcopy, fields_of, read_date, recognise, unzip
 

@@ -35,7 +35,6 @@ from champion_luigi import (
     ScrapeBhavcopy,
     WriteParquet,
     clickhouse,
-    files,
     journal,
     lake,
     places,
@@ -44,7 +43,8 @@ from champion_luigi import (
     settings,
     warehouse,
 )
-from champion_luigi.errors import Busy, ChampionError
+from champion_luigi.base import durable
+from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.flows import Book, Flow
 
 DAY = LEGACY_DAY
@@ -90,7 +90,7 @@ def test_the_wait_for_a_lock_is_counted(tmp_path: Path) -> None:
     """From when it was found taken to when it was free."""
     held: list[float] = []
     with contextlib.ExitStack() as holding:
-        holding.enter_context(files.locked(tmp_path / "day.lock", "the day", 0))
+        holding.enter_context(durable.locked(tmp_path / "day.lock", "the day", 0))
 
         def let_go(_message: str) -> None:
             begun = time.monotonic()
@@ -99,7 +99,7 @@ def test_the_wait_for_a_lock_is_counted(tmp_path: Path) -> None:
             holding.close()
 
         begun = time.monotonic()
-        with files.counting_waits() as waits, files.locked(tmp_path / "day.lock", "the day", 60, let_go):
+        with durable.counting_waits() as waits, durable.locked(tmp_path / "day.lock", "the day", 60, let_go):
             pass
         passed = time.monotonic() - begun
     [wait] = waits
@@ -108,42 +108,42 @@ def test_the_wait_for_a_lock_is_counted(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_free_is_no_wait(tmp_path: Path) -> None:
     """Taking it takes time, and nobody was waited for."""
-    with files.counting_waits() as waits:
+    with durable.counting_waits() as waits:
         for _ in range(3):
-            with files.locked(tmp_path / "day.lock", "the day", 60):
+            with durable.locked(tmp_path / "day.lock", "the day", 60):
                 pass
     assert waits == []
 
 
 def test_the_time_that_a_lock_is_held_is_no_wait(tmp_path: Path) -> None:
     """It is what the lock was taken for."""
-    with files.counting_waits() as waits, files.locked(tmp_path / "day.lock", "the day", 60):
+    with durable.counting_waits() as waits, durable.locked(tmp_path / "day.lock", "the day", 60):
         time.sleep(0.01)
     assert waits == []
 
 
 def test_waits_add_up() -> None:
     """A lock, and then a turn."""
-    with files.counting_waits() as waits:
-        files.note_wait(2.0)
-        files.note_wait(0.5)
+    with durable.counting_waits() as waits:
+        durable.note_wait(2.0)
+        durable.note_wait(0.5)
     assert sum(waits) == 2.5
 
 
 @pytest.mark.parametrize("seconds", [0.0, -3.0])
 def test_no_time_is_no_wait(seconds: float) -> None:
     """What never had to wait has begun before it asked."""
-    with files.counting_waits() as waits:
-        files.note_wait(seconds)
+    with durable.counting_waits() as waits:
+        durable.note_wait(seconds)
     assert waits == []
 
 
 def test_waits_are_counted_where_somebody_asks() -> None:
     """Neither before, nor after, nor after an error."""
-    files.note_wait(1.0)
-    with pytest.raises(ZeroDivisionError), files.counting_waits() as waits:
+    durable.note_wait(1.0)
+    with pytest.raises(ZeroDivisionError), durable.counting_waits() as waits:
         raise ZeroDivisionError
-    files.note_wait(2.0)
+    durable.note_wait(2.0)
     assert waits == []
 
 
@@ -152,9 +152,9 @@ def test_each_thread_counts_its_own_waits() -> None:
     together = threading.Barrier(2)
 
     def wait(seconds: float) -> list[float]:
-        with files.counting_waits() as waits:
+        with durable.counting_waits() as waits:
             together.wait(60)
-            files.note_wait(seconds)
+            durable.note_wait(seconds)
             together.wait(60)
             return waits
 
@@ -168,14 +168,14 @@ def test_each_thread_counts_its_own_waits() -> None:
 def test_a_lock_is_held_as_long_as_somebody_holds_it(tmp_path: Path) -> None:
     """By this process or by another one, and asking changes nothing."""
     lock = tmp_path / "locks" / "day.lock"
-    assert not files.is_locked(lock)
-    with files.locked(lock, "the day", 0):
-        assert files.is_locked(lock)
-        assert files.is_locked(lock)
-        with pytest.raises(Busy), files.locked(lock, "the day", 0):
+    assert not durable.is_locked(lock)
+    with durable.locked(lock, "the day", 0):
+        assert durable.is_locked(lock)
+        assert durable.is_locked(lock)
+        with pytest.raises(Busy), durable.locked(lock, "the day", 0):
             pass
-    assert not files.is_locked(lock)
-    with files.locked(lock, "the day", 0):
+    assert not durable.is_locked(lock)
+    with durable.locked(lock, "the day", 0):
         pass
 
 
@@ -195,11 +195,11 @@ def test_a_lock_of_a_killed_process_is_not_held(tmp_path: Path) -> None:
     lock = tmp_path / "day.lock"
     holder = start_python(HOLDER, str(lock))
     assert hear(holder) == "locked"
-    assert files.is_locked(lock)
+    assert durable.is_locked(lock)
     holder.kill()
     holder.communicate()
     assert lock.exists()
-    assert not files.is_locked(lock)
+    assert not durable.is_locked(lock)
 
 
 # Whose a record is
@@ -295,7 +295,7 @@ def test_nothing_is_recorded_where_tracking_is_off(tmp_path: Path, monkeypatch: 
 def test_a_process_that_journals_can_be_seen_to_live(tmp_path: Path) -> None:
     """By the lock that it holds, named after it."""
     recording.record("weighed")
-    assert files.is_locked(journal.presence_file(tmp_path / "journal", recording.PROCESS))
+    assert durable.is_locked(journal.presence_file(tmp_path / "journal", recording.PROCESS))
 
 
 ONE_RECORD = "from champion_luigi import recording; recording.record('weighed'); print(recording.PROCESS, flush=True)"
@@ -558,7 +558,7 @@ def test_a_task_did_not_take_the_time_that_it_waited_for_its_date(tmp_path: Path
     """Another process was at the same date."""
     held: list[float] = []
     with contextlib.ExitStack() as holding:
-        holding.enter_context(files.locked(tmp_path / "locks" / f"{DAY}.lock", str(DAY), 0))
+        holding.enter_context(durable.locked(tmp_path / "locks" / f"{DAY}.lock", str(DAY), 0))
 
         def let_go(message: str) -> None:
             if message.startswith("waiting for"):
@@ -591,7 +591,7 @@ def test_a_task_that_found_its_date_complete_took_no_time(tmp_path: Path, archiv
     receipt = ScrapeBhavcopy(date=DAY).output().file
     kept = receipt.rename(tmp_path / "kept")
     with contextlib.ExitStack() as holding:
-        holding.enter_context(files.locked(tmp_path / "locks" / f"{DAY}.lock", str(DAY), 0))
+        holding.enter_context(durable.locked(tmp_path / "locks" / f"{DAY}.lock", str(DAY), 0))
 
         def bring_it_back(message: str) -> None:
             if message.startswith("waiting for"):
@@ -656,7 +656,7 @@ def test_loads_by_turns_do_not_count_each_others_time(archive: None) -> None:
     together = threading.Barrier(len(days))
 
     def load(number: int) -> tuple[float, float, float]:
-        with files.counting_waits() as waits:
+        with durable.counting_waits() as waits:
             together.wait(60)
             begun = time.monotonic()
             table.load(days[number], rows[number])

@@ -15,9 +15,10 @@ import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
 
-from champion_luigi import due, files, lake, ledger, places, raw, redo, settings, warehouse
+from champion_luigi import due, lake, ledger, places, raw, redo, settings, warehouse
+from champion_luigi.base import durable
+from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.clickhouse import Place
-from champion_luigi.errors import Busy, TerminalError
 from champion_luigi.listing import complete_days
 from champion_luigi.redo_command import command
 from champion_luigi.simulator_server import Fault, SimulatedArchive
@@ -161,7 +162,7 @@ def test_what_is_asked_for_twice_adds_up(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"stages": ["dance"]}', b'{"stages": 7}'])
 def test_a_note_that_cannot_be_read_is_taken_as_absent(tmp_path: Path, content: bytes) -> None:
     """A fill of years does not stop at it."""
-    files.write_whole(tmp_path / "due" / f"{DAY}.json", content)
+    durable.write_whole(tmp_path / "due" / f"{DAY}.json", content)
     assert due.stages(tmp_path / "due", DAY) == []
     assert due.first_stages(tmp_path / "due", DAY, NEXT) == {}
 
@@ -169,7 +170,7 @@ def test_a_note_that_cannot_be_read_is_taken_as_absent(tmp_path: Path, content: 
 def test_files_of_other_names_are_no_notes(tmp_path: Path) -> None:
     """What somebody has put there, or a killed run."""
     for name in ("notes.txt", "2024-13-77.json", f".tmp-{DAY}.json-1-01234567"):
-        files.write_whole(tmp_path / "due" / name, b'{"stages": ["load"]}')
+        durable.write_whole(tmp_path / "due" / name, b'{"stages": ["load"]}')
     assert due.first_stages(tmp_path / "due", date.min, date.max) == {}
 
 
@@ -177,7 +178,7 @@ def test_a_day_that_a_task_is_at_is_not_made_due(tmp_path: Path, monkeypatch: py
     """It waits for the day's lock as tasks do, and says who has it."""
     load(DAY)
     monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", "0")
-    with files.locked(tmp_path / "locks" / f"{DAY}.lock", "the test", 0), pytest.raises(Busy, match=str(os.getpid())):
+    with durable.locked(tmp_path / "locks" / f"{DAY}.lock", "the test", 0), pytest.raises(Busy, match=str(os.getpid())):
         redo.make_due(DAY, WriteParquet)
     assert LoadClickHouse(date=DAY).complete()
 

@@ -17,7 +17,8 @@ import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, retry_at_once, snapshot
 
-from champion_luigi import archive, files, journal, lake, reconcile, refresh, warehouse
+from champion_luigi import archive, journal, lake, reconcile, refresh, warehouse
+from champion_luigi.base import durable
 from champion_luigi.layouts import archive_path
 from champion_luigi.places import warehouse_place
 from champion_luigi.raw import restated_folder
@@ -218,7 +219,7 @@ def test_the_old_payload_is_kept(in_lake: None, server: SimulatedArchive) -> Non
         "cm15JAN2024bhav.csv.zip": payload(DAY, "legacy"),
         "bhavcopy_20240115.json": receipt,
     }
-    assert files.sha256(payload(DAY, "legacy")) == outcome.old_sha256
+    assert durable.sha256(payload(DAY, "legacy")) == outcome.old_sha256
 
 
 def test_a_restatement_is_journalled(in_lake: None, server: SimulatedArchive) -> None:
@@ -228,7 +229,7 @@ def test_a_restatement_is_journalled(in_lake: None, server: SimulatedArchive) ->
     assert outcome.changes is not None
     [record] = restatements()
     assert (record["date"], record["old_sha256"]) == ("2024-01-15", outcome.old_sha256)
-    assert record["new_sha256"] == files.sha256(answer(server)) == outcome.new_sha256
+    assert record["new_sha256"] == durable.sha256(answer(server)) == outcome.new_sha256
     counts = {f"rows_{name}": count for name, count in vars(outcome.changes).items()}
     assert counts == {name: record[name] for name in counts}
 
@@ -283,13 +284,13 @@ def test_a_server_is_refreshed_as_the_embedded_engine_is(
 def test_readers_never_miss_the_day(loaded: None, server: SimulatedArchive) -> None:
     """The lake's file is the old one or the new one, whole, at every moment."""
     path = WriteParquet(date=DAY).output().file
-    seen, ended = {files.sha256(path.read_bytes())}, threading.Event()
+    seen, ended = {durable.sha256(path.read_bytes())}, threading.Event()
     troubles: list[BaseException] = []
 
     def look() -> None:
         try:
             while not ended.wait(0.001):
-                seen.add(files.sha256(path.read_bytes()))
+                seen.add(durable.sha256(path.read_bytes()))
         except OSError as error:
             troubles.append(error)
 
@@ -302,7 +303,7 @@ def test_readers_never_miss_the_day(loaded: None, server: SimulatedArchive) -> N
         ended.set()
         reader.join()
     assert troubles == []
-    assert len(seen | {files.sha256(path.read_bytes())}) == 2
+    assert len(seen | {durable.sha256(path.read_bytes())}) == 2
 
 
 # What cannot stand
@@ -414,4 +415,4 @@ def test_what_a_kill_leaves_is_completed(loaded: None, server: SimulatedArchive,
     assert rows_in_lake() == new
     assert rows_in_warehouse() == len(new)
     assert reconcile.of_range().differences == []
-    assert {record["new_sha256"] for record in restatements()} == {files.sha256(answer(server))}
+    assert {record["new_sha256"] for record in restatements()} == {durable.sha256(answer(server))}

@@ -19,17 +19,8 @@ import pytest
 from conftest import environment_variables
 from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_for
 
-from champion_luigi import (
-    files,
-    journal,
-    lake,
-    places,
-    report,
-    report_figures,
-    report_page,
-    report_text,
-    sessions,
-)
+from champion_luigi import journal, lake, places, report, report_figures, report_page, report_text, sessions
+from champion_luigi.base import durable
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 
 FIRST, LAST = date(2023, 12, 18), date(2024, 1, 12)
@@ -54,7 +45,7 @@ HOSTILE = [
 def put_in_lake(day: date, **metadata: str) -> Path:
     """A lake file that says of itself no more than this."""
     path = lake.partition(Path(os.environ["DATA_DIR"]) / "lake", day)
-    files.write_whole(path, lake.parquet_bytes(pl.DataFrame({"symbol": ["A"]}), metadata))
+    durable.write_whole(path, lake.parquet_bytes(pl.DataFrame({"symbol": ["A"]}), metadata))
     return path
 
 
@@ -120,7 +111,7 @@ def test_rejects_are_counted_by_rule() -> None:
     """From the file that keeps them."""
     put_in_lake(FIRST, rejected_rows="3")
     lines = [json.dumps({"rule": rule}) for rule in ("bad_number", "bad_date", "bad_number")]
-    files.write_whole(places.rejects_file(FIRST), "\n".join(lines).encode())
+    durable.write_whole(places.rejects_file(FIRST), "\n".join(lines).encode())
     assert told_of(FIRST)["rejected"] == {"bad_number": 2, "bad_date": 1}
 
 
@@ -128,7 +119,7 @@ def test_rejects_that_are_not_those_of_the_lake_file_have_no_rule() -> None:
     """The file of rejects is gone, or is of a later run that failed."""
     put_in_lake(FIRST, rejected_rows="3")
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
-    files.write_whole(places.rejects_file(FIRST), b'{"rule": "bad_number"}\n')
+    durable.write_whole(places.rejects_file(FIRST), b'{"rule": "bad_number"}\n')
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
 
 
@@ -147,7 +138,7 @@ def test_records_that_are_none_are_passed_over() -> None:
     note("processing_time", seconds="long")
     note("processing_time", task="NoSuchTask", seconds=1)
     journal.append(folder, {"event": "processing_time", "date": ["2024-01-01"]})
-    with (folder / f"{files.now()[:7]}.jsonl").open("ab") as lines:
+    with (folder / f"{durable.now()[:7]}.jsonl").open("ab") as lines:
         lines.write(b'{"event": "fail\n[1]\n\xff\n')
     told = document()
     assert told["problems"] == []
@@ -223,7 +214,7 @@ def hostile_document() -> dict[str, Any]:
         rules = {text.replace("\ud800", "?"): 2}
         put_in_lake(DAYS[5 + at], rows="5", rejected_rows="2", warnings=json.dumps(rules))
         line = json.dumps({"rule": text})
-        files.write_whole(places.rejects_file(DAYS[5 + at]), f"{line}\n{line}\n".encode())
+        durable.write_whole(places.rejects_file(DAYS[5 + at]), f"{line}\n{line}\n".encode())
     return document()
 
 

@@ -24,8 +24,8 @@ from helpers import (
 )
 
 from champion_luigi import DayResult, run_day, settings
+from champion_luigi.base.errors import CheckFailed, NotPublished, SettingsError, WarehouseError
 from champion_luigi.clickhouse import Place
-from champion_luigi.errors import CheckFailed, NotPublished, SettingsError, WarehouseError
 from champion_luigi.simulator_server import SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
 

@@ -32,9 +32,15 @@ from fault_proxy import Fault, FaultProxy
 from helpers import COLUMNS, Rows, answering, build, payload, published, retry_at_once, run_champion, run_luigi
 
 from champion_luigi import journal, schema, warehouse
+from champion_luigi.base.errors import (
+    ChampionError,
+    SettingsError,
+    WarehouseError,
+    WarehouseUnreachable,
+    is_transient,
+)
 from champion_luigi.cli import main
 from champion_luigi.clickhouse import TABLE, VIEW, Place
-from champion_luigi.errors import ChampionError, SettingsError, WarehouseError, WarehouseUnreachable, is_transient
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.tasks import LoadClickHouse
 from champion_luigi.warehouse import Loaded, Warehouse, open_warehouse

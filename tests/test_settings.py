@@ -20,7 +20,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
 from champion_luigi import settings
-from champion_luigi.errors import SettingsError
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.places import warehouse_place
 from champion_luigi.tasks import LoadClickHouse
 

@@ -27,9 +27,10 @@ from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import champion_command, hear, is_readable, start_python, tell, wait_for
 
-from champion_luigi import files, sql
+from champion_luigi import sql
+from champion_luigi.base import durable
+from champion_luigi.base.errors import WarehouseError
 from champion_luigi.clickhouse import Place
-from champion_luigi.errors import WarehouseError
 from champion_luigi.questions import Questions, open_for_questions
 from champion_luigi.sql_command import command
 from champion_luigi.warehouse import open_warehouse
@@ -504,7 +505,7 @@ def test_write_lets_statements_change_things(place: Place) -> None:
 def test_ctrl_c_ends_a_query_in_the_embedded_engine(embedded: Place, tmp_path: Path) -> None:
     """Within a moment, and leaves nothing."""
     with started(ENDLESS, "--output", str(tmp_path / "out.csv")) as process:
-        wait_for(lambda: any(tmp_path.glob(f"{files.LEFTOVER_PREFIX}*")), "the query to run")
+        wait_for(lambda: any(tmp_path.glob(f"{durable.LEFTOVER_PREFIX}*")), "the query to run")
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode not in (0, 40)

@@ -30,7 +30,8 @@ from helpers import (
 )
 
 from champion_luigi import journal, lake, sessions, warehouse
-from champion_luigi.errors import (
+from champion_luigi.base.durable import sha256
+from champion_luigi.base.errors import (
     ArchiveUnreachable,
     ChampionError,
     CheckFailed,
@@ -45,7 +46,6 @@ from champion_luigi.errors import (
     WarehouseUnreachable,
     WrongDate,
 )
-from champion_luigi.files import sha256
 from champion_luigi.places import archive_name, rejects_file, warehouse_place
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 from champion_luigi.tasks import (

@@ -50,10 +50,11 @@ from mlflow_server import (
     told,
 )
 
-from champion_luigi import ScrapeBhavcopy, WriteParquet, files, journal, recording, run_day, sessions, tracking
+from champion_luigi import ScrapeBhavcopy, WriteParquet, journal, recording, run_day, sessions, tracking
+from champion_luigi.base import durable
+from champion_luigi.base.durable import sha256
+from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
 from champion_luigi.cli import main
-from champion_luigi.errors import ArchiveUnreachable, NotPublished, RejectedPayload
-from champion_luigi.files import sha256
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 
 if TYPE_CHECKING:
@@ -356,7 +357,7 @@ def test_several_days_of_a_command_are_a_run_each(workers: str) -> None:
 def test_waiting_for_another_process_is_no_duration_of_a_task(tmp_path: Path) -> None:
     """The flow lasts as long as it lasts; the task is not blamed for it."""
     seconds = 1.0
-    with files.locked(tmp_path / "locks" / f"{LEGACY_DAY}.lock", "the day", 0):
+    with durable.locked(tmp_path / "locks" / f"{LEGACY_DAY}.lock", "the day", 0):
         process = start_luigi("WriteParquet", "--date", str(LEGACY_DAY))
         wait_for(lambda: bool(records(tmp_path, event="start")), "the first task")
         time.sleep(seconds)

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, retry_at_once, snapshot
 
-from champion_luigi import files, lake, reconcile, warehouse
+from champion_luigi import lake, reconcile, warehouse
+from champion_luigi.base import durable
 from champion_luigi.clickhouse import TABLE, Place
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.verify_command import command, repair
@@ -203,7 +204,7 @@ def test_a_lake_file_of_another_payload_is_a_difference(tmp_path: Path) -> None:
     assert build(WriteParquet(date=BOTH_DAY)).is_done
     receipt = ScrapeBhavcopy(date=BOTH_DAY).output()
     payload_file(BOTH_DAY).write_bytes(b"published anew")
-    receipt.dump({**(receipt.load() or {}), "sha256": files.sha256(b"published anew")})
+    receipt.dump({**(receipt.load() or {}), "sha256": durable.sha256(b"published anew")})
     assert differences() == [(BOTH_DAY, "lake", "sha256 of the payload it was made from")]
 
 

@@ -15,7 +15,8 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi import bhavcopy, cli, defaults, errors, filling, flows, layouts, recording, schema, settings
+from champion_luigi import bhavcopy, cli, defaults, filling, flows, layouts, recording, schema, settings
+from champion_luigi.base import errors
 
 PACKAGE = Path(champion_luigi.__file__).parent
 

@@ -30,7 +30,7 @@ from __future__ import annotations
 import errno
 from datetime import date, datetime
 
-from champion_luigi.hiding import hidden
+from champion_luigi.base.secrets import hidden
 
 # What a disk or a network file system can get over within a minute; a full disk is not among them.
 _PASSING = frozenset({errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT})

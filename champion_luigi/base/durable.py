@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
-from champion_luigi.errors import Busy, StorageError
+from champion_luigi.base.errors import Busy, StorageError
 
 LEFTOVER_PREFIX = ".tmp-"
 
