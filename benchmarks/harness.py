@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from champion_luigi import layouts, simulator
+from champion_luigi import simulator
+from champion_luigi.datasets import equity
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -41,8 +42,8 @@ def simulate(days: Sequence[date], folder: Path) -> list[date]:
     """
     made = []
     for day in days:
-        format = layouts.formats_for(day)[0]
-        path = folder / layouts.archive_path(format, day).lstrip("/")
+        format = equity.formats_for(day)[0]
+        path = folder / equity.archive_path(format, day).lstrip("/")
         if not path.exists():
             content = simulator.payload(day, format)
             if content is None:

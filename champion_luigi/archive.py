@@ -36,7 +36,7 @@ from champion_luigi.base.errors import (
     StorageError,
     TruncatedPayload,
 )
-from champion_luigi.layouts import UDIFF_FROM, archive_path, formats_for
+from champion_luigi.datasets.equity import UDIFF_FROM, archive_path, formats_for
 
 # The exchange's firewall answers 403 to anything that does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"

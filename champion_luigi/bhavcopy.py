@@ -15,9 +15,9 @@ from typing import Any
 import polars as pl
 
 from champion_luigi.base.errors import CheckFailed
-from champion_luigi.layouts import SOURCE_COLUMNS
+from champion_luigi.datasets.equity import SOURCE_COLUMNS
+from champion_luigi.datasets.schema import COLUMNS, NAMES, NUMBERS, Column
 from champion_luigi.payload import Bhavcopy, fields_of, read_date
-from champion_luigi.schema import COLUMNS, NAMES, NUMBERS, Column
 
 MAX_REJECTED_SHARE = 0.05
 LINE = "_line"

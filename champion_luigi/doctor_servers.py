@@ -15,9 +15,9 @@ from champion_luigi import coverage, journal, places, recording, sessions, setti
 from champion_luigi.asking import ask, without_credentials
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, NotPublished
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.doctor_disks import takes_files
 from champion_luigi.findings import Finding
-from champion_luigi.layouts import archive_path
 
 if TYPE_CHECKING:
     from champion_luigi.archive import Archive

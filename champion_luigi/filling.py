@@ -20,7 +20,7 @@ import luigi
 
 from champion_luigi import ledger, places, recording, sessions, settings, threads
 from champion_luigi.base.errors import NotPublished, Refused, TransientError
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.targets import JsonFile
 from champion_luigi.tasks import BhavcopyTask, ScrapeBhavcopy
 

@@ -14,10 +14,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi import schema
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile
 from champion_luigi.base.secrets import hidden
+from champion_luigi.datasets import schema
 
 if TYPE_CHECKING:
     import polars as pl

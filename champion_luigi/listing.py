@@ -10,7 +10,8 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import due, lake, places, schema, settings
+from champion_luigi import due, lake, places, settings
+from champion_luigi.datasets import schema
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,

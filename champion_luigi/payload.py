@@ -18,7 +18,7 @@ from datetime import date, datetime
 
 from champion_luigi.base.errors import RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
 from champion_luigi.base.secrets import hidden
-from champion_luigi.layouts import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
+from champion_luigi.datasets.equity import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
 
 # Fifty times the largest day. What a program makes of a text is many times its size.
 MAX_UNZIPPED_BYTES = 32 * 1024 * 1024

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from champion_luigi import settings
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
-from champion_luigi.layouts import SOURCE_COLUMNS
+from champion_luigi.datasets.equity import SOURCE_COLUMNS
 from champion_luigi.targets import JsonFile, WholeFile
 
 if TYPE_CHECKING:

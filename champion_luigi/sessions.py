@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from champion_luigi.base.errors import WrongClock
-from champion_luigi.layouts import FIRST_DATE
+from champion_luigi.datasets.equity import FIRST_DATE
 
 INDIA = timezone(timedelta(hours=5, minutes=30), "IST")
 # A regular day's file appears between 18:00 and 19:00 IST.

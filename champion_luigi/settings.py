@@ -23,7 +23,7 @@ from luigi.cmdline_parser import CmdlineParser
 from champion_luigi import defaults
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
-from champion_luigi.layouts import UDIFF_FROM
+from champion_luigi.datasets.equity import UDIFF_FROM
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
 

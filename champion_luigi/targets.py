@@ -16,8 +16,8 @@ from typing import Any
 
 import luigi
 
-from champion_luigi import schema
 from champion_luigi.base import durable
+from champion_luigi.datasets import schema
 
 logger = logging.getLogger("champion_luigi")
 

@@ -32,7 +32,6 @@ from champion_luigi import (
     places,
     raw,
     recording,
-    schema,
     sessions,
     settings,
     tables,
@@ -49,6 +48,7 @@ from champion_luigi.base.errors import (
     TerminalError,
     is_transient,
 )
+from champion_luigi.datasets import schema
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 if TYPE_CHECKING:

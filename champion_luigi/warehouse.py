@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import schema
 from champion_luigi.base import durable
 from champion_luigi.base.errors import WarehouseError, WarehouseUnreachable
 from champion_luigi.clickhouse import ADDRESS, TABLE, VIEW, Place, connected, explained, quoted, text_of
+from champion_luigi.datasets import schema
 
 if TYPE_CHECKING:
     import polars as pl

@@ -39,8 +39,8 @@ from champion_luigi.base.errors import (
     WrongDate,
 )
 from champion_luigi.bhavcopy import TYPES, WARNINGS, Normalized, check, normalize, parse
-from champion_luigi.layouts import SOURCE_COLUMNS
-from champion_luigi.schema import COLUMNS
+from champion_luigi.datasets.equity import SOURCE_COLUMNS
+from champion_luigi.datasets.schema import COLUMNS
 
 REAL_FILES = 12
 SOURCE = "https://archive.example/file"

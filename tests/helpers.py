@@ -27,7 +27,7 @@ from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
 from champion_luigi import simulator
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse
 
 # A regular day of each era; on the middle one both formats were published.

@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler
 from helpers import LEGACY_DAY, lines_of, payload
 
 from champion_luigi import simulator
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 
@@ -460,7 +460,7 @@ class MisbehavingArchive:
         self.asked: dict[date, int] = {}
 
     def __call__(self, handler: BaseHTTPRequestHandler) -> None:
-        from champion_luigi.layouts import format_and_date
+        from champion_luigi.datasets.equity import format_and_date
 
         known = format_and_date(handler.path)
         content = simulator.payload(known[1], known[0]) if known else None

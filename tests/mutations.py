@@ -19,7 +19,7 @@ from random import Random
 from helpers import lines_of
 
 from champion_luigi import simulator
-from champion_luigi.layouts import archive_path, format_and_date
+from champion_luigi.datasets.equity import archive_path, format_and_date
 
 # A day in each layout, and those on which the exchange wrote otherwise: days unpadded, no commas at the end.
 _SIMULATED = (

@@ -41,7 +41,7 @@ from champion_luigi.base.errors import (
     TruncatedPayload,
     is_transient,
 )
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 
 PATH = archive_path("legacy", LEGACY_DAY)

@@ -32,7 +32,7 @@ from misbehaving import CATALOGUE, READ, REFUSALS, TOTAL, MisbehavingArchive, Mi
 from champion_luigi import journal, lake, ledger, sessions
 from champion_luigi.archive import open_archive
 from champion_luigi.clickhouse import Place
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from champion_luigi.base.errors import ChampionError, CheckFailed
 from champion_luigi.bhavcopy import TYPES, WARNINGS, Normalized, Reject, check, normalize, parse
-from champion_luigi.layouts import LAYOUTS, Layout
+from champion_luigi.datasets.equity import LAYOUTS, Layout
+from champion_luigi.datasets.schema import COLUMNS, NAMES
 from champion_luigi.payload import Bhavcopy, recognise
-from champion_luigi.schema import COLUMNS, NAMES
 
 DAY = date(2024, 1, 15)
 HEADER = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN,"

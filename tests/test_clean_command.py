@@ -33,7 +33,7 @@ from helpers import (
 from champion_luigi import cleaning, lake, redo, warehouse
 from champion_luigi.base import durable
 from champion_luigi.clean_command import command
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 
 pytestmark = pytest.mark.integration

@@ -18,7 +18,7 @@ from mlflow_server import carry, empty_store, told
 
 from champion_luigi import flows, journal, lake, ledger, sessions
 from champion_luigi.clickhouse import Place
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.places import archive_name, ledger_file
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.warehouse import open_warehouse

@@ -29,9 +29,9 @@ from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
 from champion_luigi import journal, lake, redo, sessions
 from champion_luigi.base import durable
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.filling import Progress
-from champion_luigi.layouts import archive_path
 from champion_luigi.places import warehouse_place
 from champion_luigi.simulator_server import SimulatedArchive
 from champion_luigi.tasks import WriteParquet

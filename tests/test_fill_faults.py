@@ -22,7 +22,7 @@ from luigid_server import luigid, task_list
 
 from champion_luigi import journal, lake, sessions
 from champion_luigi.clickhouse import Place
-from champion_luigi.layouts import FIRST_DATE, archive_path, format_and_date
+from champion_luigi.datasets.equity import FIRST_DATE, archive_path, format_and_date
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
 

@@ -25,7 +25,7 @@ from helpers import (
 
 from champion_luigi import demo, lake, sessions
 from champion_luigi.clickhouse import Place
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.simulator_server import SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
 

@@ -37,13 +37,13 @@ from champion_luigi import (
     listing,
     places,
     run_day,
-    schema,
     settings,
     targets,
     warehouse,
 )
 from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.cli import main
+from champion_luigi.datasets import schema
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
 
 AREA = "Upgrade"

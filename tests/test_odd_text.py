@@ -32,7 +32,7 @@ from luigid_server import luigid
 
 from champion_luigi import journal, lake
 from champion_luigi.clickhouse import Place
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.warehouse import open_warehouse
 
 pytestmark = [

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from champion_luigi.base.errors import ChampionError, RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
-from champion_luigi.layouts import FIRST_DATE, LAYOUTS, SOURCE_COLUMNS, Layout
+from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, SOURCE_COLUMNS, Layout
 from champion_luigi.payload import Bhavcopy, fields_of, read_date, recognise, unzip
 
 DAY = date(2024, 1, 15)

@@ -14,7 +14,7 @@ import pytest
 from conftest import SHARED
 
 from champion_luigi.bhavcopy import Normalized, check, normalize, parse
-from champion_luigi.layouts import format_and_date
+from champion_luigi.datasets.equity import format_and_date
 from champion_luigi.payload import recognise
 
 ARCHIVE = SHARED / "archive"

@@ -19,7 +19,7 @@ from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published
 
 from champion_luigi import archive, journal, lake, reconcile, refresh, warehouse
 from champion_luigi.base import durable
-from champion_luigi.layouts import archive_path
+from champion_luigi.datasets.equity import archive_path
 from champion_luigi.places import warehouse_place
 from champion_luigi.raw import restated_folder
 from champion_luigi.refresh import Changes, Outcome, count_changes, days_there

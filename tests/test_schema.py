@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from champion_luigi.layouts import LAYOUTS, SOURCE_COLUMNS, Layout
-from champion_luigi.schema import COLUMNS, KEY, NAMES, NUMBERS, VERSION, Column
+from champion_luigi.datasets.equity import LAYOUTS, SOURCE_COLUMNS, Layout
+from champion_luigi.datasets.schema import COLUMNS, KEY, NAMES, NUMBERS, VERSION, Column
 
 by_name = pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from champion_luigi import sessions
-from champion_luigi.layouts import FIRST_DATE, archive_path, format_and_date
+from champion_luigi.datasets.equity import FIRST_DATE, archive_path, format_and_date
 from champion_luigi.sessions import CLOSED_KINDS, INDIA, SESSION_KINDS
 
 ROOT = Path(__file__).resolve().parents[1]

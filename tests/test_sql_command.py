@@ -56,7 +56,7 @@ def prices() -> pl.DataFrame:
     """Two rows of a day, one with nulls."""
     import polars as pl
 
-    from champion_luigi import schema
+    from champion_luigi.datasets import schema
 
     always = {"trade_date": DAY, "series": "EQ", "turnover": 16250.75, "layout": "legacy"}
     rows = [

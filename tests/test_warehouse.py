@@ -20,9 +20,10 @@ import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import hear, start_python, tell, wait_for
 
-from champion_luigi import schema, warehouse
+from champion_luigi import warehouse
 from champion_luigi.base.errors import Busy, WarehouseError, WarehouseUnreachable, is_transient
 from champion_luigi.clickhouse import Place
+from champion_luigi.datasets import schema
 from champion_luigi.warehouse import Loaded, Warehouse, ddl, open_warehouse
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from champion_luigi.layouts import FIRST_DATE, SOURCE_COLUMNS, format_and_date
+from champion_luigi.datasets.equity import FIRST_DATE, SOURCE_COLUMNS, format_and_date
 from champion_luigi.sessions import CLOSED_KINDS, END_KIND, SESSION_KINDS
 
 COLUMNS = ("date", "kind", "name", "basis")

@@ -15,8 +15,9 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi import bhavcopy, cli, defaults, filling, flows, layouts, recording, schema, settings
+from champion_luigi import bhavcopy, cli, defaults, filling, flows, recording, settings
 from champion_luigi.base import errors
+from champion_luigi.datasets import equity, schema
 
 PACKAGE = Path(champion_luigi.__file__).parent
 
@@ -131,7 +132,7 @@ def schema_page() -> str:
     """The columns with types, units and sources, and the rules for rows."""
     rows = []
     for column in schema.COLUMNS:
-        sources = [layouts.SOURCE_COLUMNS[name].get(column.name, "–") for name in ("legacy", "udiff")]
+        sources = [equity.SOURCE_COLUMNS[name].get(column.name, "–") for name in ("legacy", "udiff")]
         types = (column.polars, f"`{column.clickhouse.split(' CODEC')[0]}`")
         null = "never" if column.required else "may be"
         rows.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *sources))
@@ -162,8 +163,8 @@ They are kept, and counted by rule.
 """
 
 
-def _eras() -> tuple[layouts.Layout, ...]:
-    return layouts.LAYOUTS
+def _eras() -> tuple[equity.Layout, ...]:
+    return equity.LAYOUTS
 
 
 def commands_page() -> str:
