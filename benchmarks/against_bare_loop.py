@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness import BARE_LOOP, FILL, LUIGI, compare, served, simulate
 
-from champion_luigi import sessions
+from champion_luigi.exchange import sessions
 
 COLD_DAY = date(2024, 1, 15)
 

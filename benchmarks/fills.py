@@ -14,8 +14,8 @@ from pathlib import Path
 
 from harness import BARE_LOOP, BIN, FILL, LUIGI, compare, run, served, simulate
 
-from champion_luigi import sessions
 from champion_luigi.datasets.equity import FIRST_DATE
+from champion_luigi.exchange import sessions
 
 LAST = date(2026, 1, 1)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from champion_luigi import journal, lake, listing, places, recording, sessions, settings
+from champion_luigi import journal, lake, listing, places, recording, settings
+from champion_luigi.exchange import sessions
 
 State = Literal["loaded", "lake", "failed", "missing", "closed"]
 

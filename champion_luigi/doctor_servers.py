@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi import coverage, journal, places, recording, sessions, settings
+from champion_luigi import coverage, journal, places, recording, settings
 from champion_luigi.asking import ask, without_credentials
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, NotPublished
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.doctor_disks import takes_files
+from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding
 
 if TYPE_CHECKING:
-    from champion_luigi.archive import Archive
+    from champion_luigi.exchange.archive import Archive
 
 # Each is well below the time that the whole may take.
 _CONNECT_SECONDS, _READ_SECONDS, _TOTAL_SECONDS = 4.0, 5.0, 8.0
@@ -37,8 +38,8 @@ _SQLITE = b"SQLite format 3\0"
 
 def archive() -> Finding:
     """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
-    from champion_luigi import archive as archives
     from champion_luigi import payload, places
+    from champion_luigi.exchange import archive as archives
 
     name = places.archive_name()
     pace = settings.data_dir() / "locks" / "archive.pace"
@@ -105,7 +106,7 @@ def _latest_session() -> date:
 
 
 def _clock_of(base: str, path: str) -> float | None:
-    from champion_luigi.archive import USER_AGENT
+    from champion_luigi.exchange.archive import USER_AGENT
 
     try:
         parts = urlsplit(base)

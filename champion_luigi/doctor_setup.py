@@ -15,8 +15,9 @@ from importlib import metadata
 
 import luigi
 
-from champion_luigi import sessions, settings
+from champion_luigi import settings
 from champion_luigi.base.errors import SettingsError
+from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding, told
 
 _SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")

@@ -20,21 +20,10 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import (
-    clickhouse,
-    datadir,
-    due,
-    events,
-    flows,
-    places,
-    recording,
-    sessions,
-    settings,
-    tasks,
-    warehouse,
-)
+from champion_luigi import clickhouse, datadir, due, events, flows, places, recording, settings, tasks, warehouse
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
+from champion_luigi.exchange import sessions
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
 from champion_luigi.tasks import LoadClickHouse

@@ -18,9 +18,10 @@ from typing import Any
 
 import luigi
 
-from champion_luigi import ledger, places, recording, sessions, settings, threads
+from champion_luigi import places, recording, settings, threads
 from champion_luigi.base.errors import NotPublished, Refused, TransientError
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.exchange import answers, sessions
 from champion_luigi.targets import JsonFile
 from champion_luigi.tasks import BhavcopyTask, ScrapeBhavcopy
 
@@ -211,7 +212,7 @@ def _has_given_lately() -> bool:
 def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], progress: Progress) -> None:
     for day in days:
         error = suspects.pop(day)
-        ledger.record(places.ledger_file(), day, "closed", places.archive_name(), error.source or "")
+        answers.record(places.ledger_file(), day, "closed", places.archive_name(), error.source or "")
         progress.closed[day] = f"the archive has no file, and is not asked again without --recheck-closed: {error}"
         _record_outcome(day, "closed", progress.closed[day])
 

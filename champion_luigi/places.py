@@ -8,11 +8,12 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import clickhouse, ledger, settings
+from champion_luigi import clickhouse, settings
 from champion_luigi.base import secrets
+from champion_luigi.exchange import answers
 
 if TYPE_CHECKING:
-    from champion_luigi.archive import Archive
+    from champion_luigi.exchange.archive import Archive
 
 
 def warehouse_place() -> clickhouse.Place:
@@ -45,7 +46,7 @@ def archive_name() -> str:
     return secrets.public(settings.get("archive_url")).rstrip("/")
 
 
-def archive_answers() -> dict[date, ledger.Answer]:
+def archive_answers() -> dict[date, answers.Answer]:
     """What this archive answered for dates about which the calendar is wrong or silent."""
     path = ledger_file()
     try:
@@ -56,9 +57,9 @@ def archive_answers() -> dict[date, ledger.Answer]:
 
 
 @functools.lru_cache(maxsize=4)
-def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date, ledger.Answer]:
+def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date, answers.Answer]:
     # Each scrape of a fill asks.
-    return ledger.answers(path, archive)
+    return answers.answers(path, archive)
 
 
 def configured_archive() -> Archive:
@@ -76,7 +77,7 @@ def configured_archive() -> Archive:
 
 @functools.lru_cache(maxsize=1)
 def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...]) -> Archive:
-    from champion_luigi import archive
+    from champion_luigi.exchange import archive
 
     return archive.open_archive(location, **dict(limits))
 

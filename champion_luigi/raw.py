@@ -14,7 +14,7 @@ from champion_luigi.datasets.equity import SOURCE_COLUMNS
 from champion_luigi.targets import JsonFile, WholeFile
 
 if TYPE_CHECKING:
-    from champion_luigi.archive import Published
+    from champion_luigi.exchange.archive import Published
     from champion_luigi.payload import Bhavcopy
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from champion_luigi import due, places, sessions, settings
+from champion_luigi import due, places, settings
 from champion_luigi.base import durable
+from champion_luigi.exchange import sessions
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,

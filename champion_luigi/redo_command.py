@@ -82,7 +82,8 @@ def command(  # noqa: PLR0917 - click calls it by name
 def _days(day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:
     from datetime import UTC
 
-    from champion_luigi import sessions, settings
+    from champion_luigi import settings
+    from champion_luigi.exchange import sessions
 
     begin = day or start
     if begin is None or (day and (start or end)):

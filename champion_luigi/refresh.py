@@ -32,7 +32,7 @@ from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, Sc
 if TYPE_CHECKING:
     import polars as pl
 
-    from champion_luigi.archive import Published
+    from champion_luigi.exchange.archive import Published
     from champion_luigi.payload import Bhavcopy
 
 State = Literal["unchanged", "changed", "failed"]
@@ -145,7 +145,7 @@ def is_loaded(day: date) -> bool:
 
 
 def _ask(day: date, last: type[BhavcopyTask]) -> Outcome:
-    from champion_luigi.archive import NotModified
+    from champion_luigi.exchange.archive import NotModified
 
     kept = _kept(day)
     try:
@@ -210,7 +210,8 @@ def _kept(day: date) -> _Kept:
 
 def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
     """As `ScrapeBhavcopy` fetches; recognised where it is another file than the kept one."""
-    from champion_luigi import archive, payload, places
+    from champion_luigi import payload, places
+    from champion_luigi.exchange import archive
 
     def once() -> tuple[Published, Bhavcopy | None]:
         published = archive.fetch(places.configured_archive(), day, settings.get("udiff_from"), kept.validators)

@@ -18,8 +18,8 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
-from champion_luigi import sessions
 from champion_luigi.datasets.equity import FIRST_DATE, Layout, archive_path, format_and_date, is_in_force, of_format
+from champion_luigi.exchange import sessions
 
 # Instruments of each kind that are listed at the start of a year, with straight lines between: the rows of a day.
 # As some do not trade every day, they come to about 800 in 1994 and 2,500 from 2010 on.

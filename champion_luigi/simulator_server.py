@@ -30,8 +30,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from champion_luigi import sessions, simulator
+from champion_luigi import simulator
 from champion_luigi.datasets.equity import FIRST_DATE, SOURCE_COLUMNS, archive_path, format_and_date
+from champion_luigi.exchange import sessions
 
 Kind = Literal[
     "forbidden",  # 403, as from the firewall

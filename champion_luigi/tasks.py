@@ -23,21 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import (
-    datadir,
-    due,
-    flows,
-    lake,
-    ledger,
-    places,
-    raw,
-    recording,
-    sessions,
-    settings,
-    tables,
-    threads,
-    warehouse,
-)
+from champion_luigi import datadir, due, flows, lake, places, raw, recording, settings, tables, threads, warehouse
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ChampionError,
@@ -49,12 +35,13 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.datasets import schema
+from champion_luigi.exchange import answers, sessions
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from champion_luigi.archive import Published
+    from champion_luigi.exchange.archive import Published
     from champion_luigi.payload import Bhavcopy
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
@@ -237,12 +224,13 @@ class ScrapeBhavcopy(BhavcopyTask):
 
         answer = places.archive_answers().get(self.date)
         if answer.verdict == "closed" if answer else not sessions.is_session(self.date):
-            ledger.record(places.ledger_file(), self.date, "session", places.archive_name(), published.url)
+            answers.record(places.ledger_file(), self.date, "session", places.archive_name(), published.url)
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
         self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
 
     def _fetch(self) -> tuple[Published, Bhavcopy]:
-        from champion_luigi import archive, payload, places
+        from champion_luigi import payload, places
+        from champion_luigi.exchange import archive
 
         _require_expected(self.date)
         try:

@@ -6,7 +6,7 @@ from datetime import date
 
 import luigi
 
-from champion_luigi import sessions
+from champion_luigi.exchange import sessions
 from champion_luigi.tasks import LoadClickHouse
 
 START, STOP = date(2023, 6, 1), date(2023, 6, 15)

@@ -28,8 +28,6 @@ from helpers import (
     tell,
 )
 
-from champion_luigi import archive
-from champion_luigi.archive import Archive, Pace, fetch, open_archive
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
     ChampionError,
@@ -42,6 +40,8 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.exchange import archive
+from champion_luigi.exchange.archive import Archive, Pace, fetch, open_archive
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 
 PATH = archive_path("legacy", LEGACY_DAY)
@@ -707,7 +707,7 @@ def test_two_processes_share_one_pace(tmp_path: Path) -> None:
     program = """
 import sys, time
 from pathlib import Path
-from champion_luigi.archive import Pace
+from champion_luigi.exchange.archive import Pace
 pace = Pace(20, Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

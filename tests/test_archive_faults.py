@@ -29,10 +29,11 @@ from helpers import (
 )
 from misbehaving import CATALOGUE, READ, REFUSALS, TOTAL, MisbehavingArchive, Misbehaviour, found, status
 
-from champion_luigi import journal, lake, ledger, sessions
-from champion_luigi.archive import open_archive
+from champion_luigi import journal, lake
 from champion_luigi.clickhouse import Place
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.exchange import answers, sessions
+from champion_luigi.exchange.archive import open_archive
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
 
@@ -203,7 +204,7 @@ def test_each_misbehaviour_fails_its_own_day_and_no_other(part: int, tmp_path: P
             assert url + archive_path("legacy", day) in reason, (each.name, reason)
             assert server.asked[day] == each.attempts, (each.name, reason)
             assert files_of(tmp_path, day) == [], each.name
-        assert ledger.answers(tmp_path / "ledger.jsonl", url) == {}
+        assert answers.answers(tmp_path / "ledger.jsonl", url) == {}
         good = [day for day in days if day not in failing]
         assert sorted(rows_in_lake(tmp_path)) == good
 

@@ -16,9 +16,10 @@ import pytest
 from helpers import champion_command, luigi_command, payload, published, retry_at_once, run, wait_for
 from mlflow_server import carry, empty_store, told
 
-from champion_luigi import flows, journal, lake, ledger, sessions
+from champion_luigi import flows, journal, lake
 from champion_luigi.clickhouse import Place
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.exchange import answers, sessions
 from champion_luigi.places import archive_name, ledger_file
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
@@ -184,7 +185,7 @@ def test_a_clock_that_is_ahead_closes_no_session_to_come(tmp_path: Path, archive
     done = at(wrong, champion_command("fill", *asked))
     assert done.returncode == 20, done.stderr
     assert "Set this machine's clock" in done.stderr
-    assert not [each for each in ledger.answers(ledger_file(), archive_name()).values() if each.verdict == "closed"]
+    assert not [each for each in answers.answers(ledger_file(), archive_name()).values() if each.verdict == "closed"]
 
     archive.faults = {}
     done = at(wrong, champion_command("fill", *asked))

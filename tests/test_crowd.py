@@ -27,9 +27,10 @@ from luigi.execution_summary import LuigiStatusCode
 from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
-from champion_luigi import journal, lake, redo, sessions
+from champion_luigi import journal, lake, redo
 from champion_luigi.base import durable
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.exchange import sessions
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.filling import Progress
 from champion_luigi.places import warehouse_place

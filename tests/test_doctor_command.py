@@ -38,19 +38,11 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import (
-    doctor,
-    doctor_disks,
-    doctor_servers,
-    doctor_setup,
-    doctor_warehouse,
-    journal,
-    sessions,
-    settings,
-)
+from champion_luigi import doctor, doctor_disks, doctor_servers, doctor_setup, doctor_warehouse, journal, settings
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.clickhouse import Place
 from champion_luigi.doctor_command import command
+from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding, of_error
 from champion_luigi.journal import Delivery
 from champion_luigi.simulator_server import Fault, SimulatedArchive

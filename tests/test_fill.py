@@ -27,14 +27,13 @@ from champion_luigi import (
     WriteParquet,
     filling,
     lake,
-    ledger,
     places,
-    sessions,
     settings,
     tasks,
 )
 from champion_luigi.base.errors import NotPublished
-from champion_luigi.sessions import INDIA
+from champion_luigi.exchange import answers, sessions
+from champion_luigi.exchange.sessions import INDIA
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 
 # A week without a holiday, and the range that is all of it.
@@ -689,7 +688,7 @@ def test_the_ledgers_lines_are_for_people_too(folder: Path) -> None:
     run()
     [line] = places.ledger_file().read_text().splitlines()
     assert json.loads(line).keys() == {"date", "verdict", "archive", "asked", "time"}
-    assert ledger.answers(places.ledger_file(), str(folder)).keys() == {WEEK[2]}
+    assert answers.answers(places.ledger_file(), str(folder)).keys() == {WEEK[2]}
 
 
 def test_reverse_runs_the_newest_day_first_within_a_chunk_too(tmp_path: Path) -> None:

@@ -28,9 +28,10 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import lake, redo, sessions
+from champion_luigi import lake, redo
 from champion_luigi.cli import main
 from champion_luigi.clickhouse import Place
+from champion_luigi.exchange import sessions
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
 from champion_luigi.warehouse import open_warehouse

@@ -23,9 +23,10 @@ from helpers import (
     snapshot,
 )
 
-from champion_luigi import demo, lake, sessions
+from champion_luigi import demo, lake
 from champion_luigi.clickhouse import Place
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.exchange import sessions
 from champion_luigi.simulator_server import SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
 

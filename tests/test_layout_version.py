@@ -33,7 +33,6 @@ from champion_luigi import (
     doctor_disks,
     journal,
     lake,
-    ledger,
     listing,
     places,
     run_day,
@@ -44,6 +43,7 @@ from champion_luigi import (
 from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.cli import main
 from champion_luigi.datasets import schema
+from champion_luigi.exchange import answers
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
 
 AREA = "Upgrade"
@@ -352,7 +352,7 @@ def test_records_and_answers_of_a_newer_version_are_passed_over(tmp_path: Path) 
     lines = [{**answer, "date": "2024-01-16", "v": 2, "by": "9.0.0"}, {"date": "2024-01-17", "kind": 7}]
     (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     build(WriteParquet(date=DAY))
-    assert ledger.answers(tmp_path / "ledger.jsonl", "simulated:").keys() == {date(2024, 1, 16)}
+    assert answers.answers(tmp_path / "ledger.jsonl", "simulated:").keys() == {date(2024, 1, 16)}
     code, output = champion("status", "--start", str(DAY), "--end", "2024-01-17")
     assert code == 20, output
     assert "lake only 1, failed 0, missing 1, closed 1" in output

@@ -15,10 +15,11 @@ import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
 
-from champion_luigi import due, lake, ledger, places, raw, redo, settings, warehouse
+from champion_luigi import due, lake, places, raw, redo, settings, warehouse
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.clickhouse import Place
+from champion_luigi.exchange import answers
 from champion_luigi.listing import complete_days
 from champion_luigi.redo_command import command
 from champion_luigi.simulator_server import Fault, SimulatedArchive
@@ -217,7 +218,7 @@ def test_what_is_kept_stays_where_the_archive_gives_no_file_any_more(
         error = build(LoadClickHouse(date=DAY)).error
         assert type(error) is TerminalError
         assert str(error).startswith(f"{DAY}: the file that is kept could not be fetched again: ")
-        assert ledger.answers(places.ledger_file(), places.archive_name()) == {}
+        assert answers.answers(places.ledger_file(), places.archive_name()) == {}
         asked = len(server.requests)
         load(DAY)
         assert len(server.requests) == asked

@@ -38,10 +38,10 @@ from luigid_server import luigid, task_list
 from mlflow_server import Gateway, MlflowServer, empty_store, kill_carriers, runs_in
 
 from champion_luigi import recording, scheduling, settings, simulator
-from champion_luigi.archive import open_archive
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import ArchiveUnreachable, SettingsError
 from champion_luigi.cli import main
+from champion_luigi.exchange.archive import open_archive
 
 AREA = "Secrets"
 DAY = date(2024, 1, 15)

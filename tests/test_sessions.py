@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from champion_luigi import sessions
 from champion_luigi.datasets.equity import FIRST_DATE, archive_path, format_and_date
-from champion_luigi.sessions import CLOSED_KINDS, INDIA, SESSION_KINDS
+from champion_luigi.exchange import sessions
+from champion_luigi.exchange.sessions import CLOSED_KINDS, INDIA, SESSION_KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLE = ROOT / "champion_luigi" / "sessions.csv"
+TABLE = ROOT / "champion_luigi" / "exchange" / "sessions.csv"
 TOOL = ROOT / "tools" / "build_sessions.py"
 EVIDENCE = Path(__file__).resolve().parents[2] / "shared" / "nse"
 

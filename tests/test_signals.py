@@ -16,8 +16,9 @@ import campaign
 import pytest
 from helpers import ThreeDays, payload, published, run_champion, run_luigi, start_champion, start_luigi, wait_for
 
-from champion_luigi import lake, sessions, settings
+from champion_luigi import lake, settings
 from champion_luigi.clickhouse import Place
+from champion_luigi.exchange import sessions
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.warehouse import open_warehouse
 

@@ -23,8 +23,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from champion_luigi import bhavcopy, sessions, simulator
+from champion_luigi import bhavcopy, simulator
 from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, archive_path
+from champion_luigi.exchange import sessions
 from champion_luigi.payload import recognise
 from champion_luigi.simulator import payload, respond
 from champion_luigi.simulator_server import Fault, SimulatedArchive

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from helpers import build, payload, published
 
-from champion_luigi import coverage, ledger, places, recording, warehouse
+from champion_luigi import coverage, places, recording, warehouse
+from champion_luigi.exchange import answers
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, WriteParquet
 
@@ -70,7 +71,7 @@ def test_each_kind_of_day_is_told_apart(archive: SimulatedArchive) -> None:
     build(WriteParquet(date=WEEK[1]))
     archive.faults[WEEK[2]] = Fault("html")
     build(LoadClickHouse(date=WEEK[2]))
-    ledger.record(places.ledger_file(), WEEK[3], "closed", places.archive_name(), "x")
+    answers.record(places.ledger_file(), WEEK[3], "closed", places.archive_name(), "x")
     code, output = status(*SPAN)
     assert code == 30
     assert "1 of 4 sessions loaded" in output

@@ -29,7 +29,7 @@ from helpers import (
     snapshot,
 )
 
-from champion_luigi import journal, lake, sessions, warehouse
+from champion_luigi import journal, lake, warehouse
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
@@ -46,6 +46,7 @@ from champion_luigi.base.errors import (
     WarehouseUnreachable,
     WrongDate,
 )
+from champion_luigi.exchange import sessions
 from champion_luigi.places import archive_name, rejects_file, warehouse_place
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 from champion_luigi.tasks import (

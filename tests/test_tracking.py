@@ -50,11 +50,12 @@ from mlflow_server import (
     told,
 )
 
-from champion_luigi import ScrapeBhavcopy, WriteParquet, journal, recording, run_day, sessions, tracking
+from champion_luigi import ScrapeBhavcopy, WriteParquet, journal, recording, run_day, tracking
 from champion_luigi.base import durable
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
 from champion_luigi.cli import main
+from champion_luigi.exchange import sessions
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from helpers import wait_for
 from luigid_server import luigid, task_list
 from mlflow_server import MlflowServer
 
-from champion_luigi import sessions
+from champion_luigi.exchange import sessions
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 
 pytestmark = [

@@ -1,6 +1,6 @@
-"""Make champion_luigi/sessions.csv, the exceptions to Monday-to-Friday, from holiday lists and published files.
+"""Make champion_luigi/exchange/sessions.csv, the exceptions to Monday-to-Friday, from holiday lists and published files.
 
-    python tools/build_sessions.py LISTS [ARCHIVE] --output champion_luigi/sessions.csv
+    python tools/build_sessions.py LISTS [ARCHIVE] --output champion_luigi/exchange/sessions.csv
 
 LISTS is a folder with the lists that `read_lists` names; ARCHIVE, a folder laid out as the exchange's own archive,
 adds dates whose file is really there. The table goes to --output or stdout; a summary of the counts and of every
@@ -41,7 +41,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from champion_luigi.datasets.equity import FIRST_DATE, SOURCE_COLUMNS, format_and_date
-from champion_luigi.sessions import CLOSED_KINDS, END_KIND, SESSION_KINDS
+from champion_luigi.exchange.sessions import CLOSED_KINDS, END_KIND, SESSION_KINDS
 
 COLUMNS = ("date", "kind", "name", "basis")
 
@@ -437,7 +437,7 @@ def build(evidence: Evidence) -> tuple[list[tuple[str, ...]], Summary]:
         summary.add(day, decision)
         if decision.kind:
             if decision.kind not in SESSION_KINDS and decision.kind not in CLOSED_KINDS:
-                raise ValueError(f"{day}: kind {decision.kind!r} is not one of champion_luigi.sessions")
+                raise ValueError(f"{day}: kind {decision.kind!r} is not one of champion_luigi.exchange.sessions")
             rows.append((day.isoformat(), decision.kind, decision.name, decision.basis))
     rows.append((evidence.end.isoformat(), END_KIND, "", f"files to {evidence.last_file}, then the published lists"))
     unused = [str(day) for day in sorted({*KNOWN, *MUHURAT}) if day.isoformat() not in {row[0] for row in rows}]
