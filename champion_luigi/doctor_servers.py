@@ -38,8 +38,9 @@ _SQLITE = b"SQLite format 3\0"
 
 def archive() -> Finding:
     """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
-    from champion_luigi import payload, places
+    from champion_luigi import places
     from champion_luigi.exchange import archive as archives
+    from champion_luigi.parsing import payload
 
     name = places.archive_name()
     pace = settings.data_dir() / "locks" / "archive.pace"

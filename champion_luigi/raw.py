@@ -15,7 +15,7 @@ from champion_luigi.targets import JsonFile, WholeFile
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Published
-    from champion_luigi.payload import Bhavcopy
+    from champion_luigi.parsing.payload import Bhavcopy
 
 
 def receipt_of(day: date) -> JsonFile:

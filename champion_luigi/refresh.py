@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from champion_luigi.exchange.archive import Published
-    from champion_luigi.payload import Bhavcopy
+    from champion_luigi.parsing.payload import Bhavcopy
 
 State = Literal["unchanged", "changed", "failed"]
 
@@ -210,8 +210,9 @@ def _kept(day: date) -> _Kept:
 
 def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
     """As `ScrapeBhavcopy` fetches; recognised where it is another file than the kept one."""
-    from champion_luigi import payload, places
+    from champion_luigi import places
     from champion_luigi.exchange import archive
+    from champion_luigi.parsing import payload
 
     def once() -> tuple[Published, Bhavcopy | None]:
         published = archive.fetch(places.configured_archive(), day, settings.get("udiff_from"), kept.validators)
@@ -229,10 +230,10 @@ def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
 
 def _normalized(day: date, published: Published, recognised: Bhavcopy) -> pl.DataFrame:
     """The rows of a new payload. Raises CheckFailed where it cannot stand."""
-    from champion_luigi import bhavcopy
+    from champion_luigi.parsing import normalize
 
-    normalized = bhavcopy.normalize(bhavcopy.parse(recognised), published.format, day)
-    bhavcopy.check(normalized, day, published.url, settings.get("max_rejected_share"))
+    normalized = normalize.normalize(normalize.parse(recognised), published.format, day)
+    normalize.check(normalized, day, published.url, settings.get("max_rejected_share"))
     return normalized.rows
 
 

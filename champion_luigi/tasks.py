@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from champion_luigi.exchange.archive import Published
-    from champion_luigi.payload import Bhavcopy
+    from champion_luigi.parsing.payload import Bhavcopy
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
@@ -229,8 +229,9 @@ class ScrapeBhavcopy(BhavcopyTask):
         self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
 
     def _fetch(self) -> tuple[Published, Bhavcopy]:
-        from champion_luigi import payload, places
+        from champion_luigi import places
         from champion_luigi.exchange import archive
+        from champion_luigi.parsing import payload
 
         _require_expected(self.date)
         try:
@@ -252,14 +253,15 @@ class ParseBhavcopy(BhavcopyTask):
         return _intermediate("parsed", self.date)
 
     def work(self) -> None:
-        from champion_luigi import bhavcopy, payload, places, raw
+        from champion_luigi import places, raw
+        from champion_luigi.parsing import normalize, payload
 
         receipt, kept = raw.payload_of(self.input())
         recognised = kept.take()
         if recognised is None:
             content = raw.verified(receipt, kept, self.input())
             recognised = payload.recognise(content, self.date, kept.path, places.max_unzipped_bytes())
-        table = bhavcopy.parse(recognised)
+        table = normalize.parse(recognised)
 
         metadata = {
             "source_file": receipt["file"],
@@ -285,10 +287,11 @@ class NormalizeBhavcopy(BhavcopyTask):
         return _intermediate("normalized", self.date)
 
     def work(self) -> None:
-        from champion_luigi import bhavcopy, places
+        from champion_luigi import places
+        from champion_luigi.parsing import normalize
 
         table, metadata = _table(self.input())
-        normalized = bhavcopy.normalize(table, metadata["format"], self.date)
+        normalized = normalize.normalize(table, metadata["format"], self.date)
 
         _keep_rejects(places.rejects_file(self.date), normalized.rejects)
         self.facts |= {
@@ -298,7 +301,7 @@ class NormalizeBhavcopy(BhavcopyTask):
             **_source_in(metadata),
         }
         try:
-            bhavcopy.check(normalized, self.date, metadata["source_file"], settings.get("max_rejected_share"))
+            normalize.check(normalized, self.date, metadata["source_file"], settings.get("max_rejected_share"))
         except CheckFailed:
             # Or else a receipt that is deleted, to fetch again, would not make parsing due.
             self.input().file.unlink(missing_ok=True)

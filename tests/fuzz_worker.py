@@ -29,7 +29,7 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 from mutations import Base, Mutant, mutant, published, simulated
 
-from champion_luigi import lake, payload
+from champion_luigi import lake
 from champion_luigi.base.errors import (
     ChampionError,
     CheckFailed,
@@ -38,9 +38,10 @@ from champion_luigi.base.errors import (
     UnknownLayout,
     WrongDate,
 )
-from champion_luigi.bhavcopy import TYPES, WARNINGS, Normalized, check, normalize, parse
 from champion_luigi.datasets.equity import SOURCE_COLUMNS
 from champion_luigi.datasets.schema import COLUMNS
+from champion_luigi.parsing import payload
+from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, check, normalize, parse
 
 REAL_FILES = 12
 SOURCE = "https://archive.example/file"

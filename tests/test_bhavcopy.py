@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from champion_luigi.base.errors import ChampionError, CheckFailed
-from champion_luigi.bhavcopy import TYPES, WARNINGS, Normalized, Reject, check, normalize, parse
 from champion_luigi.datasets.equity import LAYOUTS, Layout
 from champion_luigi.datasets.schema import COLUMNS, NAMES
-from champion_luigi.payload import Bhavcopy, recognise
+from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, Reject, check, normalize, parse
+from champion_luigi.parsing.payload import Bhavcopy, recognise
 
 DAY = date(2024, 1, 15)
 HEADER = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN,"

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from conftest import SHARED
 
-from champion_luigi.bhavcopy import Normalized, check, normalize, parse
 from champion_luigi.datasets.equity import format_and_date
-from champion_luigi.payload import recognise
+from champion_luigi.parsing.normalize import Normalized, check, normalize, parse
+from champion_luigi.parsing.payload import recognise
 
 ARCHIVE = SHARED / "archive"
 

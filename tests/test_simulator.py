@@ -23,10 +23,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from champion_luigi import bhavcopy, simulator
+from champion_luigi import simulator
 from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, archive_path
 from champion_luigi.exchange import sessions
-from champion_luigi.payload import recognise
+from champion_luigi.parsing import normalize
+from champion_luigi.parsing.payload import recognise
 from champion_luigi.simulator import payload, respond
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 
@@ -193,8 +194,8 @@ def test_a_simulated_day_normalizes_without_rejects(day: date, format: str) -> N
     """Every era's file is valid, with all of its oddities."""
     content = payload(day, format)
     assert content is not None
-    table = bhavcopy.parse(recognise(content, day))
-    normalized = bhavcopy.normalize(table, format, day)
+    table = normalize.parse(recognise(content, day))
+    normalized = normalize.normalize(table, format, day)
     assert not normalized.rejects
     assert normalized.rows.height == table.height
 
@@ -654,8 +655,8 @@ class TestFaults:
         assert len(after - before) > 30
         assert len(after) < len(before) - 30
         assert first.headers["Last-Modified"] != second.headers["Last-Modified"]
-        table = bhavcopy.parse(recognise(second.content, DAY))
-        assert not bhavcopy.normalize(table, format, DAY).rejects
+        table = normalize.parse(recognise(second.content, DAY))
+        assert not normalize.normalize(table, format, DAY).rejects
 
     def test_slow(self, archive: SimulatedArchive) -> None:
         """The answer is right, and late."""

@@ -15,9 +15,10 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi import bhavcopy, cli, defaults, filling, flows, recording, settings
+from champion_luigi import cli, defaults, filling, flows, recording, settings
 from champion_luigi.base import errors
 from champion_luigi.datasets import equity, schema
+from champion_luigi.parsing import normalize
 
 PACKAGE = Path(champion_luigi.__file__).parent
 
@@ -137,7 +138,7 @@ def schema_page() -> str:
         null = "never" if column.required else "may be"
         rows.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *sources))
     head = ("column", "Polars", "ClickHouse", "unit", "null?", "meaning", "in legacy", "in UDiFF")
-    agreed("warnings", _WARNINGS, bhavcopy.WARNINGS)
+    agreed("warnings", _WARNINGS, normalize.WARNINGS)
     eras = [
         (each.format, each.first, each.last if each.last.year < 9999 else "", len(each.columns)) for each in _eras()
     ]
@@ -317,7 +318,7 @@ may still write.
 def metrics_page() -> str:
     """What MLflow gets."""
     agreed("counts", _COUNTS, flows._COUNTS)
-    agreed("warnings", _WARNINGS, bhavcopy.WARNINGS)
+    agreed("warnings", _WARNINGS, normalize.WARNINGS)
     agreed("metrics of a fill", _PROGRESS, filling.Progress(due=0).metrics())
     agreed("metrics of a range", _RANGE, flows._RANGE_METRICS.values())
     day = [

@@ -17,7 +17,7 @@ import polars as pl
 from champion_luigi.base.errors import CheckFailed
 from champion_luigi.datasets.equity import SOURCE_COLUMNS
 from champion_luigi.datasets.schema import COLUMNS, NAMES, NUMBERS, Column
-from champion_luigi.payload import Bhavcopy, fields_of, read_date
+from champion_luigi.parsing.payload import Bhavcopy, fields_of, read_date
 
 MAX_REJECTED_SHARE = 0.05
 LINE = "_line"

@@ -1,0 +1,1 @@
+"""From published bytes to canonical rows, pure: unzip, recognise, split, normalize, check."""
