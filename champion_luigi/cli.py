@@ -44,16 +44,16 @@ class _Commands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        from champion_luigi import datadir
         from champion_luigi.base import durable, signals
         from champion_luigi.base.errors import ChampionError
+        from champion_luigi.storage import version
 
         sys.excepthook = _tell_crash
         name, *arguments = ctx.meta[__name__]
         try:
             with signals.heeded(), durable.explained():
                 if name not in _WITHOUT_DATA and not {"-h", "--help"} & set(arguments):
-                    datadir.require()
+                    version.require()
                 return super().invoke(ctx)
         except ChampionError as error:
             click.echo(f"champion {name}: {error}", err=True)

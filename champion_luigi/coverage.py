@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from champion_luigi import journal, lake, listing, places, recording, settings
+from champion_luigi import journal, listing, places, recording, settings
 from champion_luigi.exchange import sessions
+from champion_luigi.storage import lake
 
 State = Literal["loaded", "lake", "failed", "missing", "closed"]
 

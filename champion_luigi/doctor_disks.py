@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from champion_luigi import datadir, settings
+from champion_luigi import settings
 from champion_luigi.base import durable
 from champion_luigi.findings import Finding, Status
+from champion_luigi.storage import version
 
 _MIB = 1024 * 1024
 # A year takes about 100 MiB in raw files and lake, and the warehouse some more.
@@ -31,10 +32,10 @@ def data_folder() -> Finding:
 
 def layout() -> Finding:
     """The layout of DATA_DIR, who noted it, and whether this version knows it."""
-    found = datadir.noted(settings.data_dir())
-    here = f"this is champion_luigi {datadir.package()}"
+    found = version.noted(settings.data_dir())
+    here = f"this is champion_luigi {version.package()}"
     if found is None:
-        return Finding("OK", f"none noted: the next run notes layout {datadir.LAYOUT}; {here}")
+        return Finding("OK", f"none noted: the next run notes layout {version.LAYOUT}; {here}")
     return Finding("OK", f"layout {found.layout}, noted by champion_luigi {found.package}; {here}")
 
 

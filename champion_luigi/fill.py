@@ -20,12 +20,13 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import clickhouse, datadir, due, events, flows, places, recording, settings, tasks, warehouse
+from champion_luigi import clickhouse, events, flows, places, recording, settings, tasks, warehouse
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
 from champion_luigi.exchange import sessions
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
+from champion_luigi.storage import due, version
 from champion_luigi.tasks import LoadClickHouse
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
@@ -93,7 +94,7 @@ class FillBhavcopy(RangeDailyBase):
     @durable.explained()
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
-        datadir.require()
+        version.require()
         if self._has_just_run:
             # Luigi asks once more, right after `run`. What others have asked for again meanwhile is theirs to do.
             self._has_just_run = False
@@ -143,7 +144,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
-        datadir.claim()
+        version.claim()
         try:
             with recording.execution():
                 self.progress = Progress(due=0)

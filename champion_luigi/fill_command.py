@@ -18,9 +18,10 @@ from luigi.execution_summary import LuigiStatusCode
 from luigi.rpc import RPCError
 from luigi.task_register import Register
 
-from champion_luigi import coverage, due, lake, places, settings
+from champion_luigi import coverage, places, settings
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.fill import FillBhavcopy
+from champion_luigi.storage import due, lake
 from champion_luigi.tasks import LoadClickHouse
 
 # The exit codes of Luigi's [retcode], by what its summary says.

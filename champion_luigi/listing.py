@@ -10,8 +10,9 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import due, lake, places, settings
+from champion_luigi import places, settings
 from champion_luigi.datasets import schema
+from champion_luigi.storage import due, lake
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,

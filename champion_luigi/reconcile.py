@@ -16,9 +16,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from champion_luigi import lake, places, raw, settings, tables, warehouse
+from champion_luigi import places, settings, warehouse
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.storage import lake, raw, tables
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.warehouse import Held
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from champion_luigi import due, places, settings
+from champion_luigi import places, settings
 from champion_luigi.base import durable
 from champion_luigi.exchange import sessions
+from champion_luigi.storage import due
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,

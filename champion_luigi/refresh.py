@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi import datadir, due, events, lake, places, raw, recording, settings
+from champion_luigi import events, places, recording, settings
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
@@ -27,6 +27,7 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.filling import Progress, fill_days
+from champion_luigi.storage import due, lake, raw, version
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def refresh_day(day: date) -> Outcome:
 
     Raises what a fetch raises, and what is wrong with a new payload; raw, lake and warehouse then are as they were.
     """
-    datadir.claim()
+    version.claim()
     last: type[BhavcopyTask] = LoadClickHouse if is_loaded(day) else WriteParquet
     lock = settings.data_dir() / "locks" / f"{day}.lock"
     with durable.locked(lock, f"{day}", settings.get("lock_wait_seconds")):

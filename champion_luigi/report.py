@@ -15,10 +15,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from champion_luigi import coverage, journal, lake, places, recording, settings, status_command
+from champion_luigi import coverage, journal, places, recording, settings, status_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.flows import STAGES
+from champion_luigi.storage import lake
 
 # The events that end a task's run without success, and what a fill itself says of a date.
 _FAILURES = frozenset({"failure", "process_failure", "timeout", "broken_task"})

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import lake, recording, settings, warehouse
+from champion_luigi import recording, settings, warehouse
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.places import rejects_file
+from champion_luigi.storage import lake
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet
 
 

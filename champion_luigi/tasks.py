@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import datadir, due, flows, lake, places, raw, recording, settings, tables, threads, warehouse
+from champion_luigi import flows, places, recording, settings, threads, warehouse
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ChampionError,
@@ -36,6 +36,7 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers, sessions
+from champion_luigi.storage import due, lake, raw, tables, version
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class BhavcopyTask(luigi.Task):
     @durable.explained()
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
-        datadir.require()
+        version.require()
         try:
             if self._has_just_run:
                 # What another process has asked for since is for that one, or for the next run.
@@ -120,7 +121,7 @@ class BhavcopyTask(luigi.Task):
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
         self._has_just_run = False
-        datadir.claim()
+        version.claim()
         self.facts: dict[str, Any] = {"worker": self._worker()}
         link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
         if link is not None and (page := recording.runs_page(flows.name_of_day(self.date))):
@@ -253,8 +254,9 @@ class ParseBhavcopy(BhavcopyTask):
         return _intermediate("parsed", self.date)
 
     def work(self) -> None:
-        from champion_luigi import places, raw
+        from champion_luigi import places
         from champion_luigi.parsing import normalize, payload
+        from champion_luigi.storage import raw
 
         receipt, kept = raw.payload_of(self.input())
         recognised = kept.take()

@@ -103,8 +103,8 @@ def _stages(day: date, where: Where) -> tuple[type[BhavcopyTask], type[BhavcopyT
 
 def _source_of(task: BhavcopyTask) -> str | None:
     """The sha256 of the payload that a task's table was made from; None where the table is absent or damaged."""
-    from champion_luigi import tables
     from champion_luigi.base.errors import DamagedFile, StorageError
+    from champion_luigi.storage import tables
 
     try:
         return tables.read_table(task.output().file)[1].get("source_sha256")

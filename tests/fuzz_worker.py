@@ -29,7 +29,6 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 from mutations import Base, Mutant, mutant, published, simulated
 
-from champion_luigi import lake
 from champion_luigi.base.errors import (
     ChampionError,
     CheckFailed,
@@ -42,6 +41,7 @@ from champion_luigi.datasets.equity import SOURCE_COLUMNS
 from champion_luigi.datasets.schema import COLUMNS
 from champion_luigi.parsing import payload
 from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, check, normalize, parse
+from champion_luigi.storage import lake
 
 REAL_FILES = 12
 SOURCE = "https://archive.example/file"

@@ -30,10 +30,11 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import cleaning, lake, redo, warehouse
+from champion_luigi import cleaning, redo, warehouse
 from champion_luigi.base import durable
 from champion_luigi.clean_command import command
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.storage import lake
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 
 pytestmark = pytest.mark.integration

@@ -27,7 +27,7 @@ from luigi.execution_summary import LuigiStatusCode
 from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
-from champion_luigi import journal, lake, redo
+from champion_luigi import journal, redo
 from champion_luigi.base import durable
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
@@ -35,6 +35,7 @@ from champion_luigi.fill import FillBhavcopy
 from champion_luigi.filling import Progress
 from champion_luigi.places import warehouse_place
 from champion_luigi.simulator_server import SimulatedArchive
+from champion_luigi.storage import lake
 from champion_luigi.tasks import WriteParquet
 from champion_luigi.warehouse import open_warehouse
 

@@ -26,11 +26,12 @@ import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 
-from champion_luigi import clickhouse, coverage, journal, lake, places, reconcile, report, verify_command, warehouse
+from champion_luigi import clickhouse, coverage, journal, places, reconcile, report, verify_command, warehouse
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.flows import Book
 from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.storage import lake
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,

@@ -26,7 +26,6 @@ from champion_luigi import (
     ScrapeBhavcopy,
     WriteParquet,
     filling,
-    lake,
     places,
     settings,
     tasks,
@@ -35,6 +34,7 @@ from champion_luigi.base.errors import NotPublished
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.sessions import INDIA
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.storage import lake
 
 # A week without a holiday, and the range that is all of it.
 WEEK = [date(2023, 6, day) for day in range(12, 17)]

@@ -23,11 +23,12 @@ from helpers import (
     snapshot,
 )
 
-from champion_luigi import demo, lake
+from champion_luigi import demo
 from champion_luigi.clickhouse import Place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.simulator_server import SimulatedArchive
+from champion_luigi.storage import lake
 from champion_luigi.warehouse import open_warehouse
 
 pytestmark = pytest.mark.integration

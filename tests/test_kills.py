@@ -32,9 +32,10 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi import journal, lake, listing, places, reconcile, tracking, warehouse
+from champion_luigi import journal, listing, places, reconcile, tracking, warehouse
 from champion_luigi.base import durable
 from champion_luigi.cli import main
+from champion_luigi.storage import lake
 from champion_luigi.tasks import LoadClickHouse
 
 pytestmark = [

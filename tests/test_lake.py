@@ -12,10 +12,10 @@ import pyarrow.dataset  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
-from champion_luigi import lake
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.datasets.schema import NAMES
 from champion_luigi.parsing.normalize import TYPES
+from champion_luigi.storage import lake
 
 FRIDAY, MONDAY, TUESDAY = date(2024, 1, 12), date(2024, 1, 15), date(2024, 1, 16)
 NEW_YEAR = date(2025, 1, 1)

@@ -28,22 +28,13 @@ from helpers import (
 )
 from mlflow_server import carry, empty_store, metrics_once, told
 
-from champion_luigi import (
-    datadir,
-    doctor_disks,
-    journal,
-    lake,
-    listing,
-    places,
-    run_day,
-    settings,
-    targets,
-    warehouse,
-)
+from champion_luigi import doctor_disks, journal, listing, places, run_day, settings, targets, warehouse
 from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.cli import main
 from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers
+from champion_luigi.storage import lake
+from champion_luigi.storage import version as datadir
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
 
 AREA = "Upgrade"

@@ -12,10 +12,11 @@ from typing import Any
 import luigi
 import pytest
 
-from champion_luigi import lake, places, settings, warehouse
+from champion_luigi import places, settings, warehouse
 from champion_luigi.base import durable
 from champion_luigi.datasets import schema
 from champion_luigi.listing import complete_days
+from champion_luigi.storage import lake
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,

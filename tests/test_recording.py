@@ -36,7 +36,6 @@ from champion_luigi import (
     WriteParquet,
     clickhouse,
     journal,
-    lake,
     places,
     recording,
     run_day,
@@ -46,6 +45,7 @@ from champion_luigi import (
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.flows import Book, Flow
+from champion_luigi.storage import lake
 
 DAY = LEGACY_DAY
 MLFLOW_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")

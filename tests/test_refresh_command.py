@@ -17,14 +17,15 @@ import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, retry_at_once, snapshot
 
-from champion_luigi import journal, lake, reconcile, refresh, warehouse
+from champion_luigi import journal, reconcile, refresh, warehouse
 from champion_luigi.base import durable
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import archive
 from champion_luigi.places import warehouse_place
-from champion_luigi.raw import restated_folder
 from champion_luigi.refresh import Changes, Outcome, count_changes, days_there
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.storage import lake
+from champion_luigi.storage.raw import restated_folder
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 
 pytestmark = pytest.mark.integration

@@ -29,7 +29,7 @@ from helpers import (
     snapshot,
 )
 
-from champion_luigi import journal, lake, warehouse
+from champion_luigi import journal, warehouse
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
@@ -49,6 +49,7 @@ from champion_luigi.base.errors import (
 from champion_luigi.exchange import sessions
 from champion_luigi.places import archive_name, rejects_file, warehouse_place
 from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.storage import lake
 from champion_luigi.tasks import (
     BhavcopyTask,
     LoadClickHouse,

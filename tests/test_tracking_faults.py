@@ -42,11 +42,12 @@ from mlflow_server import (
     told,
 )
 
-from champion_luigi import journal, lake, recording, run_day, settings, tracking
+from champion_luigi import journal, recording, run_day, settings, tracking
 from champion_luigi.base import durable
 from champion_luigi.carrier import LEFT, Carrier
 from champion_luigi.cli import main
 from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.storage import lake
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
