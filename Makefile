@@ -50,7 +50,7 @@ mutants: $(VENV)/.test  ## faults put into the code, one at a time; CONTRIBUTING
 	$(BIN)/mutmut results
 
 LOAD := load _take_with _load_together _insert _check
-MUTANTS := "*.normalize.*" "*.sessions.*" $(LOAD:%="*.warehouse.*Warehouseǁ%*") "*.warehouse.x__*"
+MUTANTS := "*.normalize.*" "*.sessions.*" $(LOAD:%="*.warehouse.*Warehouseǁ%*") "*.warehouse.table.x__*"
 
 bench: $(VENV)/.runtime  ## the pipeline against a bare loop of the same libraries, in one run
 	$(BIN)/python benchmarks/against_bare_loop.py

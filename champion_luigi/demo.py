@@ -8,10 +8,12 @@ from pathlib import Path
 import click
 import luigi
 
-from champion_luigi import clickhouse, settings, warehouse
+from champion_luigi import settings
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.places import warehouse_place
 from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.warehouse import connection
+from champion_luigi.warehouse import table as warehouse
 
 # Both file formats on both sides of the switch, and a Saturday on which the exchange traded.
 DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))
@@ -65,4 +67,4 @@ A real day, from the exchange, into ./data:
 
 def warehouse_view() -> str:
     """The view that people query."""
-    return f"{warehouse_place().database}.{clickhouse.VIEW}"
+    return f"{warehouse_place().database}.{connection.VIEW}"

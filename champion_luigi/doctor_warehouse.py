@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 from champion_luigi import places
 from champion_luigi.asking import Reply, ask
 from champion_luigi.base.errors import Busy, ChampionError
-from champion_luigi.clickhouse import ADDRESS, TABLE, VIEW, Place
 from champion_luigi.datasets import schema
 from champion_luigi.findings import Finding, of_error, told
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place
+from champion_luigi.warehouse.table import open_warehouse
 
 _READ_SECONDS = 5.0
 _ENGINE_SECONDS = 10.0

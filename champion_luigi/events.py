@@ -21,11 +21,12 @@ import luigi
 from luigi import Event
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
-from champion_luigi import clickhouse, recording, settings, threads
+from champion_luigi import recording, settings, threads
 from champion_luigi.base import signals
 from champion_luigi.base.errors import ChampionError, NotPublished
 from champion_luigi.flows import STAGES
 from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
+from champion_luigi.warehouse import connection
 
 # Where Luigi logs what a task raised.
 logger = logging.getLogger("luigi-interface")
@@ -55,7 +56,7 @@ def _on_start(task: BhavcopyTask) -> None:
     last = _last_tasks.get((recording.current(), task.date), task.task_family)
     what = {"last": last, "version": recording.package_version()}
     if last == LoadClickHouse.__name__:
-        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{clickhouse.TABLE}"
+        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{connection.TABLE}"
     _record("start", task, **what)
 
 

@@ -20,7 +20,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import clickhouse, events, flows, places, recording, settings, tasks, warehouse
+from champion_luigi import events, flows, places, recording, settings, tasks
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
 from champion_luigi.exchange import sessions
@@ -28,6 +28,7 @@ from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
 from champion_luigi.storage import due, version
 from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.warehouse import connection, table
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
 logger = logging.getLogger("luigi-interface.fill")
@@ -159,7 +160,7 @@ class FillBhavcopy(RangeDailyBase):
                 self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
         finally:
             # After the last record: what this takes away from a thread that goes on is no failure of its day.
-            warehouse.close_shared()
+            table.close_shared()
         self._has_just_run = not outstanding
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
@@ -173,7 +174,7 @@ class FillBhavcopy(RangeDailyBase):
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Waits here, once, for another fill that holds the embedded engine, and leaves out what that one did.
-            warehouse.shared(places.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            table.shared(places.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         progress.due, progress.left = len(days), self._beyond_limit
@@ -200,7 +201,7 @@ class FillBhavcopy(RangeDailyBase):
             self._tell("set_tracking_url", page)
         what = {"first": first, "last": last, "days_due": len(days)}
         if self.of is LoadClickHouse:
-            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{clickhouse.TABLE}"
+            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{connection.TABLE}"
         recording.record(
             "fill_start", of=self.of.__name__, workers=_workers(), version=recording.package_version(), **what
         )

@@ -8,17 +8,18 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import clickhouse, settings
+from champion_luigi import settings
 from champion_luigi.base import secrets
 from champion_luigi.exchange import answers
+from champion_luigi.warehouse import connection
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
 
 
-def warehouse_place() -> clickhouse.Place:
+def warehouse_place() -> connection.Place:
     """The configured warehouse."""
-    return clickhouse.Place(
+    return connection.Place(
         host=settings.get("clickhouse_host"),
         port=settings.get("clickhouse_port"),
         user=settings.get("clickhouse_user"),

@@ -16,12 +16,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from champion_luigi import places, settings, warehouse
+from champion_luigi import places, settings
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.storage import lake, raw, tables
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
-from champion_luigi.warehouse import Held
+from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse.table import Held
 
 if TYPE_CHECKING:
     import polars as pl

@@ -32,7 +32,8 @@ def command(context: click.Context, most: int, end: datetime | None, as_json: bo
 
     Exits 0 when all days are as the archive has them, 30 when a day failed or was not asked for.
     """
-    from champion_luigi import refresh, warehouse
+    from champion_luigi import refresh
+    from champion_luigi.warehouse import table
 
     days = refresh.days_there(most, end.date() if end else None)
     outcomes = []
@@ -42,7 +43,7 @@ def command(context: click.Context, most: int, end: datetime | None, as_json: bo
             if not as_json:
                 click.echo(_in_words(outcome))
     finally:
-        warehouse.close_shared()
+        table.close_shared()
     document = _as_document(days, outcomes)
     click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False) if as_json else _sum(document))
     context.exit(_FAILED if document["failed"] or document["not_asked"] else 0)

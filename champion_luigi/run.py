@@ -11,11 +11,12 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import recording, settings, warehouse
+from champion_luigi import recording, settings
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.places import rejects_file
 from champion_luigi.storage import lake
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet
+from champion_luigi.warehouse import table
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def run_day(
             _build(LoadClickHouse(date=day) if load_to_clickhouse else WriteParquet(date=day))
         finally:
             # A notebook that goes on must not keep other processes from the embedded engine.
-            warehouse.close_shared()
+            table.close_shared()
         return _result(day, load_to_clickhouse)
 
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from champion_luigi.base import signals
 from champion_luigi.base.errors import ChampionError, WarehouseError
-from champion_luigi.questions import Questions
+from champion_luigi.warehouse.statements import Questions
 
 # What people call a format, and ClickHouse's name of it: CSV with a header, JSON lines, an Arrow IPC stream.
 FORMATS = {

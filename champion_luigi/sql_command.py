@@ -100,7 +100,7 @@ def _answer(query: str, wishes: _Wishes) -> None:
     from champion_luigi import places, settings, sql
     from champion_luigi.base import durable
     from champion_luigi.base.errors import WarehouseError
-    from champion_luigi.questions import open_for_questions
+    from champion_luigi.warehouse.statements import open_for_questions
 
     is_table = wishes.form == "table"
     terminal = wishes.output is None and sys.stdout.isatty()

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import flows, places, recording, settings, threads, warehouse
+from champion_luigi import flows, places, recording, settings, threads
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ChampionError,
@@ -38,6 +38,7 @@ from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.storage import due, lake, raw, tables, version
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
+from champion_luigi.warehouse import table as warehouse
 
 if TYPE_CHECKING:
     import polars as pl

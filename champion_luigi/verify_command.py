@@ -33,7 +33,8 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
     Exits 0 when all agrees, 30 when there are differences; with --repair, when some are left.
     """
-    from champion_luigi import places, reconcile, warehouse
+    from champion_luigi import places, reconcile
+    from champion_luigi.warehouse import table
 
     if start and end and start > end:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after --end {end:%Y-%m-%d}")
@@ -50,7 +51,7 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
             if not as_json:
                 click.echo(_outcome_in_words(verdict.differences, left, reasons))
     finally:
-        warehouse.close_shared()
+        table.close_shared()
     if as_json:
         click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False))
     context.exit(_FAILED if left else 0)

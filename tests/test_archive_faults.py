@@ -30,13 +30,13 @@ from helpers import (
 from misbehaving import CATALOGUE, READ, REFUSALS, TOTAL, MisbehavingArchive, Misbehaviour, found, status
 
 from champion_luigi import journal
-from champion_luigi.clickhouse import Place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.archive import open_archive
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration]
 

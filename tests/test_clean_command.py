@@ -30,12 +30,13 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import cleaning, redo, warehouse
+from champion_luigi import cleaning, redo
 from champion_luigi.base import durable
 from champion_luigi.clean_command import command
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.storage import lake
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
+from champion_luigi.warehouse import table
 
 pytestmark = pytest.mark.integration
 
@@ -64,7 +65,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         publish(folder, day, "legacy", lines_of(payload(day, "legacy"))[: ROWS + 1])
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
     yield folder
-    warehouse.close_shared()
+    table.close_shared()
 
 
 def clean(*arguments: str) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def run(*tasks: Any) -> None:
     """Run tasks in this process, and let other processes have the warehouse."""
     built = build(*tasks)
     assert built.is_done, built.errors
-    warehouse.close_shared()
+    table.close_shared()
 
 
 def leave(path: Path, age: float = 2 * cleaning.LEFTOVER_SECONDS, content: bytes = b"12345") -> Path:

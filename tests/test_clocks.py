@@ -17,13 +17,13 @@ from helpers import champion_command, luigi_command, payload, published, retry_a
 from mlflow_server import carry, empty_store, told
 
 from champion_luigi import flows, journal
-from champion_luigi.clickhouse import Place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.places import archive_name, ledger_file
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = [
     pytest.mark.faults,

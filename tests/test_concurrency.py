@@ -23,10 +23,10 @@ from helpers import (
 
 from champion_luigi import journal
 from champion_luigi.base.errors import Busy
-from champion_luigi.clickhouse import Place
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import ScrapeBhavcopy
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = pytest.mark.integration
 

@@ -37,7 +37,7 @@ from champion_luigi.places import warehouse_place
 from champion_luigi.simulator_server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import WriteParquet
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = [
     pytest.mark.faults,

@@ -26,7 +26,7 @@ import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 
-from champion_luigi import clickhouse, coverage, journal, places, reconcile, report, verify_command, warehouse
+from champion_luigi import coverage, journal, places, reconcile, report, verify_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.flows import Book
@@ -40,7 +40,9 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse import connection
+from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration]
 
@@ -118,7 +120,7 @@ def seen(folder: Path) -> Seen:
 
 
 def warehouse_rows(folder: Path) -> list[tuple[Any, ...]]:
-    place = clickhouse.Place(folder=folder / "warehouse")
+    place = connection.Place(folder=folder / "warehouse")
     if place.is_absent:
         return []
     table = open_warehouse(place)

@@ -40,13 +40,13 @@ from helpers import (
 
 from champion_luigi import doctor, doctor_disks, doctor_servers, doctor_setup, doctor_warehouse, journal, settings
 from champion_luigi.base.errors import ChampionError
-from champion_luigi.clickhouse import Place
 from champion_luigi.doctor_command import command
 from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding, of_error
 from champion_luigi.journal import Delivery
 from champion_luigi.simulator_server import Fault, SimulatedArchive
-from champion_luigi.warehouse import ddl, open_warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import ddl, open_warehouse
 
 pytestmark = pytest.mark.integration
 
@@ -575,8 +575,8 @@ def test_a_server_that_is_not_one_is_a_problem(
 def test_a_held_embedded_warehouse_is_ok(tmp_path: Path) -> None:
     """The line says who holds it."""
     holder = start_python(
-        "import sys\nfrom pathlib import Path\nfrom champion_luigi.clickhouse import Place\n"
-        "from champion_luigi.warehouse import open_warehouse\n"
+        "import sys\nfrom pathlib import Path\nfrom champion_luigi.warehouse.table.connection import Place\n"
+        "from champion_luigi.warehouse.table import open_warehouse\n"
         "opened = open_warehouse(Place(folder=Path(sys.argv[1])))\nprint('open', flush=True)\ninput()\nopened.close()",
         str(tmp_path / "warehouse"),
     )

@@ -26,10 +26,11 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import journal, warehouse
+from champion_luigi import journal
 from champion_luigi.base.durable import sha256
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
+from champion_luigi.warehouse import table
 
 pytestmark = pytest.mark.integration
 
@@ -47,7 +48,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
-    warehouse.close_shared()
+    table.close_shared()
 
 
 def records(folder: Path, **wanted: str) -> list[Record]:

@@ -649,8 +649,8 @@ def test_a_fault_that_passes_is_got_over(archive: SimulatedArchive, kind: Kind) 
 @pytest.mark.integration
 def test_a_fill_loads_the_warehouse_and_lets_it_go(folder: Path, tmp_path: Path) -> None:
     """A notebook that goes on does not keep others from it."""
-    from champion_luigi.clickhouse import Place
-    from champion_luigi.warehouse import open_warehouse
+    from champion_luigi.warehouse.connection import Place
+    from champion_luigi.warehouse.table import open_warehouse
 
     status, task = run(of=LoadClickHouse)
     assert status == LuigiStatusCode.SUCCESS

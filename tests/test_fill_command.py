@@ -30,12 +30,12 @@ from helpers import (
 
 from champion_luigi import redo
 from champion_luigi.cli import main
-from champion_luigi.clickhouse import Place
 from champion_luigi.exchange import sessions
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = pytest.mark.integration
 

@@ -32,11 +32,12 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi import journal, listing, places, reconcile, tracking, warehouse
+from champion_luigi import journal, listing, places, reconcile, tracking
 from champion_luigi.base import durable
 from champion_luigi.cli import main
 from champion_luigi.storage import lake
 from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.warehouse import table
 
 pytestmark = [
     pytest.mark.faults,
@@ -86,7 +87,7 @@ def _settings(archive_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(archive_folder))
     yield
-    warehouse.close_shared()
+    table.close_shared()
     kill_carriers(tmp_path)
 
 
@@ -143,7 +144,7 @@ def on_server(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> Iter
     try:
         yield look
     finally:
-        warehouse.close_shared()
+        table.close_shared()
         client.command(f"DROP DATABASE IF EXISTS {database}")
         client.close()
 
@@ -270,7 +271,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _rows() -> list[tuple[Any, ...]]:
     place = places.warehouse_place()
-    return warehouse.shared(place, 30).query(
+    return table.shared(place, 30).query(
         f"SELECT * FROM {place.database}.equity_ohlc ORDER BY trade_date, symbol, series"
     )
 
@@ -547,7 +548,7 @@ def check_between(folder: Path, what: str) -> None:
     try:
         assert reconcile.of_range().differences == [], what
     finally:
-        warehouse.close_shared()
+        table.close_shared()
 
 
 def check_mlflow(folder: Path, at_once: int, what: str) -> None:
@@ -698,7 +699,7 @@ def load(day: date) -> None:
     """Load a day, in this process."""
     built = build(LoadClickHouse(date=day))
     assert built.is_done, built.errors
-    warehouse.close_shared()
+    table.close_shared()
 
 
 def check_boundary(
@@ -736,7 +737,7 @@ def a_round(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> Itera
     try:
         yield data
     finally:
-        warehouse.close_shared()
+        table.close_shared()
     shutil.rmtree(data)
 
 

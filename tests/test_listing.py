@@ -12,7 +12,7 @@ from typing import Any
 import luigi
 import pytest
 
-from champion_luigi import places, settings, warehouse
+from champion_luigi import places, settings
 from champion_luigi.base import durable
 from champion_luigi.datasets import schema
 from champion_luigi.listing import complete_days
@@ -25,6 +25,7 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.warehouse import table
 
 TASKS = [ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet, LoadClickHouse]
 START, STOP = date(2023, 12, 20), date(2024, 1, 10)
@@ -36,7 +37,7 @@ def _embedded_warehouse(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "warehouse").mkdir()
     durable.write_whole(places.warehouse_place()._id_file, b"the-first-one")
     yield
-    warehouse.close_shared()
+    table.close_shared()
 
 
 def complete(of: type[BhavcopyTask], *days: date) -> None:

@@ -34,18 +34,18 @@ from champion_luigi import (
     LoadClickHouse,
     ScrapeBhavcopy,
     WriteParquet,
-    clickhouse,
     journal,
     places,
     recording,
     run_day,
     settings,
-    warehouse,
 )
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.flows import Book, Flow
 from champion_luigi.storage import lake
+from champion_luigi.warehouse import connection
+from champion_luigi.warehouse import table as warehouse
 
 DAY = LEGACY_DAY
 MLFLOW_SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
@@ -608,9 +608,9 @@ SLOW_SECONDS = 0.5
 
 
 def make_slow(table: warehouse.Warehouse) -> None:
-    table.command(f"DROP VIEW {table.place.database}.{clickhouse.VIEW}")
+    table.command(f"DROP VIEW {table.place.database}.{connection.VIEW}")
     table.command(
-        f"CREATE VIEW {table.place.database}.{clickhouse.VIEW} AS SELECT * EXCEPT (version, is_deleted) "
+        f"CREATE VIEW {table.place.database}.{connection.VIEW} AS SELECT * EXCEPT (version, is_deleted) "
         f"FROM {table.name} FINAL WHERE sleep({SLOW_SECONDS}) = 0"
     )
 

@@ -15,17 +15,18 @@ import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
 
-from champion_luigi import places, redo, settings, warehouse
+from champion_luigi import places, redo, settings
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, TerminalError
-from champion_luigi.clickhouse import Place
 from champion_luigi.exchange import answers
 from champion_luigi.listing import complete_days
 from champion_luigi.redo_command import command
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake, raw
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy, WriteParquet
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, retry_at_once, snapshot
 
-from champion_luigi import journal, reconcile, refresh, warehouse
+from champion_luigi import journal, reconcile, refresh
 from champion_luigi.base import durable
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import archive
@@ -27,6 +27,7 @@ from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.storage.raw import restated_folder
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
+from champion_luigi.warehouse import table as warehouse
 
 pytestmark = pytest.mark.integration
 

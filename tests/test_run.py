@@ -25,9 +25,9 @@ from helpers import (
 
 from champion_luigi import DayResult, run_day, settings
 from champion_luigi.base.errors import CheckFailed, NotPublished, SettingsError, WarehouseError
-from champion_luigi.clickhouse import Place
 from champion_luigi.simulator_server import SimulatedArchive
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = pytest.mark.integration
 
@@ -250,8 +250,8 @@ def test_the_embedded_warehouse_is_free_afterwards(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from champion_luigi.clickhouse import Place
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.table.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 print(open_warehouse(Place(folder=Path(sys.argv[1]))).rows_by_day()[0][1])
 """
     reader = start_python(program, str(tmp_path / "warehouse"))

@@ -17,11 +17,11 @@ import pytest
 from helpers import ThreeDays, payload, published, run_champion, run_luigi, start_champion, start_luigi, wait_for
 
 from champion_luigi import settings
-from champion_luigi.clickhouse import Place
 from champion_luigi.exchange import sessions
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = pytest.mark.integration
 

@@ -30,10 +30,10 @@ from helpers import champion_command, hear, is_readable, start_python, tell, wai
 from champion_luigi import sql
 from champion_luigi.base import durable
 from champion_luigi.base.errors import WarehouseError
-from champion_luigi.clickhouse import Place
-from champion_luigi.questions import Questions, open_for_questions
 from champion_luigi.sql_command import command
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.statements import Questions, open_for_questions
+from champion_luigi.warehouse.table import open_warehouse
 
 if TYPE_CHECKING:
     import polars as pl

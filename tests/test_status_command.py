@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from helpers import build, payload, published
 
-from champion_luigi import coverage, places, recording, warehouse
+from champion_luigi import coverage, places, recording
 from champion_luigi.exchange import answers
 from champion_luigi.simulator_server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, WriteParquet
+from champion_luigi.warehouse import table
 
 pytestmark = pytest.mark.integration
 
@@ -31,13 +32,13 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
-    warehouse.close_shared()
+    table.close_shared()
 
 
 def load(*days: date) -> None:
     for day in days:
         assert build(LoadClickHouse(date=day)).is_done
-    warehouse.close_shared()
+    table.close_shared()
 
 
 def status(*arguments: str) -> tuple[int, str]:

@@ -20,11 +20,11 @@ import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import hear, start_python, tell, wait_for
 
-from champion_luigi import warehouse
 from champion_luigi.base.errors import Busy, WarehouseError, WarehouseUnreachable, is_transient
-from champion_luigi.clickhouse import Place
 from champion_luigi.datasets import schema
-from champion_luigi.warehouse import Loaded, Warehouse, ddl, open_warehouse
+from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.table import Loaded, Warehouse, ddl, open_warehouse
 
 if TYPE_CHECKING:
     import polars as pl
@@ -570,8 +570,8 @@ def test_a_day_that_fails_among_others_fails_alone(table: Warehouse) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi.clickhouse import Place
-from champion_luigi.warehouse import open_warehouse
+from champion_luigi.warehouse.table.connection import Place
+from champion_luigi.warehouse.table import open_warehouse
 table = open_warehouse(Place(folder=Path(sys.argv[1])))
 print("open", flush=True)
 sys.stdin.readline()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from champion_luigi.base.errors import StorageError, WarehouseError
-from champion_luigi.clickhouse import (
+from champion_luigi.warehouse.connection import (
     NO_DATABASE_CODE,
     Place,
     connect_embedded,
@@ -22,7 +22,7 @@ from champion_luigi.clickhouse import (
 )
 
 if TYPE_CHECKING:
-    from champion_luigi.clickhouse import Client
+    from champion_luigi.warehouse.connection import Client
 
 # For results that people ask for: in CSV a null is nothing, in JSON a number is a number. A query whose reader has
 # gone is ended.

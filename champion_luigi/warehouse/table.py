@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import WarehouseError, WarehouseUnreachable
-from champion_luigi.clickhouse import ADDRESS, TABLE, VIEW, Place, connected, explained, quoted, text_of
 from champion_luigi.datasets import schema
+from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place, connected, explained, quoted, text_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from champion_luigi.clickhouse import Client
+    from champion_luigi.warehouse.connection import Client
 
 _INSERT_SETTINGS: Mapping[str, Any] = {
     # Acknowledged when it is stored; newer servers default to later.

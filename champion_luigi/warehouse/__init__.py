@@ -1,0 +1,1 @@
+"""The ClickHouse tables: connecting, creating, loading, querying."""
