@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from champion_luigi import simulator
 from champion_luigi.datasets import equity
+from champion_luigi.simulated import exchange
 
 HERE = Path(__file__).parent
 BIN = Path(sys.executable).parent
@@ -45,7 +45,7 @@ def simulate(days: Sequence[date], folder: Path) -> list[date]:
         format = equity.formats_for(day)[0]
         path = folder / equity.archive_path(format, day).lstrip("/")
         if not path.exists():
-            content = simulator.payload(day, format)
+            content = exchange.payload(day, format)
             if content is None:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def simulate(days: Sequence[date], folder: Path) -> list[date]:
 @contextmanager
 def served(folder: Path, latency: float = 0.0) -> Iterator[str]:
     """The folder on a loopback port, by a process of its own; ``latency`` in seconds a request."""
-    command = [sys.executable, "-m", "champion_luigi.simulator_server", "--port", "0", "--folder", str(folder)]
+    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--port", "0", "--folder", str(folder)]
     with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -12,7 +12,7 @@ import luigi
 import pytest
 
 from champion_luigi import settings
-from champion_luigi.simulator_server import SimulatedArchive
+from champion_luigi.simulated.server import SimulatedArchive
 
 # Real published files, where somebody has put them beside the checkout. No test depends on their being there.
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "nse"

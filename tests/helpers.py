@@ -26,8 +26,8 @@ import pytest
 from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
-from champion_luigi import simulator
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.simulated import exchange
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse
 
 # A regular day of each era; on the middle one both formats were published.
@@ -275,7 +275,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 def payload(day: date, format: str) -> bytes:
     """A simulated day's file."""
-    content = simulator.payload(day, format)
+    content = exchange.payload(day, format)
     assert content is not None
     return content
 
@@ -292,7 +292,7 @@ def publish(folder: Path, day: date, format: str, lines: list[str]) -> Path:
     path = archive_path(format, day)
     file = folder / path.lstrip("/")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(simulator.zipped(path, "\n".join([*lines, ""]).encode(), day))
+    file.write_bytes(exchange.zipped(path, "\n".join([*lines, ""]).encode(), day))
     return file
 
 

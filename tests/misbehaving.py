@@ -20,8 +20,8 @@ from http.server import BaseHTTPRequestHandler
 
 from helpers import LEGACY_DAY, lines_of, payload
 
-from champion_luigi import simulator
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.simulated import exchange
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 
@@ -205,7 +205,7 @@ _DELIVERY = (
     b"TTL_TRD_QNTY, TURNOVER_LACS, NO_OF_TRADES, DELIV_QTY, DELIV_PER\n"
     b"ALPHA, EQ, 15-Jun-2023, 10.40, 10.50, 11.25, 10.00, 11.05, 11.00, 10.83, 1500, 0.16, 42, 700, 46.67\n"
 )
-_PAGE = simulator.html_page("Under maintenance")
+_PAGE = exchange.html_page("Under maintenance")
 _PRIVATE = "http://169.254.169.254/latest/meta-data"
 
 
@@ -438,7 +438,7 @@ def _true_bomb(piece: bytes, good: bytes, header: bytes | None = None) -> bytes:
 
 _REFUSED = "403 as from a firewall, and 429 with a sane, an absurd or no Retry-After"
 REFUSALS = (
-    Misbehaviour("403", _REFUSED, status(403, body=simulator.html_page("Access Denied")), "the archive refuses"),
+    Misbehaviour("403", _REFUSED, status(403, body=exchange.html_page("Access Denied")), "the archive refuses"),
     Misbehaviour("429", _REFUSED, status(429), "the archive refuses"),
     Misbehaviour("429 for a second", _REFUSED, status(429, "Retry-After: 1"), "429, Retry-After 1 s"),
     Misbehaviour("429 for ever", _REFUSED, status(429, "Retry-After: " + "9" * 400), "429, Retry-After 1e+18 s"),
@@ -463,9 +463,9 @@ class MisbehavingArchive:
         from champion_luigi.datasets.equity import format_and_date
 
         known = format_and_date(handler.path)
-        content = simulator.payload(known[1], known[0]) if known else None
+        content = exchange.payload(known[1], known[0]) if known else None
         if known is None or content is None:
-            status(404, body=simulator.html_page("Not found"))(handler, b"")
+            status(404, body=exchange.html_page("Not found"))(handler, b"")
             return
         day = known[1]
         with self._lock:

@@ -18,8 +18,8 @@ from random import Random
 
 from helpers import lines_of
 
-from champion_luigi import simulator
 from champion_luigi.datasets.equity import archive_path, format_and_date
+from champion_luigi.simulated import exchange
 
 # A day in each layout, and those on which the exchange wrote otherwise: days unpadded, no commas at the end.
 _SIMULATED = (
@@ -157,7 +157,7 @@ def simulated() -> list[Base]:
     """A base of each layout, from the simulated exchange."""
     found = []
     for day, format in _SIMULATED:
-        content = simulator.payload(day, format)
+        content = exchange.payload(day, format)
         assert content is not None
         found.append(_base(f"simulated-{format}-{day}", day, format, content))
     return found

@@ -42,7 +42,7 @@ from champion_luigi.base.errors import (
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import archive
 from champion_luigi.exchange.archive import Archive, Pace, fetch, open_archive
-from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 
 PATH = archive_path("legacy", LEGACY_DAY)
 

@@ -33,7 +33,7 @@ from champion_luigi import journal
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.archive import open_archive
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

@@ -23,7 +23,7 @@ from helpers import (
 
 from champion_luigi import journal
 from champion_luigi.base.errors import Busy
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tasks import ScrapeBhavcopy
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

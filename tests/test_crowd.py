@@ -34,7 +34,7 @@ from champion_luigi.exchange import sessions
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.filling import Progress
 from champion_luigi.places import warehouse_place
-from champion_luigi.simulator_server import SimulatedArchive
+from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import WriteParquet
 from champion_luigi.warehouse.table import open_warehouse

@@ -30,7 +30,7 @@ from champion_luigi import coverage, journal, places, reconcile, report, verify_
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.flows import Book
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import (
     BhavcopyTask,

@@ -44,7 +44,7 @@ from champion_luigi.doctor_command import command
 from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding, of_error
 from champion_luigi.journal import Delivery
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import ddl, open_warehouse
 

@@ -33,7 +33,7 @@ from champion_luigi import (
 from champion_luigi.base.errors import NotPublished
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.sessions import INDIA
-from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 
 # A week without a holiday, and the range that is all of it.

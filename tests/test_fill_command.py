@@ -31,7 +31,7 @@ from helpers import (
 from champion_luigi import redo
 from champion_luigi.cli import main
 from champion_luigi.exchange import sessions
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
 from champion_luigi.warehouse.connection import Place

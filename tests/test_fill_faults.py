@@ -23,7 +23,7 @@ from luigid_server import luigid, task_list
 from champion_luigi import journal
 from champion_luigi.datasets.equity import FIRST_DATE, archive_path, format_and_date
 from champion_luigi.exchange import sessions
-from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

@@ -26,7 +26,7 @@ from helpers import (
 from champion_luigi import demo
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
-from champion_luigi.simulator_server import SimulatedArchive
+from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

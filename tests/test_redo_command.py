@@ -21,7 +21,7 @@ from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.exchange import answers
 from champion_luigi.listing import complete_days
 from champion_luigi.redo_command import command
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake, raw
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.warehouse import table as warehouse

@@ -23,7 +23,7 @@ from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import archive
 from champion_luigi.places import warehouse_place
 from champion_luigi.refresh import Changes, Outcome, count_changes, days_there
-from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.storage.raw import restated_folder
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet

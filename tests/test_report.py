@@ -22,7 +22,7 @@ from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_
 from champion_luigi import journal, places, report, report_figures, report_page, report_text
 from champion_luigi.base import durable
 from champion_luigi.exchange import sessions
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 
 FIRST, LAST = date(2023, 12, 18), date(2024, 1, 12)

@@ -37,11 +37,12 @@ from hypothesis import strategies as st
 from luigid_server import luigid, task_list
 from mlflow_server import Gateway, MlflowServer, empty_store, kill_carriers, runs_in
 
-from champion_luigi import recording, scheduling, settings, simulator
+from champion_luigi import recording, scheduling, settings
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import ArchiveUnreachable, SettingsError
 from champion_luigi.cli import main
 from champion_luigi.exchange.archive import open_archive
+from champion_luigi.simulated import exchange
 
 AREA = "Secrets"
 DAY = date(2024, 1, 15)
@@ -261,7 +262,7 @@ class Echo:
             self.hanging.set()
             self.release.wait()
         else:
-            status, content = simulator.respond(path.removeprefix("/base"))
+            status, content = exchange.respond(path.removeprefix("/base"))
             self._send(request, status if "/content/x" not in path else 200, content)
 
     @staticmethod

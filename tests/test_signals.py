@@ -18,7 +18,7 @@ from helpers import ThreeDays, payload, published, run_champion, run_luigi, star
 
 from champion_luigi import settings
 from champion_luigi.exchange import sessions
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

@@ -23,13 +23,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from champion_luigi import simulator
 from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.parsing import normalize
 from champion_luigi.parsing.payload import recognise
-from champion_luigi.simulator import payload, respond
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated import exchange
+from champion_luigi.simulated.exchange import payload, respond
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 
 DAY = date(2024, 1, 15)
 PATH = archive_path("legacy", DAY)
@@ -100,7 +100,7 @@ def test_a_date_has_the_same_bytes_on_every_machine(day: date, format: str, dige
 def test_fresh_interpreters_with_different_hash_seeds_agree() -> None:
     """Neither the order of sets nor what was made before goes into a payload."""
     program = (
-        "import hashlib; from datetime import date; from champion_luigi.simulator import payload;"
+        "import hashlib; from datetime import date; from champion_luigi.simulated.exchange import payload;"
         "print([hashlib.sha256(payload(date(2024, 3, day), format)).hexdigest()"
         " for day in (1, 4, 5) for format in ('legacy', 'udiff')])"
     )
@@ -120,7 +120,7 @@ def test_fresh_interpreters_with_different_hash_seeds_agree() -> None:
 def test_a_day_does_not_depend_on_the_days_made_before() -> None:
     """Reading backwards from another quarter gives the same bytes."""
     forwards = payload(DAY, "legacy")
-    for cached in (simulator._closes, simulator._listed, simulator._universe, simulator._bases):
+    for cached in (exchange._closes, exchange._listed, exchange._universe, exchange._bases):
         cached.cache_clear()
     payload(date(2025, 1, 15), "udiff")
     assert payload(DAY, "legacy") == forwards
@@ -750,7 +750,7 @@ class TestFolder:
 @pytest.mark.integration
 def test_the_command_prints_its_url_and_stops_on_sigterm() -> None:
     """``python -m champion_luigi.simulator_server`` runs in the foreground and exits 0 when it is told to stop."""
-    command = [sys.executable, "-m", "champion_luigi.simulator_server", "--port", "0"]
+    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -762,7 +762,7 @@ def test_the_command_prints_its_url_and_stops_on_sigterm() -> None:
 @pytest.mark.integration
 def test_the_command_says_why_it_cannot_serve(tmp_path: Path) -> None:
     """A folder that is not there is an error of usage: exit code 2, in a sentence."""
-    command = [sys.executable, "-m", "champion_luigi.simulator_server", "--folder", str(tmp_path / "missing")]
+    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--folder", str(tmp_path / "missing")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
     assert "the archive's folder is no folder" in finished.stderr

@@ -15,7 +15,7 @@ from helpers import build, payload, published
 
 from champion_luigi import coverage, places, recording
 from champion_luigi.exchange import answers
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.warehouse import table
 

@@ -48,7 +48,7 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.exchange import sessions
 from champion_luigi.places import archive_name, rejects_file, warehouse_place
-from champion_luigi.simulator_server import Fault, Kind, SimulatedArchive
+from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import (
     BhavcopyTask,

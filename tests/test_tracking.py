@@ -56,7 +56,7 @@ from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
 from champion_luigi.cli import main
 from champion_luigi.exchange import sessions
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -46,7 +46,7 @@ from champion_luigi import journal, recording, run_day, settings, tracking
 from champion_luigi.base import durable
 from champion_luigi.carrier import LEFT, Carrier
 from champion_luigi.cli import main
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from luigid_server import luigid, task_list
 from mlflow_server import MlflowServer
 
 from champion_luigi.exchange import sessions
-from champion_luigi.simulator_server import Fault, SimulatedArchive
+from champion_luigi.simulated.server import Fault, SimulatedArchive
 
 pytestmark = [
     pytest.mark.integration,

@@ -456,9 +456,9 @@ class _Simulated:
         day: date,
         known: Mapping[str, str] = _NOTHING,  # noqa: ARG002 - as for a folder
     ) -> tuple[bytes, Mapping[str, str]]:
-        from champion_luigi import simulator  # only the demo and tests need it
+        from champion_luigi.simulated import exchange  # only the demo and tests need it
 
-        status, content = simulator.respond(path)
+        status, content = exchange.respond(path)
         if status != 200:
             raise NotPublished(
                 "the simulated archive has no such file", day=day, source=self.url(path), found=str(status)

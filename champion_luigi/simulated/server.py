@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from champion_luigi import simulator
 from champion_luigi.datasets.equity import FIRST_DATE, SOURCE_COLUMNS, archive_path, format_and_date
 from champion_luigi.exchange import sessions
+from champion_luigi.simulated import exchange
 
 Kind = Literal[
     "forbidden",  # 403, as from the firewall
@@ -127,7 +127,7 @@ class SimulatedArchive:
         self._received: list[Received] = []
         self._uses: dict[str, tuple[Fault, int]] = {}
         self._lock = threading.Lock()
-        self._payload = lru_cache(maxsize=_CACHED_PAYLOADS)(simulator.payload)
+        self._payload = lru_cache(maxsize=_CACHED_PAYLOADS)(exchange.payload)
         self._closing = threading.Event()
         self._server: _Server | None = None
 
@@ -325,7 +325,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _page(status: int, title: str, headers: Mapping[str, str] | None = None) -> _Answer:
-    return _Answer(status, simulator.html_page(title), {"Content-Type": "text/html; charset=utf-8", **(headers or {})})
+    return _Answer(status, exchange.html_page(title), {"Content-Type": "text/html; charset=utf-8", **(headers or {})})
 
 
 def _is_known(headers: Message, etag: str, modified: datetime) -> bool:
@@ -346,7 +346,7 @@ def _rewritten(path: str, content: bytes, rewrite: Callable[[list[str], Mapping[
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         lines = archive.read(archive.infolist()[0]).decode("latin-1").split("\n")
     text = "\n".join(rewrite(lines, SOURCE_COLUMNS[found[0]]))
-    return simulator.zipped(path, text.encode("latin-1"), found[1])
+    return exchange.zipped(path, text.encode("latin-1"), found[1])
 
 
 def _unchanged(lines: list[str], _: Mapping[str, str]) -> list[str]:
@@ -376,7 +376,7 @@ def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the archive in the foreground until it is interrupted, and print its URL."""
     parser = argparse.ArgumentParser(
-        prog="python -m champion_luigi.simulator_server", description="A simulated NSE archive."
+        prog="python -m champion_luigi.simulated.server", description="A simulated NSE archive."
     )
     parser.add_argument("--port", type=int, default=8750, help="loopback port, 0 for any free one (default 8750)")
     parser.add_argument("--folder", type=Path, help="serve the files in this folder, laid out as on the exchange")

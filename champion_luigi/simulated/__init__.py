@@ -1,0 +1,1 @@
+"""The simulated exchange, one writer a data set."""
