@@ -43,9 +43,9 @@ Importing it makes the tasks known to ``luigi --module champion_luigi`` and impo
 
 from importlib.metadata import PackageNotFoundError, version
 
-from champion_luigi import defaults
+from champion_luigi.config import luigi_defaults
 
-defaults.apply()
+luigi_defaults.apply()
 
 from champion_luigi import events as _events  # noqa: E402,F401 - registers the handlers
 from champion_luigi.fill import FillBhavcopy  # noqa: E402

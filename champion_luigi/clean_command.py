@@ -81,7 +81,7 @@ def _files(count: int) -> str:
 
 def _short(path: Path) -> str:
     """A path as it is below DATA_DIR: a terminal is 80 columns wide."""
-    from champion_luigi import settings
+    from champion_luigi.config import settings
 
     folder = settings.data_dir().absolute()
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

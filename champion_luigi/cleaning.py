@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from champion_luigi import journal, listing, recording, settings
+from champion_luigi import journal, listing, recording
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, StorageError
+from champion_luigi.config import settings
 from champion_luigi.storage import tables
 from champion_luigi.tasks import BhavcopyTask, NormalizeBhavcopy, ParseBhavcopy
 

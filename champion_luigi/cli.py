@@ -69,7 +69,7 @@ class _Commands(click.Group):
 
 def _tell_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Python's traceback of what nobody expected, without a secret: errors quote what they found."""
-    from champion_luigi import settings
+    from champion_luigi.config import settings
 
     sys.stderr.write(settings.without_secrets("".join(traceback.format_exception(kind, error, trace))))
 
@@ -131,8 +131,9 @@ def fill(  # noqa: PLR0917 - click calls it by name
 
     Exits 0 when all is there, 20 when a day is not published yet or days are left, 30 when a day failed.
     """
-    from champion_luigi import fill_command, settings
+    from champion_luigi import fill_command
     from champion_luigi.base.errors import ChampionError
+    from champion_luigi.config import settings
 
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run")
@@ -190,8 +191,9 @@ def track() -> None:
 @track.command()
 def flush() -> None:
     """Bring what the journal holds to MLflow now: what an outage left, or what CHAMPION_TRACKING=journal collects."""
-    from champion_luigi import settings, track_command
+    from champion_luigi import track_command
     from champion_luigi.base.errors import ChampionError
+    from champion_luigi.config import settings
 
     try:
         flows, going_on = track_command.flush()
@@ -207,8 +209,9 @@ def flush() -> None:
 @click.option("--port", default=5000, show_default=True, help="Port to listen on.")
 def ui(host: str, port: int) -> None:
     """Show MLflow's pages on the configured store, until Ctrl-C."""
-    from champion_luigi import settings, track_command
+    from champion_luigi import track_command
     from champion_luigi.base.errors import ChampionError
+    from champion_luigi.config import settings
 
     if url := track_command.server_url():
         click.echo(f"MLflow's pages are on the configured server: {url}")

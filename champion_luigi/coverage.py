@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from champion_luigi import journal, listing, places, recording, settings
+from champion_luigi import journal, listing, recording
+from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
 
@@ -85,7 +86,7 @@ def of_range(start: date | None = None, end: date | None = None) -> Coverage:
     first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
     stop = last + timedelta(days=1)
     loaded = listing.loaded_rows(first, stop)
-    answers = places.archive_answers()
+    answers = wiring.archive_answers()
     closed = {day for day, answer in answers.items() if answer.verdict == "closed"}
     extra = {day for day, answer in answers.items() if answer.verdict == "session" and first <= day < stop}
     due = sorted({*sessions.sessions(first, stop), *extra, *(day for day in in_lake if day >= first)})

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from champion_luigi import doctor_disks, doctor_servers, doctor_setup, doctor_warehouse, settings
+from champion_luigi import doctor_disks, doctor_servers, doctor_setup, doctor_warehouse
 from champion_luigi.base.errors import ChampionError
+from champion_luigi.config import settings
 from champion_luigi.findings import Finding, Status, of_error
 
 # All begin at once, and what has not ended by then is left behind.

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from champion_luigi import settings
 from champion_luigi.base import durable
+from champion_luigi.config import settings
 from champion_luigi.findings import Finding, Status
 from champion_luigi.storage import version
 

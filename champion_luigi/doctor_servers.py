@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi import coverage, journal, places, recording, settings
+from champion_luigi import coverage, journal, recording
 from champion_luigi.asking import ask, without_credentials
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, NotPublished
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.doctor_disks import takes_files
 from champion_luigi.exchange import sessions
@@ -38,11 +39,11 @@ _SQLITE = b"SQLite format 3\0"
 
 def archive() -> Finding:
     """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
-    from champion_luigi import places
+    from champion_luigi.config import wiring
     from champion_luigi.exchange import archive as archives
     from champion_luigi.parsing import payload
 
-    name = places.archive_name()
+    name = wiring.archive_name()
     pace = settings.data_dir() / "locks" / "archive.pace"
     opened = archives.open_archive(
         settings.get("archive_url"),
@@ -100,7 +101,7 @@ def _next_turn(pace: Path) -> float:
 def _latest_session() -> date:
     """The latest session that should be published by now, and that the archive is not known to have no file for."""
     day = sessions.latest_published(datetime.now(UTC), settings.published_at())
-    answers = places.archive_answers()
+    answers = wiring.archive_answers()
     while day in answers and answers[day].verdict == "closed":
         day = sessions.previous(day)
     return day

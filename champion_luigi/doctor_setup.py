@@ -15,8 +15,8 @@ from importlib import metadata
 
 import luigi
 
-from champion_luigi import settings
 from champion_luigi.base.errors import SettingsError
+from champion_luigi.config import settings
 from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding, told
 

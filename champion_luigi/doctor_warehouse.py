@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
-from champion_luigi import places
 from champion_luigi.asking import Reply, ask
 from champion_luigi.base.errors import Busy, ChampionError
+from champion_luigi.config import wiring
 from champion_luigi.datasets import schema
 from champion_luigi.findings import Finding, of_error, told
 from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place
@@ -27,7 +27,7 @@ _NO_SUCH_STATEMENT = 62
 
 def warehouse() -> Finding:
     """Whether the configured warehouse can be loaded, as far as that can be told without loading it."""
-    place = places.warehouse_place()
+    place = wiring.warehouse_place()
     if not place.host:
         return _embedded(place)
     try:

@@ -20,9 +20,10 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import events, flows, places, recording, settings, tasks
+from champion_luigi import events, flows, recording, tasks
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
+from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
@@ -123,13 +124,13 @@ class FillBhavcopy(RangeDailyBase):
     def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:
         """The sessions from start to stop (exclusive): by the calendar, corrected by what the archive answered."""
         start, stop = finite_start.date(), finite_stop.date()
-        known = places.archive_answers()
+        known = wiring.archive_answers()
         days = set(sessions.sessions(start, stop))
         days |= {day for day, answer in known.items() if answer.verdict == "session" and start <= day < stop}
         if not self.recheck_closed:
             days -= {day for day, answer in known.items() if answer.verdict == "closed"}
         # What a killed redo has left: such a day is here, whatever the calendar or this archive says of it.
-        days |= due.first_stages(places.due_folder(), start, stop).keys()
+        days |= due.first_stages(wiring.due_folder(), start, stop).keys()
         return [datetime.combine(day, datetime.min.time()) for day in sorted(days)]
 
     def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
@@ -174,7 +175,7 @@ class FillBhavcopy(RangeDailyBase):
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Waits here, once, for another fill that holds the embedded engine, and leaves out what that one did.
-            table.shared(places.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            table.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         progress.due, progress.left = len(days), self._beyond_limit

@@ -18,8 +18,9 @@ from luigi.execution_summary import LuigiStatusCode
 from luigi.rpc import RPCError
 from luigi.task_register import Register
 
-from champion_luigi import coverage, places, settings
+from champion_luigi import coverage
 from champion_luigi.base.errors import ChampionError, SettingsError
+from champion_luigi.config import settings, wiring
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.storage import due, lake
 from champion_luigi.tasks import LoadClickHouse
@@ -135,8 +136,8 @@ def _reasons(of: type[luigi.Task], days: list[date]) -> dict[date, str]:
         return {}
     first, stop = min(days), max(days) + timedelta(days=1)
     in_lake = {day for day, _ in lake.days(settings.lake_dir(), first, stop)}
-    again = due.first_stages(places.due_folder(), first, stop)
-    closed = {day for day, answer in places.archive_answers().items() if answer.verdict == "closed"}
+    again = due.first_stages(wiring.due_folder(), first, stop)
+    closed = {day for day, answer in wiring.archive_answers().items() if answer.verdict == "closed"}
     problems = coverage.latest_problems()
 
     def reason(day: date) -> str:

@@ -18,8 +18,9 @@ from typing import Any
 
 import luigi
 
-from champion_luigi import places, recording, settings, threads
+from champion_luigi import recording, threads
 from champion_luigi.base.errors import NotPublished, Refused, TransientError
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.targets import JsonFile
@@ -189,14 +190,14 @@ def _settle(
             suspects[day] = error
     # What this archive was found not to have before, and has not now, is as closed as it was.
     known = (
-        {day for day, answer in places.archive_answers().items() if answer.verdict == "closed"} if suspects else set()
+        {day for day, answer in wiring.archive_answers().items() if answer.verdict == "closed"} if suspects else set()
     )
     _enter_closed(suspects, [day for day in suspects if progress.fetched or day in known], progress)
 
 
 def _has_given_lately() -> bool:
     """Whether a receipt says that this archive gave a file within a day: to a fill that was killed before it told."""
-    archive = places.configured_archive()
+    archive = wiring.configured_archive()
     since = (datetime.now(UTC) - _LATELY).isoformat()
     for path in (settings.data_dir() / "raw").glob("*/bhavcopy_*.json"):
         receipt = JsonFile(str(path)).load() or {}
@@ -212,7 +213,7 @@ def _has_given_lately() -> bool:
 def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], progress: Progress) -> None:
     for day in days:
         error = suspects.pop(day)
-        answers.record(places.ledger_file(), day, "closed", places.archive_name(), error.source or "")
+        answers.record(wiring.ledger_file(), day, "closed", wiring.archive_name(), error.source or "")
         progress.closed[day] = f"the archive has no file, and is not asked again without --recheck-closed: {error}"
         _record_outcome(day, "closed", progress.closed[day])
 

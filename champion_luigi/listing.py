@@ -10,7 +10,7 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import places, settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.storage import due, lake
 from champion_luigi.tasks import (
@@ -40,7 +40,7 @@ def complete_days(of: type[luigi.Task], start: date, stop: date) -> set[date] | 
 
 def loaded_rows(start: date, stop: date) -> dict[date, int]:
     """The rows of each day whose marker tells of the configured warehouse and of the lake file as it is."""
-    warehouse = places.warehouse_place().identity()
+    warehouse = wiring.warehouse_place().identity()
     lake_files = dict(lake.days(settings.lake_dir(), start, stop))
     markers = _files(LoadClickHouse(date=start).output().file.parent.parent, start, stop)
     found = {}
@@ -52,7 +52,7 @@ def loaded_rows(start: date, stop: date) -> dict[date, int]:
 
 def _due(of: type[BhavcopyTask], start: date, stop: date) -> set[date]:
     """The days of which this stage, or one before it, is asked for again."""
-    return {day for day, first in due.first_stages(places.due_folder(), start, stop).items() if first <= of.stage}
+    return {day for day, first in due.first_stages(wiring.due_folder(), start, stop).items() if first <= of.stage}
 
 
 def _rows_of(day: date, marker: str, lake_file: os.DirEntry[str], warehouse: dict[str, object]) -> int | None:

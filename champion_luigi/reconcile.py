@@ -16,9 +16,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from champion_luigi import places, settings
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.config import settings, wiring
 from champion_luigi.storage import lake, raw, tables
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.warehouse import table as warehouse
@@ -110,7 +110,7 @@ def _of_days(days: Iterable[date], table: warehouse.Warehouse | None) -> list[Di
 
 
 def _open_warehouse() -> warehouse.Warehouse | None:
-    place = places.warehouse_place()
+    place = wiring.warehouse_place()
     return None if place.is_absent else warehouse.shared(place, settings.get("lock_wait_seconds"))
 
 
@@ -126,7 +126,7 @@ def _compare(first: date, stop: date, table: warehouse.Warehouse | None, verdict
     """Compare the dates from ``first`` to ``stop`` (exclusive), which are of one year."""
     receipts = _documents(ScrapeBhavcopy(date=first).output().file.parent, first, stop)
     markers = _documents(LoadClickHouse(date=first).output().file.parent, first, stop) if table else {}
-    identity = places.warehouse_place().identity()
+    identity = wiring.warehouse_place().identity()
     markers = {day: marker for day, marker in markers.items() if marker.get("warehouse") == identity}
     held = table.held(first, stop) if table else {}
     lake_files = _lake_files(first, stop, markers)

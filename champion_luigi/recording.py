@@ -25,10 +25,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from champion_luigi import journal, settings
+from champion_luigi import journal
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, SettingsError, StorageError
 from champion_luigi.carrier import CANNOT, DELIVERED, Job
+from champion_luigi.config import settings
 
 logger = logging.getLogger("luigi-interface")
 

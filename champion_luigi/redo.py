@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from champion_luigi import places, settings
 from champion_luigi.base import durable
+from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import due
 from champion_luigi.tasks import (
@@ -68,7 +68,7 @@ def make_due(
     with durable.locked(lock, f"{day}", settings.get("lock_wait_seconds"), on_wait):
         paths = outputs_from(day, stage, last)
         if paths:
-            due.ask(places.due_folder(), day, range(stage.stage, last.stage + 1))
+            due.ask(wiring.due_folder(), day, range(stage.stage, last.stage + 1))
     return paths
 
 
@@ -99,7 +99,7 @@ def plan(day: date, stage: type[BhavcopyTask], last: type[BhavcopyTask] = LoadCl
 
 def _why_nothing(day: date) -> str:
     """Why no file of a day is to be had, as far as is known; empty where one is."""
-    answer = places.archive_answers().get(day)
+    answer = wiring.archive_answers().get(day)
     if answer is not None and answer.verdict == "closed":
         return f"not there, and {answer.archive} answered 404 on {answer.time[:10]}"
     if answer is None and not sessions.is_session(day):

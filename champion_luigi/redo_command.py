@@ -61,7 +61,8 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     Exits as `champion fill`: 0 all is done, 20 something is left, 30 a day failed.
     """
-    from champion_luigi import redo, settings
+    from champion_luigi import redo
+    from champion_luigi.config import settings
 
     if redo.STAGES[first].stage > redo.STAGES[last].stage:
         raise click.UsageError(f"--from {first} comes after --to {last}")
@@ -82,7 +83,7 @@ def command(  # noqa: PLR0917 - click calls it by name
 def _days(day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:
     from datetime import UTC
 
-    from champion_luigi import settings
+    from champion_luigi.config import settings
     from champion_luigi.exchange import sessions
 
     begin = day or start
@@ -153,7 +154,7 @@ def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) ->
 
 def _short(path: Path) -> str:
     """A path as it is below DATA_DIR, without the lake's folders: a terminal is 80 columns wide."""
-    from champion_luigi import settings
+    from champion_luigi.config import settings
 
     if path.is_relative_to(settings.lake_dir()):
         return f"lake/.../{path.name}"

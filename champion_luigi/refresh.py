@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi import events, places, recording, settings
+from champion_luigi import events, recording
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
@@ -26,6 +26,7 @@ from champion_luigi.base.errors import (
     StorageError,
     is_transient,
 )
+from champion_luigi.config import settings, wiring
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.storage import due, lake, raw, version
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
@@ -164,9 +165,9 @@ def _ask(day: date, last: type[BhavcopyTask]) -> Outcome:
     old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
     outcome = Outcome(day, "changed", old_sha256=old_sha256, new_sha256=sha256, changes=changes)
     _journal(outcome)
-    due.ask(places.due_folder(), day, range(ScrapeBhavcopy.stage, last.stage + 1))
+    due.ask(wiring.due_folder(), day, range(ScrapeBhavcopy.stage, last.stage + 1))
     raw.keep(day, published, recognised)
-    due.done(places.due_folder(), day, ScrapeBhavcopy.stage)
+    due.done(wiring.due_folder(), day, ScrapeBhavcopy.stage)
     return outcome
 
 
@@ -183,9 +184,9 @@ def _journal(outcome: Outcome) -> None:
 
 def _unchanged(day: date, kept: _Kept, last: type[BhavcopyTask]) -> Outcome:
     # Killed between the receipt and the striking out of its stage, there is nothing left to fetch.
-    due.done(places.due_folder(), day, ScrapeBhavcopy.stage)
+    due.done(wiring.due_folder(), day, ScrapeBhavcopy.stage)
     if kept.lake_sha256 not in (None, kept.sha256):
-        due.ask(places.due_folder(), day, range(ParseBhavcopy.stage, last.stage + 1))
+        due.ask(wiring.due_folder(), day, range(ParseBhavcopy.stage, last.stage + 1))
     return Outcome(day, "unchanged")
 
 
@@ -211,15 +212,15 @@ def _kept(day: date) -> _Kept:
 
 def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
     """As `ScrapeBhavcopy` fetches; recognised where it is another file than the kept one."""
-    from champion_luigi import places
+    from champion_luigi.config import wiring
     from champion_luigi.exchange import archive
     from champion_luigi.parsing import payload
 
     def once() -> tuple[Published, Bhavcopy | None]:
-        published = archive.fetch(places.configured_archive(), day, settings.get("udiff_from"), kept.validators)
+        published = archive.fetch(wiring.configured_archive(), day, settings.get("udiff_from"), kept.validators)
         if durable.sha256(published.content) == kept.sha256:
             return published, None
-        return published, payload.recognise(published.content, day, published.url, places.max_unzipped_bytes())
+        return published, payload.recognise(published.content, day, published.url, wiring.max_unzipped_bytes())
 
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ScrapeBhavcopy.attempts),

@@ -15,9 +15,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from champion_luigi import coverage, journal, places, recording, settings, status_command
+from champion_luigi import coverage, journal, recording, status_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.config import settings, wiring
 from champion_luigi.flows import STAGES
 from champion_luigi.storage import lake
 
@@ -104,13 +105,13 @@ def _whole(text: str | None) -> int | None:
 def _reject_files() -> dict[date, Path]:
     """The files of rejected rows, by date."""
     found = {}
-    for path in places.rejects_file(date.max).parent.parent.glob("*/bhavcopy_????????.jsonl"):
+    for path in wiring.rejects_file(date.max).parent.parent.glob("*/bhavcopy_????????.jsonl"):
         digits = path.stem.removeprefix("bhavcopy_")
         try:
             day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
         except ValueError:
             continue
-        if path == places.rejects_file(day):
+        if path == wiring.rejects_file(day):
             found[day] = path
     return found
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import recording, settings
+from champion_luigi import recording
 from champion_luigi.base.errors import ChampionError
-from champion_luigi.places import rejects_file
+from champion_luigi.config import settings
+from champion_luigi.config.wiring import rejects_file
 from champion_luigi.storage import lake
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet
 from champion_luigi.warehouse import table

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from champion_luigi.settings import SECTIONS, without_secrets
+from champion_luigi.config.settings import SECTIONS, without_secrets
 
 # India has no daylight saving time, so its hours are fixed ones in UTC.
 RUNS = (

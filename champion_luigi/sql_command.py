@@ -97,9 +97,10 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
 
 def _answer(query: str, wishes: _Wishes) -> None:
     """Run one statement, and show or keep what it gives."""
-    from champion_luigi import places, settings, sql
+    from champion_luigi import sql
     from champion_luigi.base import durable
     from champion_luigi.base.errors import WarehouseError
+    from champion_luigi.config import settings, wiring
     from champion_luigi.warehouse.statements import open_for_questions
 
     is_table = wishes.form == "table"
@@ -110,7 +111,7 @@ def _answer(query: str, wishes: _Wishes) -> None:
         else:
             result = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="champion-sql-"))) / "result"
         questions = open_for_questions(
-            places.warehouse_place(),
+            wiring.warehouse_place(),
             wishes.wait_seconds,
             lambda message: click.echo(f"champion sql: {settings.without_secrets(message)}", err=True),
             write=wishes.write,
@@ -147,11 +148,11 @@ def _encoded(lines: Iterator[str], encoding: str) -> Iterator[bytes]:
 
 def _prompt(wishes: _Wishes) -> None:
     """Take statements from a terminal, until the end; an error is shown, and does not end it."""
-    from champion_luigi import places, settings
     from champion_luigi.base.errors import ChampionError
+    from champion_luigi.config import settings, wiring
 
     reading = "" if wishes.write else ", reading only"
-    click.echo(f"{settings.without_secrets(places.warehouse_place().words)}{reading}\n{_HELP}")
+    click.echo(f"{settings.without_secrets(wiring.warehouse_place().words)}{reading}\n{_HELP}")
     with _history(Path.home() / ".champion_sql_history"):
         is_over = False
         while not is_over:

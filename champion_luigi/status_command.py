@@ -41,7 +41,8 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
 def as_document(found: Coverage) -> dict[str, Any]:
     """The state as a JSON document: dates are ISO texts, counts are days or, where they say so, rows."""
-    from champion_luigi import coverage, places, settings
+    from champion_luigi import coverage
+    from champion_luigi.config import settings, wiring
 
     failed, lake_only = found.of("failed"), found.of("lake")
     latest = found.latest_loaded
@@ -59,9 +60,9 @@ def as_document(found: Coverage) -> dict[str, Any]:
         "latest_loaded": latest,
         "sessions_late": found.sessions_late,
         "unsent_records": coverage.unsent_records(),
-        "warehouse": places.warehouse_place().words,
+        "warehouse": wiring.warehouse_place().words,
         "lake": str(settings.lake_dir()),
-        "archive": places.archive_name(),
+        "archive": wiring.archive_name(),
         "tracking": settings.without_secrets(settings.tracking_uri()) if settings.tracking_is_on() else "off",
     }
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import flows, places, recording, settings, threads
+from champion_luigi import flows, recording, threads
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ChampionError,
@@ -34,6 +34,7 @@ from champion_luigi.base.errors import (
     TerminalError,
     is_transient,
 )
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.storage import due, lake, raw, tables, version
@@ -111,7 +112,7 @@ class BhavcopyTask(luigi.Task):
                 self._has_just_run = False
                 asked_again = []
             else:
-                asked_again = due.stages(places.due_folder(), self.date)
+                asked_again = due.stages(wiring.due_folder(), self.date)
             return super().complete() and not any(each <= self.stage for each in asked_again)
         except ChampionError as error:
             # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.
@@ -152,7 +153,7 @@ class BhavcopyTask(luigi.Task):
                 self.say("done by another process meanwhile")
                 return
             retrying(self.work)
-            due.done(places.due_folder(), self.date, self.stage)
+            due.done(wiring.due_folder(), self.date, self.stage)
 
     def prepare(self) -> None:
         """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
@@ -212,7 +213,7 @@ class ScrapeBhavcopy(BhavcopyTask):
             if not self.output().exists():
                 raise
             # Asked for again in vain: no day is closed, or stays due for ever, of which the file is kept.
-            due.done(places.due_folder(), self.date, self.stage)
+            due.done(wiring.due_folder(), self.date, self.stage)
             raise TerminalError(
                 f"the file that is kept could not be fetched again: {error.what}",
                 day=self.date,
@@ -224,23 +225,23 @@ class ScrapeBhavcopy(BhavcopyTask):
 
         receipt = raw.keep(self.date, published, bhavcopy)
 
-        answer = places.archive_answers().get(self.date)
+        answer = wiring.archive_answers().get(self.date)
         if answer.verdict == "closed" if answer else not sessions.is_session(self.date):
-            answers.record(places.ledger_file(), self.date, "session", places.archive_name(), published.url)
+            answers.record(wiring.ledger_file(), self.date, "session", wiring.archive_name(), published.url)
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
         self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
 
     def _fetch(self) -> tuple[Published, Bhavcopy]:
-        from champion_luigi import places
+        from champion_luigi.config import wiring
         from champion_luigi.exchange import archive
         from champion_luigi.parsing import payload
 
         _require_expected(self.date)
         try:
-            published = archive.fetch(places.configured_archive(), self.date, settings.get("udiff_from"))
+            published = archive.fetch(wiring.configured_archive(), self.date, settings.get("udiff_from"))
         except NotPublished as error:
             raise _with_session(error, self.date) from None
-        return published, payload.recognise(published.content, self.date, published.url, places.max_unzipped_bytes())
+        return published, payload.recognise(published.content, self.date, published.url, wiring.max_unzipped_bytes())
 
 
 class ParseBhavcopy(BhavcopyTask):
@@ -255,7 +256,7 @@ class ParseBhavcopy(BhavcopyTask):
         return _intermediate("parsed", self.date)
 
     def work(self) -> None:
-        from champion_luigi import places
+        from champion_luigi.config import wiring
         from champion_luigi.parsing import normalize, payload
         from champion_luigi.storage import raw
 
@@ -263,7 +264,7 @@ class ParseBhavcopy(BhavcopyTask):
         recognised = kept.take()
         if recognised is None:
             content = raw.verified(receipt, kept, self.input())
-            recognised = payload.recognise(content, self.date, kept.path, places.max_unzipped_bytes())
+            recognised = payload.recognise(content, self.date, kept.path, wiring.max_unzipped_bytes())
         table = normalize.parse(recognised)
 
         metadata = {
@@ -290,13 +291,13 @@ class NormalizeBhavcopy(BhavcopyTask):
         return _intermediate("normalized", self.date)
 
     def work(self) -> None:
-        from champion_luigi import places
+        from champion_luigi.config import wiring
         from champion_luigi.parsing import normalize
 
         table, metadata = _table(self.input())
         normalized = normalize.normalize(table, metadata["format"], self.date)
 
-        _keep_rejects(places.rejects_file(self.date), normalized.rejects)
+        _keep_rejects(wiring.rejects_file(self.date), normalized.rejects)
         self.facts |= {
             "normalized_rows": normalized.rows.height,
             "filtered_rows": len(normalized.rejects),
@@ -366,10 +367,10 @@ class LoadClickHouse(BhavcopyTask):
         fill for them.
         """
         if not settings.get("clickhouse_host"):
-            warehouse.shared(places.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+            warehouse.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
 
     def output(self) -> LoadMarker:
-        place = places.warehouse_place()
+        place = wiring.warehouse_place()
         path = settings.data_dir() / "loaded" / place.slug / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"
         return LoadMarker(str(path), lake.partition(settings.lake_dir(), self.date), place.identity())
 
@@ -378,11 +379,11 @@ class LoadClickHouse(BhavcopyTask):
         status = lake_file.stat()
         rows, content_sha256, metadata = self.input().take() or _lake_table(lake_file)
         _require_untouched_as_loaded(self.output(), [status.st_size, status.st_mtime_ns], content_sha256)
-        table = warehouse.shared(places.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+        table = warehouse.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         loaded = table.load(self.date, rows, company=threads.in_threads.get() // 2)
 
         marker = self.output()
-        marker.warehouse = places.warehouse_place().identity()
+        marker.warehouse = wiring.warehouse_place().identity()
         marker.dump(
             {
                 "date": self.date,
@@ -414,7 +415,7 @@ def _require_expected(day: date) -> None:
     """NotPublished, without a request, for a day on which nothing was published as far as is known."""
     if settings.get("ask_closed"):
         return
-    answer = places.archive_answers().get(day)
+    answer = wiring.archive_answers().get(day)
     if answer is None and sessions.is_session(day):
         return
     if answer is not None and answer.verdict == "session":

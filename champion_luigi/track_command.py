@@ -9,9 +9,10 @@ import socket
 import subprocess
 import sys
 
-from champion_luigi import journal, recording, settings
+from champion_luigi import journal, recording
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.carrier import DELIVERED, Carrier
+from champion_luigi.config import settings
 
 _END_SECONDS = 5.0
 

@@ -33,14 +33,15 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
     Exits 0 when all agrees, 30 when there are differences; with --repair, when some are left.
     """
-    from champion_luigi import places, reconcile
+    from champion_luigi import reconcile
+    from champion_luigi.config import wiring
     from champion_luigi.warehouse import table
 
     if start and end and start > end:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after --end {end:%Y-%m-%d}")
     try:
         verdict = reconcile.of_range(start.date() if start else None, end.date() if end else None)
-        document = _as_document(verdict, places.warehouse_place().words)
+        document = _as_document(verdict, wiring.warehouse_place().words)
         left = verdict.differences
         if not as_json:
             click.echo(_in_words(document, verdict.differences))
@@ -117,7 +118,8 @@ def _run(last: type[BhavcopyTask], days: list[date]) -> dict[date, str]:
     """Complete the days up to a stage; why it did not come to it, by date."""
     import luigi
 
-    from champion_luigi import events, settings
+    from champion_luigi import events
+    from champion_luigi.config import settings
     from champion_luigi.filling import Progress, fill_days
     from champion_luigi.tasks import BhavcopyTask
 

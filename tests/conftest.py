@@ -11,7 +11,7 @@ import hypothesis
 import luigi
 import pytest
 
-from champion_luigi import settings
+from champion_luigi.config import settings
 from champion_luigi.simulated.server import SimulatedArchive
 
 # Real published files, where somebody has put them beside the checkout. No test depends on their being there.

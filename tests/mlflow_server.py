@@ -31,8 +31,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from champion_luigi import recording, settings
+from champion_luigi import recording
 from champion_luigi.carrier import DELIVERED, Carrier
+from champion_luigi.config import settings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -17,9 +17,9 @@ from helpers import champion_command, luigi_command, payload, published, retry_a
 from mlflow_server import carry, empty_store, told
 
 from champion_luigi import flows, journal
+from champion_luigi.config.wiring import archive_name, ledger_file
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
-from champion_luigi.places import archive_name, ledger_file
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place

@@ -29,11 +29,11 @@ from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
 from champion_luigi import journal, redo
 from champion_luigi.base import durable
+from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.fill import FillBhavcopy
 from champion_luigi.filling import Progress
-from champion_luigi.places import warehouse_place
 from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import WriteParquet

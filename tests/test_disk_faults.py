@@ -26,9 +26,10 @@ import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 
-from champion_luigi import coverage, journal, places, reconcile, report, verify_command
+from champion_luigi import coverage, journal, reconcile, report, verify_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
+from champion_luigi.config import wiring
 from champion_luigi.flows import Book
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
@@ -392,7 +393,7 @@ def test_a_ledger_that_cannot_be_written_is_asked_again(
         # With another day to fetch, or else the archive could be a wrong address.
         code, output = run("fill", "--start", str(DAY), "--stop", "2024-01-18")
         assert code == 0, output
-        assert {day: answer.verdict for day, answer in places.archive_answers().items()} == {NEXT_DAY: "closed"}
+        assert {day: answer.verdict for day, answer in wiring.archive_answers().items()} == {NEXT_DAY: "closed"}
     campaign.tell(
         AREA,
         "no room for the ledger when a session turns out closed (ledger.jsonl on a full tmpfs)",
@@ -758,7 +759,7 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
     built = build(*(LoadClickHouse(date=each) for each in DAYS))
     assert isinstance(built.error, DamagedFile), f"{about}: {built.errors}"
     assert WriteParquet(date=day).output().path in str(built.error)
-    seen_days = warehouse.shared(places.warehouse_place()).rows_by_day()
+    seen_days = warehouse.shared(wiring.warehouse_place()).rows_by_day()
     assert [each for each, _ in seen_days] == [each for each in DAYS if each != day], about
     warehouse.close_shared()
     monkeypatch.delenv("CLICKHOUSE_DATABASE")
@@ -916,7 +917,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     if name == "journal":
         [path] = (loaded / "journal").glob("*.jsonl")
     elif name == "ledger":
-        path = places.ledger_file()
+        path = wiring.ledger_file()
         lines = [
             {"date": f"2023-06-{number:02}", "verdict": "closed", "archive": "simulated:", "asked": "x", "time": "2024"}
             for number in range(5, 10)

@@ -38,8 +38,9 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import doctor, doctor_disks, doctor_servers, doctor_setup, doctor_warehouse, journal, settings
+from champion_luigi import doctor, doctor_disks, doctor_servers, doctor_setup, doctor_warehouse, journal
 from champion_luigi.base.errors import ChampionError
+from champion_luigi.config import settings
 from champion_luigi.doctor_command import command
 from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding, of_error

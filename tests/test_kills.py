@@ -32,9 +32,10 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi import journal, listing, places, reconcile, tracking
+from champion_luigi import journal, listing, reconcile, tracking
 from champion_luigi.base import durable
 from champion_luigi.cli import main
+from champion_luigi.config import wiring
 from champion_luigi.storage import lake
 from champion_luigi.tasks import LoadClickHouse
 from champion_luigi.warehouse import table
@@ -250,7 +251,7 @@ _TIMES = {"fetched_at", "loaded_at", "version", "lake_stat", "warehouse", "noted
 def state(folder: Path) -> State:
     """What there is, in folder and configured warehouse."""
     found = {}
-    slug = places.warehouse_place().slug
+    slug = wiring.warehouse_place().slug
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
         if path.is_file() and name.split("/")[0] not in ("warehouse", "journal", "mlflow", "pids"):
@@ -270,7 +271,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _rows() -> list[tuple[Any, ...]]:
-    place = places.warehouse_place()
+    place = wiring.warehouse_place()
     return table.shared(place, 30).query(
         f"SELECT * FROM {place.database}.equity_ohlc ORDER BY trade_date, symbol, series"
     )

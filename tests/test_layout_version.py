@@ -28,9 +28,10 @@ from helpers import (
 )
 from mlflow_server import carry, empty_store, metrics_once, told
 
-from champion_luigi import doctor_disks, journal, listing, places, run_day, settings, targets
+from champion_luigi import doctor_disks, journal, listing, run_day, targets
 from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.cli import main
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers
 from champion_luigi.storage import lake
@@ -327,7 +328,7 @@ def test_an_older_marker_makes_the_load_due_again() -> None:
 def test_a_table_with_a_newer_column_is_refused(tmp_path: Path) -> None:
     """The warehouse's own columns are its version; what to do depends on who made it."""
     build(LoadClickHouse(date=LEGACY_DAY))
-    table = warehouse.shared(places.warehouse_place())
+    table = warehouse.shared(wiring.warehouse_place())
     table.command(f"ALTER TABLE {table.name} ADD COLUMN delivered Nullable(Int64)")
     warehouse.close_shared()
     error = build(LoadClickHouse(date=DAY)).error
@@ -375,7 +376,7 @@ def test_a_note_of_deliveries_of_a_newer_version_doubles_nothing(number: int, tm
 
 def assert_whole(days: list[date]) -> None:
     """The view and the lake have exactly what was published on these days."""
-    loaded = dict(warehouse.shared(places.warehouse_place()).rows_by_day())
+    loaded = dict(warehouse.shared(wiring.warehouse_place()).rows_by_day())
     warehouse.close_shared()
     for day in days:
         truth = (

@@ -12,8 +12,8 @@ from typing import Any
 import luigi
 import pytest
 
-from champion_luigi import places, settings
 from champion_luigi.base import durable
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.listing import complete_days
 from champion_luigi.storage import lake
@@ -35,7 +35,7 @@ DAYS = [START + timedelta(days=number) for number in range((STOP - START).days)]
 @pytest.fixture(autouse=True)
 def _embedded_warehouse(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "warehouse").mkdir()
-    durable.write_whole(places.warehouse_place()._id_file, b"the-first-one")
+    durable.write_whole(wiring.warehouse_place()._id_file, b"the-first-one")
     yield
     table.close_shared()
 
@@ -57,7 +57,7 @@ def mark(day: date, **changes: Any) -> Path:
     marker = LoadClickHouse(date=day).output()
     marker.dump(
         {
-            "warehouse": places.warehouse_place().identity(),
+            "warehouse": wiring.warehouse_place().identity(),
             "lake_sha256": durable.sha256(lake_file.read_bytes()),
             "lake_stat": [status.st_size, status.st_mtime_ns],
             "schema_version": schema.VERSION,
@@ -134,7 +134,7 @@ def test_a_load_into_another_database_is_not_listed(monkeypatch: pytest.MonkeyPa
 def test_loads_into_a_warehouse_that_was_made_anew_are_not_listed() -> None:
     """The folder has the same name, and none of the rows."""
     complete(LoadClickHouse, *DAYS)
-    durable.write_whole(places.warehouse_place()._id_file, b"the-second-one")
+    durable.write_whole(wiring.warehouse_place()._id_file, b"the-second-one")
     assert complete_days(LoadClickHouse, START, STOP) == set()
 
 

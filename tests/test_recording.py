@@ -30,18 +30,10 @@ from helpers import (
 )
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
-from champion_luigi import (
-    LoadClickHouse,
-    ScrapeBhavcopy,
-    WriteParquet,
-    journal,
-    places,
-    recording,
-    run_day,
-    settings,
-)
+from champion_luigi import LoadClickHouse, ScrapeBhavcopy, WriteParquet, journal, recording, run_day
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, ChampionError
+from champion_luigi.config import settings, wiring
 from champion_luigi.flows import Book, Flow
 from champion_luigi.storage import lake
 from champion_luigi.warehouse import connection
@@ -619,7 +611,7 @@ def make_slow(table: warehouse.Warehouse) -> None:
 def test_a_load_did_not_take_the_time_that_it_waited_for_its_turn(tmp_path: Path, archive: None) -> None:
     """Another load was under way; the insert itself, and the look at what it has done, are the load's own time."""
     assert build(WriteParquet(date=DAY)).is_done
-    table = warehouse.shared(places.warehouse_place())
+    table = warehouse.shared(wiring.warehouse_place())
     make_slow(table)
     held: list[float] = []
 
@@ -651,7 +643,7 @@ def test_loads_by_turns_do_not_count_each_others_time(archive: None) -> None:
     assert build(*(WriteParquet(date=day) for day in days)).is_done
     lake_files = [WriteParquet(date=day).output().file for day in days]
     rows = [lake.table_of(file.read_bytes(), file)[0] for file in lake_files]
-    table = warehouse.shared(places.warehouse_place())
+    table = warehouse.shared(wiring.warehouse_place())
     make_slow(table)
     together = threading.Barrier(len(days))
 

@@ -15,9 +15,10 @@ import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
 
-from champion_luigi import places, redo, settings
+from champion_luigi import redo
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, TerminalError
+from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import answers
 from champion_luigi.listing import complete_days
 from champion_luigi.redo_command import command
@@ -124,9 +125,9 @@ def test_a_stage_that_has_run_is_due_no_more() -> None:
     load(DAY)
     redo.make_due(DAY, NormalizeBhavcopy)
     assert build(NormalizeBhavcopy(date=DAY)).is_done
-    assert due.stages(places.due_folder(), DAY) == [3, 4]
+    assert due.stages(wiring.due_folder(), DAY) == [3, 4]
     load(DAY)
-    assert list(places.due_folder().iterdir()) == []
+    assert list(wiring.due_folder().iterdir()) == []
 
 
 class AskedAgain(WriteParquet):
@@ -140,12 +141,12 @@ class AskedAgain(WriteParquet):
 def test_what_is_asked_for_right_after_it_has_run_is_for_the_next_run(tmp_path: Path) -> None:
     """The run has done what it had to do, and does not fail of what came later; the stage stays due."""
     assert build(AskedAgain(date=DAY)).errors == []
-    assert due.stages(places.due_folder(), DAY) == [WriteParquet.stage]
+    assert due.stages(wiring.due_folder(), DAY) == [WriteParquet.stage]
     written = version(output(DAY, "write"))
     assert not AskedAgain(date=DAY).complete()
     assert build(WriteParquet(date=DAY)).is_done
     assert version(output(DAY, "write")) != written
-    assert list(places.due_folder().iterdir()) == []
+    assert list(wiring.due_folder().iterdir()) == []
 
 
 def test_an_earlier_stage_that_is_asked_for_meanwhile_stays_due(tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ def test_readers_see_the_day_at_every_moment(archive: Path) -> None:
     seen: list[tuple[int, int]] = []
 
     def look(_message: str = "") -> None:
-        table = warehouse.shared(places.warehouse_place(), 30)
+        table = warehouse.shared(wiring.warehouse_place(), 30)
         rows = lake.scan(settings.lake_dir()).collect().height
         seen.append((rows, dict(table.rows_by_day()).get(DAY, 0)))
 
@@ -220,7 +221,7 @@ def test_what_is_kept_stays_where_the_archive_gives_no_file_any_more(
         error = build(LoadClickHouse(date=DAY)).error
         assert type(error) is TerminalError
         assert str(error).startswith(f"{DAY}: the file that is kept could not be fetched again: ")
-        assert answers.answers(places.ledger_file(), places.archive_name()) == {}
+        assert answers.answers(wiring.ledger_file(), wiring.archive_name()) == {}
         asked = len(server.requests)
         load(DAY)
         assert len(server.requests) == asked
@@ -234,7 +235,7 @@ def test_a_fetch_that_is_refused_stays_due(monkeypatch: pytest.MonkeyPatch) -> N
         server.faults[DAY] = Fault("forbidden")
         monkeypatch.setenv("NSE_ARCHIVE_URL", server.url)
         assert not build(LoadClickHouse(date=DAY)).is_done
-    assert due.stages(places.due_folder(), DAY) == [0, 1, 2, 3, 4]
+    assert due.stages(wiring.due_folder(), DAY) == [0, 1, 2, 3, 4]
 
 
 # The command
@@ -367,7 +368,7 @@ def test_a_killed_redo_loses_nothing_and_the_next_fill_completes_it(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith("2 of 2 days")
     assert receipts.isdisjoint(version(output(day, "scrape")) for day in (DAY, NEXT))
-    assert list(places.due_folder().iterdir()) == []
+    assert list(wiring.due_folder().iterdir()) == []
 
 
 def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> None:

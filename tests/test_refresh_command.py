@@ -19,9 +19,9 @@ from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published
 
 from champion_luigi import journal, reconcile, refresh
 from champion_luigi.base import durable
+from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import archive
-from champion_luigi.places import warehouse_place
 from champion_luigi.refresh import Changes, Outcome, count_changes, days_there
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake

@@ -19,8 +19,9 @@ import pytest
 from conftest import environment_variables
 from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_for
 
-from champion_luigi import journal, places, report, report_figures, report_page, report_text
+from champion_luigi import journal, report, report_figures, report_page, report_text
 from champion_luigi.base import durable
+from champion_luigi.config import wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
@@ -113,7 +114,7 @@ def test_rejects_are_counted_by_rule() -> None:
     """From the file that keeps them."""
     put_in_lake(FIRST, rejected_rows="3")
     lines = [json.dumps({"rule": rule}) for rule in ("bad_number", "bad_date", "bad_number")]
-    durable.write_whole(places.rejects_file(FIRST), "\n".join(lines).encode())
+    durable.write_whole(wiring.rejects_file(FIRST), "\n".join(lines).encode())
     assert told_of(FIRST)["rejected"] == {"bad_number": 2, "bad_date": 1}
 
 
@@ -121,7 +122,7 @@ def test_rejects_that_are_not_those_of_the_lake_file_have_no_rule() -> None:
     """The file of rejects is gone, or is of a later run that failed."""
     put_in_lake(FIRST, rejected_rows="3")
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
-    durable.write_whole(places.rejects_file(FIRST), b'{"rule": "bad_number"}\n')
+    durable.write_whole(wiring.rejects_file(FIRST), b'{"rule": "bad_number"}\n')
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
 
 
@@ -216,7 +217,7 @@ def hostile_document() -> dict[str, Any]:
         rules = {text.replace("\ud800", "?"): 2}
         put_in_lake(DAYS[5 + at], rows="5", rejected_rows="2", warnings=json.dumps(rules))
         line = json.dumps({"rule": text})
-        durable.write_whole(places.rejects_file(DAYS[5 + at]), f"{line}\n{line}\n".encode())
+        durable.write_whole(wiring.rejects_file(DAYS[5 + at]), f"{line}\n{line}\n".encode())
     return document()
 
 

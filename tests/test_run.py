@@ -23,8 +23,9 @@ from helpers import (
     start_python,
 )
 
-from champion_luigi import DayResult, run_day, settings
+from champion_luigi import DayResult, run_day
 from champion_luigi.base.errors import CheckFailed, NotPublished, SettingsError, WarehouseError
+from champion_luigi.config import settings
 from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

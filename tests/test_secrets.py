@@ -37,10 +37,11 @@ from hypothesis import strategies as st
 from luigid_server import luigid, task_list
 from mlflow_server import Gateway, MlflowServer, empty_store, kill_carriers, runs_in
 
-from champion_luigi import recording, scheduling, settings
+from champion_luigi import recording, scheduling
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import ArchiveUnreachable, SettingsError
 from champion_luigi.cli import main
+from champion_luigi.config import settings
 from champion_luigi.exchange.archive import open_archive
 from champion_luigi.simulated import exchange
 

@@ -19,9 +19,9 @@ from helpers import run_luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
-from champion_luigi import settings
 from champion_luigi.base.errors import SettingsError
-from champion_luigi.places import warehouse_place
+from champion_luigi.config import settings
+from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.tasks import LoadClickHouse
 
 SECRET = "p%s$HOME${X}%(a)s 'é\"#;"

@@ -16,7 +16,7 @@ import campaign
 import pytest
 from helpers import ThreeDays, payload, published, run_champion, run_luigi, start_champion, start_luigi, wait_for
 
-from champion_luigi import settings
+from champion_luigi.config import settings
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from helpers import build, payload, published
 
-from champion_luigi import coverage, places, recording
+from champion_luigi import coverage, recording
+from champion_luigi.config import wiring
 from champion_luigi.exchange import answers
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, WriteParquet
@@ -72,7 +73,7 @@ def test_each_kind_of_day_is_told_apart(archive: SimulatedArchive) -> None:
     build(WriteParquet(date=WEEK[1]))
     archive.faults[WEEK[2]] = Fault("html")
     build(LoadClickHouse(date=WEEK[2]))
-    answers.record(places.ledger_file(), WEEK[3], "closed", places.archive_name(), "x")
+    answers.record(wiring.ledger_file(), WEEK[3], "closed", wiring.archive_name(), "x")
     code, output = status(*SPAN)
     assert code == 30
     assert "1 of 4 sessions loaded" in output

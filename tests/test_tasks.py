@@ -46,8 +46,8 @@ from champion_luigi.base.errors import (
     WarehouseUnreachable,
     WrongDate,
 )
+from champion_luigi.config.wiring import archive_name, rejects_file, warehouse_place
 from champion_luigi.exchange import sessions
-from champion_luigi.places import archive_name, rejects_file, warehouse_place
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import (

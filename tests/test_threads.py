@@ -16,7 +16,8 @@ from helpers import wait_for
 from luigi.execution_summary import LuigiStatusCode
 from luigi.mock import MockFileSystem, MockTarget
 
-from champion_luigi import settings, threads
+from champion_luigi import threads
+from champion_luigi.config import settings
 
 
 class Noted(luigi.Task):

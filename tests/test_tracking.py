@@ -132,7 +132,7 @@ def champion(*arguments: str) -> Result:
 
 
 def uri() -> str:
-    from champion_luigi import settings
+    from champion_luigi.config import settings
 
     return settings.tracking_uri()
 

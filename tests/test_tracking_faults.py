@@ -42,10 +42,11 @@ from mlflow_server import (
     told,
 )
 
-from champion_luigi import journal, recording, run_day, settings, tracking
+from champion_luigi import journal, recording, run_day, tracking
 from champion_luigi.base import durable
 from champion_luigi.carrier import LEFT, Carrier
 from champion_luigi.cli import main
+from champion_luigi.config import settings
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 

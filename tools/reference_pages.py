@@ -15,8 +15,9 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi import cli, defaults, filling, flows, recording, settings
+from champion_luigi import cli, filling, flows, recording
 from champion_luigi.base import errors
+from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import equity, schema
 from champion_luigi.parsing import normalize
 
@@ -262,7 +263,7 @@ A fill in which days failed ends with `FillFailed`, which has each day's reason;
 
 def exit_codes_page() -> str:
     """What a shell sees."""
-    codes = {name: code for (section, name), code in defaults.DEFAULTS.items() if section == "retcode"}
+    codes = {name: code for (section, name), code in luigi_defaults.DEFAULTS.items() if section == "retcode"}
     agreed("exit codes", _LUIGI_CODES, codes)
     rows = [(code, _LUIGI_CODES[name], f"`{name}`") for name, code in codes.items()]
     head = ("code", "what it means", "in `[retcode]` of `luigi.cfg`")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reference_pages import errors_table, made_pages, setting_rows, table
 
-from champion_luigi import settings
+from champion_luigi.config import settings
 from champion_luigi.datasets import schema
 
 ROOT = Path(__file__).resolve().parents[1]

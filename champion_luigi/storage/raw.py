@@ -7,9 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import settings
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.config import settings
 from champion_luigi.datasets.equity import SOURCE_COLUMNS
 from champion_luigi.targets import JsonFile, WholeFile
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from champion_luigi import settings
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, OtherVersion, StorageError
+from champion_luigi.config import settings
 
 # Grows by one with each change of where things are in DATA_DIR, or of what is in them, that older versions cannot know.
 LAYOUT = 1

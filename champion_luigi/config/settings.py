@@ -20,9 +20,9 @@ from typing import Any
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from champion_luigi import defaults
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
+from champion_luigi.config import luigi_defaults
 from champion_luigi.datasets.equity import UDIFF_FROM
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
@@ -202,8 +202,8 @@ SECTIONS = (champion, clickhouse, mlflow)
 
 def get(name: str) -> Any:
     """The value of a setting of ``[champion]``, or of another section as ``clickhouse_host`` and so on."""
-    if defaults.trouble:
-        raise defaults.trouble
+    if luigi_defaults.trouble:
+        raise luigi_defaults.trouble
     overrides = _overrides.get()
     if name in overrides:
         return overrides[name]

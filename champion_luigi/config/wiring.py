@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi import settings
 from champion_luigi.base import secrets
+from champion_luigi.config import settings
 from champion_luigi.exchange import answers
 from champion_luigi.warehouse import connection
 

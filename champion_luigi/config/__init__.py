@@ -1,0 +1,1 @@
+"""Every setting, and the archive, lake and warehouse that the settings name."""
