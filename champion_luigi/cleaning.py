@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from champion_luigi import journal, listing, recording
+from champion_luigi import listing
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.config import settings
 from champion_luigi.storage import tables
 from champion_luigi.tasks import BhavcopyTask, NormalizeBhavcopy, ParseBhavcopy
+from champion_luigi.tracking import journal, record
 
 LEFTOVER_SECONDS = 3600.0
 
@@ -115,7 +116,7 @@ def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
 
 def _locks() -> Iterator[Path]:
     """The locks that there are: of days, of the archive's pace, of the warehouse, of the journal, of processes."""
-    data, folder = settings.data_dir().absolute(), recording.journal_folder().absolute()
+    data, folder = settings.data_dir().absolute(), record.journal_folder().absolute()
     for parent, pattern in ((data / "locks", _LOCK), (journal.presence_file(folder, ""), _PRESENCE)):
         if parent.is_dir():
             yield from (path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name))

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from champion_luigi import journal, listing, recording
+from champion_luigi import listing
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
+from champion_luigi.tracking import journal
+from champion_luigi.tracking import record as recording
 
 State = Literal["loaded", "lake", "failed", "missing", "closed"]
 

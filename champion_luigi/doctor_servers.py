@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi import coverage, journal, recording
+from champion_luigi import coverage
 from champion_luigi.asking import ask, without_credentials
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, NotPublished
@@ -20,6 +20,7 @@ from champion_luigi.datasets.equity import archive_path
 from champion_luigi.doctor_disks import takes_files
 from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding
+from champion_luigi.tracking import journal, record
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
@@ -199,7 +200,7 @@ def unsent() -> Finding:
     """Records of the journal that MLflow does not have yet, and why."""
     if not settings.tracking_is_on():
         return Finding("OK", "none: tracking is off")
-    folder = recording.journal_folder()
+    folder = record.journal_folder()
     count = coverage.unsent_records()
     if not count:
         return Finding("OK", "no record waits for MLflow")

@@ -21,12 +21,13 @@ import luigi
 from luigi import Event
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
-from champion_luigi import recording, threads
+from champion_luigi import threads
 from champion_luigi.base import signals
 from champion_luigi.base.errors import ChampionError, NotPublished
 from champion_luigi.config import settings
-from champion_luigi.flows import STAGES
 from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
+from champion_luigi.tracking import record as recording
+from champion_luigi.tracking.runs import STAGES
 from champion_luigi.warehouse import connection
 
 # Where Luigi logs what a task raised.

@@ -20,7 +20,7 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import events, flows, recording, tasks
+from champion_luigi import events, tasks
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
 from champion_luigi.config import settings, wiring
@@ -29,6 +29,7 @@ from champion_luigi.filling import Progress, fill_days
 from champion_luigi.listing import complete_days
 from champion_luigi.storage import due, version
 from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.tracking import record, runs
 from champion_luigi.warehouse import connection, table
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
@@ -148,7 +149,7 @@ class FillBhavcopy(RangeDailyBase):
         """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
         version.claim()
         try:
-            with recording.execution():
+            with record.execution():
                 self.progress = Progress(due=0)
                 try:
                     self._fill(self.progress)
@@ -198,19 +199,17 @@ class FillBhavcopy(RangeDailyBase):
             return
         start, stop = self._bounds()
         first, last = start.date(), (stop - timedelta(days=1)).date()
-        if page := recording.runs_page(flows.name_of_fill(first, last)):
+        if page := record.runs_page(runs.name_of_fill(first, last)):
             self._tell("set_tracking_url", page)
         what = {"first": first, "last": last, "days_due": len(days)}
         if self.of is LoadClickHouse:
             what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{connection.TABLE}"
-        recording.record(
-            "fill_start", of=self.of.__name__, workers=_workers(), version=recording.package_version(), **what
-        )
+        record.record("fill_start", of=self.of.__name__, workers=_workers(), version=record.package_version(), **what)
 
     def _record_end(self, status: str, words: str, error: BaseException | str) -> None:
         assert self.progress is not None
         text = settings.without_secrets(str(error) or type(error).__name__ if error else "")
-        recording.conclude("fill_end", status=status, words=words, error=text, metrics=self.progress.metrics())
+        record.conclude("fill_end", status=status, words=words, error=text, metrics=self.progress.metrics())
 
     def _days(self) -> list[date]:
         if not hasattr(self, "_cached_days"):

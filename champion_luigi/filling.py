@@ -18,13 +18,14 @@ from typing import Any
 
 import luigi
 
-from champion_luigi import recording, threads
+from champion_luigi import threads
 from champion_luigi.base.errors import NotPublished, Refused, TransientError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.targets import JsonFile
 from champion_luigi.tasks import BhavcopyTask, ScrapeBhavcopy
+from champion_luigi.tracking import record
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
 logger = logging.getLogger("luigi-interface.fill")
@@ -127,7 +128,7 @@ def fill_days(
                     chunks.clear()
                 del chunk, lane
                 threads.collect()
-                recording.record("fill_progress", metrics=progress.metrics())
+                record.record("fill_progress", metrics=progress.metrics())
                 show(progress)
         finally:
             for _, lane in running:
@@ -219,7 +220,7 @@ def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], prog
 
 
 def _record_outcome(day: date, outcome: str, reason: str) -> None:
-    recording.record("settled", date=day, outcome=outcome, reason=settings.without_secrets(reason))
+    record.record("settled", date=day, outcome=outcome, reason=settings.without_secrets(reason))
 
 
 def _reason_to_stop(chunk: Sequence[BhavcopyTask], errors: Mapping[date, BaseException]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi import events, recording
+from champion_luigi import events
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
@@ -30,6 +30,7 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.storage import due, lake, raw, version
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
+from champion_luigi.tracking import record
 
 if TYPE_CHECKING:
     import polars as pl
@@ -173,7 +174,7 @@ def _ask(day: date, last: type[BhavcopyTask]) -> Outcome:
 
 def _journal(outcome: Outcome) -> None:
     counts = vars(outcome.changes) if outcome.changes else {}
-    recording.record(
+    record.record(
         "restatement",
         date=outcome.date,
         old_sha256=outcome.old_sha256,

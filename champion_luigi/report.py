@@ -15,12 +15,14 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from champion_luigi import coverage, journal, recording, status_command
+from champion_luigi import coverage, status_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.config import settings, wiring
-from champion_luigi.flows import STAGES
 from champion_luigi.storage import lake
+from champion_luigi.tracking import journal
+from champion_luigi.tracking import record as recording
+from champion_luigi.tracking.runs import STAGES
 
 # The events that end a task's run without success, and what a fill itself says of a date.
 _FAILURES = frozenset({"failure", "process_failure", "timeout", "broken_task"})

@@ -10,7 +10,6 @@ from importlib.resources import files
 from typing import Any
 
 from champion_luigi import report_figures
-from champion_luigi.flows import STAGES
 from champion_luigi.report_text import (
     NOT_RECORDED,
     count,
@@ -22,6 +21,7 @@ from champion_luigi.report_text import (
     size,
     table,
 )
+from champion_luigi.tracking.runs import STAGES
 
 Document = Mapping[str, Any]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import luigi
 
-from champion_luigi import recording
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import rejects_file
 from champion_luigi.storage import lake
 from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet
+from champion_luigi.tracking import record
 from champion_luigi.warehouse import table
 
 
@@ -60,7 +60,7 @@ def run_day(
         "clickhouse_password": clickhouse_password,
         "clickhouse_database": clickhouse_database,
     }
-    with settings.overridden(values), recording.execution():
+    with settings.overridden(values), record.execution():
         day = _day(trade_date)
         try:
             _build(LoadClickHouse(date=day) if load_to_clickhouse else WriteParquet(date=day))

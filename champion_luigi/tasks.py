@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import flows, recording, threads
+from champion_luigi import threads
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ChampionError,
@@ -39,6 +39,7 @@ from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.storage import due, lake, raw, tables, version
 from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
+from champion_luigi.tracking import record, runs
 from champion_luigi.warehouse import table as warehouse
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class BhavcopyTask(luigi.Task):
         version.claim()
         self.facts: dict[str, Any] = {"worker": self._worker()}
         link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
-        if link is not None and (page := recording.runs_page(flows.name_of_day(self.date))):
+        if link is not None and (page := record.runs_page(runs.name_of_day(self.date))):
             link(page)
         started = time.monotonic()
         with durable.counting_waits() as waits:

@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 
-from champion_luigi import journal, recording
 from champion_luigi.base.errors import ChampionError, SettingsError
-from champion_luigi.carrier import DELIVERED, Carrier
 from champion_luigi.config import settings
+from champion_luigi.tracking import journal, record
+from champion_luigi.tracking.carrier import DELIVERED, Carrier
 
 _END_SECONDS = 5.0
 
@@ -22,16 +22,16 @@ def flush() -> tuple[int, int]:
 
     Gives the number of MLflow runs that were told of, and of executions that go on and are carried when they end.
     """
-    carrier = Carrier(recording.job())
+    carrier = Carrier(record.job())
     if carrier.run() != DELIVERED:
-        left = journal.count_undelivered(recording.journal_folder())
+        left = journal.count_undelivered(record.journal_folder())
         raise ChampionError(
             f"{left} records have not reached MLflow",
             source=settings.without_secrets(settings.tracking_uri()),
             found=carrier.trouble,
             todo="They stay in the journal. Once MLflow takes them, run `champion track flush` again.",
         )
-    return carrier.delivered_flows, len(journal.delivery(recording.journal_folder()).open)
+    return carrier.delivered_flows, len(journal.delivery(record.journal_folder()).open)
 
 
 def server_url() -> str | None:

@@ -31,9 +31,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from champion_luigi import recording
-from champion_luigi.carrier import DELIVERED, Carrier
 from champion_luigi.config import settings
+from champion_luigi.tracking import record
+from champion_luigi.tracking.carrier import DELIVERED, Carrier
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -300,7 +300,7 @@ def told() -> list[Run]:
 
 def carry() -> int:
     """Carry the whole journal, in this process; how many flows have arrived."""
-    carrier = Carrier(recording.job())
+    carrier = Carrier(record.job())
     assert carrier.run() == DELIVERED, carrier.trouble
     return carrier.delivered_flows
 

@@ -16,12 +16,12 @@ import pytest
 from helpers import champion_command, luigi_command, payload, published, retry_at_once, run, wait_for
 from mlflow_server import carry, empty_store, told
 
-from champion_luigi import flows, journal
 from champion_luigi.config.wiring import archive_name, ledger_file
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
+from champion_luigi.tracking import journal, runs
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse
 
@@ -253,7 +253,7 @@ def test_a_clock_that_is_set_in_the_middle_of_a_fill_spoils_nothing(
     assert len(durations) == 5 * len(DAYS)
     assert all(0 <= each < 60 for each in durations), f"round {number}, {jump}: {durations}"
 
-    book = flows.Book()
+    book = runs.Book()
     for place, record in journal.read_from(tmp_path / "journal", {}):
         book.add(place, record)
     ended = [(flow, flow.end) for flow in book.tell(book.open_executions()) if flow.end is not None]

@@ -26,11 +26,10 @@ import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 
-from champion_luigi import coverage, journal, reconcile, report, verify_command
+from champion_luigi import coverage, reconcile, report, verify_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.config import wiring
-from champion_luigi.flows import Book
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tasks import (
@@ -41,6 +40,8 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.tracking import journal
+from champion_luigi.tracking.runs import Book
 from champion_luigi.warehouse import connection
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.table import open_warehouse
@@ -426,8 +427,8 @@ def test_metrics_wait_for_room_in_mlflows_store(
     """MLflow's SQLite file on a full disk takes nothing; the journal keeps all, and each run arrives once later."""
     from mlflow_server import empty_store, told
 
-    from champion_luigi import recording
-    from champion_luigi.carrier import DELIVERED, LEFT, Carrier
+    from champion_luigi.tracking import record as recording
+    from champion_luigi.tracking.carrier import DELIVERED, LEFT, Carrier
 
     with mounted(tmp_path / "mlflow") as full:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(full.mount / "mlflow.db"))

@@ -38,14 +38,15 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import doctor, doctor_disks, doctor_servers, doctor_setup, doctor_warehouse, journal
+from champion_luigi import doctor, doctor_disks, doctor_servers, doctor_setup, doctor_warehouse
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.doctor_command import command
 from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding, of_error
-from champion_luigi.journal import Delivery
 from champion_luigi.simulated.server import Fault, SimulatedArchive
+from champion_luigi.tracking import journal
+from champion_luigi.tracking.journal import Delivery
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import ddl, open_warehouse
 

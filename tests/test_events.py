@@ -26,10 +26,10 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import journal
 from champion_luigi.base.durable import sha256
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
+from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table
 
 pytestmark = pytest.mark.integration

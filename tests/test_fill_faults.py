@@ -20,11 +20,11 @@ from conftest import SHARED
 from helpers import champion_command, lines_of, payload, retry_at_once, start_champion, wait_for
 from luigid_server import luigid, task_list
 
-from champion_luigi import journal
 from champion_luigi.datasets.equity import FIRST_DATE, archive_path, format_and_date
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
+from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse
 

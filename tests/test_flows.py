@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from champion_luigi.flows import STAGES, Book, Flow, Metric, process_of
-from champion_luigi.journal import Place
+from champion_luigi.tracking.journal import Place
+from champion_luigi.tracking.runs import STAGES, Book, Flow, Metric, process_of
 
 Record = dict[str, Any]
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from champion_luigi import journal
 from champion_luigi.base.errors import StorageError
-from champion_luigi.journal import Delivery, Place
+from champion_luigi.tracking import journal
+from champion_luigi.tracking.journal import Delivery, Place
 
 
 def only_file(folder: Path) -> Path:

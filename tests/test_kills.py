@@ -32,12 +32,13 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi import journal, listing, reconcile, tracking
+from champion_luigi import listing, reconcile
 from champion_luigi.base import durable
 from champion_luigi.cli import main
 from champion_luigi.config import wiring
 from champion_luigi.storage import lake
 from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.tracking import journal, mlflow_store
 from champion_luigi.warehouse import table
 
 pytestmark = [
@@ -84,7 +85,7 @@ def archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _settings(archive_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No test waits for a retry, and no carrier or open warehouse outlives its test."""
     retry_at_once(monkeypatch)
-    for name in tracking._ENVIRONMENT:
+    for name in mlflow_store._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(archive_folder))
     yield

@@ -28,7 +28,7 @@ from helpers import (
 )
 from mlflow_server import carry, empty_store, metrics_once, told
 
-from champion_luigi import doctor_disks, journal, listing, run_day, targets
+from champion_luigi import doctor_disks, listing, run_day, targets
 from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.cli import main
 from champion_luigi.config import settings, wiring
@@ -37,6 +37,7 @@ from champion_luigi.exchange import answers
 from champion_luigi.storage import lake
 from champion_luigi.storage import version as datadir
 from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
+from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table as warehouse
 
 AREA = "Upgrade"

@@ -30,9 +30,9 @@ from conftest import environment_variables
 from helpers import AT_ONCE, lines_of, payload, publish, wait_for
 from luigid_server import luigid
 
-from champion_luigi import journal
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.storage import lake
+from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse
 

@@ -30,12 +30,13 @@ from helpers import (
 )
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
-from champion_luigi import LoadClickHouse, ScrapeBhavcopy, WriteParquet, journal, recording, run_day
+from champion_luigi import LoadClickHouse, ScrapeBhavcopy, WriteParquet, run_day
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.config import settings, wiring
-from champion_luigi.flows import Book, Flow
 from champion_luigi.storage import lake
+from champion_luigi.tracking import journal, record
+from champion_luigi.tracking.runs import Book, Flow
 from champion_luigi.warehouse import connection
 from champion_luigi.warehouse import table as warehouse
 
@@ -199,9 +200,9 @@ def test_a_lock_of_a_killed_process_is_not_held(tmp_path: Path) -> None:
 
 def test_a_record_is_of_this_process(tmp_path: Path) -> None:
     """With its host, its time and what it is about."""
-    recording.record("weighed", grams=3)
+    record.record("weighed", grams=3)
     [found] = records(tmp_path)
-    assert (found["event"], found["execution"], found["pid"]) == ("weighed", recording.PROCESS, os.getpid())
+    assert (found["event"], found["execution"], found["pid"]) == ("weighed", record.PROCESS, os.getpid())
     assert found["grams"] == 3
     assert found["host"]
     assert found["time"].endswith("+00:00")
@@ -210,11 +211,11 @@ def test_a_record_is_of_this_process(tmp_path: Path) -> None:
 def test_a_part_of_a_process_is_an_execution_of_its_own(tmp_path: Path) -> None:
     """It is named after the process, and each part has another name."""
     for _ in range(2):
-        with recording.execution():
-            recording.record("weighed")
-    recording.record("weighed")
+        with record.execution():
+            record.record("weighed")
+    record.record("weighed")
     first, second, own = [each["execution"] for each in records(tmp_path, event="weighed")]
-    assert own == recording.PROCESS
+    assert own == record.PROCESS
     assert len({first, second, own}) == 3
     assert {name.partition(".")[0] for name in (first, second)} == {own}
 
@@ -223,8 +224,8 @@ def test_a_part_says_when_it_ends(tmp_path: Path) -> None:
     """Its last record; an error ends it as well."""
 
     def weigh() -> None:
-        with recording.execution():
-            recording.record("weighed")
+        with record.execution():
+            record.record("weighed")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -235,18 +236,18 @@ def test_a_part_says_when_it_ends(tmp_path: Path) -> None:
 
 def test_a_part_that_recorded_nothing_leaves_no_trace(tmp_path: Path) -> None:
     """A day that was complete already."""
-    with recording.execution():
+    with record.execution():
         pass
     assert not (tmp_path / "journal").exists()
 
 
 def test_a_part_within_a_part_has_an_end_of_its_own(tmp_path: Path) -> None:
     """After it, the outer one goes on."""
-    with recording.execution():
-        recording.record("outer")
-        with recording.execution():
-            recording.record("inner")
-        recording.record("outer")
+    with record.execution():
+        record.record("outer")
+        with record.execution():
+            record.record("inner")
+        record.record("outer")
     found = records(tmp_path)
     assert [each["event"] for each in found] == ["outer", "inner", "end", "outer", "end"]
     outer, inner = found[0]["execution"], found[1]["execution"]
@@ -255,10 +256,10 @@ def test_a_part_within_a_part_has_an_end_of_its_own(tmp_path: Path) -> None:
 
 def test_threads_that_start_with_a_part_are_of_it(tmp_path: Path) -> None:
     """A fill runs its days in threads, each with the context of the fill."""
-    with recording.execution():
-        recording.record("here")
+    with record.execution():
+        record.record("here")
         context = contextvars.copy_context()
-        thread = threading.Thread(target=context.run, args=(recording.record, "there"))
+        thread = threading.Thread(target=context.run, args=(record.record, "there"))
         thread.start()
         thread.join()
     here, there, _ = records(tmp_path)
@@ -268,26 +269,26 @@ def test_threads_that_start_with_a_part_are_of_it(tmp_path: Path) -> None:
 
 def test_nothing_is_recorded_for_a_part_that_has_ended(tmp_path: Path) -> None:
     """Threads of a fill that was interrupted go on until the process ends: what became of its days has been said."""
-    with recording.execution():
-        recording.record("here")
+    with record.execution():
+        record.record("here")
         context = contextvars.copy_context()
-    context.run(recording.record, "late")
+    context.run(record.record, "late")
     assert [each["event"] for each in records(tmp_path)] == ["here", "end"]
 
 
 def test_nothing_is_recorded_where_tracking_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No file, no folder, no lock."""
     monkeypatch.setenv("CHAMPION_TRACKING", "off")
-    with recording.execution():
-        recording.record("weighed")
-    recording.start()
+    with record.execution():
+        record.record("weighed")
+    record.start()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_process_that_journals_can_be_seen_to_live(tmp_path: Path) -> None:
     """By the lock that it holds, named after it."""
-    recording.record("weighed")
-    assert durable.is_locked(journal.presence_file(tmp_path / "journal", recording.PROCESS))
+    record.record("weighed")
+    assert durable.is_locked(journal.presence_file(tmp_path / "journal", record.PROCESS))
 
 
 ONE_RECORD = "from champion_luigi import recording; recording.record('weighed'); print(recording.PROCESS, flush=True)"
@@ -446,14 +447,14 @@ def test_a_given_store_is_used_as_it_is_given(monkeypatch: pytest.MonkeyPatch) -
     """With its password, for MLflow."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://reader:hunter2@mlflow.example")
     assert settings.tracking_uri() == "https://reader:hunter2@mlflow.example"
-    assert recording.job().uri == settings.tracking_uri()
+    assert record.job().uri == settings.tracking_uri()
 
 
 def test_what_a_carrier_is_told_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in a log, nor in a traceback; the carrier itself has them all, to star them out."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://reader:hunter2@mlflow.example")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token-4711")
-    job = recording.job(recording.PROCESS)
+    job = record.job(record.PROCESS)
     assert not any(secret in repr(job) for secret in ("hunter2", "token-4711"))
     assert job.without_secrets("hunter2 token-4711") == "*** ***"
     assert type(job).from_json(job.to_json()) == job
@@ -493,10 +494,10 @@ def test_a_journal_that_cannot_be_written_is_reported_once(
     """Where it is and why, in one line; and nobody has to do anything about it."""
     cannot_be_written(tmp_path)
     caplog.set_level(logging.WARNING, logger="luigi-interface")
-    with recording.execution():
+    with record.execution():
         for _ in range(3):
-            recording.record("weighed")
-    recording.start()
+            record.record("weighed")
+    record.start()
     [warning] = [each for each in caplog.messages if "not recorded" in each]
     assert "\n" not in warning
 
@@ -530,9 +531,9 @@ def test_workers_do_not_repeat_that_the_journal_cannot_be_written(
 def test_a_journal_that_can_be_written_again_is_written_again(tmp_path: Path) -> None:
     """Somebody has mended the disk while a fill was running."""
     with_a_file_in_its_place(tmp_path)
-    recording.record("before")
+    record.record("before")
     (tmp_path / "journal").unlink()
-    recording.record("after")
+    record.record("after")
     assert [each["event"] for each in records(tmp_path)] == ["after"]
 
 

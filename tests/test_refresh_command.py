@@ -17,7 +17,7 @@ import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, retry_at_once, snapshot
 
-from champion_luigi import journal, reconcile, refresh
+from champion_luigi import reconcile, refresh
 from champion_luigi.base import durable
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
@@ -27,6 +27,7 @@ from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.storage.raw import restated_folder
 from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
+from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table as warehouse
 
 pytestmark = pytest.mark.integration

@@ -19,12 +19,13 @@ import pytest
 from conftest import environment_variables
 from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_for
 
-from champion_luigi import journal, report, report_figures, report_page, report_text
+from champion_luigi import report, report_figures, report_page, report_text
 from champion_luigi.base import durable
 from champion_luigi.config import wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
+from champion_luigi.tracking import journal
 
 FIRST, LAST = date(2023, 12, 18), date(2024, 1, 12)
 RANGE = ("--start", str(FIRST), "--end", str(LAST))

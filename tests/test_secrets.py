@@ -37,13 +37,14 @@ from hypothesis import strategies as st
 from luigid_server import luigid, task_list
 from mlflow_server import Gateway, MlflowServer, empty_store, kill_carriers, runs_in
 
-from champion_luigi import recording, scheduling
+from champion_luigi import scheduling
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import ArchiveUnreachable, SettingsError
 from champion_luigi.cli import main
 from champion_luigi.config import settings
 from champion_luigi.exchange.archive import open_archive
 from champion_luigi.simulated import exchange
+from champion_luigi.tracking import record
 
 AREA = "Secrets"
 DAY = date(2024, 1, 15)
@@ -192,7 +193,7 @@ def test_a_schedule_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_note_of_deliveries_names_a_store_without_its_query(monkeypatch: pytest.MonkeyPatch) -> None:
     """A password can stand there: SQLAlchemy takes it from the query too."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://db.example/mlflow?user=me&password=pa55word")
-    assert recording.job().store.startswith("postgresql://db.example/mlflow ")
+    assert record.job().store.startswith("postgresql://db.example/mlflow ")
 
 
 # A server that repeats what it was sent

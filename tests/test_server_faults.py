@@ -31,7 +31,6 @@ from clickhouse_server import ClickHouseServer, User, unavailable
 from fault_proxy import Fault, FaultProxy
 from helpers import COLUMNS, Rows, answering, build, payload, published, retry_at_once, run_champion, run_luigi
 
-from champion_luigi import journal
 from champion_luigi.base.errors import (
     ChampionError,
     SettingsError,
@@ -43,6 +42,7 @@ from champion_luigi.cli import main
 from champion_luigi.datasets import schema
 from champion_luigi.filling import Progress, fill_days
 from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.connection import TABLE, VIEW, Place
 from champion_luigi.warehouse.table import Loaded, Warehouse, open_warehouse

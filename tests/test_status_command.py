@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from helpers import build, payload, published
 
-from champion_luigi import coverage, recording
+from champion_luigi import coverage
 from champion_luigi.config import wiring
 from champion_luigi.exchange import answers
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tasks import LoadClickHouse, WriteParquet
+from champion_luigi.tracking import record
 from champion_luigi.warehouse import table
 
 pytestmark = pytest.mark.integration
@@ -128,7 +129,7 @@ def test_another_warehouse_has_nothing_loaded(monkeypatch: pytest.MonkeyPatch) -
 def test_a_damaged_journal_is_no_obstacle() -> None:
     """Lines that are no records, or records of another version, are passed over."""
     load(*WEEK[:4])
-    journal = recording.journal_folder() / "2023-01.jsonl"
+    journal = record.journal_folder() / "2023-01.jsonl"
     lines = [
         '{"event": "failure"',
         '{"event": "failure", "date": "some day"}',

@@ -29,7 +29,6 @@ from helpers import (
     snapshot,
 )
 
-from champion_luigi import journal
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
@@ -58,6 +57,7 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table as warehouse
 
 pytestmark = pytest.mark.integration

@@ -50,13 +50,15 @@ from mlflow_server import (
     told,
 )
 
-from champion_luigi import ScrapeBhavcopy, WriteParquet, journal, recording, run_day, tracking
+from champion_luigi import ScrapeBhavcopy, WriteParquet, run_day
 from champion_luigi.base import durable
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
 from champion_luigi.cli import main
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
+from champion_luigi.tracking import journal, mlflow_store
+from champion_luigi.tracking import record as recording
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -100,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     """An experiment of its own, by default in an empty store at the usual place; no carrier outlives its test."""
     retry_at_once(monkeypatch)
-    for name in tracking._ENVIRONMENT:
+    for name in mlflow_store._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)

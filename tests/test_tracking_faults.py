@@ -42,13 +42,14 @@ from mlflow_server import (
     told,
 )
 
-from champion_luigi import journal, recording, run_day, tracking
+from champion_luigi import run_day
 from champion_luigi.base import durable
-from champion_luigi.carrier import LEFT, Carrier
 from champion_luigi.cli import main
 from champion_luigi.config import settings
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
+from champion_luigi.tracking import journal, mlflow_store, record
+from champion_luigi.tracking.carrier import LEFT, Carrier
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -98,7 +99,7 @@ def gateway(server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[G
 def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
     """An experiment of its own, by default in an empty store at the usual place; no carrier outlives its test."""
     retry_at_once(monkeypatch)
-    for name in tracking._ENVIRONMENT:
+    for name in mlflow_store._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
@@ -523,7 +524,7 @@ def test_what_an_outage_left_goes_out_with_the_next_command(gateway: Gateway, mo
     """A fill among it, with its days as its children."""
     gateway.close()
     assert champion("fill", *RANGE, *LAKE).exit_code == 0
-    assert Carrier(recording.job()).run() == LEFT
+    assert Carrier(record.job()).run() == LEFT
     gateway.open()
     monkeypatch.setenv("CHAMPION_TRACKING", "on")
     done = run_luigi(*COMMAND)
@@ -605,7 +606,7 @@ def test_an_answer_that_is_lost_doubles_nothing(gateway: Gateway, path: str) -> 
     lost: list[str] = []
     run_day(DAY, load_to_clickhouse=False)
     gateway.after = lambda asked: asked.endswith(path) and not lost and not lost.append(asked)  # type: ignore[func-returns-value]
-    assert Carrier(recording.job()).run() == LEFT
+    assert Carrier(record.job()).run() == LEFT
     assert len(lost) == 1
     carry()
     check_day()

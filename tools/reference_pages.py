@@ -15,11 +15,13 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi import cli, filling, flows, recording
+from champion_luigi import cli, filling
 from champion_luigi.base import errors
 from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import equity, schema
 from champion_luigi.parsing import normalize
+from champion_luigi.tracking import record as recording
+from champion_luigi.tracking import runs
 
 PACKAGE = Path(champion_luigi.__file__).parent
 
@@ -172,7 +174,7 @@ def _eras() -> tuple[equity.Layout, ...]:
 def commands_page() -> str:
     """Every command with its options, and every task with its parameters."""
     sections = "\n\n".join(_command(name, command) for name, command in sorted(walk(cli.main).items()))
-    days = [(f"`{name}`", _text(getattr(champion_luigi, name))) for name in flows.STAGES]
+    days = [(f"`{name}`", _text(getattr(champion_luigi, name))) for name in runs.STAGES]
     fill = [
         (f"`--{name.replace('_', '-')}`", _INHERITED.get(name) or parameter.description)
         for name, parameter in champion_luigi.FillBhavcopy.get_params()
@@ -310,7 +312,7 @@ record has `time` (UTC), `event`, `execution` (one process, or one fill in it), 
 
 {table(("event", "when", "its fields"), *rows)}
 
-`outcome` is one of {", ".join(f"`{name}`" for name in sorted(flows._OUTCOMES))}. Beside the records, `delivered.json`
+`outcome` is one of {", ".join(f"`{name}`" for name in sorted(runs._OUTCOMES))}. Beside the records, `delivered.json`
 notes how far they have been carried to MLflow, `carrier.log` what the carrier met with, and `running/` which processes
 may still write.
 """
@@ -318,12 +320,12 @@ may still write.
 
 def metrics_page() -> str:
     """What MLflow gets."""
-    agreed("counts", _COUNTS, flows._COUNTS)
+    agreed("counts", _COUNTS, runs._COUNTS)
     agreed("warnings", _WARNINGS, normalize.WARNINGS)
     agreed("metrics of a fill", _PROGRESS, filling.Progress(due=0).metrics())
-    agreed("metrics of a range", _RANGE, flows._RANGE_METRICS.values())
+    agreed("metrics of a range", _RANGE, runs._RANGE_METRICS.values())
     day = [
-        (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for task, stage in flows.STAGES.items()
+        (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for task, stage in runs.STAGES.items()
     ]
     day += [("`flow_duration_seconds`", "from the first task's start to the last one's end")]
     day += [(f"`{name}`", text) for name, text in _COUNTS.items()]
@@ -331,7 +333,7 @@ def metrics_page() -> str:
     day += [(f"`warning_{name}`", text) for name, text in _WARNINGS.items()]
     fill = [(f"`{name}`", text) for name, text in {**_PROGRESS, **_RANGE}.items()]
     fill += [("`flow_duration_seconds`", "from the first day's start to the end of the fill")]
-    tags = ", ".join(f"`{name}`" for name in sorted({*flows._TAGS, "package_version", "host", "retries", "execution"}))
+    tags = ", ".join(f"`{name}`" for name in sorted({*runs._TAGS, "package_version", "host", "retries", "execution"}))
     return f"""# What MLflow gets
 
 One run a trade date and execution, `bhavcopy-etl-2024-01-15`, and one for each fill,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
-from champion_luigi.journal import Place
+from champion_luigi.tracking.journal import Place
 
 Record = dict[str, Any]
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]

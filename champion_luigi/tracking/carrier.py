@@ -15,13 +15,13 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from champion_luigi import journal
 from champion_luigi.base import durable
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import Busy, StorageError
-from champion_luigi.flows import Book, Flow, process_of
-from champion_luigi.journal import Delivery
-from champion_luigi.tracking import Tracker
+from champion_luigi.tracking import journal
+from champion_luigi.tracking.journal import Delivery
+from champion_luigi.tracking.mlflow_store import Tracker
+from champion_luigi.tracking.runs import Book, Flow, process_of
 
 # Exit codes.
 DELIVERED = 0

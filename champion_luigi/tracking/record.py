@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from champion_luigi import journal
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, SettingsError, StorageError
-from champion_luigi.carrier import CANNOT, DELIVERED, Job
 from champion_luigi.config import settings
+from champion_luigi.tracking import journal
+from champion_luigi.tracking.carrier import CANNOT, DELIVERED, Job
 
 logger = logging.getLogger("luigi-interface")
 
@@ -208,7 +208,7 @@ def _start(tracked: _Tracked) -> None:
         # A session of its own: neither Ctrl-C nor the end of this process ends it. And -P: the folder that it is
         # started in has no say in what it imports.
         tracked.carrier = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from champion_luigi.carrier import main; main()"],
+            [sys.executable, "-P", "-c", "from champion_luigi.tracking.carrier import main; main()"],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

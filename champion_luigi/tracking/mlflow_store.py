@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi.flows import Flow
+from champion_luigi.tracking.runs import Flow
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
