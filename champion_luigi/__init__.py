@@ -47,10 +47,10 @@ from champion_luigi.config import luigi_defaults
 
 luigi_defaults.apply()
 
-from champion_luigi import events as _events  # noqa: E402,F401 - registers the handlers
-from champion_luigi.fill import FillBhavcopy  # noqa: E402
-from champion_luigi.run import DayResult, run_day  # noqa: E402
-from champion_luigi.tasks import (  # noqa: E402 - Luigi's defaults come first
+from champion_luigi.pipeline import events as _events  # noqa: E402,F401 - registers the handlers
+from champion_luigi.pipeline.fill import FillBhavcopy  # noqa: E402
+from champion_luigi.pipeline.run_day import DayResult, run_day  # noqa: E402
+from champion_luigi.pipeline.tasks import (
     LoadClickHouse,
     NormalizeBhavcopy,
     ParseBhavcopy,

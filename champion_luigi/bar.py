@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from champion_luigi.filling import Progress as FillProgress
+from champion_luigi.pipeline.chunks import Progress as FillProgress
 
 
 @contextmanager

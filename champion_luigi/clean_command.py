@@ -29,7 +29,7 @@ def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) 
     touched, nor is anything of a running process.
     """
     from champion_luigi import cleaning
-    from champion_luigi.tasks import LoadClickHouse, WriteParquet
+    from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 
     if lake_only and not intermediates:
         raise click.UsageError("--lake-only goes with --intermediates")

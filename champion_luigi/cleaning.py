@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from champion_luigi import listing
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.config import settings
+from champion_luigi.pipeline import complete as listing
+from champion_luigi.pipeline.tasks import BhavcopyTask, NormalizeBhavcopy, ParseBhavcopy
 from champion_luigi.storage import tables
-from champion_luigi.tasks import BhavcopyTask, NormalizeBhavcopy, ParseBhavcopy
 from champion_luigi.tracking import journal, record
 
 LEFTOVER_SECONDS = 3600.0

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
-from champion_luigi import listing
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
+from champion_luigi.pipeline import complete
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking import record as recording
@@ -87,7 +87,7 @@ def of_range(start: date | None = None, end: date | None = None) -> Coverage:
     in_lake = {day for day, _ in lake.days(settings.lake_dir(), start or date.min, last + timedelta(days=1))}
     first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
     stop = last + timedelta(days=1)
-    loaded = listing.loaded_rows(first, stop)
+    loaded = complete.loaded_rows(first, stop)
     answers = wiring.archive_answers()
     closed = {day for day, answer in answers.items() if answer.verdict == "closed"}
     extra = {day for day, answer in answers.items() if answer.verdict == "session" and first <= day < stop}

@@ -11,7 +11,7 @@ import luigi
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import warehouse_place
-from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.warehouse import connection
 from champion_luigi.warehouse import table as warehouse
 

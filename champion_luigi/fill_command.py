@@ -21,9 +21,9 @@ from luigi.task_register import Register
 from champion_luigi import coverage
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.config import settings, wiring
-from champion_luigi.fill import FillBhavcopy
+from champion_luigi.pipeline.fill import FillBhavcopy
+from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, lake
-from champion_luigi.tasks import LoadClickHouse
 
 # The exit codes of Luigi's [retcode], by what its summary says.
 _EXIT_CODES = {

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.config import settings, wiring
+from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.storage import lake, raw, tables
-from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.table import Held
 

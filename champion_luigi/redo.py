@@ -16,8 +16,7 @@ from pathlib import Path
 from champion_luigi.base import durable
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
-from champion_luigi.storage import due
-from champion_luigi.tasks import (
+from champion_luigi.pipeline.tasks import (
     BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
@@ -25,6 +24,7 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.storage import due
 
 # By the names that people type.
 STAGES: dict[str, type[BhavcopyTask]] = dict(

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi import events
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
@@ -27,9 +26,10 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.config import settings, wiring
-from champion_luigi.filling import Progress, fill_days
+from champion_luigi.pipeline import events
+from champion_luigi.pipeline.chunks import Progress, fill_days
+from champion_luigi.pipeline.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import due, lake, raw, version
-from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.tracking import record
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from champion_luigi.pipeline.tasks import BhavcopyTask
     from champion_luigi.reconcile import Difference, Verdict, Where
-    from champion_luigi.tasks import BhavcopyTask
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 # As for a fill: days are not as they should be.
@@ -86,8 +86,14 @@ def repair(differences: Sequence[Difference]) -> tuple[list[Difference], dict[da
 
 def _stages(day: date, where: Where) -> tuple[type[BhavcopyTask], type[BhavcopyTask]]:
     """The first and the last stage that a day needs again."""
+    from champion_luigi.pipeline.tasks import (
+        LoadClickHouse,
+        NormalizeBhavcopy,
+        ParseBhavcopy,
+        ScrapeBhavcopy,
+        WriteParquet,
+    )
     from champion_luigi.refresh import is_loaded
-    from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 
     if where == "raw":
         # What follows it may be as it should be: the comparison after it tells.
@@ -118,10 +124,10 @@ def _run(last: type[BhavcopyTask], days: list[date]) -> dict[date, str]:
     """Complete the days up to a stage; why it did not come to it, by date."""
     import luigi
 
-    from champion_luigi import events
     from champion_luigi.config import settings
-    from champion_luigi.filling import Progress, fill_days
-    from champion_luigi.tasks import BhavcopyTask
+    from champion_luigi.pipeline import events
+    from champion_luigi.pipeline.chunks import Progress, fill_days
+    from champion_luigi.pipeline.tasks import BhavcopyTask
 
     reasons: dict[date, str] = {}
 

@@ -27,8 +27,8 @@ from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
 from champion_luigi.datasets.equity import archive_path
+from champion_luigi.pipeline.tasks import BhavcopyTask, LoadClickHouse
 from champion_luigi.simulated import exchange
-from champion_luigi.tasks import BhavcopyTask, LoadClickHouse
 
 # A regular day of each era; on the middle one both formats were published.
 LEGACY_DAY = date(2023, 6, 15)

@@ -7,7 +7,7 @@ from datetime import date
 import luigi
 
 from champion_luigi.exchange import sessions
-from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.pipeline.tasks import LoadClickHouse
 
 START, STOP = date(2023, 6, 1), date(2023, 6, 15)
 DAYS = sessions.sessions(START, STOP)

@@ -22,8 +22,8 @@ from helpers import (
 )
 
 from champion_luigi.base.errors import Busy
+from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.simulated.server import Fault, SimulatedArchive
-from champion_luigi.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

@@ -32,11 +32,11 @@ from champion_luigi.base import durable
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
-from champion_luigi.fill import FillBhavcopy
-from champion_luigi.filling import Progress
+from champion_luigi.pipeline.chunks import Progress
+from champion_luigi.pipeline.fill import FillBhavcopy
+from champion_luigi.pipeline.tasks import WriteParquet
 from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
-from champion_luigi.tasks import WriteParquet
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.table import open_warehouse
 

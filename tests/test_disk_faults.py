@@ -30,9 +30,7 @@ from champion_luigi import coverage, reconcile, report, verify_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.config import wiring
-from champion_luigi.simulated.server import Fault, SimulatedArchive
-from champion_luigi.storage import lake
-from champion_luigi.tasks import (
+from champion_luigi.pipeline.tasks import (
     BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
@@ -40,6 +38,8 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.simulated.server import Fault, SimulatedArchive
+from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.runs import Book
 from champion_luigi.warehouse import connection

@@ -27,8 +27,8 @@ from helpers import (
 )
 
 from champion_luigi.base.durable import sha256
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.simulated.server import Fault, SimulatedArchive
-from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table
 

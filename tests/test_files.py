@@ -19,7 +19,7 @@ import pytest
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, StorageError, is_transient
-from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
+from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
 
 as_anyone = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 

@@ -25,13 +25,12 @@ from champion_luigi import (
     ParseBhavcopy,
     ScrapeBhavcopy,
     WriteParquet,
-    filling,
-    tasks,
 )
 from champion_luigi.base.errors import NotPublished
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.sessions import INDIA
+from champion_luigi.pipeline import chunks, tasks
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 
@@ -265,7 +264,7 @@ def test_a_fill_completes_its_range(folder: Path) -> None:
 
 def test_a_fill_of_many_chunks_completes_its_range(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each chunk has a scheduler of its own."""
-    monkeypatch.setattr(filling, "CHUNK_DAYS", 2)
+    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
     assert run()[0] == LuigiStatusCode.SUCCESS
     assert filled() == WEEK
 
@@ -307,7 +306,7 @@ def test_the_range_runs_in_its_order(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_reverse_runs_the_newest_chunk_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a chunk days may overlap; chunks follow the order."""
-    monkeypatch.setattr(filling, "CHUNK_DAYS", 1)
+    monkeypatch.setattr(chunks, "CHUNK_DAYS", 1)
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "1")
     run(reverse=True)
     times = [WriteParquet(date=day).output().file.stat().st_mtime_ns for day in WEEK]
@@ -442,7 +441,7 @@ def test_an_archive_that_has_none_of_the_days_closes_none(
 ) -> None:
     """It is a wrong address: the days have failed, and the right one is asked for all of them."""
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(tmp_path_factory.mktemp("empty")))
-    monkeypatch.setattr(filling, "CHUNK_DAYS", 2)
+    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
     status, task = run()
     assert status == LuigiStatusCode.FAILED
     assert task.progress is not None
@@ -486,7 +485,7 @@ def test_a_session_that_is_missing_in_the_first_chunk_is_closed_once_the_archive
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another file of the same fill shows that the address is right, in whichever chunk it is."""
-    monkeypatch.setattr(filling, "CHUNK_DAYS", 2)
+    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
     for day in WEEK[:4]:
         file_of(folder, day).unlink()
     assert run()[0] == LuigiStatusCode.SUCCESS
@@ -590,7 +589,7 @@ def test_a_sunday_that_is_asked_for_by_hand_and_has_none_is_not_remembered(
 @pytest.mark.integration
 def test_an_archive_that_refuses_stops_the_fill(archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked by the workers that were at it already, and not again; nothing is entered as closed."""
-    monkeypatch.setattr(filling, "CHUNK_DAYS", 1)
+    monkeypatch.setattr(chunks, "CHUNK_DAYS", 1)
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "2")
     archive.faults.update(dict.fromkeys(WEEK, Fault("forbidden")))
     status, task = run()
@@ -607,7 +606,7 @@ def test_an_archive_that_begins_to_refuse_stops_the_fill(
     archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it gave before is kept."""
-    monkeypatch.setattr(filling, "CHUNK_DAYS", 1)
+    monkeypatch.setattr(chunks, "CHUNK_DAYS", 1)
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "1")
     archive.faults.update(dict.fromkeys(WEEK[2:], Fault("forbidden")))
     status, task = run()
@@ -621,7 +620,7 @@ def test_an_archive_that_begins_to_refuse_stops_the_fill(
 @pytest.mark.integration
 def test_an_archive_that_is_down_stops_the_fill(archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     """No day of a chunk got an answer, after three attempts each; what is left is counted."""
-    monkeypatch.setattr(filling, "CHUNK_DAYS", 2)
+    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "1")
     archive.faults.update(dict.fromkeys(WEEK, Fault("unavailable")))
     status, task = run()

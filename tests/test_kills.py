@@ -32,12 +32,13 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi import listing, reconcile
+from champion_luigi import reconcile
 from champion_luigi.base import durable
 from champion_luigi.cli import main
 from champion_luigi.config import wiring
+from champion_luigi.pipeline import complete
+from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import lake
-from champion_luigi.tasks import LoadClickHouse
 from champion_luigi.tracking import journal, mlflow_store
 from champion_luigi.warehouse import table
 
@@ -232,7 +233,7 @@ def seen_in_lake(path: Path) -> tuple[int, int, int]:
 
 def marker_reader() -> Seen:
     """The rows of each day that counts as loaded."""
-    return listing.loaded_rows(START, STOP)
+    return complete.loaded_rows(START, STOP)
 
 
 # What there is in the end

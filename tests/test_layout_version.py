@@ -28,15 +28,16 @@ from helpers import (
 )
 from mlflow_server import carry, empty_store, metrics_once, told
 
-from champion_luigi import doctor_disks, listing, run_day, targets
+from champion_luigi import doctor_disks, run_day
 from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.cli import main
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers
+from champion_luigi.pipeline import complete, targets
+from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.storage import version as datadir
-from champion_luigi.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table as warehouse
 
@@ -307,7 +308,7 @@ def test_a_newer_marker_is_refused() -> None:
     with pytest.raises(OtherVersion, match="newer"):
         LoadClickHouse(date=DAY).complete()
     with pytest.raises(OtherVersion, match="newer"):
-        listing.loaded_rows(DAY, date(2024, 1, 16))
+        complete.loaded_rows(DAY, date(2024, 1, 16))
     code, output = champion("fill", "--start", str(DAY), "--stop", "2024-01-16")
     assert code == 40, output
     campaign.tell(
@@ -320,7 +321,7 @@ def test_an_older_marker_makes_the_load_due_again() -> None:
     build(LoadClickHouse(date=DAY))
     change_marker(DAY, schema_version=0)
     assert not LoadClickHouse(date=DAY).complete()
-    assert listing.loaded_rows(DAY, date(2024, 1, 16)) == {}
+    assert complete.loaded_rows(DAY, date(2024, 1, 16)) == {}
     assert build(LoadClickHouse(date=DAY)).is_done
     assert_whole([DAY])
     campaign.tell(AREA, "a load marker of an older schema version", "the day is loaded again, each row once")

@@ -15,9 +15,8 @@ import pytest
 from champion_luigi.base import durable
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
-from champion_luigi.listing import complete_days
-from champion_luigi.storage import lake
-from champion_luigi.tasks import (
+from champion_luigi.pipeline.complete import complete_days
+from champion_luigi.pipeline.tasks import (
     BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
@@ -25,6 +24,7 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.storage import lake
 from champion_luigi.warehouse import table
 
 TASKS = [ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet, LoadClickHouse]

@@ -20,11 +20,17 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import answers
-from champion_luigi.listing import complete_days
+from champion_luigi.pipeline.complete import complete_days
+from champion_luigi.pipeline.tasks import (
+    BhavcopyTask,
+    LoadClickHouse,
+    NormalizeBhavcopy,
+    ScrapeBhavcopy,
+    WriteParquet,
+)
 from champion_luigi.redo_command import command
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake, raw
-from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

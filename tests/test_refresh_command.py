@@ -22,11 +22,11 @@ from champion_luigi.base import durable
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import archive
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.refresh import Changes, Outcome, count_changes, days_there
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.storage.raw import restated_folder
-from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table as warehouse
 

@@ -40,8 +40,8 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.cli import main
 from champion_luigi.datasets import schema
-from champion_luigi.filling import Progress, fill_days
-from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.pipeline.chunks import Progress, fill_days
+from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.connection import TABLE, VIEW, Place

@@ -22,7 +22,7 @@ from luigi.configuration.cfg_parser import LuigiConfigParser
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import warehouse_place
-from champion_luigi.tasks import LoadClickHouse
+from champion_luigi.pipeline.tasks import LoadClickHouse
 
 SECRET = "p%s$HOME${X}%(a)s 'é\"#;"
 PARAMETERS: dict[str, Any] = {

@@ -47,9 +47,7 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.config.wiring import archive_name, rejects_file, warehouse_place
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
-from champion_luigi.storage import lake
-from champion_luigi.tasks import (
+from champion_luigi.pipeline.tasks import (
     BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
@@ -57,6 +55,8 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
+from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import table as warehouse
 

@@ -16,8 +16,8 @@ from helpers import wait_for
 from luigi.execution_summary import LuigiStatusCode
 from luigi.mock import MockFileSystem, MockTarget
 
-from champion_luigi import threads
 from champion_luigi.config import settings
+from champion_luigi.pipeline import lanes as threads
 
 
 class Noted(luigi.Task):

@@ -19,8 +19,8 @@ from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, ret
 
 from champion_luigi import reconcile
 from champion_luigi.base import durable
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
-from champion_luigi.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.verify_command import command, repair
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.connection import TABLE, Place

@@ -15,11 +15,12 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi import cli, filling
+from champion_luigi import cli
 from champion_luigi.base import errors
 from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import equity, schema
 from champion_luigi.parsing import normalize
+from champion_luigi.pipeline import chunks
 from champion_luigi.tracking import record as recording
 from champion_luigi.tracking import runs
 
@@ -322,7 +323,7 @@ def metrics_page() -> str:
     """What MLflow gets."""
     agreed("counts", _COUNTS, runs._COUNTS)
     agreed("warnings", _WARNINGS, normalize.WARNINGS)
-    agreed("metrics of a fill", _PROGRESS, filling.Progress(due=0).metrics())
+    agreed("metrics of a fill", _PROGRESS, chunks.Progress(due=0).metrics())
     agreed("metrics of a range", _RANGE, runs._RANGE_METRICS.values())
     day = [
         (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for task, stage in runs.STAGES.items()

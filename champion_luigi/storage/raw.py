@@ -11,7 +11,7 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.config import settings
 from champion_luigi.datasets.equity import SOURCE_COLUMNS
-from champion_luigi.targets import JsonFile, WholeFile
+from champion_luigi.pipeline.targets import JsonFile, WholeFile
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Published

@@ -20,15 +20,15 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
-from champion_luigi import events, tasks
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
-from champion_luigi.filling import Progress, fill_days
-from champion_luigi.listing import complete_days
+from champion_luigi.pipeline import events, tasks
+from champion_luigi.pipeline.chunks import Progress, fill_days
+from champion_luigi.pipeline.complete import complete_days
+from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, version
-from champion_luigi.tasks import LoadClickHouse
 from champion_luigi.tracking import record, runs
 from champion_luigi.warehouse import connection, table
 

@@ -18,13 +18,13 @@ from typing import Any
 
 import luigi
 
-from champion_luigi import threads
 from champion_luigi.base.errors import NotPublished, Refused, TransientError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
-from champion_luigi.targets import JsonFile
-from champion_luigi.tasks import BhavcopyTask, ScrapeBhavcopy
+from champion_luigi.pipeline import lanes as threads
+from champion_luigi.pipeline.targets import JsonFile
+from champion_luigi.pipeline.tasks import BhavcopyTask, ScrapeBhavcopy
 from champion_luigi.tracking import record
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.

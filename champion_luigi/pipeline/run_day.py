@@ -14,8 +14,8 @@ import luigi
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import rejects_file
+from champion_luigi.pipeline.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet
 from champion_luigi.storage import lake
-from champion_luigi.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet
 from champion_luigi.tracking import record
 from champion_luigi.warehouse import table
 

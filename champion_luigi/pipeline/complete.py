@@ -12,8 +12,7 @@ import luigi
 
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
-from champion_luigi.storage import due, lake
-from champion_luigi.tasks import (
+from champion_luigi.pipeline.tasks import (
     BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
@@ -21,6 +20,7 @@ from champion_luigi.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.storage import due, lake
 
 _NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.(?:json|arrows)")
 

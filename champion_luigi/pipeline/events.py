@@ -21,11 +21,11 @@ import luigi
 from luigi import Event
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
-from champion_luigi import threads
 from champion_luigi.base import signals
 from champion_luigi.base.errors import ChampionError, NotPublished
 from champion_luigi.config import settings
-from champion_luigi.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
+from champion_luigi.pipeline import lanes
+from champion_luigi.pipeline.tasks import WORK_AHEAD, BhavcopyTask, LoadClickHouse
 from champion_luigi.tracking import record as recording
 from champion_luigi.tracking.runs import STAGES
 from champion_luigi.warehouse import connection
@@ -146,7 +146,7 @@ class OneSentence(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let records pass, ours without its traceback (which log level DEBUG shows)."""
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, NotPublished) and threads.in_threads.get():
+        if isinstance(error, NotPublished) and lanes.in_threads.get():
             return False  # a fill says by itself what a 404 means for the day
         if isinstance(error, ChampionError) and not logger.isEnabledFor(logging.DEBUG):
             record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}: {error}", None

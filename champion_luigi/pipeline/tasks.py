@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import luigi
 import tenacity
 
-from champion_luigi import threads
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ChampionError,
@@ -37,8 +36,9 @@ from champion_luigi.base.errors import (
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers, sessions
+from champion_luigi.pipeline import lanes
+from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
 from champion_luigi.storage import due, lake, raw, tables, version
-from champion_luigi.targets import JsonFile, LoadMarker, WholeFile
 from champion_luigi.tracking import record, runs
 from champion_luigi.warehouse import table as warehouse
 
@@ -356,7 +356,7 @@ class LoadClickHouse(BhavcopyTask):
     def resources(self) -> dict[str, int]:  # type: ignore[override]  # as above
         """One process at a time may hold the embedded engine; Luigi need not start a second one to find out."""
         # Threads share it, and an insert with it.
-        return {} if settings.get("clickhouse_host") or threads.in_threads.get() else {"embedded_warehouse": 1}
+        return {} if settings.get("clickhouse_host") or lanes.in_threads.get() else {"embedded_warehouse": 1}
 
     def requires(self) -> WriteParquet:
         return WriteParquet(date=self.date)
@@ -381,7 +381,7 @@ class LoadClickHouse(BhavcopyTask):
         rows, content_sha256, metadata = self.input().take() or _lake_table(lake_file)
         _require_untouched_as_loaded(self.output(), [status.st_size, status.st_mtime_ns], content_sha256)
         table = warehouse.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
-        loaded = table.load(self.date, rows, company=threads.in_threads.get() // 2)
+        loaded = table.load(self.date, rows, company=lanes.in_threads.get() // 2)
 
         marker = self.output()
         marker.warehouse = wiring.warehouse_place().identity()
