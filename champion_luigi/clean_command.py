@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from champion_luigi.cleaning import Item, Kept
+    from champion_luigi.upkeep.clean import Item, Kept
 
 _KINDS = {"leftover": "leftovers", "lock": "locks", "intermediate": "intermediates"}
 _MOST_NAMED = 20
@@ -28,15 +28,15 @@ def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) 
     `champion redo` makes it anew from the file that was fetched, which always stays. Files of other names are never
     touched, nor is anything of a running process.
     """
-    from champion_luigi import cleaning
     from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
+    from champion_luigi.upkeep import clean
 
     if lake_only and not intermediates:
         raise click.UsageError("--lake-only goes with --intermediates")
     of = (WriteParquet if lake_only else LoadClickHouse) if intermediates else None
-    items, kept = cleaning.find(of)
+    items, kept = clean.find(of)
     if not dry_run:
-        refused = {item: why for item in items if (why := cleaning.remove(item, of))}
+        refused = {item: why for item in items if (why := clean.remove(item, of))}
         items = [item for item in items if item not in refused]
         kept += refused.values()
     document = as_document(items, kept, dry_run=dry_run)

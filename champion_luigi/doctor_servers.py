@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi import coverage
 from champion_luigi.asking import ask, without_credentials
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, NotPublished
@@ -21,6 +20,7 @@ from champion_luigi.doctor_disks import takes_files
 from champion_luigi.exchange import sessions
 from champion_luigi.findings import Finding
 from champion_luigi.tracking import journal, record
+from champion_luigi.upkeep import coverage
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive

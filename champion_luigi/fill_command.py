@@ -18,12 +18,12 @@ from luigi.execution_summary import LuigiStatusCode
 from luigi.rpc import RPCError
 from luigi.task_register import Register
 
-from champion_luigi import coverage
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.config import settings, wiring
 from champion_luigi.pipeline.fill import FillBhavcopy
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, lake
+from champion_luigi.upkeep import coverage
 
 # The exit codes of Luigi's [retcode], by what its summary says.
 _EXIT_CODES = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from champion_luigi.redo import Plan
+    from champion_luigi.upkeep.redo import Plan
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 
@@ -61,8 +61,8 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     Exits as `champion fill`: 0 all is done, 20 something is left, 30 a day failed.
     """
-    from champion_luigi import redo
     from champion_luigi.config import settings
+    from champion_luigi.upkeep import redo
 
     if redo.STAGES[first].stage > redo.STAGES[last].stage:
         raise click.UsageError(f"--from {first} comes after --to {last}")
@@ -105,7 +105,8 @@ def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str],
     """Make the days due and run them; what became of each, and the exit code."""
     if not plans:
         return {}, 0
-    from champion_luigi import fill_command, redo
+    from champion_luigi import fill_command
+    from champion_luigi.upkeep import redo
 
     for plan in plans:
         if plan.replaces:

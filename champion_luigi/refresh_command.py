@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from champion_luigi.refresh import Outcome
+    from champion_luigi.upkeep.refresh import Outcome
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 # As for a fill: days have failed.
@@ -32,7 +32,7 @@ def command(context: click.Context, most: int, end: datetime | None, as_json: bo
 
     Exits 0 when all days are as the archive has them, 30 when a day failed or was not asked for.
     """
-    from champion_luigi import refresh
+    from champion_luigi.upkeep import refresh
     from champion_luigi.warehouse import table
 
     days = refresh.days_there(most, end.date() if end else None)

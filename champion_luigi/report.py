@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from champion_luigi import coverage, status_command
+from champion_luigi import status_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.config import settings, wiring
@@ -23,6 +23,7 @@ from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking import record as recording
 from champion_luigi.tracking.runs import STAGES
+from champion_luigi.upkeep import coverage
 
 # The events that end a task's run without success, and what a fill itself says of a date.
 _FAILURES = frozenset({"failure", "process_failure", "timeout", "broken_task"})

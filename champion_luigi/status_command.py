@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from champion_luigi.coverage import Coverage
+    from champion_luigi.upkeep.coverage import Coverage
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 # As for a fill: days are missing, days have failed.
@@ -28,7 +28,7 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
     Exits 0 when all that is due is loaded, 30 when a day has failed, 20 when days are missing for another reason.
     """
-    from champion_luigi import coverage
+    from champion_luigi.upkeep import coverage
 
     found = coverage.of_range(start.date() if start else None, end.date() if end else None)
     document = as_document(found)
@@ -41,8 +41,8 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
 def as_document(found: Coverage) -> dict[str, Any]:
     """The state as a JSON document: dates are ISO texts, counts are days or, where they say so, rows."""
-    from champion_luigi import coverage
     from champion_luigi.config import settings, wiring
+    from champion_luigi.upkeep import coverage
 
     failed, lake_only = found.of("failed"), found.of("lake")
     latest = found.latest_loaded

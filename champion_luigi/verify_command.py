@@ -11,7 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from champion_luigi.pipeline.tasks import BhavcopyTask
-    from champion_luigi.reconcile import Difference, Verdict, Where
+    from champion_luigi.upkeep.verify import Difference, Verdict, Where
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 # As for a fill: days are not as they should be.
@@ -33,14 +33,14 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
     Exits 0 when all agrees, 30 when there are differences; with --repair, when some are left.
     """
-    from champion_luigi import reconcile
     from champion_luigi.config import wiring
+    from champion_luigi.upkeep import verify
     from champion_luigi.warehouse import table
 
     if start and end and start > end:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after --end {end:%Y-%m-%d}")
     try:
-        verdict = reconcile.of_range(start.date() if start else None, end.date() if end else None)
+        verdict = verify.of_range(start.date() if start else None, end.date() if end else None)
         document = _as_document(verdict, wiring.warehouse_place().words)
         left = verdict.differences
         if not as_json:
@@ -63,7 +63,7 @@ def repair(differences: Sequence[Difference]) -> tuple[list[Difference], dict[da
 
     Gives what is left, and by date why. The outputs that are there stay until a new one replaces each.
     """
-    from champion_luigi import reconcile, redo
+    from champion_luigi.upkeep import redo, verify
 
     days = {each.date for each in differences}
     reasons: dict[date, str] = {}
@@ -79,7 +79,7 @@ def repair(differences: Sequence[Difference]) -> tuple[list[Difference], dict[da
         for last, of_days in runs.items():
             reasons |= _run(last, of_days)
         if affected:
-            left = reconcile.of_days(days)
+            left = verify.of_days(days)
     still = {each.date for each in left}
     return left, {day: reason for day, reason in sorted(reasons.items()) if day in still}
 
@@ -93,7 +93,7 @@ def _stages(day: date, where: Where) -> tuple[type[BhavcopyTask], type[BhavcopyT
         ScrapeBhavcopy,
         WriteParquet,
     )
-    from champion_luigi.refresh import is_loaded
+    from champion_luigi.upkeep.refresh import is_loaded
 
     if where == "raw":
         # What follows it may be as it should be: the comparison after it tells.

@@ -30,12 +30,13 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import cleaning, redo
 from champion_luigi.base import durable
 from champion_luigi.clean_command import command
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake
+from champion_luigi.upkeep import clean as cleaning
+from champion_luigi.upkeep import redo
 from champion_luigi.warehouse import table
 
 pytestmark = pytest.mark.integration

@@ -27,7 +27,6 @@ from luigi.execution_summary import LuigiStatusCode
 from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
-from champion_luigi import redo
 from champion_luigi.base import durable
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
@@ -38,6 +37,7 @@ from champion_luigi.pipeline.tasks import WriteParquet
 from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
+from champion_luigi.upkeep import redo
 from champion_luigi.warehouse.table import open_warehouse
 
 pytestmark = [

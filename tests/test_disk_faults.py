@@ -26,7 +26,7 @@ import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 
-from champion_luigi import coverage, reconcile, report, verify_command
+from champion_luigi import report, verify_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.config import wiring
@@ -42,6 +42,7 @@ from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.runs import Book
+from champion_luigi.upkeep import coverage, verify
 from champion_luigi.warehouse import connection
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.table import open_warehouse
@@ -159,7 +160,7 @@ def require_whole_after_one_rerun(folder: Path, whole: Seen, about: object) -> N
         assert (built.is_done, built.errors) == (True, []), about
         warehouse.close_shared()
     assert seen(folder) == whole, about
-    assert reconcile.of_range().differences == [], about
+    assert verify.of_range().differences == [], about
     warehouse.close_shared()
 
 
@@ -681,7 +682,7 @@ def test_something_else_in_the_place_of_a_part_of_data_dir(seed: int, loaded: Pa
         spoiled.unlink(missing_ok=True)
     built = build(*(LoadClickHouse(date=day) for day in DAYS))
     assert (built.is_done, built.errors) == (True, []), f"{about}: {built.errors}"
-    left, reasons = verify_command.repair(reconcile.of_range().differences)
+    left, reasons = verify_command.repair(verify.of_range().differences)
     assert (left, reasons) == ([], {}), about
     warehouse.close_shared()
     assert seen(loaded) == whole, about
@@ -736,7 +737,7 @@ def test_rot_in_a_lake_file_or_payload_is_found_and_repaired(seed: int, where: s
     about = f"seed {seed}: " + rot(
         payload_file(day) if where == "raw" else WriteParquet(date=day).output().file, choose
     )
-    found = reconcile.of_range().differences
+    found = verify.of_range().differences
     assert {(each.date, each.where) for each in found} == {(day, where)}, f"{about}: {found}"
     left, reasons = verify_command.repair(found)
     assert (left, reasons) == ([], {}), about
@@ -764,7 +765,7 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
     assert [each for each, _ in seen_days] == [each for each in DAYS if each != day], about
     warehouse.close_shared()
     monkeypatch.delenv("CLICKHOUSE_DATABASE")
-    left, _ = verify_command.repair(reconcile.of_range().differences)
+    left, _ = verify_command.repair(verify.of_range().differences)
     assert left == [], about
     warehouse.close_shared()
     assert seen(loaded) == whole, about
@@ -814,7 +815,7 @@ def test_rot_in_a_receipt_or_marker_harms_no_data(seed: int, loaded: Path, whole
     built = build(*(LoadClickHouse(date=each) for each in DAYS))
     assert all(isinstance(error, ChampionError) for error in built.errors), f"{text}: {built.errors}"
     warehouse.close_shared()
-    found = reconcile.of_range().differences
+    found = verify.of_range().differences
     left, reasons = verify_command.repair(found)
     assert (left, reasons) == ([], {}), text
     warehouse.close_shared()
@@ -877,7 +878,7 @@ def test_a_marker_that_is_not_the_days(
         [] if counts else ["2,499 rows in champion_market.normalized_equity_ohlc"]
     )
     warehouse.close_shared()
-    assert reconcile.of_range().differences == []
+    assert verify.of_range().differences == []
     warehouse.close_shared()
     assert seen(loaded) == whole
     campaign.tell(

@@ -28,12 +28,12 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import redo
 from champion_luigi.cli import main
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
+from champion_luigi.upkeep import redo
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse
 

@@ -32,7 +32,6 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi import reconcile
 from champion_luigi.base import durable
 from champion_luigi.cli import main
 from champion_luigi.config import wiring
@@ -40,6 +39,7 @@ from champion_luigi.pipeline import complete
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, mlflow_store
+from champion_luigi.upkeep import verify
 from champion_luigi.warehouse import table
 
 pytestmark = [
@@ -549,7 +549,7 @@ def end(who: str, process: subprocess.Popen[bytes], folder: Path, dice: random.R
 def check_between(folder: Path, what: str) -> None:
     """Before the rerun: what is there agrees, as far as it goes."""
     try:
-        assert reconcile.of_range().differences == [], what
+        assert verify.of_range().differences == [], what
     finally:
         table.close_shared()
 

@@ -15,7 +15,6 @@ import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
 
-from champion_luigi import redo
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.config import settings, wiring
@@ -31,6 +30,7 @@ from champion_luigi.pipeline.tasks import (
 from champion_luigi.redo_command import command
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake, raw
+from champion_luigi.upkeep import redo
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.table import open_warehouse

@@ -17,17 +17,17 @@ import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, retry_at_once, snapshot
 
-from champion_luigi import reconcile, refresh
 from champion_luigi.base import durable
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import archive
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
-from champion_luigi.refresh import Changes, Outcome, count_changes, days_there
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.storage.raw import restated_folder
 from champion_luigi.tracking import journal
+from champion_luigi.upkeep import refresh, verify
+from champion_luigi.upkeep.refresh import Changes, Outcome, count_changes, days_there
 from champion_luigi.warehouse import table as warehouse
 
 pytestmark = pytest.mark.integration
@@ -190,7 +190,7 @@ def test_a_damaged_payload_is_put_back(in_lake: None) -> None:
     [outcome] = outcomes(DAY)
     assert (outcome.state, file.read_bytes()) == ("unchanged", content)
     assert here()["lake"] == before
-    assert reconcile.of_range().differences == []
+    assert verify.of_range().differences == []
 
 
 # What has changed
@@ -209,7 +209,7 @@ def test_a_restated_day_is_replaced_everywhere(loaded: None, server: SimulatedAr
     assert done.stdout.splitlines()[0] == f"2024-01-15 changed (+0 ~{counts.changed} -{counts.removed} rows)"
     assert rows_in_lake() == new
     assert rows_in_warehouse() == len(new)
-    assert reconcile.of_range().differences == []
+    assert verify.of_range().differences == []
     assert outcomes(DAY)[0] == Outcome(DAY, "unchanged")
 
 
@@ -258,7 +258,7 @@ def test_a_day_that_comes_in_another_format_is_replaced(in_lake: None, monkeypat
     assert sorted(path.name for path in raw.glob("*20240115*.zip")) == [name]
     assert not (raw / "cm15JAN2024bhav.csv.zip").exists()
     assert (restated_folder(DAY, outcome.old_sha256) / "cm15JAN2024bhav.csv.zip").exists()
-    assert reconcile.of_range().differences == []
+    assert verify.of_range().differences == []
 
 
 def test_rows_are_compared_by_key() -> None:
@@ -282,7 +282,7 @@ def test_a_server_is_refreshed_as_the_embedded_engine_is(
         server.faults[DAY] = RESTATED
         assert [each.state for each in outcomes(DAY)] == ["changed"]
         assert rows_in_warehouse() == len(rows_in_lake()) == len(published(answer(server), "legacy"))
-        assert reconcile.of_range().differences == []
+        assert verify.of_range().differences == []
 
 
 def test_readers_never_miss_the_day(loaded: None, server: SimulatedArchive) -> None:
@@ -413,10 +413,10 @@ def test_what_a_kill_leaves_is_completed(loaded: None, server: SimulatedArchive,
     if by == "fill":
         assert build(LoadClickHouse(date=DAY)).is_done
         warehouse.close_shared()
-        assert reconcile.of_range().differences == []
+        assert verify.of_range().differences == []
     [outcome] = outcomes(DAY)
     assert outcome.state != "failed", outcome.reason
     assert rows_in_lake() == new
     assert rows_in_warehouse() == len(new)
-    assert reconcile.of_range().differences == []
+    assert verify.of_range().differences == []
     assert {record["new_sha256"] for record in restatements()} == {durable.sha256(answer(server))}

@@ -17,10 +17,10 @@ from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, retry_at_once, snapshot
 
-from champion_luigi import reconcile
 from champion_luigi.base import durable
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
+from champion_luigi.upkeep import verify as reconcile
 from champion_luigi.verify_command import command, repair
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.connection import TABLE, Place
