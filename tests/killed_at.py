@@ -73,7 +73,7 @@ def main() -> None:
     """Run the `champion` command that is given, as far as its point."""
     which, *arguments = sys.argv[1:]
     sys.argv = ["champion", *arguments]
-    from champion_luigi.cli import main as champion
+    from champion_luigi.commands.cli import main as champion
 
     is_listed = which.startswith("list:")
     points = Points(

@@ -31,7 +31,7 @@ from helpers import (
 )
 
 from champion_luigi.base import durable
-from champion_luigi.clean_command import command
+from champion_luigi.commands.clean import command
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake

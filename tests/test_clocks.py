@@ -46,7 +46,7 @@ with time_machine.travel(moment, tick=True):
     if sys.argv[0].endswith("luigi"):
         from luigi.cmdline import luigi_run as main
     else:
-        from champion_luigi.cli import main
+        from champion_luigi.commands.cli import main
     main()
 """
 
@@ -57,7 +57,7 @@ from datetime import datetime
 import time_machine
 from click.testing import CliRunner
 from champion_luigi import LoadClickHouse
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 
 def asked(*arguments):
     return json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)

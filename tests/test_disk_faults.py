@@ -26,9 +26,10 @@ import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 
-from champion_luigi import report, verify_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
+from champion_luigi.commands import verify as verify_command
+from champion_luigi.commands.report import facts
 from champion_luigi.config import wiring
 from champion_luigi.pipeline.tasks import (
     BhavcopyTask,
@@ -81,7 +82,7 @@ def run(
     if arguments[0] == "luigi":
         command = luigi_command(*arguments[1:])
     else:
-        command = [sys.executable, "-c", "from champion_luigi.cli import main; main()", *arguments]
+        command = [sys.executable, "-c", "from champion_luigi.commands.cli import main; main()", *arguments]
     done = subprocess.run(
         [*under, *command],
         env={**os.environ, **(environment or {})},
@@ -454,7 +455,7 @@ def test_metrics_wait_for_room_in_mlflows_store(
 
 def test_output_that_nobody_can_take_is_a_sentence(loaded: Path) -> None:
     """Standard output on a full disk."""
-    program = "from champion_luigi.cli import main; main()"
+    program = "from champion_luigi.commands.cli import main; main()"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-c", program, "status"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
@@ -943,7 +944,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     about = f"seed {seed}: {path.read_bytes()[-2000:]!r}"
     coverage.of_range(date(2023, 6, 1), datetime.now(UTC).date())
     coverage.latest_problems()
-    report.document(DAY, NEXT_DAY)
+    facts.document(DAY, NEXT_DAY)
     book = Book()
     for place_, record in journal.read_from(loaded / "journal", {}):
         book.add(place_, record)

@@ -22,7 +22,7 @@ from conftest import environment_variables
 from helpers import wait_for
 
 import champion_luigi
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -38,12 +38,12 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi import doctor, doctor_disks, doctor_servers, doctor_setup, doctor_warehouse
 from champion_luigi.base.errors import ChampionError
+from champion_luigi.commands.doctor import checks, disks, servers, setup, warehouse
+from champion_luigi.commands.doctor.command import command
+from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import settings
-from champion_luigi.doctor_command import command
 from champion_luigi.exchange import sessions
-from champion_luigi.findings import Finding, of_error
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
@@ -97,7 +97,7 @@ def statement(place: Place, *statements: str) -> None:
 def run_doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, in the test's folder."""
     return run(
-        [sys.executable, "-c", "from champion_luigi.doctor_command import command; command()", *arguments],
+        [sys.executable, "-c", "from champion_luigi.commands.doctor.command import command; command()", *arguments],
         **environment,
     )
 
@@ -157,7 +157,7 @@ def test_a_good_installation_has_no_problem(monkeypatch: pytest.MonkeyPatch) -> 
         result = CliRunner().invoke(command, [], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     starts = [line.split()[0] for line in result.output.splitlines() if not line.startswith(" ")]
-    assert starts == [*["OK"] * (len(doctor.CHECKS) + 1), f"{len(doctor.CHECKS) + 1}"], result.output
+    assert starts == [*["OK"] * (len(checks.CHECKS) + 1), f"{len(checks.CHECKS) + 1}"], result.output
 
 
 def test_a_problem_makes_it_exit_30() -> None:
@@ -168,7 +168,7 @@ def test_a_problem_makes_it_exit_30() -> None:
     [at] = [place for place, line in enumerate(lines) if line.startswith("PROBLEM  archive")]
     assert "-> Set NSE_ARCHIVE_URL." in "".join(lines[at : at + 4])
     assert any(line.startswith("OK       warehouse") for line in lines)
-    assert lines[-1].startswith(f"{len(doctor.CHECKS) + 1} checks: ")
+    assert lines[-1].startswith(f"{len(checks.CHECKS) + 1} checks: ")
 
 
 def test_its_lines_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def test_its_lines_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json_lists_every_check() -> None:
     """With status, what was found and what to do, in the order of the table."""
     document = json.loads(run_doctor("--json").stdout)
-    assert [entry["check"] for entry in document] == [*(check.name for check in doctor.CHECKS), "clock"]
+    assert [entry["check"] for entry in document] == [*(check.name for check in checks.CHECKS), "clock"]
     assert {tuple(entry) for entry in document} == {("check", "status", "found", "todo")}
     assert all(entry["found"] for entry in document)
     assert all(bool(entry["todo"]) == (entry["status"] != "OK") for entry in document)
@@ -274,9 +274,9 @@ def test_a_check_that_never_ends_is_left_behind(monkeypatch: pytest.MonkeyPatch)
         never.wait()
         return Finding("OK", "")
 
-    table = (doctor.Check("slow disk", hang), doctor.Check("locks", doctor_disks.locks))
-    monkeypatch.setattr(doctor, "CHECKS", table)
-    found = dict(doctor.examine(limit_seconds=0.2))
+    table = (checks.Check("slow disk", hang), checks.Check("locks", disks.locks))
+    monkeypatch.setattr(checks, "CHECKS", table)
+    found = dict(checks.examine(limit_seconds=0.2))
     never.set()
     assert (found["slow disk"].status, found["locks"].status) == ("PROBLEM", "OK")
     assert "no answer within 0.2 s" in found["slow disk"].found
@@ -297,8 +297,8 @@ def test_settings_that_cannot_be_used_do_not_end_it() -> None:
 
 def test_python_and_packages_are_those_that_are_required() -> None:
     """Their versions are named."""
-    assert doctor_setup.python().status == "OK"
-    found = doctor_setup.packages()
+    assert setup.python().status == "OK"
+    found = setup.packages()
     assert found.status == "OK", found
     for name in ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow"):
         assert f"{name} {metadata.version(name)}" in found.found
@@ -318,7 +318,7 @@ def test_a_package_of_another_version_is_named(tmp_path: Path, monkeypatch: pyte
     """With the versions that it may have, by number."""
     distribution(tmp_path, "polars", version)
     monkeypatch.syspath_prepend(str(tmp_path))
-    found = doctor_setup.packages()
+    found = setup.packages()
     assert found.status == "PROBLEM"
     assert f"polars is {version}, and has to be" in found.found
     assert found.todo
@@ -329,7 +329,7 @@ def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.
     distribution(tmp_path, "champion_luigi", "1", "Requires-Dist: not-there>=2", "Requires-Dist: other[extra]")
     distribution(tmp_path, "other", "1", 'Requires-Dist: not-there-either; extra == "extra"')
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert doctor_setup.packages().found == "not-there is missing; not-there-either is missing"
+    assert setup.packages().found == "not-there is missing; not-there-either is missing"
 
 
 # Settings
@@ -347,7 +347,7 @@ def test_every_setting_that_cannot_be_used_is_named_at_once(monkeypatch: pytest.
     }
     for name, text in wrong.items():
         monkeypatch.setenv(name, text)
-    found = doctor_setup.every_setting()
+    found = setup.every_setting()
     assert found.status == "PROBLEM"
     for name, text in wrong.items():
         assert name in found.found
@@ -377,8 +377,8 @@ def test_an_address_in_luigi_cfg_that_cannot_be_read_is_not_shown(tmp_path: Path
 def test_a_folder_that_is_not_there_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is found out in the folder above it, and neither is it made nor is anything left there."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "a" / "b"))
-    assert doctor_disks.data_folder().status == doctor_disks.lake_folder().status == "OK"
-    assert doctor_disks.locks().status == "OK"
+    assert disks.data_folder().status == disks.lake_folder().status == "OK"
+    assert disks.locks().status == "OK"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -390,25 +390,25 @@ def test_a_folder_that_cannot_be_made_is_a_problem(tmp_path: Path, monkeypatch: 
     folders = {"below a file": tmp_path / "file" / "x", "in /proc": Path("/proc/x"), "behind a dangling link": tmp_path}
     folder = tmp_path / "link" / "x" if "link" in place else folders[place]
     monkeypatch.setenv("DATA_DIR", str(folder))
-    found = doctor_disks.data_folder()
+    found = disks.data_folder()
     assert found.status == "PROBLEM"
     assert str(folder) in found.found
     assert found.todo
-    assert doctor_disks.locks().status == "WARNING"
+    assert disks.locks().status == "WARNING"
 
 
 def test_the_lake_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And has a line of its own."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("CHAMPION_LAKE_DIR", str(tmp_path / "file" / "lake"))
-    assert doctor_disks.data_folder().status == "OK"
-    assert doctor_disks.lake_folder().status == "PROBLEM"
+    assert disks.data_folder().status == "OK"
+    assert disks.lake_folder().status == "PROBLEM"
 
 
 def test_a_disk_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such as /proc, which has none."""
     monkeypatch.setenv("DATA_DIR", "/proc")
-    found = doctor_disks.space()
+    found = disks.space()
     assert found.status == "PROBLEM"
     assert found.found.startswith("0.0 GiB")
 
@@ -418,7 +418,7 @@ def test_a_disk_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_archive_that_works_is_asked_twice(archive: SimulatedArchive) -> None:
     """For the latest session's file and for the time."""
-    found = doctor_servers.archive()
+    found = servers.archive()
     assert found.status == "OK", found
     assert str(LATEST) in found.found
     assert [request.method for request in archive.requests] == ["GET", "HEAD"]
@@ -441,7 +441,7 @@ def test_an_archive_that_works_is_asked_twice(archive: SimulatedArchive) -> None
 def test_what_an_archive_answers_instead_is_a_problem(archive: SimulatedArchive, kind: Any, words: str) -> None:
     """It is named with what to do, after one request: one that refuses is not asked again."""
     archive.faults[LATEST] = Fault(kind)
-    found = look(doctor_servers.archive)
+    found = look(servers.archive)
     assert found.status == "PROBLEM"
     assert words in found.found
     assert found.todo
@@ -451,7 +451,7 @@ def test_what_an_archive_answers_instead_is_a_problem(archive: SimulatedArchive,
 def test_a_file_that_is_not_out_yet_is_a_warning(archive: SimulatedArchive) -> None:
     """Where the archive has an older one: two requests tell."""
     archive.faults[LATEST] = Fault("not_found")
-    found = doctor_servers.archive()
+    found = servers.archive()
     assert found.status == "WARNING"
     assert f"no file of {LATEST} yet" in found.found
     assert len(archive.requests) == 2
@@ -462,7 +462,7 @@ def test_an_address_that_has_no_file_at_all_is_a_problem(tmp_path: Path, monkeyp
     (tmp_path / "empty").mkdir()
     with SimulatedArchive(folder=tmp_path / "empty") as archive:
         monkeypatch.setenv("NSE_ARCHIVE_URL", archive.url)
-        found = doctor_servers.archive()
+        found = servers.archive()
         assert len(archive.requests) == 2
     assert found.status == "PROBLEM"
     assert "NSE_ARCHIVE_URL" in found.todo
@@ -472,7 +472,7 @@ def test_an_archive_where_nobody_listens_is_a_problem(monkeypatch: pytest.Monkey
     """The line names the address."""
     port = closed_port()
     monkeypatch.setenv("NSE_ARCHIVE_URL", f"http://127.0.0.1:{port}")
-    found = look(doctor_servers.archive)
+    found = look(servers.archive)
     assert found.status == "PROBLEM"
     assert f"127.0.0.1:{port}" in found.found
 
@@ -484,7 +484,7 @@ def test_an_archive_that_others_are_asking_is_left_to_them(
     monkeypatch.setenv("NSE_ARCHIVE_URL", archive.url.replace("127.0.0.1", "0.0.0.0"))
     (tmp_path / "locks").mkdir()
     (tmp_path / "locks" / "archive.pace").write_text(repr(time.time() + 300))
-    found = doctor_servers.archive()
+    found = servers.archive()
     assert found.status == "WARNING"
     assert "other processes" in found.found
     assert archive.requests == []
@@ -495,9 +495,9 @@ def test_a_folder_is_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     folder = tmp_path / "archive"
     folder.mkdir()
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
-    assert doctor_servers.archive().status == "WARNING"
+    assert servers.archive().status == "WARNING"
     publish(folder, LATEST, "udiff", lines_of(payload(LATEST, "udiff")))
-    assert doctor_servers.archive().status == "OK"
+    assert servers.archive().status == "OK"
 
 
 # Warehouse
@@ -506,7 +506,7 @@ def test_a_folder_is_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_server_is_looked_at_and_not_changed(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before the first load it has no database of ours, and gets none."""
     place = use(server, monkeypatch, "not_yet")
-    found = doctor_warehouse.warehouse()
+    found = warehouse.warehouse()
     assert found.status == "OK", found
     assert "made by the first load" in found.found
     assert "not_yet" not in databases(place)
@@ -518,7 +518,7 @@ def test_a_server_with_the_table_is_ok(server: ClickHouseServer, monkeypatch: py
     opened = open_warehouse(place)
     [(version,)] = opened.query("SELECT version()")
     opened.close()
-    found = doctor_warehouse.warehouse()
+    found = warehouse.warehouse()
     assert found.status == "OK", found
     assert f"ClickHouse {version}" in found.found
     assert "the table is there" in found.found
@@ -530,7 +530,7 @@ def test_a_table_of_other_columns_is_a_problem(server: ClickHouseServer, monkeyp
     place = use(server, monkeypatch, "changed")
     made = [text.replace("    volume Int64", "    volume Int32") for text in ddl("changed")]
     statement(place, *made)
-    found = doctor_warehouse.warehouse()
+    found = warehouse.warehouse()
     assert found.status == "PROBLEM"
     assert "(volume)" in found.found
 
@@ -539,7 +539,7 @@ def test_a_wrong_password_is_a_problem(server: ClickHouseServer, monkeypatch: py
     """In ClickHouse's own words, and with the settings to check."""
     use(server, monkeypatch, "champion_market")
     monkeypatch.setenv("CLICKHOUSE_PASSWORD", SECRET)
-    found = doctor_warehouse.warehouse()
+    found = warehouse.warehouse()
     assert found.status == "PROBLEM"
     assert "Authentication failed" in found.found
     assert found.todo == "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
@@ -550,7 +550,7 @@ def test_rights_that_a_user_lacks_are_named(server: ClickHouseServer, monkeypatc
     use(server, monkeypatch, "champion_market")
     monkeypatch.setenv("CLICKHOUSE_USER", "default")
     monkeypatch.delenv("CLICKHOUSE_PASSWORD")
-    found = doctor_warehouse.warehouse()
+    found = warehouse.warehouse()
     assert found.status == "PROBLEM"
     assert "lacks SELECT, INSERT, CREATE DATABASE, CREATE TABLE, CREATE VIEW" in found.found
     assert found.todo.startswith("GRANT SELECT, INSERT, ")
@@ -568,7 +568,7 @@ def test_a_server_that_is_not_one_is_a_problem(
         monkeypatch.setenv("CLICKHOUSE_PORT", archive.url.rpartition(":")[2])
     else:
         monkeypatch.setenv("CLICKHOUSE_SECURE", "true")
-    found = look(doctor_warehouse.warehouse)
+    found = look(warehouse.warehouse)
     assert found.status == "PROBLEM"
     assert f"127.0.0.1:{settings.get('clickhouse_port')}" in found.found
     assert "CLICKHOUSE_PORT" in found.todo
@@ -584,7 +584,7 @@ def test_a_held_embedded_warehouse_is_ok(tmp_path: Path) -> None:
     )
     try:
         assert hear(holder) == "open"
-        found = doctor_warehouse.warehouse()
+        found = warehouse.warehouse()
     finally:
         tell(holder)
         holder.wait(60)
@@ -600,7 +600,7 @@ def test_an_engine_that_cannot_be_imported_is_a_problem(tmp_path: Path, monkeypa
     (tmp_path / "chdb").mkdir()
     (tmp_path / "chdb" / "__init__.py").write_text("raise ImportError('built for another machine')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found = doctor_warehouse.warehouse()
+    found = warehouse.warehouse()
     assert found.status == "PROBLEM"
     assert "CLICKHOUSE_HOST" in found.todo
 
@@ -610,7 +610,7 @@ def test_an_engine_that_crashes_is_a_problem(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "chdb").mkdir()
     (tmp_path / "chdb" / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGILL)")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    found = doctor_warehouse.warehouse()
+    found = warehouse.warehouse()
     assert found.status == "PROBLEM"
     assert "exit code -4" in found.found
 
@@ -632,7 +632,7 @@ def test_an_mlflow_server_is_asked_for_the_experiment(
     """With MLflow's own answers: it need not be there yet, but must not be deleted. It is not made."""
     with answering(lambda handler: reply(handler, status, text)) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
-        found = doctor_servers.mlflow()
+        found = servers.mlflow()
     assert found.status == finding, found
     assert found.found.startswith(f"{server.url} answers")
     [(path, _)] = server.requests
@@ -649,7 +649,7 @@ def test_an_mlflow_server_that_cannot_take_runs_is_a_warning(
     with answering(lambda handler: reply(handler, status, text, Location="/elsewhere")) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
         monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", SECRET)
-        found = doctor_servers.mlflow()
+        found = servers.mlflow()
     assert found.status == "WARNING"
     assert words in found.found
     [(_, headers)] = server.requests
@@ -659,7 +659,7 @@ def test_an_mlflow_server_that_cannot_take_runs_is_a_warning(
 def test_an_mlflow_server_where_nobody_listens_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line says that nothing is lost."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@127.0.0.1:{closed_port()}")
-    found = doctor_servers.mlflow()
+    found = servers.mlflow()
     assert found.status == "WARNING"
     assert "ConnectionRefusedError" in found.found
     assert "stays in the journal" in found.todo
@@ -668,22 +668,22 @@ def test_an_mlflow_server_where_nobody_listens_is_a_warning(monkeypatch: pytest.
 
 def test_a_sqlite_store_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be made by the first run; something else in its place, or no way to make it, is a warning."""
-    assert "made by the first run" in doctor_servers.mlflow().found
+    assert "made by the first run" in servers.mlflow().found
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "mlflow.db").write_text("nonsense")
-    assert doctor_servers.mlflow().status == "WARNING"
+    assert servers.mlflow().status == "WARNING"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db/store.db")
-    assert doctor_servers.mlflow().status == "WARNING"
+    assert servers.mlflow().status == "WARNING"
 
 
 def test_records_that_wait_are_counted_with_the_last_trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what sends them."""
     monkeypatch.setenv("CHAMPION_TRACKING", "on")
-    assert doctor_servers.unsent().status == "OK"
+    assert servers.unsent().status == "OK"
     for _ in range(3):
         journal.append(tmp_path / "journal", {"event": "start", "execution": "one"})
     journal.note_delivery(tmp_path / "journal", Delivery(trouble="MlflowException: the store is full"))
-    found = doctor_servers.unsent()
+    found = servers.unsent()
     assert found.status == "WARNING"
     assert "3 records wait for MLflow: MlflowException: the store is full" in found.found
     assert "champion track flush" in found.todo
@@ -734,9 +734,9 @@ def test_a_clock_that_is_wrong_is_a_warning(monkeypatch: pytest.MonkeyPatch, min
     stamp = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
     with answering(lambda handler: reply(handler, 404, "RESOURCE_DOES_NOT_EXIST", Date=stamp)) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
-        ahead = doctor_servers.mlflow().server_ahead
+        ahead = servers.mlflow().server_ahead
     assert ahead is not None
-    found = doctor.clock({"mlflow": ahead, "archive": 0.0})
+    found = checks.clock({"mlflow": ahead, "archive": 0.0})
     assert found.status == status
     if minutes:
         assert "(mlflow)" in found.found
@@ -749,14 +749,14 @@ def test_the_end_of_the_session_table_is_told_in_time(days: int, status: str) ->
     """Two months before and ever after, with what to do."""
     noon = datetime.combine(sessions.table_end() - timedelta(days=days), datetime.min.time(), sessions.INDIA)
     with time_machine.travel(noon + timedelta(hours=12)):
-        found = doctor_setup.session_table()
+        found = setup.session_table()
     assert found.status == status
     assert bool(found.todo) == (status != "OK")
 
 
 def test_a_system_without_time_zones_is_a_warning() -> None:
     """The pipeline does without them."""
-    assert doctor_setup.time_zone().status == "OK"
+    assert setup.time_zone().status == "OK"
     try:
         metadata.version("tzdata")
     except metadata.PackageNotFoundError:
@@ -766,6 +766,6 @@ def test_a_system_without_time_zones_is_a_warning() -> None:
     zoneinfo.reset_tzpath(to=[])
     zoneinfo.ZoneInfo.clear_cache()
     try:
-        assert doctor_setup.time_zone().status == "WARNING"
+        assert setup.time_zone().status == "WARNING"
     finally:
         zoneinfo.reset_tzpath()

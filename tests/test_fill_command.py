@@ -28,7 +28,7 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
 from champion_luigi.simulated.server import Fault, SimulatedArchive

@@ -23,7 +23,7 @@ from helpers import (
     snapshot,
 )
 
-from champion_luigi import demo
+from champion_luigi.commands import demo
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import SimulatedArchive

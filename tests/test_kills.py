@@ -33,7 +33,7 @@ from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
 from champion_luigi.base import durable
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 from champion_luigi.config import wiring
 from champion_luigi.pipeline import complete
 from champion_luigi.pipeline.tasks import LoadClickHouse

@@ -28,9 +28,10 @@ from helpers import (
 )
 from mlflow_server import carry, empty_store, metrics_once, told
 
-from champion_luigi import doctor_disks, run_day
+from champion_luigi import run_day
 from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
+from champion_luigi.commands.doctor import disks
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers
@@ -220,9 +221,9 @@ def test_help_is_given_on_any_folder(tmp_path: Path) -> None:
 
 def test_doctor_tells_the_layout(tmp_path: Path) -> None:
     """And who noted it. It is the one command that looks at a folder of a newer layout, to say so."""
-    assert doctor_disks.layout().found.startswith("none noted")
+    assert disks.layout().found.startswith("none noted")
     note(tmp_path, {"layout": 1, "package": "0.1.0"})
-    assert "layout 1, noted by champion_luigi 0.1.0" in doctor_disks.layout().found
+    assert "layout 1, noted by champion_luigi 0.1.0" in disks.layout().found
     note(tmp_path, dict(FUTURE))
     lines = champion("doctor")[1].splitlines()
     assert any(line.startswith("PROBLEM  layout") for line in lines), lines

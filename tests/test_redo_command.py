@@ -17,6 +17,7 @@ from helpers import build, champion_command, lines_of, payload, publish, retry_a
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import Busy, TerminalError
+from champion_luigi.commands.redo import command
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.complete import complete_days
@@ -27,7 +28,6 @@ from champion_luigi.pipeline.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
-from champion_luigi.redo_command import command
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake, raw
 from champion_luigi.upkeep import redo

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -63,7 +63,12 @@ def loaded() -> None:
 def champion_refresh(*arguments: str, program: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own; ``program`` comes first."""
     return subprocess.run(
-        [sys.executable, "-c", f"{program}\nfrom champion_luigi.refresh_command import command; command()", *arguments],
+        [
+            sys.executable,
+            "-c",
+            f"{program}\nfrom champion_luigi.commands.refresh import command\ncommand()",
+            *arguments,
+        ],
         env=os.environ | environment,
         capture_output=True,
         text=True,

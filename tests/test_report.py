@@ -19,8 +19,10 @@ import pytest
 from conftest import environment_variables
 from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_for
 
-from champion_luigi import report, report_figures, report_page, report_text
 from champion_luigi.base import durable
+from champion_luigi.commands.report import facts as report
+from champion_luigi.commands.report import figures, html
+from champion_luigi.commands.report import page as report_page
 from champion_luigi.config import wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
@@ -78,7 +80,7 @@ def test_counts_are_those_of_the_lake_file() -> None:
     told = told_of(FIRST)
     assert (told["rows"], told["rejected"], told["warnings"]) == (12, {}, {"dummy_isin": 3})
     assert told["bytes"] == path.stat().st_size
-    assert "12 rows, 0 rejected, 3 warnings (dummy_isin 3)" in report_figures.facts_of(told)
+    assert "12 rows, 0 rejected, 3 warnings (dummy_isin 3)" in figures.facts_of(told)
 
 
 def test_what_a_lake_file_does_not_say_is_not_recorded() -> None:
@@ -86,7 +88,7 @@ def test_what_a_lake_file_does_not_say_is_not_recorded() -> None:
     put_in_lake(FIRST)
     told = told_of(FIRST)
     assert (told["rows"], told["rejected"], told["warnings"], told["seconds"]) == (None, None, None, {})
-    facts = report_figures.facts_of(told)
+    facts = figures.facts_of(told)
     for name in ("rows", "rejects", "warnings", "durations"):
         assert f"{name} not recorded" in facts
     assert 'id="s-rejected">not recorded<' in page_of(document())
@@ -190,7 +192,7 @@ def test_long_ranges_are_told_by_month() -> None:
 @pytest.mark.parametrize(("most", "step"), [(0, 1), (5, 1), (6, 2), (2516, 500), (3100, 1000)])
 def test_a_level_of_the_map_spans_a_round_number_of_rows(most: int, step: int) -> None:
     """Six levels reach the highest day."""
-    assert report_figures.level_step([{"rows": most}, {"rows": None}]) == step
+    assert figures.level_step([{"rows": most}, {"rows": None}]) == step
 
 
 # The page
@@ -254,7 +256,7 @@ def test_texts_from_outside_end_no_element() -> None:
 )
 def test_what_cannot_be_seen_is_made_visible(text: str, shown: str) -> None:
     """And what means something in HTML is escaped."""
-    assert report_text.escaped(text) == shown
+    assert html.escaped(text) == shown
 
 
 def test_thirty_years_make_a_light_page() -> None:
@@ -545,9 +547,9 @@ def test_hostile_texts_stay_text(tab: browser.Browser, tmp_path: Path, javascrip
     rules = tab.evaluate("document.getElementById('rules').textContent")
     for text in HOSTILE:
         known = text.replace("\ud800", "?")
-        assert report_text.visible(known) in seen
-        assert report_text.visible(text) in named
-        assert report_text.visible(text) in rules
+        assert html.visible(known) in seen
+        assert html.visible(text) in named
+        assert html.visible(text) in rules
 
 
 def _luminance(colour: str) -> float:

@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from champion_luigi.base import durable
-from champion_luigi.cli import main
-from champion_luigi.scheduling import Job, crontab, here, systemd_units
+from champion_luigi.commands.cli import main
+from champion_luigi.commands.schedule import Job, crontab, here, systemd_units
 
 INDIA = ZoneInfo("Asia/Kolkata")
 AWKWARD = "50% of 'my' data"

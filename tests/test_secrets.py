@@ -37,10 +37,10 @@ from hypothesis import strategies as st
 from luigid_server import luigid, task_list
 from mlflow_server import Gateway, MlflowServer, empty_store, kill_carriers, runs_in
 
-from champion_luigi import scheduling
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import ArchiveUnreachable, SettingsError
-from champion_luigi.cli import main
+from champion_luigi.commands import schedule
+from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
 from champion_luigi.exchange.archive import open_archive
 from champion_luigi.simulated import exchange
@@ -184,8 +184,8 @@ def test_a_schedule_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:pa55word@mlflow.example")
     monkeypatch.setenv("NSE_ARCHIVE_URL", "https://archive.example?token=pa55token")
     monkeypatch.setenv("CLICKHOUSE_HOST", "clickhouse.example")
-    job = scheduling.here()
-    printed = scheduling.crontab(job) + "".join(scheduling.systemd_units(job).values())
+    job = schedule.here()
+    printed = schedule.crontab(job) + "".join(schedule.systemd_units(job).values())
     assert "clickhouse.example" in printed
     assert not re.search("pa55|mlflow.example|archive.example", printed)
 
@@ -381,7 +381,7 @@ class Careless(ScrapeBhavcopy):
 
 CRASH = """
 from champion_luigi import settings
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 
 @main.command()
 def crash():

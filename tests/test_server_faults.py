@@ -38,7 +38,7 @@ from champion_luigi.base.errors import (
     WarehouseUnreachable,
     is_transient,
 )
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 from champion_luigi.datasets import schema
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.tasks import LoadClickHouse

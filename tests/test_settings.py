@@ -311,7 +311,7 @@ def test_help_needs_no_luigi_cfg(tmp_path: Path) -> None:
 
 def champion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, in the folder that the test works in."""
-    program = "from champion_luigi.cli import main; main()"
+    program = "from champion_luigi.commands.cli import main; main()"
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env={name: text for name, text in {**os.environ, **environment}.items() if text},

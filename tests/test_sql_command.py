@@ -27,10 +27,10 @@ from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import champion_command, hear, is_readable, start_python, tell, wait_for
 
-from champion_luigi import sql
 from champion_luigi.base import durable
 from champion_luigi.base.errors import WarehouseError
-from champion_luigi.sql_command import command
+from champion_luigi.commands.sql import result as sql
+from champion_luigi.commands.sql.command import command
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.statements import Questions, open_for_questions
 from champion_luigi.warehouse.table import open_warehouse

@@ -54,7 +54,7 @@ from champion_luigi import ScrapeBhavcopy, WriteParquet, run_day
 from champion_luigi.base import durable
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal, mlflow_store
@@ -440,7 +440,7 @@ from champion_luigi import run_day
 run_day(date(2023, 6, 15))
 """,
     "champion fill": """
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 main(["fill", "--start", "2023-06-15", "--stop", "2023-06-16"])
 """,
 }

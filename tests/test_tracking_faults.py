@@ -44,7 +44,7 @@ from mlflow_server import (
 
 from champion_luigi import run_day
 from champion_luigi.base import durable
-from champion_luigi.cli import main
+from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake

@@ -18,10 +18,10 @@ from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, retry_at_once, snapshot
 
 from champion_luigi.base import durable
+from champion_luigi.commands.verify import command, repair
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import verify as reconcile
-from champion_luigi.verify_command import command, repair
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.connection import TABLE, Place
 from champion_luigi.warehouse.table import open_warehouse
@@ -56,7 +56,7 @@ def load() -> None:
 
 def verify(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own."""
-    program = "from champion_luigi.verify_command import command; command()"
+    program = "from champion_luigi.commands.verify import command; command()"
     return subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env=os.environ | environment,

@@ -15,8 +15,8 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi import cli
 from champion_luigi.base import errors
+from champion_luigi.commands import cli
 from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import equity, schema
 from champion_luigi.parsing import normalize

@@ -11,11 +11,11 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlencode
 
-from champion_luigi.asking import Reply, ask
 from champion_luigi.base.errors import Busy, ChampionError
+from champion_luigi.commands.doctor.ask import Reply, ask
+from champion_luigi.commands.doctor.findings import Finding, of_error, told
 from champion_luigi.config import wiring
 from champion_luigi.datasets import schema
-from champion_luigi.findings import Finding, of_error, told
 from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place
 from champion_luigi.warehouse.table import open_warehouse
 
@@ -130,7 +130,8 @@ def _embedded(place: Place) -> Finding:
     is_there = _has_tables(place)
     with tempfile.TemporaryDirectory(prefix="champion-doctor-") as scratch:
         folder = place.folder.absolute() if is_there else Path(scratch) / "warehouse"
-        program = [sys.executable, "-c", "from champion_luigi.doctor_warehouse import try_engine; try_engine()"]
+        start = "from champion_luigi.commands.doctor.warehouse import try_engine; try_engine()"
+        program = [sys.executable, "-c", start]
         try:
             tried = subprocess.run(  # noqa: S603 - ours
                 [*program, str(folder), place.database], capture_output=True, timeout=_ENGINE_SECONDS, check=False

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from champion_luigi.report_text import NOT_RECORDED, element, embedded_json, escaped, plural, seconds, size
+from champion_luigi.commands.report.html import NOT_RECORDED, element, embedded_json, escaped, plural, seconds, size
 
 Day = Mapping[str, Any]
 

@@ -97,9 +97,9 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
 
 def _answer(query: str, wishes: _Wishes) -> None:
     """Run one statement, and show or keep what it gives."""
-    from champion_luigi import sql
     from champion_luigi.base import durable
     from champion_luigi.base.errors import WarehouseError
+    from champion_luigi.commands.sql import result as sql
     from champion_luigi.config import settings, wiring
     from champion_luigi.warehouse.statements import open_for_questions
 

@@ -69,7 +69,7 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
         if on_terminal:
             from rich.console import Console
 
-            from champion_luigi import bar
+            from champion_luigi.commands import bar
 
             task.on_progress = stack.enter_context(bar.shown(Console(stderr=True)))
         try:

@@ -105,7 +105,7 @@ def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str],
     """Make the days due and run them; what became of each, and the exit code."""
     if not plans:
         return {}, 0
-    from champion_luigi import fill_command
+    from champion_luigi.commands import fill
     from champion_luigi.upkeep import redo
 
     for plan in plans:
@@ -113,9 +113,9 @@ def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str],
             redo.make_due(plan.day, redo.STAGES[first], redo.STAGES[last], _say)
     days = [plan.day for plan in plans]
     parameters: dict[str, Any] = {"of": redo.STAGES[last], "start": days[0], "stop": days[-1] + timedelta(days=1)}
-    task = fill_command.FillDays(**parameters)
+    task = fill.FillDays(**parameters)
     task.given = frozenset(days)
-    code = fill_command.execute(task, {"local_scheduler": True})
+    code = fill.execute(task, {"local_scheduler": True})
     progress = task.progress
     reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
     done = {day for day in days if redo.STAGES[last](date=day).complete()}

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from champion_luigi.base import durable
+from champion_luigi.commands.doctor.findings import Finding, Status
 from champion_luigi.config import settings
-from champion_luigi.findings import Finding, Status
 from champion_luigi.storage import version
 
 _MIB = 1024 * 1024

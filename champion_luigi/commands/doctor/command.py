@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from champion_luigi.findings import Finding
+    from champion_luigi.commands.doctor.findings import Finding
 
 # As for a fill: days would fail.
 _PROBLEMS = 30
@@ -27,10 +27,10 @@ def command(context: click.Context, as_json: bool) -> None:
     Says of each what it found, and what to do where it is not OK. Changes nothing, and asks the archive for one file.
     Ends within 15 seconds, also where servers hang. Exits 0 when there is no PROBLEM, else 30.
     """
-    from champion_luigi import doctor
+    from champion_luigi.commands.doctor import checks
 
     found = []
-    for name, finding in doctor.examine():
+    for name, finding in checks.examine():
         found.append((name, finding))
         if not as_json:
             click.echo(_in_words(name, finding))

@@ -15,9 +15,9 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from champion_luigi import status_command
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.commands import status
 from champion_luigi.config import settings, wiring
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
@@ -72,7 +72,7 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
         "made_at": durable.now(),
         "version": recording.package_version(),
         # As they are written there: dates as ISO texts.
-        "status": json.loads(json.dumps(status_command.as_document(found), default=str)),
+        "status": json.loads(json.dumps(status.as_document(found), default=str)),
         "days": days,
         "periods": _periods(days),
         "problems": [{**each, "state": states.get(each["date"], "")} for each in reversed(told.problems)],

@@ -16,9 +16,9 @@ from importlib import metadata
 import luigi
 
 from champion_luigi.base.errors import SettingsError
+from champion_luigi.commands.doctor.findings import Finding, told
 from champion_luigi.config import settings
 from champion_luigi.exchange import sessions
-from champion_luigi.findings import Finding, told
 
 _SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")
 _TABLE_ENDS_DAYS = 60

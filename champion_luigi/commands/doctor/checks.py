@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from champion_luigi import doctor_disks, doctor_servers, doctor_setup, doctor_warehouse
 from champion_luigi.base.errors import ChampionError
+from champion_luigi.commands.doctor import disks, servers, setup, warehouse
+from champion_luigi.commands.doctor.findings import Finding, Status, of_error
 from champion_luigi.config import settings
-from champion_luigi.findings import Finding, Status, of_error
 
 # All begin at once, and what has not ended by then is left behind.
 LIMIT_SECONDS = 12.0
@@ -33,21 +33,21 @@ class Check:
 
 # The report's lines, in its order; `clock` comes last, from what servers said meanwhile.
 CHECKS = (
-    Check("python", doctor_setup.python),
-    Check("packages", doctor_setup.packages),
-    Check("settings", doctor_setup.every_setting),
-    Check("data folder", doctor_disks.data_folder),
-    Check("layout", doctor_disks.layout),
-    Check("lake folder", doctor_disks.lake_folder),
-    Check("free space", doctor_disks.space),
-    Check("locks", doctor_disks.locks),
-    Check("archive", doctor_servers.archive),
-    Check("warehouse", doctor_warehouse.warehouse),
-    Check("mlflow", doctor_servers.mlflow, "WARNING"),
-    Check("unsent", doctor_servers.unsent, "WARNING"),
-    Check("luigid", doctor_servers.luigid, "WARNING"),
-    Check("time zone", doctor_setup.time_zone),
-    Check("sessions", doctor_setup.session_table),
+    Check("python", setup.python),
+    Check("packages", setup.packages),
+    Check("settings", setup.every_setting),
+    Check("data folder", disks.data_folder),
+    Check("layout", disks.layout),
+    Check("lake folder", disks.lake_folder),
+    Check("free space", disks.space),
+    Check("locks", disks.locks),
+    Check("archive", servers.archive),
+    Check("warehouse", warehouse.warehouse),
+    Check("mlflow", servers.mlflow, "WARNING"),
+    Check("unsent", servers.unsent, "WARNING"),
+    Check("luigid", servers.luigid, "WARNING"),
+    Check("time zone", setup.time_zone),
+    Check("sessions", setup.session_table),
 )
 
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi.asking import ask, without_credentials
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, NotPublished
+from champion_luigi.commands.doctor.ask import ask, without_credentials
+from champion_luigi.commands.doctor.disks import takes_files
+from champion_luigi.commands.doctor.findings import Finding
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import archive_path
-from champion_luigi.doctor_disks import takes_files
 from champion_luigi.exchange import sessions
-from champion_luigi.findings import Finding
 from champion_luigi.tracking import journal, record
 from champion_luigi.upkeep import coverage
 

@@ -24,7 +24,16 @@ _UNHANDLED = 40
 _WITHOUT_DATA = ("demo", "doctor", "schedule")
 
 # Commands in modules of their own, each with its `command`.
-_ELSEWHERE = ("clean", "doctor", "redo", "refresh", "report", "sql", "status", "verify")
+_ELSEWHERE = {
+    "clean": "clean",
+    "doctor": "doctor.command",
+    "redo": "redo",
+    "refresh": "refresh",
+    "report": "report.command",
+    "sql": "sql.command",
+    "status": "status",
+    "verify": "verify",
+}
 
 
 class _Commands(click.Group):
@@ -36,7 +45,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _ELSEWHERE:
             return super().get_command(ctx, cmd_name)
-        command: click.Command = importlib.import_module(f"champion_luigi.{cmd_name}_command").command
+        command: click.Command = importlib.import_module(f"champion_luigi.commands.{_ELSEWHERE[cmd_name]}").command
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -90,8 +99,8 @@ def main() -> None:
 )
 def demo(data_dir: Path) -> None:
     """Run the pipeline for a few simulated days and show what it made."""
-    from champion_luigi import demo as demonstration
     from champion_luigi.base.errors import ChampionError
+    from champion_luigi.commands import demo as demonstration
 
     try:
         demonstration.run(data_dir)
@@ -131,8 +140,8 @@ def fill(  # noqa: PLR0917 - click calls it by name
 
     Exits 0 when all is there, 20 when a day is not published yet or days are left, 30 when a day failed.
     """
-    from champion_luigi import fill_command
     from champion_luigi.base.errors import ChampionError
+    from champion_luigi.commands import fill as fill_command
     from champion_luigi.config import settings
 
     if as_json and not dry_run:
@@ -167,7 +176,7 @@ def fill(  # noqa: PLR0917 - click calls it by name
 )
 def schedule(form: str | None, write: Path | None) -> None:
     """Print what runs the fill each evening, for this installation, folder and environment."""
-    from champion_luigi import scheduling
+    from champion_luigi.commands import schedule as scheduling
 
     if form is None:
         raise click.UsageError("say --cron or --systemd")
@@ -191,8 +200,8 @@ def track() -> None:
 @track.command()
 def flush() -> None:
     """Bring what the journal holds to MLflow now: what an outage left, or what CHAMPION_TRACKING=journal collects."""
-    from champion_luigi import track_command
     from champion_luigi.base.errors import ChampionError
+    from champion_luigi.commands import track as track_command
     from champion_luigi.config import settings
 
     try:
@@ -209,8 +218,8 @@ def flush() -> None:
 @click.option("--port", default=5000, show_default=True, help="Port to listen on.")
 def ui(host: str, port: int) -> None:
     """Show MLflow's pages on the configured store, until Ctrl-C."""
-    from champion_luigi import track_command
     from champion_luigi.base.errors import ChampionError
+    from champion_luigi.commands import track as track_command
     from champion_luigi.config import settings
 
     if url := track_command.server_url():

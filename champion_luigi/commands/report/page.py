@@ -9,8 +9,8 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
-from champion_luigi import report_figures
-from champion_luigi.report_text import (
+from champion_luigi.commands.report import figures
+from champion_luigi.commands.report.html import (
     NOT_RECORDED,
     count,
     element,
@@ -78,7 +78,7 @@ def page(document: Document) -> bytes:
 
 
 def _resource(name: str) -> str:
-    return files("champion_luigi").joinpath(name).read_text(encoding="utf-8")
+    return files("champion_luigi.commands.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
@@ -189,16 +189,16 @@ def _calendar(document: Document) -> str:
         "left and right by a week, Page Up and Page Down by four weeks, Home and End to the first and last day of the "
         "year.</p>"
     )
-    grids = report_figures.calendar(days, first, last)
+    grids = figures.calendar(days, first, last)
     box = element("div", grids, class_="scroll years", tabindex="0", role="region", aria_label="Calendar")
-    return _section("calendar", choice, report_figures.legend(days), box)
+    return _section("calendar", choice, figures.legend(days), box)
 
 
 def _trends(document: Document) -> str:
     periods = document["periods"]
     if not periods:
         return ""
-    bars = report_figures.bars
+    bars = figures.bars
     volume = [
         bars("Rows a day", periods, ["rows_a_day"], count),
         bars("Parquet a day", periods, ["bytes_a_day"], size),
@@ -244,7 +244,7 @@ def _problems(document: Document) -> str:
             escaped(each["date"]),
             escaped(each["task"]),
             escaped(each["time"][:16].replace("T", " ")),
-            escaped(report_figures.STATES[each["state"]][1] if each["state"] else "no session"),
+            escaped(figures.STATES[each["state"]][1] if each["state"] else "no session"),
             escaped(each["reason"]),
         ]
         for each in problems[:_MOST_PROBLEMS]

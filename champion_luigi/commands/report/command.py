@@ -26,16 +26,16 @@ def command(output: Path, start: datetime | None, end: datetime | None) -> None:
     The page is one file that loads nothing from anywhere, to open, mail or publish as it is. Its figures are those of
     champion status for the same range.
     """
-    from champion_luigi import report, report_page, report_text
     from champion_luigi.base import durable
+    from champion_luigi.commands.report import facts, html, page
 
     if start and end and start > end:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after --end {end:%Y-%m-%d}")
-    document = report.document(start.date() if start else None, end.date() if end else None)
-    content = report_page.page(document)
+    document = facts.document(start.date() if start else None, end.date() if end else None)
+    content = page.page(document)
     durable.write_whole(output, content)
     status = document["status"]
     click.echo(
         f"{output}: {status['start']} to {status['end']}, {status['loaded']} of {status['due']} sessions loaded, "
-        f"{report_text.size(len(content))}"
+        f"{html.size(len(content))}"
     )

@@ -1,0 +1,1 @@
+"""What people type: the `champion` command, one module or package a command."""

@@ -1,0 +1,1 @@
+"""`champion doctor`: what it checks, and how it reports."""

@@ -1,0 +1,1 @@
+"""`champion report`: the facts, and the page made of them."""

@@ -1,0 +1,1 @@
+"""`champion sql`: statements that people write, and their results."""
