@@ -243,7 +243,7 @@ def marker_reader() -> Seen:
 class State:
     """All that a run leaves, less times: files with their contents, and every row of the view."""
 
-    durable: Mapping[str, Any]
+    files: Mapping[str, Any]
     rows: list[tuple[Any, ...]]
 
 

@@ -1,4 +1,4 @@
-"""Make champion_luigi/exchange/sessions.csv, the exceptions to Monday-to-Friday, from holiday lists and published files.
+"""Make exchange/sessions.csv, the exceptions to Monday-to-Friday, from holiday lists and published files.
 
     python tools/build_sessions.py LISTS [ARCHIVE] --output champion_luigi/exchange/sessions.csv
 
