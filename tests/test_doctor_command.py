@@ -105,7 +105,7 @@ def run_doctor(*arguments: str, **environment: str) -> subprocess.CompletedProce
 def found_by(name: str, **environment: str) -> dict[str, str]:
     """What one check finds in a process of its own, in the test's folder."""
     program = (
-        "import json, sys\nfrom champion_luigi import doctor\n"
+        "import json, sys\nfrom champion_luigi.commands.doctor import checks as doctor\n"
         "[check] = [check for check in doctor.CHECKS if check.name == sys.argv[1]]\n"
         "print(json.dumps(vars(check.look())))"
     )

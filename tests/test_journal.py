@@ -137,7 +137,7 @@ def test_a_full_disk_is_not_taken_for_a_written_record(tmp_path: Path) -> None:
     script = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from champion_luigi import journal\n"
+        "from champion_luigi.tracking import journal\n"
         "folder = Path(sys.argv[1])\n"
         "journal.append(folder, {'event': 'whole'})\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))\n"

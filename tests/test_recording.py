@@ -291,7 +291,7 @@ def test_a_process_that_journals_can_be_seen_to_live(tmp_path: Path) -> None:
     assert durable.is_locked(journal.presence_file(tmp_path / "journal", record.PROCESS))
 
 
-ONE_RECORD = "from champion_luigi import recording; recording.record('weighed'); print(recording.PROCESS, flush=True)"
+ONE_RECORD = "from champion_luigi.tracking import record; record.record('weighed'); print(record.PROCESS, flush=True)"
 
 
 @pytest.mark.integration
