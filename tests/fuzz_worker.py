@@ -39,8 +39,9 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.datasets.equity import SOURCE_COLUMNS
 from champion_luigi.datasets.schema import COLUMNS
-from champion_luigi.parsing import payload
-from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, check, normalize, parse
+from champion_luigi.parsing import payload, unzip
+from champion_luigi.parsing.lines import parse
+from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, check, normalize
 from champion_luigi.storage import lake
 
 REAL_FILES = 12
@@ -48,7 +49,7 @@ SOURCE = "https://archive.example/file"
 # What a process may take, Python and Polars included.
 MOST_MIB = 1024
 LONGEST_ERROR = 4000
-HEAVY_BYTES = payload.MAX_UNZIPPED_BYTES
+HEAVY_BYTES = unzip.MAX_UNZIPPED_BYTES
 
 KNOWN_ERRORS = (TruncatedPayload, RejectedPayload, UnknownLayout, WrongDate, CheckFailed)
 RULES = (

@@ -27,7 +27,8 @@ from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
 from champion_luigi.datasets.equity import archive_path
-from champion_luigi.pipeline.tasks import BhavcopyTask, LoadClickHouse
+from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.simulated import exchange
 
 # A regular day of each era; on the middle one both formats were published.
@@ -143,7 +144,7 @@ class ThreeDays(luigi.WrapperTask):
 
     DAYS = (date(2023, 6, 14), LEGACY_DAY, UDIFF_DAY)
 
-    def requires(self) -> list[BhavcopyTask]:
+    def requires(self) -> list[DayTask]:
         return [LoadClickHouse(date=day) for day in self.DAYS]
 
 
@@ -193,7 +194,7 @@ def tell(process: subprocess.Popen[str], line: str = "") -> None:
 class Built:
     """What a build came to: whether all tasks are done, what they said and what they raised, in order."""
 
-    tasks: tuple[BhavcopyTask, ...]
+    tasks: tuple[DayTask, ...]
     messages: list[str] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
 
@@ -237,7 +238,7 @@ class _Factory:
         return Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant)
 
 
-def build(*tasks: BhavcopyTask, on_message: Callable[[str], None] | None = None) -> Built:
+def build(*tasks: DayTask, on_message: Callable[[str], None] | None = None) -> Built:
     """Run tasks by Luigi's worker and a local scheduler; ``on_message`` sees each status message as it comes."""
     built = Built(tasks)
 
@@ -251,12 +252,12 @@ def build(*tasks: BhavcopyTask, on_message: Callable[[str], None] | None = None)
 
     events = (luigi.Event.FAILURE, luigi.Event.BROKEN_TASK)
     for event in events:
-        BhavcopyTask.event_handler(event)(note)
+        DayTask.event_handler(event)(note)
     try:
         luigi.build(list(tasks), _Factory(hear_message), local_scheduler=True, workers=1, log_level="ERROR")
     finally:
         for event in events:
-            BhavcopyTask.remove_event_handler(event, note)
+            DayTask.remove_event_handler(event, note)
     return built
 
 

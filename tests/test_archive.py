@@ -39,9 +39,11 @@ from champion_luigi.base.errors import (
     TruncatedPayload,
     is_transient,
 )
+from champion_luigi.config.wiring import open_archive
 from champion_luigi.datasets.equity import archive_path
-from champion_luigi.exchange import archive
-from champion_luigi.exchange.archive import Archive, Pace, fetch, open_archive
+from champion_luigi.exchange import http
+from champion_luigi.exchange.archive import Archive, fetch
+from champion_luigi.exchange.pace import Pace
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 
 PATH = archive_path("legacy", LEGACY_DAY)
@@ -100,7 +102,7 @@ def test_the_archive_is_asked_as_by_a_browser(server: SimulatedArchive) -> None:
     """The firewall turns away what does not look like one."""
     fetch(open_archive(server.url), LEGACY_DAY)
     [request] = server.requests
-    assert (request.method, request.user_agent) == ("GET", archive.USER_AGENT)
+    assert (request.method, request.user_agent) == ("GET", http.USER_AGENT)
     assert request.user_agent.startswith("Mozilla/5.0 ")
 
 
@@ -707,7 +709,7 @@ def test_two_processes_share_one_pace(tmp_path: Path) -> None:
     program = """
 import sys, time
 from pathlib import Path
-from champion_luigi.exchange.archive import Pace
+from champion_luigi.exchange.pace import Pace
 pace = Pace(20, Path(sys.argv[1]))
 print("ready", flush=True)
 sys.stdin.readline()

@@ -29,14 +29,14 @@ from helpers import (
 )
 from misbehaving import CATALOGUE, READ, REFUSALS, TOTAL, MisbehavingArchive, Misbehaviour, found, status
 
+from champion_luigi.config.wiring import open_archive
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
-from champion_luigi.exchange.archive import open_archive
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration]
 

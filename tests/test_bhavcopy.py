@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from champion_luigi.base.errors import ChampionError, CheckFailed
 from champion_luigi.datasets.equity import LAYOUTS, Layout
 from champion_luigi.datasets.schema import COLUMNS, NAMES
-from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, Reject, check, normalize, parse
+from champion_luigi.parsing.lines import parse
+from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, Reject, check, normalize
 from champion_luigi.parsing.payload import Bhavcopy, recognise
 
 DAY = date(2024, 1, 15)

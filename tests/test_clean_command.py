@@ -30,14 +30,14 @@ from helpers import (
     wait_for,
 )
 
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.commands.clean import command
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import clean as cleaning
 from champion_luigi.upkeep import redo
-from champion_luigi.warehouse import table
+from champion_luigi.warehouse import opened
 
 pytestmark = pytest.mark.integration
 
@@ -66,7 +66,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         publish(folder, day, "legacy", lines_of(payload(day, "legacy"))[: ROWS + 1])
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
     yield folder
-    table.close_shared()
+    opened.close_shared()
 
 
 def clean(*arguments: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def run(*tasks: Any) -> None:
     """Run tasks in this process, and let other processes have the warehouse."""
     built = build(*tasks)
     assert built.is_done, built.errors
-    table.close_shared()
+    opened.close_shared()
 
 
 def leave(path: Path, age: float = 2 * cleaning.LEFTOVER_SECONDS, content: bytes = b"12345") -> Path:
@@ -180,7 +180,7 @@ def test_locks_go_that_nobody_holds(tmp_path: Path) -> None:
             str(path): "held by a process" for path in held
         }
         assert [path for path in free if path.exists()] == []
-        assert all(durable.is_locked(path) for path in held)
+        assert all(locks.is_locked(path) for path in held)
     finally:
         for holder in holders:
             holder.communicate("end\n", timeout=30)

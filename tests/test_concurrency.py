@@ -26,7 +26,7 @@ from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
 

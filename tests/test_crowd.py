@@ -27,7 +27,7 @@ from luigi.execution_summary import LuigiStatusCode
 from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, locks
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
@@ -38,7 +38,7 @@ from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.upkeep import redo
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = [
     pytest.mark.faults,
@@ -347,7 +347,7 @@ def test_a_day_and_a_fill_never_wait_for_each_other(
     assert hear(holder) == "locked"
     started = [start(tmp_path, champion_command("fill", *RANGE, "--workers", "1"))]
     try:
-        wait_for(lambda: durable.is_locked(tmp_path / "warehouse.lock"), "the fill to have the engine")
+        wait_for(lambda: locks.is_locked(tmp_path / "warehouse.lock"), "the fill to have the engine")
         started.append(start(tmp_path, luigi("LoadClickHouse", "--date", str(DAYS[-1]))))
         wait_for(lambda: "waiting for the embedded warehouse" in started[1].output, "the load to wait for it")
     finally:

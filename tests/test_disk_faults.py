@@ -31,8 +31,8 @@ from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.commands import verify as verify_command
 from champion_luigi.commands.report import facts
 from champion_luigi.config import wiring
+from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
-    BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
     ParseBhavcopy,
@@ -44,9 +44,8 @@ from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.runs import Book
 from champion_luigi.upkeep import coverage, verify
-from champion_luigi.warehouse import connection
-from champion_luigi.warehouse import table as warehouse
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse import connection, opened
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration]
 
@@ -66,7 +65,7 @@ def _simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
     retry_at_once(monkeypatch)
     yield
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 # The commands
@@ -159,10 +158,10 @@ def require_whole_after_one_rerun(folder: Path, whole: Seen, about: object) -> N
     else:
         built = build(*(LoadClickHouse(date=day) for day in DAYS))
         assert (built.is_done, built.errors) == (True, []), about
-        warehouse.close_shared()
+        opened.close_shared()
     assert seen(folder) == whole, about
     assert verify.of_range().differences == [], about
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +227,7 @@ def mounted(at: Path) -> Iterator[Disk]:
     try:
         yield Disk(at)
     finally:
-        warehouse.close_shared()
+        opened.close_shared()
         subprocess.run(["umount", "-l", at], check=True, capture_output=True)
 
 
@@ -264,7 +263,7 @@ def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(seed: int, disk:
 @pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=8))
 @pytest.mark.parametrize("stage", STAGES[:4], ids=lambda stage: stage.__name__)
 def test_a_stage_without_room_for_its_output_is_a_storage_error(
-    seed: int, stage: type[BhavcopyTask], disk: Disk, whole: Seen
+    seed: int, stage: type[DayTask], disk: Disk, whole: Seen
 ) -> None:
     """What is there before it stays, nothing half-written is visible, and the stage is done once there is room."""
     if stage.stage:
@@ -292,7 +291,7 @@ def test_a_stage_without_room_for_its_output_is_a_storage_error(
 def test_a_full_embedded_warehouse_keeps_what_it_has(seed: int, disk: Disk, whole: Seen) -> None:
     """The day that is loaded stays visible; the other comes whole, once there is room."""
     assert build(LoadClickHouse(date=DAY), WriteParquet(date=NEXT_DAY)).is_done
-    warehouse.close_shared()
+    opened.close_shared()
     free = random.Random(seed).randrange(0, 1200, 4)
     disk.change(f"size={disk.used_kib + free}k")
     code, output = run("luigi", "LoadClickHouse", "--date", str(NEXT_DAY))
@@ -685,7 +684,7 @@ def test_something_else_in_the_place_of_a_part_of_data_dir(seed: int, loaded: Pa
     assert (built.is_done, built.errors) == (True, []), f"{about}: {built.errors}"
     left, reasons = verify_command.repair(verify.of_range().differences)
     assert (left, reasons) == ([], {}), about
-    warehouse.close_shared()
+    opened.close_shared()
     assert seen(loaded) == whole, about
     campaign.tell(
         AREA,
@@ -742,7 +741,7 @@ def test_rot_in_a_lake_file_or_payload_is_found_and_repaired(seed: int, where: s
     assert {(each.date, each.where) for each in found} == {(day, where)}, f"{about}: {found}"
     left, reasons = verify_command.repair(found)
     assert (left, reasons) == ([], {}), about
-    warehouse.close_shared()
+    opened.close_shared()
     assert seen(loaded) == whole, about
     campaign.tell(
         AREA,
@@ -762,13 +761,13 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
     built = build(*(LoadClickHouse(date=each) for each in DAYS))
     assert isinstance(built.error, DamagedFile), f"{about}: {built.errors}"
     assert WriteParquet(date=day).output().path in str(built.error)
-    seen_days = warehouse.shared(wiring.warehouse_place()).rows_by_day()
+    seen_days = opened.shared(wiring.warehouse_place()).rows_by_day()
     assert [each for each, _ in seen_days] == [each for each in DAYS if each != day], about
-    warehouse.close_shared()
+    opened.close_shared()
     monkeypatch.delenv("CLICKHOUSE_DATABASE")
     left, _ = verify_command.repair(verify.of_range().differences)
     assert left == [], about
-    warehouse.close_shared()
+    opened.close_shared()
     assert seen(loaded) == whole, about
     campaign.tell(
         AREA,
@@ -779,7 +778,7 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
 
 @pytest.mark.parametrize("stage", [ParseBhavcopy, NormalizeBhavcopy], ids=["parsed", "normalized"])
 @pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=40))
-def test_rot_between_two_tasks_is_found(seed: int, stage: type[BhavcopyTask], loaded: Path, whole: Seen) -> None:
+def test_rot_between_two_tasks_is_found(seed: int, stage: type[DayTask], loaded: Path, whole: Seen) -> None:
     """The task that reads it says which file to delete; without it the day comes out as it should."""
     choose = random.Random(f"{seed} {stage.__name__}")
     reader = STAGES[stage.stage + 1]
@@ -792,7 +791,7 @@ def test_rot_between_two_tasks_is_found(seed: int, stage: type[BhavcopyTask], lo
     assert not WriteParquet(date=DAY).output().exists()
     stage(date=DAY).output().file.unlink()
     assert build(*(LoadClickHouse(date=day) for day in DAYS)).is_done, about
-    warehouse.close_shared()
+    opened.close_shared()
     assert seen(loaded) == whole, about
     campaign.tell(
         AREA,
@@ -815,13 +814,13 @@ def test_rot_in_a_receipt_or_marker_harms_no_data(seed: int, loaded: Path, whole
     WriteParquet(date=day).output().file.unlink()
     built = build(*(LoadClickHouse(date=each) for each in DAYS))
     assert all(isinstance(error, ChampionError) for error in built.errors), f"{text}: {built.errors}"
-    warehouse.close_shared()
+    opened.close_shared()
     found = verify.of_range().differences
     left, reasons = verify_command.repair(found)
     assert (left, reasons) == ([], {}), text
-    warehouse.close_shared()
+    opened.close_shared()
     assert build(*(LoadClickHouse(date=each) for each in DAYS)).is_done, text
-    warehouse.close_shared()
+    opened.close_shared()
     after = seen(loaded)
     assert (after.rows, after.lake.keys()) == (whole.rows, whole.lake.keys()), text
     assert after.payloads.items() >= whole.payloads.items(), text
@@ -878,9 +877,9 @@ def test_a_marker_that_is_not_the_days(
     assert [message for message in built.messages if "rows in" in message] == (
         [] if counts else ["2,499 rows in champion_market.normalized_equity_ohlc"]
     )
-    warehouse.close_shared()
+    opened.close_shared()
     assert verify.of_range().differences == []
-    warehouse.close_shared()
+    opened.close_shared()
     assert seen(loaded) == whole
     campaign.tell(
         AREA,
@@ -899,7 +898,7 @@ def test_a_folder_in_the_place_of_a_marker_is_told(loaded: Path, whole: Seen) ->
     assert built.error.source == task.output().path
     shutil.rmtree(task.output().file)
     assert build(task).is_done
-    warehouse.close_shared()
+    opened.close_shared()
     assert seen(loaded) == whole
     assert leftovers(loaded) == []
     campaign.tell(
@@ -951,7 +950,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     list(book.tell(set()))
     built = build(*(LoadClickHouse(date=day) for day in DAYS))
     assert (built.is_done, built.errors) == (True, []), f"{about}: {built.errors}"
-    warehouse.close_shared()
+    opened.close_shared()
     assert seen(loaded) == whole, about
     campaign.tell(
         AREA,

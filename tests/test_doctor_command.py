@@ -48,7 +48,8 @@ from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
 from champion_luigi.warehouse.connection import Place
-from champion_luigi.warehouse.table import ddl, open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
+from champion_luigi.warehouse.table import ddl
 
 pytestmark = pytest.mark.integration
 
@@ -578,7 +579,7 @@ def test_a_held_embedded_warehouse_is_ok(tmp_path: Path) -> None:
     """The line says who holds it."""
     holder = start_python(
         "import sys\nfrom pathlib import Path\nfrom champion_luigi.warehouse.table.connection import Place\n"
-        "from champion_luigi.warehouse.table import open_warehouse\n"
+        "from champion_luigi.warehouse.opened import open_warehouse\n"
         "opened = open_warehouse(Place(folder=Path(sys.argv[1])))\nprint('open', flush=True)\ninput()\nopened.close()",
         str(tmp_path / "warehouse"),
     )

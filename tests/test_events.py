@@ -30,7 +30,7 @@ from champion_luigi.base.durable import sha256
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal
-from champion_luigi.warehouse import table
+from champion_luigi.warehouse import opened
 
 pytestmark = pytest.mark.integration
 
@@ -48,7 +48,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
-    table.close_shared()
+    opened.close_shared()
 
 
 def records(folder: Path, **wanted: str) -> list[Record]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, StorageError, is_transient
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
 
@@ -155,12 +155,12 @@ def test_an_error_of_a_pipe_is_no_matter_of_a_disk() -> None:
 def test_a_lock_whose_file_cannot_be_removed_is_free(tmp_path: Path) -> None:
     """As on a disk that has become read-only meanwhile: the work was done, and the next one can take the lock."""
     path = tmp_path / "lock"
-    with durable.locked(path, "it", 0):
+    with locks.locked(path, "it", 0):
         path.unlink()
         path.mkdir()
     path.rmdir()
-    with durable.locked(path, "it", 0):
-        assert durable.is_locked(path)
+    with locks.locked(path, "it", 0):
+        assert locks.is_locked(path)
 
 
 @as_anyone
@@ -445,34 +445,34 @@ def release(process: subprocess.Popen[str]) -> None:
 
 def take(folder: Path, wait_seconds: float = 0, said: list[str] | None = None) -> None:
     """Take the lock of `holder` and give it back."""
-    with durable.locked(folder / "day.lock", "2024-01-15", wait_seconds, None if said is None else said.append):
+    with locks.locked(folder / "day.lock", "2024-01-15", wait_seconds, None if said is None else said.append):
         pass
 
 
 def test_a_lock_is_free_again_after_its_block(tmp_path: Path) -> None:
     """And its file is gone, in a folder that was made for it."""
     for _ in range(3):
-        with durable.locked(tmp_path / "locks" / "day.lock", "the day", wait_seconds=0):
+        with locks.locked(tmp_path / "locks" / "day.lock", "the day", wait_seconds=0):
             assert (tmp_path / "locks" / "day.lock").exists()
         assert list((tmp_path / "locks").iterdir()) == []
 
 
 def test_a_lock_is_free_again_after_an_error(tmp_path: Path) -> None:
     """What went wrong goes on, and the lock does not stay."""
-    with pytest.raises(ZeroDivisionError), durable.locked(tmp_path / "day.lock", "the day", wait_seconds=0):
+    with pytest.raises(ZeroDivisionError), locks.locked(tmp_path / "day.lock", "the day", wait_seconds=0):
         raise ZeroDivisionError
     take(tmp_path)
 
 
 def test_locks_on_two_files_are_two_locks(tmp_path: Path) -> None:
     """Two days do not wait for each other."""
-    with durable.locked(tmp_path / "one.lock", "one", wait_seconds=0):
+    with locks.locked(tmp_path / "one.lock", "one", wait_seconds=0):
         take(tmp_path)
 
 
 def test_a_lock_is_held_against_the_same_process_too(tmp_path: Path) -> None:
     """Two threads of one process are kept apart as two processes are."""
-    with durable.locked(tmp_path / "day.lock", "the day", wait_seconds=0), pytest.raises(Busy):
+    with locks.locked(tmp_path / "day.lock", "the day", wait_seconds=0), pytest.raises(Busy):
         take(tmp_path)
 
 
@@ -520,7 +520,7 @@ def test_a_waiting_process_gets_the_lock_when_it_is_free(tmp_path: Path, holder:
     said: queue.Queue[str] = queue.Queue()
 
     def wait_for_it() -> None:
-        with durable.locked(tmp_path / "day.lock", "2024-01-15", 60, said.put):
+        with locks.locked(tmp_path / "day.lock", "2024-01-15", 60, said.put):
             pass
 
     waiter = threading.Thread(target=wait_for_it)
@@ -576,10 +576,10 @@ except errors.Busy as error:
 def test_a_lock_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path: Path) -> None:
     """Opened before a release and locked after it, the file has no name any more, and the next holder has another."""
     with contextlib.ExitStack() as stack:
-        with durable.locked(tmp_path / "day.lock", "2024-01-15", wait_seconds=0):
+        with locks.locked(tmp_path / "day.lock", "2024-01-15", wait_seconds=0):
             process = stack.enter_context(running(HESITANT, tmp_path / "day.lock"))
             assert line_from(process) == "opened"
-        with durable.locked(tmp_path / "day.lock", "2024-01-15", wait_seconds=0):
+        with locks.locked(tmp_path / "day.lock", "2024-01-15", wait_seconds=0):
             release(process)
             assert line_from(process).startswith(f"process {os.getpid()} (")
 
@@ -615,7 +615,7 @@ def test_a_lock_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None
     (tmp_path / "locks").write_text("no folder")
     with (
         pytest.raises(StorageError, match="the lock could not be opened"),
-        durable.locked(tmp_path / "locks" / "day.lock", "the day", wait_seconds=0),
+        locks.locked(tmp_path / "locks" / "day.lock", "the day", wait_seconds=0),
     ):
         pass
 

@@ -30,7 +30,7 @@ from champion_luigi.base.errors import NotPublished
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.sessions import INDIA
-from champion_luigi.pipeline import chunks, tasks
+from champion_luigi.pipeline import chunks, day_task
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 
@@ -137,7 +137,7 @@ def test_the_last_task_is_loading() -> None:
 
 
 @pytest.mark.parametrize("of", [ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet])
-def test_the_last_task_may_be_another_one(of: type[tasks.BhavcopyTask]) -> None:
+def test_the_last_task_may_be_another_one(of: type[day_task.DayTask]) -> None:
     """WriteParquet fills the lake alone."""
     assert lake_fill(of=of, **RANGE).requires() == [of(date=day) for day in WEEK]
 
@@ -648,7 +648,7 @@ def test_a_fault_that_passes_is_got_over(archive: SimulatedArchive, kind: Kind) 
 def test_a_fill_loads_the_warehouse_and_lets_it_go(folder: Path, tmp_path: Path) -> None:
     """A notebook that goes on does not keep others from it."""
     from champion_luigi.warehouse.connection import Place
-    from champion_luigi.warehouse.table import open_warehouse
+    from champion_luigi.warehouse.opened import open_warehouse
 
     status, task = run(of=LoadClickHouse)
     assert status == LuigiStatusCode.SUCCESS
@@ -672,11 +672,11 @@ def test_what_the_lake_has_is_loaded_without_asking_the_archive(archive: Simulat
 @pytest.mark.integration
 def test_a_full_range_does_not_open_the_warehouse(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process may hold it: nothing is missing, so nothing is waited for."""
-    from champion_luigi.base import durable
+    from champion_luigi.base import locks
 
     run(of=LoadClickHouse)
     monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", "0")
-    with durable.locked(settings.data_dir() / "warehouse.lock", "the warehouse", 0):
+    with locks.locked(settings.data_dir() / "warehouse.lock", "the warehouse", 0):
         assert run(of=LoadClickHouse)[0] == LuigiStatusCode.SUCCESS
 
 

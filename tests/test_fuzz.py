@@ -28,7 +28,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import Base
 
-from champion_luigi.parsing.normalize import Normalized, normalize, parse
+from champion_luigi.parsing.lines import parse
+from champion_luigi.parsing.normalize import Normalized, normalize
 from champion_luigi.parsing.payload import recognise
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration]

@@ -22,10 +22,10 @@ whole = True
 PROGRAM = """
 import sys, threading
 sys.path.insert(0, ".")
-from champion_luigi import interrupts
+from champion_luigi.base import signals
 
-interrupts._LONGEST_IMPORT_SECONDS = {longest}
-with interrupts.heeded():
+signals._LONGEST_IMPORT_SECONDS = {longest}
+with signals.heeded():
     try:
         import slow
         for _ in range(500):

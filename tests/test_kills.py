@@ -32,7 +32,7 @@ from helpers import build, champion_command, lines_of, luigi_command, payload, p
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, locks
 from champion_luigi.commands.cli import main
 from champion_luigi.config import wiring
 from champion_luigi.pipeline import complete
@@ -40,7 +40,7 @@ from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, mlflow_store
 from champion_luigi.upkeep import verify
-from champion_luigi.warehouse import table
+from champion_luigi.warehouse import opened
 
 pytestmark = [
     pytest.mark.faults,
@@ -90,7 +90,7 @@ def _settings(archive_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(archive_folder))
     yield
-    table.close_shared()
+    opened.close_shared()
     kill_carriers(tmp_path)
 
 
@@ -147,7 +147,7 @@ def on_server(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> Iter
     try:
         yield look
     finally:
-        table.close_shared()
+        opened.close_shared()
         client.command(f"DROP DATABASE IF EXISTS {database}")
         client.close()
 
@@ -274,7 +274,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 def _rows() -> list[tuple[Any, ...]]:
     place = wiring.warehouse_place()
-    return table.shared(place, 30).query(
+    return opened.shared(place, 30).query(
         f"SELECT * FROM {place.database}.equity_ohlc ORDER BY trade_date, symbol, series"
     )
 
@@ -301,7 +301,7 @@ def check(folder: Path, expected: State, what: str) -> None:
     assert differences(found.files, expected.files) == [], what
     assert found.rows == expected.rows, what
     # What these tests have done in their own process is told of by its own presence.
-    running = [path for path in (folder / "journal" / "running").iterdir() if not durable.is_locked(path)]
+    running = [path for path in (folder / "journal" / "running").iterdir() if not locks.is_locked(path)]
     assert running == [], what
     assert [path.name for path in (folder / "warehouse").glob(f"{durable.LEFTOVER_PREFIX}*")] == [], what
 
@@ -363,7 +363,7 @@ def run(command: list[str], folder: Path, what: str) -> None:
 
 def runs_any(folder: Path) -> bool:
     """Whether a process that journals is there, or a worker of one."""
-    return any(durable.is_locked(presence) for presence in (folder / "journal" / "running").glob("*"))
+    return any(locks.is_locked(presence) for presence in (folder / "journal" / "running").glob("*"))
 
 
 def workers_of(process: subprocess.Popen[bytes]) -> list[int]:
@@ -551,7 +551,7 @@ def check_between(folder: Path, what: str) -> None:
     try:
         assert verify.of_range().differences == [], what
     finally:
-        table.close_shared()
+        opened.close_shared()
 
 
 def check_mlflow(folder: Path, at_once: int, what: str) -> None:
@@ -702,7 +702,7 @@ def load(day: date) -> None:
     """Load a day, in this process."""
     built = build(LoadClickHouse(date=day))
     assert built.is_done, built.errors
-    table.close_shared()
+    opened.close_shared()
 
 
 def check_boundary(
@@ -740,7 +740,7 @@ def a_round(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> Itera
     try:
         yield data
     finally:
-        table.close_shared()
+        opened.close_shared()
     shutil.rmtree(data)
 
 

@@ -40,7 +40,7 @@ from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, Wri
 from champion_luigi.storage import lake
 from champion_luigi.storage import version as datadir
 from champion_luigi.tracking import journal
-from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse import opened
 
 AREA = "Upgrade"
 DAY = BOTH_DAY
@@ -71,7 +71,7 @@ def _simulated(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
     retry_at_once(monkeypatch)
     yield
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 def note(folder: Path, text: str | dict[str, object]) -> None:
@@ -331,9 +331,9 @@ def test_an_older_marker_makes_the_load_due_again() -> None:
 def test_a_table_with_a_newer_column_is_refused(tmp_path: Path) -> None:
     """The warehouse's own columns are its version; what to do depends on who made it."""
     build(LoadClickHouse(date=LEGACY_DAY))
-    table = warehouse.shared(wiring.warehouse_place())
+    table = opened.shared(wiring.warehouse_place())
     table.command(f"ALTER TABLE {table.name} ADD COLUMN delivered Nullable(Int64)")
-    warehouse.close_shared()
+    opened.close_shared()
     error = build(LoadClickHouse(date=DAY)).error
     assert isinstance(error, ChampionError)
     for word in ("not the one that this version makes", "delivered", "If a newer version made it, use that"):
@@ -379,8 +379,8 @@ def test_a_note_of_deliveries_of_a_newer_version_doubles_nothing(number: int, tm
 
 def assert_whole(days: list[date]) -> None:
     """The view and the lake have exactly what was published on these days."""
-    loaded = dict(warehouse.shared(wiring.warehouse_place()).rows_by_day())
-    warehouse.close_shared()
+    loaded = dict(opened.shared(wiring.warehouse_place()).rows_by_day())
+    opened.close_shared()
     for day in days:
         truth = (
             published(payload(day, "legacy"), "legacy")

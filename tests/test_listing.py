@@ -16,8 +16,8 @@ from champion_luigi.base import durable
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.pipeline.complete import complete_days
+from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
-    BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
     ParseBhavcopy,
@@ -25,7 +25,7 @@ from champion_luigi.pipeline.tasks import (
     WriteParquet,
 )
 from champion_luigi.storage import lake
-from champion_luigi.warehouse import table
+from champion_luigi.warehouse import opened
 
 TASKS = [ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet, LoadClickHouse]
 START, STOP = date(2023, 12, 20), date(2024, 1, 10)
@@ -37,10 +37,10 @@ def _embedded_warehouse(tmp_path: Path) -> Iterator[None]:
     (tmp_path / "warehouse").mkdir()
     durable.write_whole(wiring.warehouse_place()._id_file, b"the-first-one")
     yield
-    table.close_shared()
+    opened.close_shared()
 
 
-def complete(of: type[BhavcopyTask], *days: date) -> None:
+def complete(of: type[DayTask], *days: date) -> None:
     """Leave what makes these tasks complete, and nothing else."""
     for day in days:
         if of is LoadClickHouse:
@@ -67,14 +67,14 @@ def mark(day: date, **changes: Any) -> Path:
     return marker.file
 
 
-def asked_one_by_one(of: type[BhavcopyTask], start: date = START, stop: date = STOP) -> set[date]:
+def asked_one_by_one(of: type[DayTask], start: date = START, stop: date = STOP) -> set[date]:
     """The complete days as the tasks themselves say it."""
     days = (start + timedelta(days=number) for number in range((stop - start).days))
     return {day for day in days if of(date=day).complete()}
 
 
 @pytest.mark.parametrize("of", TASKS)
-def test_the_complete_days_are_listed(of: type[BhavcopyTask]) -> None:
+def test_the_complete_days_are_listed(of: type[DayTask]) -> None:
     """Of each of the five tasks, through the turn of a year."""
     done = {date(2023, 12, 20), date(2023, 12, 29), date(2024, 1, 1), date(2024, 1, 9)}
     complete(of, *done)
@@ -82,21 +82,21 @@ def test_the_complete_days_are_listed(of: type[BhavcopyTask]) -> None:
 
 
 @pytest.mark.parametrize("of", TASKS)
-def test_the_first_date_is_listed_and_the_last_is_not(of: type[BhavcopyTask]) -> None:
+def test_the_first_date_is_listed_and_the_last_is_not(of: type[DayTask]) -> None:
     """``stop`` is the date after the last one, on the first of a year too."""
     complete(of, date(2023, 12, 29), date(2023, 12, 30), date(2023, 12, 31), date(2024, 1, 1))
     assert complete_days(of, date(2023, 12, 30), date(2024, 1, 1)) == {date(2023, 12, 30), date(2023, 12, 31)}
 
 
 @pytest.mark.parametrize("of", TASKS)
-def test_nothing_is_listed_where_nothing_was_written(of: type[BhavcopyTask]) -> None:
+def test_nothing_is_listed_where_nothing_was_written(of: type[DayTask]) -> None:
     """An empty data folder, and no folder made by looking."""
     assert complete_days(of, START, STOP) == set()
     assert sorted(path.name for path in settings.data_dir().iterdir()) == ["warehouse"]
 
 
 @pytest.mark.parametrize("of", TASKS)
-def test_what_a_killed_run_left_behind_is_not_listed(of: type[BhavcopyTask]) -> None:
+def test_what_a_killed_run_left_behind_is_not_listed(of: type[DayTask]) -> None:
     """Nor is any other file that happens to be there."""
     complete(of, *DAYS[:2])
     output = of(date=DAYS[1]).output().file

@@ -34,7 +34,7 @@ from champion_luigi.datasets.equity import archive_path
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = [
     pytest.mark.faults,

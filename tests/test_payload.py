@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from champion_luigi.base.errors import ChampionError, RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
 from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, SOURCE_COLUMNS, Layout
-from champion_luigi.parsing.payload import Bhavcopy, fields_of, read_date, recognise, unzip
+from champion_luigi.parsing.payload import Bhavcopy, fields_of, read_date, recognise
+from champion_luigi.parsing.unzip import unzip
 
 DAY = date(2024, 1, 15)
 HEADER = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN,"

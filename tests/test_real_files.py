@@ -14,7 +14,8 @@ import pytest
 from conftest import SHARED
 
 from champion_luigi.datasets.equity import format_and_date
-from champion_luigi.parsing.normalize import Normalized, check, normalize, parse
+from champion_luigi.parsing.lines import parse
+from champion_luigi.parsing.normalize import Normalized, check, normalize
 from champion_luigi.parsing.payload import recognise
 
 ARCHIVE = SHARED / "archive"

@@ -31,13 +31,13 @@ from helpers import (
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
 from champion_luigi import LoadClickHouse, ScrapeBhavcopy, WriteParquet, run_day
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.config import settings, wiring
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, record
 from champion_luigi.tracking.runs import Book, Flow
-from champion_luigi.warehouse import connection
+from champion_luigi.warehouse import connection, opened
 from champion_luigi.warehouse import table as warehouse
 
 DAY = LEGACY_DAY
@@ -59,7 +59,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Simulated files without a server, and no warehouse that stays open."""
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
     yield
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 def records(folder: Path, **wanted: str) -> list[Record]:
@@ -83,7 +83,7 @@ def test_the_wait_for_a_lock_is_counted(tmp_path: Path) -> None:
     """From when it was found taken to when it was free."""
     held: list[float] = []
     with contextlib.ExitStack() as holding:
-        holding.enter_context(durable.locked(tmp_path / "day.lock", "the day", 0))
+        holding.enter_context(locks.locked(tmp_path / "day.lock", "the day", 0))
 
         def let_go(_message: str) -> None:
             begun = time.monotonic()
@@ -92,7 +92,7 @@ def test_the_wait_for_a_lock_is_counted(tmp_path: Path) -> None:
             holding.close()
 
         begun = time.monotonic()
-        with durable.counting_waits() as waits, durable.locked(tmp_path / "day.lock", "the day", 60, let_go):
+        with locks.counting_waits() as waits, locks.locked(tmp_path / "day.lock", "the day", 60, let_go):
             pass
         passed = time.monotonic() - begun
     [wait] = waits
@@ -101,42 +101,42 @@ def test_the_wait_for_a_lock_is_counted(tmp_path: Path) -> None:
 
 def test_a_lock_that_is_free_is_no_wait(tmp_path: Path) -> None:
     """Taking it takes time, and nobody was waited for."""
-    with durable.counting_waits() as waits:
+    with locks.counting_waits() as waits:
         for _ in range(3):
-            with durable.locked(tmp_path / "day.lock", "the day", 60):
+            with locks.locked(tmp_path / "day.lock", "the day", 60):
                 pass
     assert waits == []
 
 
 def test_the_time_that_a_lock_is_held_is_no_wait(tmp_path: Path) -> None:
     """It is what the lock was taken for."""
-    with durable.counting_waits() as waits, durable.locked(tmp_path / "day.lock", "the day", 60):
+    with locks.counting_waits() as waits, locks.locked(tmp_path / "day.lock", "the day", 60):
         time.sleep(0.01)
     assert waits == []
 
 
 def test_waits_add_up() -> None:
     """A lock, and then a turn."""
-    with durable.counting_waits() as waits:
-        durable.note_wait(2.0)
-        durable.note_wait(0.5)
+    with locks.counting_waits() as waits:
+        locks.note_wait(2.0)
+        locks.note_wait(0.5)
     assert sum(waits) == 2.5
 
 
 @pytest.mark.parametrize("seconds", [0.0, -3.0])
 def test_no_time_is_no_wait(seconds: float) -> None:
     """What never had to wait has begun before it asked."""
-    with durable.counting_waits() as waits:
-        durable.note_wait(seconds)
+    with locks.counting_waits() as waits:
+        locks.note_wait(seconds)
     assert waits == []
 
 
 def test_waits_are_counted_where_somebody_asks() -> None:
     """Neither before, nor after, nor after an error."""
-    durable.note_wait(1.0)
-    with pytest.raises(ZeroDivisionError), durable.counting_waits() as waits:
+    locks.note_wait(1.0)
+    with pytest.raises(ZeroDivisionError), locks.counting_waits() as waits:
         raise ZeroDivisionError
-    durable.note_wait(2.0)
+    locks.note_wait(2.0)
     assert waits == []
 
 
@@ -145,9 +145,9 @@ def test_each_thread_counts_its_own_waits() -> None:
     together = threading.Barrier(2)
 
     def wait(seconds: float) -> list[float]:
-        with durable.counting_waits() as waits:
+        with locks.counting_waits() as waits:
             together.wait(60)
-            durable.note_wait(seconds)
+            locks.note_wait(seconds)
             together.wait(60)
             return waits
 
@@ -161,14 +161,14 @@ def test_each_thread_counts_its_own_waits() -> None:
 def test_a_lock_is_held_as_long_as_somebody_holds_it(tmp_path: Path) -> None:
     """By this process or by another one, and asking changes nothing."""
     lock = tmp_path / "locks" / "day.lock"
-    assert not durable.is_locked(lock)
-    with durable.locked(lock, "the day", 0):
-        assert durable.is_locked(lock)
-        assert durable.is_locked(lock)
-        with pytest.raises(Busy), durable.locked(lock, "the day", 0):
+    assert not locks.is_locked(lock)
+    with locks.locked(lock, "the day", 0):
+        assert locks.is_locked(lock)
+        assert locks.is_locked(lock)
+        with pytest.raises(Busy), locks.locked(lock, "the day", 0):
             pass
-    assert not durable.is_locked(lock)
-    with durable.locked(lock, "the day", 0):
+    assert not locks.is_locked(lock)
+    with locks.locked(lock, "the day", 0):
         pass
 
 
@@ -188,11 +188,11 @@ def test_a_lock_of_a_killed_process_is_not_held(tmp_path: Path) -> None:
     lock = tmp_path / "day.lock"
     holder = start_python(HOLDER, str(lock))
     assert hear(holder) == "locked"
-    assert durable.is_locked(lock)
+    assert locks.is_locked(lock)
     holder.kill()
     holder.communicate()
     assert lock.exists()
-    assert not durable.is_locked(lock)
+    assert not locks.is_locked(lock)
 
 
 # Whose a record is
@@ -288,7 +288,7 @@ def test_nothing_is_recorded_where_tracking_is_off(tmp_path: Path, monkeypatch: 
 def test_a_process_that_journals_can_be_seen_to_live(tmp_path: Path) -> None:
     """By the lock that it holds, named after it."""
     record.record("weighed")
-    assert durable.is_locked(journal.presence_file(tmp_path / "journal", record.PROCESS))
+    assert locks.is_locked(journal.presence_file(tmp_path / "journal", record.PROCESS))
 
 
 ONE_RECORD = "from champion_luigi.tracking import record; record.record('weighed'); print(record.PROCESS, flush=True)"
@@ -551,7 +551,7 @@ def test_a_task_did_not_take_the_time_that_it_waited_for_its_date(tmp_path: Path
     """Another process was at the same date."""
     held: list[float] = []
     with contextlib.ExitStack() as holding:
-        holding.enter_context(durable.locked(tmp_path / "locks" / f"{DAY}.lock", str(DAY), 0))
+        holding.enter_context(locks.locked(tmp_path / "locks" / f"{DAY}.lock", str(DAY), 0))
 
         def let_go(message: str) -> None:
             if message.startswith("waiting for"):
@@ -584,7 +584,7 @@ def test_a_task_that_found_its_date_complete_took_no_time(tmp_path: Path, archiv
     receipt = ScrapeBhavcopy(date=DAY).output().file
     kept = receipt.rename(tmp_path / "kept")
     with contextlib.ExitStack() as holding:
-        holding.enter_context(durable.locked(tmp_path / "locks" / f"{DAY}.lock", str(DAY), 0))
+        holding.enter_context(locks.locked(tmp_path / "locks" / f"{DAY}.lock", str(DAY), 0))
 
         def bring_it_back(message: str) -> None:
             if message.startswith("waiting for"):
@@ -612,7 +612,7 @@ def make_slow(table: warehouse.Warehouse) -> None:
 def test_a_load_did_not_take_the_time_that_it_waited_for_its_turn(tmp_path: Path, archive: None) -> None:
     """Another load was under way; the insert itself, and the look at what it has done, are the load's own time."""
     assert build(WriteParquet(date=DAY)).is_done
-    table = warehouse.shared(wiring.warehouse_place())
+    table = opened.shared(wiring.warehouse_place())
     make_slow(table)
     held: list[float] = []
 
@@ -644,12 +644,12 @@ def test_loads_by_turns_do_not_count_each_others_time(archive: None) -> None:
     assert build(*(WriteParquet(date=day) for day in days)).is_done
     lake_files = [WriteParquet(date=day).output().file for day in days]
     rows = [lake.table_of(file.read_bytes(), file)[0] for file in lake_files]
-    table = warehouse.shared(wiring.warehouse_place())
+    table = opened.shared(wiring.warehouse_place())
     make_slow(table)
     together = threading.Barrier(len(days))
 
     def load(number: int) -> tuple[float, float, float]:
-        with durable.counting_waits() as waits:
+        with locks.counting_waits() as waits:
             together.wait(60)
             begun = time.monotonic()
             table.load(days[number], rows[number])

@@ -15,25 +15,20 @@ import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.commands.redo import command
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.complete import complete_days
-from champion_luigi.pipeline.tasks import (
-    BhavcopyTask,
-    LoadClickHouse,
-    NormalizeBhavcopy,
-    ScrapeBhavcopy,
-    WriteParquet,
-)
+from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake, raw
 from champion_luigi.upkeep import redo
-from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse import opened
 from champion_luigi.warehouse.connection import Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
 
@@ -52,7 +47,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         publish(folder, day, "legacy", lines_of_day(day))
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
     yield folder
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 def lines_of_day(day: date, rows: int = ROWS) -> list[str]:
@@ -68,7 +63,7 @@ def load(*days: date) -> None:
     """Load these days, and let other processes have the warehouse."""
     built = build(*(LoadClickHouse(date=day) for day in days))
     assert built.is_done, built.errors
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 def in_warehouse(folder: Path) -> dict[date, int]:
@@ -188,7 +183,7 @@ def test_a_day_that_a_task_is_at_is_not_made_due(tmp_path: Path, monkeypatch: py
     """It waits for the day's lock as tasks do, and says who has it."""
     load(DAY)
     monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", "0")
-    with durable.locked(tmp_path / "locks" / f"{DAY}.lock", "the test", 0), pytest.raises(Busy, match=str(os.getpid())):
+    with locks.locked(tmp_path / "locks" / f"{DAY}.lock", "the test", 0), pytest.raises(Busy, match=str(os.getpid())):
         redo.make_due(DAY, WriteParquet)
     assert LoadClickHouse(date=DAY).complete()
 
@@ -204,7 +199,7 @@ def test_readers_see_the_day_at_every_moment(archive: Path) -> None:
     seen: list[tuple[int, int]] = []
 
     def look(_message: str = "") -> None:
-        table = warehouse.shared(wiring.warehouse_place(), 30)
+        table = opened.shared(wiring.warehouse_place(), 30)
         rows = lake.scan(settings.lake_dir()).collect().height
         seen.append((rows, dict(table.rows_by_day()).get(DAY, 0)))
 
@@ -452,4 +447,4 @@ def test_each_stage_has_its_name() -> None:
     assert [task.stage for task in redo.STAGES.values()] == list(range(len(due.STAGES)))
     [choice] = [parameter.type for parameter in command.params if parameter.name == "first"]
     assert list(choice.choices) == list(redo.STAGES)  # type: ignore[attr-defined]
-    assert all(issubclass(task, BhavcopyTask) for task in redo.STAGES.values())
+    assert all(issubclass(task, DayTask) for task in redo.STAGES.values())

@@ -18,6 +18,7 @@ from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, retry_at_once, snapshot
 
 from champion_luigi.base import durable
+from champion_luigi.config import wiring
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import archive
@@ -28,7 +29,7 @@ from champion_luigi.storage.raw import restated_folder
 from champion_luigi.tracking import journal
 from champion_luigi.upkeep import refresh, verify
 from champion_luigi.upkeep.refresh import Changes, Outcome, count_changes, days_there
-from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse.opened import close_shared, open_warehouse
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +45,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
-    warehouse.close_shared()
+    close_shared()
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def in_lake() -> None:
 def loaded() -> None:
     """A day, in lake and embedded warehouse."""
     assert build(LoadClickHouse(date=DAY)).is_done
-    warehouse.close_shared()
+    close_shared()
 
 
 def champion_refresh(*arguments: str, program: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
@@ -79,13 +80,13 @@ def champion_refresh(*arguments: str, program: str = "", **environment: str) -> 
 
 def outcomes(*days: date) -> list[Outcome]:
     found = list(refresh.refresh(days or DAYS))
-    warehouse.close_shared()
+    close_shared()
     return found
 
 
 def answer(server: SimulatedArchive) -> bytes:
     """What the archive gives for the day now."""
-    return archive.fetch(archive.open_archive(server.url), DAY).content
+    return archive.fetch(wiring.open_archive(server.url), DAY).content
 
 
 def rows_in(frame: pl.DataFrame) -> Rows:
@@ -99,7 +100,7 @@ def rows_in_lake() -> Rows:
 
 
 def rows_in_warehouse() -> int:
-    table = warehouse.open_warehouse(warehouse_place())
+    table = open_warehouse(warehouse_place())
     try:
         return dict(table.rows_by_day()).get(DAY, 0)
     finally:
@@ -128,7 +129,7 @@ def restatements() -> list[dict[str, Any]]:
 
 def test_a_file_that_is_as_it_was_is_not_sent_again(server: SimulatedArchive) -> None:
     """The archive is asked with its own validators, and answers 304."""
-    opened = archive.open_archive(server.url)
+    opened = wiring.open_archive(server.url)
     found = archive.fetch(opened, DAY)
     with pytest.raises(archive.NotModified):
         archive.fetch(opened, DAY, known={found.url: found.headers})
@@ -140,7 +141,7 @@ def test_a_file_that_is_as_it_was_is_not_sent_again(server: SimulatedArchive) ->
 
 def test_validators_of_another_address_are_not_used(server: SimulatedArchive) -> None:
     """What one archive says of its file tells nothing of another one's."""
-    opened = archive.open_archive(server.url)
+    opened = wiring.open_archive(server.url)
     found = archive.fetch(opened, DAY)
     elsewhere = {found.url.replace("127.0.0.1", "localhost"): found.headers}
     assert archive.fetch(opened, DAY, known=elsewhere).content == found.content
@@ -417,7 +418,7 @@ def test_what_a_kill_leaves_is_completed(loaded: None, server: SimulatedArchive,
     assert rows_in_lake() in (old, new)
     if by == "fill":
         assert build(LoadClickHouse(date=DAY)).is_done
-        warehouse.close_shared()
+        close_shared()
         assert verify.of_range().differences == []
     [outcome] = outcomes(DAY)
     assert outcome.state != "failed", outcome.reason

@@ -28,7 +28,7 @@ from champion_luigi.base.errors import CheckFailed, NotPublished, SettingsError,
 from champion_luigi.config import settings
 from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.warehouse.connection import Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
 
@@ -252,7 +252,7 @@ def test_the_embedded_warehouse_is_free_afterwards(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from champion_luigi.warehouse.table.connection import Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 print(open_warehouse(Place(folder=Path(sys.argv[1]))).rows_by_day()[0][1])
 """
     reader = start_python(program, str(tmp_path / "warehouse"))

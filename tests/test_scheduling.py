@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner
 
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.commands.cli import main
 from champion_luigi.commands.schedule import Job, crontab, here, systemd_units
 
@@ -102,7 +102,7 @@ def test_a_cron_line_runs_as_it_stands(tmp_path: Path) -> None:
 def test_a_cron_line_does_nothing_while_the_last_run_lasts(tmp_path: Path) -> None:
     """The lock is the one that the line names."""
     _, line = entries(crontab(Job(Path("/bin/echo"), tmp_path, {})))[0]
-    with durable.locked(tmp_path / ".champion-fill.lock", "the fill", 0):
+    with locks.locked(tmp_path / ".champion-fill.lock", "the fill", 0):
         ended = subprocess.run(["/bin/sh", "-c", as_cron_runs_it(line)], check=False, timeout=30)
     assert ended.returncode != 0
     assert (tmp_path / "champion.log").read_text() == ""

@@ -42,7 +42,7 @@ from champion_luigi.base.errors import ArchiveUnreachable, SettingsError
 from champion_luigi.commands import schedule
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
-from champion_luigi.exchange.archive import open_archive
+from champion_luigi.config.wiring import open_archive
 from champion_luigi.simulated import exchange
 from champion_luigi.tracking import record
 

@@ -43,9 +43,10 @@ from champion_luigi.datasets import schema
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import journal
-from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse import opened
 from champion_luigi.warehouse.connection import TABLE, VIEW, Place
-from champion_luigi.warehouse.table import Loaded, Warehouse, open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
+from champion_luigi.warehouse.table import Loaded, Warehouse
 
 if TYPE_CHECKING:
     import polars as pl
@@ -96,7 +97,7 @@ def _configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     if "market" in request.fixturenames:
         configure(monkeypatch, request.getfixturevalue("market"))
     yield
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ def proxy(server: ClickHouseServer, market: Place, monkeypatch: pytest.MonkeyPat
     with FaultProxy(server.port) as running:
         monkeypatch.setenv("CLICKHOUSE_PORT", str(running.port))
         yield running
-        warehouse.close_shared()
+        opened.close_shared()
 
 
 def configure(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
@@ -187,7 +188,7 @@ def fill(days: list[date], workers: int) -> Progress:
     try:
         fill_days(LoadClickHouse, days, progress, workers=workers, local_scheduler=True, log_level="CRITICAL")
     finally:
-        warehouse.close_shared()
+        opened.close_shared()
     return progress
 
 
@@ -735,7 +736,7 @@ def troubled(
         for name, value in values.items():
             changed.setenv(name, value)
         yield
-        warehouse.close_shared()
+        opened.close_shared()
 
 
 @pytest.mark.parametrize("name", some(TROUBLES, 6))
@@ -862,7 +863,7 @@ def test_too_many_parts_are_waited_out(market: Place, monkeypatch: pytest.Monkey
     assert "Too many parts" in str(built.error)
     assert f"database {market.database}" in str(built.error)
     assert len(built.retries) == 2
-    warehouse.close_shared()
+    opened.close_shared()
     assert_as_published(market, *DAYS[:2])
     command(market, f"SYSTEM START MERGES {table}", f"OPTIMIZE TABLE {table} FINAL")
     command(market, f"ALTER TABLE {table} RESET SETTING parts_to_delay_insert, parts_to_throw_insert")
@@ -986,7 +987,7 @@ def test_another_view_is_named_and_no_day_counts_as_loaded_that_it_does_not_show
     for each in (words, "rop", VIEW, market.words):
         assert each in str(built.error)
     assert sorted(markers()) == [DAYS[1]]
-    warehouse.close_shared()
+    opened.close_shared()
     command(market, f"DROP VIEW {view}")
     assert fill(DAYS, 3).failed == {}
     assert_as_published(market, *DAYS)

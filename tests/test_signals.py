@@ -21,7 +21,7 @@ from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
 

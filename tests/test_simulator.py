@@ -26,6 +26,7 @@ import requests
 from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.parsing import normalize
+from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.payload import recognise
 from champion_luigi.simulated import exchange
 from champion_luigi.simulated.exchange import payload, respond
@@ -194,7 +195,7 @@ def test_a_simulated_day_normalizes_without_rejects(day: date, format: str) -> N
     """Every era's file is valid, with all of its oddities."""
     content = payload(day, format)
     assert content is not None
-    table = normalize.parse(recognise(content, day))
+    table = parse(recognise(content, day))
     normalized = normalize.normalize(table, format, day)
     assert not normalized.rejects
     assert normalized.rows.height == table.height
@@ -655,7 +656,7 @@ class TestFaults:
         assert len(after - before) > 30
         assert len(after) < len(before) - 30
         assert first.headers["Last-Modified"] != second.headers["Last-Modified"]
-        table = normalize.parse(recognise(second.content, DAY))
+        table = parse(recognise(second.content, DAY))
         assert not normalize.normalize(table, format, DAY).rejects
 
     def test_slow(self, archive: SimulatedArchive) -> None:

@@ -32,8 +32,8 @@ from champion_luigi.base.errors import WarehouseError
 from champion_luigi.commands.sql import result as sql
 from champion_luigi.commands.sql.command import command
 from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.statements import Questions, open_for_questions
-from champion_luigi.warehouse.table import open_warehouse
 
 if TYPE_CHECKING:
     import polars as pl

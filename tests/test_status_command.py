@@ -19,7 +19,7 @@ from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import record
 from champion_luigi.upkeep import coverage
-from champion_luigi.warehouse import table
+from champion_luigi.warehouse import opened
 
 pytestmark = pytest.mark.integration
 
@@ -34,13 +34,13 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
-    table.close_shared()
+    opened.close_shared()
 
 
 def load(*days: date) -> None:
     for day in days:
         assert build(LoadClickHouse(date=day)).is_done
-    table.close_shared()
+    opened.close_shared()
 
 
 def status(*arguments: str) -> tuple[int, str]:

@@ -47,8 +47,8 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.config.wiring import archive_name, rejects_file, warehouse_place
 from champion_luigi.exchange import sessions
+from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
-    BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
     ParseBhavcopy,
@@ -58,11 +58,11 @@ from champion_luigi.pipeline.tasks import (
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
-from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse import opened
 
 pytestmark = pytest.mark.integration
 
-STAGES: tuple[type[BhavcopyTask], ...] = (
+STAGES: tuple[type[DayTask], ...] = (
     ScrapeBhavcopy,
     ParseBhavcopy,
     NormalizeBhavcopy,
@@ -78,7 +78,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY", "LOCK_WAIT"):
         monkeypatch.setenv(f"CHAMPION_{name}_SECONDS", "0")
     yield
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def raw_file(day: date = DAY) -> Path:
 
 def loaded(day: date = DAY) -> Rows:
     """What the warehouse's readers see of a day, as `published` gives it."""
-    table = warehouse.shared(warehouse_place())
+    table = opened.shared(warehouse_place())
     rows = table.query(
         "SELECT symbol, series, open, high, low, close, last, prev_close, volume, turnover, trades, isin "
         f"FROM champion_market.equity_ohlc WHERE trade_date = '{day}'"
@@ -150,7 +150,7 @@ def test_each_task_has_one_output_at_the_documented_place(archive: SimulatedArch
 def test_a_second_run_does_nothing(archive: SimulatedArchive, tmp_path: Path) -> None:
     """It makes no request, touches no file and records no event."""
     build(LoadClickHouse(date=DAY))
-    warehouse.close_shared()
+    opened.close_shared()
     before = snapshot(tmp_path)
     assert build(LoadClickHouse(date=DAY)) == Built((LoadClickHouse(date=DAY),))
     assert snapshot(tmp_path) == before
@@ -331,7 +331,7 @@ def test_a_receipt_that_cannot_be_read_is_found(archive: SimulatedArchive, conte
 
 
 @pytest.mark.parametrize("damaged", [ParseBhavcopy, NormalizeBhavcopy, WriteParquet])
-def test_a_table_that_changed_on_disk_is_found(archive: SimulatedArchive, damaged: type[BhavcopyTask]) -> None:
+def test_a_table_that_changed_on_disk_is_found(archive: SimulatedArchive, damaged: type[DayTask]) -> None:
     """The next task names the file, and deleting it is the cure."""
     build(damaged(date=DAY))
     path = Path(damaged(date=DAY).output().path)
@@ -345,7 +345,7 @@ def test_a_table_that_changed_on_disk_is_found(archive: SimulatedArchive, damage
 
 
 @pytest.mark.parametrize("table", [ParseBhavcopy, NormalizeBhavcopy])
-def test_a_tables_metadata_that_changed_on_disk_is_found(archive: SimulatedArchive, table: type[BhavcopyTask]) -> None:
+def test_a_tables_metadata_that_changed_on_disk_is_found(archive: SimulatedArchive, table: type[DayTask]) -> None:
     """The format, the counts and the source's sha256 would go on to the lake."""
     build(table(date=DAY))
     path = Path(table(date=DAY).output().path)
@@ -491,7 +491,7 @@ def test_parse_tries_twice(archive: SimulatedArchive) -> None:
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading gives EIO")
 @pytest.mark.parametrize(("task", "input"), [(NormalizeBhavcopy, ParseBhavcopy), (WriteParquet, NormalizeBhavcopy)])
 def test_normalize_and_write_try_twice_at_what_a_disk_gets_over(
-    archive: SimulatedArchive, task: type[BhavcopyTask], input: type[BhavcopyTask]
+    archive: SimulatedArchive, task: type[DayTask], input: type[DayTask]
 ) -> None:
     """A real I/O error on the input: two attempts, and the second is enough where the disk is back by then."""
     build(input(date=DAY))
@@ -544,7 +544,7 @@ def test_a_server_that_comes_back_between_attempts_is_loaded(
         assert built.is_done
         assert len(built.retries) == 1
         assert loaded() == published(payload(DAY, "legacy"), "legacy")
-        warehouse.close_shared()
+        opened.close_shared()
     finally:
         server.stop()
 
@@ -632,7 +632,7 @@ def test_a_marker_that_cannot_be_read_is_no_load(archive: SimulatedArchive, cont
 def test_an_embedded_warehouse_that_was_deleted_is_loaded_again(archive: SimulatedArchive, tmp_path: Path) -> None:
     """Its folder is gone, and with it the rows that the marker tells of."""
     build(LoadClickHouse(date=DAY))
-    warehouse.close_shared()
+    opened.close_shared()
     shutil.rmtree(tmp_path / "warehouse")
     assert is_load_due()
     assert build(LoadClickHouse(date=DAY)).is_done
@@ -643,7 +643,7 @@ def test_an_embedded_warehouse_that_was_made_anew_is_loaded_again(archive: Simul
     """Another day's load after the deletion makes a new warehouse, which does not have this day."""
     other = date(2023, 6, 16)
     build(LoadClickHouse(date=DAY))
-    warehouse.close_shared()
+    opened.close_shared()
     shutil.rmtree(tmp_path / "warehouse")
     build(LoadClickHouse(date=other))
     assert is_load_due()
@@ -657,7 +657,7 @@ def test_a_data_folder_that_was_moved_is_loaded_still(
     """The embedded warehouse moves with its markers."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "here"))
     build(LoadClickHouse(date=DAY))
-    warehouse.close_shared()
+    opened.close_shared()
     (tmp_path / "here").rename(tmp_path / "there")
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "there"))
     assert not is_load_due()

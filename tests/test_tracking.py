@@ -51,7 +51,7 @@ from mlflow_server import (
 )
 
 from champion_luigi import ScrapeBhavcopy, WriteParquet, run_day
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
 from champion_luigi.commands.cli import main
@@ -360,7 +360,7 @@ def test_several_days_of_a_command_are_a_run_each(workers: str) -> None:
 def test_waiting_for_another_process_is_no_duration_of_a_task(tmp_path: Path) -> None:
     """The flow lasts as long as it lasts; the task is not blamed for it."""
     seconds = 1.0
-    with durable.locked(tmp_path / "locks" / f"{LEGACY_DAY}.lock", "the day", 0):
+    with locks.locked(tmp_path / "locks" / f"{LEGACY_DAY}.lock", "the day", 0):
         process = start_luigi("WriteParquet", "--date", str(LEGACY_DAY))
         wait_for(lambda: bool(records(tmp_path, event="start")), "the first task")
         time.sleep(seconds)

@@ -43,7 +43,7 @@ from mlflow_server import (
 )
 
 from champion_luigi import run_day
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
 from champion_luigi.simulated.server import Fault, SimulatedArchive
@@ -139,7 +139,7 @@ def champion(*arguments: str) -> Result:
 def held(folder: Path, day: date = DAY) -> Iterator[Callable[[], None]]:
     """Let a command wait in a day's first task until what this yields is called."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(durable.locked(folder / "locks" / f"{day}.lock", "the day", 0))
+        stack.enter_context(locks.locked(folder / "locks" / f"{day}.lock", "the day", 0))
         yield stack.close
 
 
@@ -158,7 +158,7 @@ def records(folder: Path, **wanted: str) -> list[dict[str, Any]]:
 
 def runs_any(folder: Path) -> bool:
     """Whether a process that journals is there, or a worker of one."""
-    return any(durable.is_locked(presence) for presence in (folder / "journal" / "running").iterdir())
+    return any(locks.is_locked(presence) for presence in (folder / "journal" / "running").iterdir())
 
 
 def statuses(runs: list[Run]) -> dict[str, str]:
@@ -382,7 +382,7 @@ def test_a_day_of_a_fill_that_is_ended_between_two_tasks_is_killed(archive: Simu
 def test_days_that_wait_for_the_warehouse_are_killed_with_their_command(tmp_path: Path) -> None:
     """No task of theirs runs at that moment, but they are not done."""
     with (
-        durable.locked(tmp_path / "warehouse.lock", "the warehouse", 0),
+        locks.locked(tmp_path / "warehouse.lock", "the warehouse", 0),
         at_work(start_luigi("ThreeDays", "--workers", "3", module="helpers")) as process,
     ):
         wait_for(lambda: len(records(tmp_path, event="success", task="WriteParquet")) == 3, "the lake")

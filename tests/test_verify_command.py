@@ -22,9 +22,9 @@ from champion_luigi.commands.verify import command, repair
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import verify as reconcile
-from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse import opened
 from champion_luigi.warehouse.connection import TABLE, Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
 
@@ -40,7 +40,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
     retry_at_once(monkeypatch)
     yield
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def loaded() -> None:
 
 def load() -> None:
     assert build(*(LoadClickHouse(date=day) for day in DAYS)).is_done
-    warehouse.close_shared()
+    opened.close_shared()
 
 
 def verify(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -278,7 +278,7 @@ def test_a_range_that_is_none_is_refused() -> None:
 def test_repair_makes_again_what_is_damaged_and_nothing_else(loaded: None, tmp_path: Path) -> None:
     """A payload of one day, a lake file of another, rows in the warehouse of a third; the rest is not touched."""
     assert build(LoadClickHouse(date=OTHER_DAY)).is_done
-    warehouse.close_shared()
+    opened.close_shared()
     before = snapshot(tmp_path / "lake") | snapshot(tmp_path / "raw")
     flip_a_bit(payload_file(LEGACY_DAY))
     rewrite(lambda rows: rows.with_columns(symbol=pl.col("symbol").reverse()))(lake_file(BOTH_DAY))
@@ -361,7 +361,7 @@ def test_a_server_is_verified_as_the_embedded_engine_is(tmp_path: Path, monkeypa
             monkeypatch.setenv(f"CLICKHOUSE_{name}", str(value))
         monkeypatch.setenv("CLICKHOUSE_PASSWORD", server.password)
         load()
-        table = warehouse.open_warehouse(Place(server.host, server.port, server.user, server.password))
+        table = opened.open_warehouse(Place(server.host, server.port, server.user, server.password))
         table.command(f"DELETE FROM {table.name} WHERE trade_date = '2024-01-15'")
         table.close()
         done = verify("--repair")

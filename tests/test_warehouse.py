@@ -24,7 +24,8 @@ from champion_luigi.base.errors import Busy, WarehouseError, WarehouseUnreachabl
 from champion_luigi.datasets import schema
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.connection import Place
-from champion_luigi.warehouse.table import Loaded, Warehouse, ddl, open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
+from champion_luigi.warehouse.table import Loaded, Warehouse, ddl
 
 if TYPE_CHECKING:
     import polars as pl
@@ -571,7 +572,7 @@ HOLDER = """
 import sys
 from pathlib import Path
 from champion_luigi.warehouse.table.connection import Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 table = open_warehouse(Place(folder=Path(sys.argv[1])))
 print("open", flush=True)
 sys.stdin.readline()

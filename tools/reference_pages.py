@@ -35,7 +35,7 @@ _LUIGI_CODES = {
     "unhandled_exception": "an error in Luigi, or a setting that cannot be used",
 }
 # The calls whose first argument is an event.
-_RECORDING = {"record", "_record", "recording.record", "recording.conclude"}
+_RECORDING = {"record", "_record", "recording.record", "recording.conclude", "record.record", "record.conclude"}
 _EVENTS = {
     "start": ("a task starts", "`last` (the last task asked for), `version`, `clickhouse_table`"),
     "success": ("a task succeeded", "`facts`: its counts and where they come from"),
@@ -294,7 +294,7 @@ For a schedule, 20 is no alarm in the evening: the next run asks again. See [a s
 def journalled_events() -> set[str]:
     """The events that the package's modules record, found in their source; `end` is a constant there."""
     found = {recording._END}
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in _RECORDING:
                 found |= {str(each.value) for each in node.args[:1] if isinstance(each, ast.Constant)}

@@ -12,8 +12,7 @@ from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.pipeline.tasks import LoadClickHouse
-from champion_luigi.warehouse import connection
-from champion_luigi.warehouse import table as warehouse
+from champion_luigi.warehouse import connection, opened
 
 # Both file formats on both sides of the switch, and a Saturday on which the exchange traded.
 DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))
@@ -34,11 +33,11 @@ def run(data_dir: Path) -> None:
         try:
             _show(data_dir)
         finally:
-            warehouse.close_shared()
+            opened.close_shared()
 
 
 def _show(data_dir: Path) -> None:
-    table = warehouse.shared(warehouse_place())
+    table = opened.shared(warehouse_place())
     layouts = dict(table.query(f"SELECT trade_date, any(layout) FROM {warehouse_view()} GROUP BY trade_date"))
     click.echo(f"\nRows per day in ClickHouse (SELECT ... FROM {warehouse_view()}):\n")
     for day, rows in table.rows_by_day():

@@ -33,7 +33,7 @@ def command(context: click.Context, most: int, end: datetime | None, as_json: bo
     Exits 0 when all days are as the archive has them, 30 when a day failed or was not asked for.
     """
     from champion_luigi.upkeep import refresh
-    from champion_luigi.warehouse import table
+    from champion_luigi.warehouse import opened
 
     days = refresh.days_there(most, end.date() if end else None)
     outcomes = []
@@ -43,7 +43,7 @@ def command(context: click.Context, most: int, end: datetime | None, as_json: bo
             if not as_json:
                 click.echo(_in_words(outcome))
     finally:
-        table.close_shared()
+        opened.close_shared()
     document = _as_document(days, outcomes)
     click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False) if as_json else _sum(document))
     context.exit(_FAILED if document["failed"] or document["not_asked"] else 0)

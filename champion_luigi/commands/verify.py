@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from champion_luigi.pipeline.tasks import BhavcopyTask
+    from champion_luigi.pipeline.day_task import DayTask
     from champion_luigi.upkeep.verify import Difference, Verdict, Where
 
 _DAY = click.DateTime(["%Y-%m-%d"])
@@ -35,7 +35,7 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
     """
     from champion_luigi.config import wiring
     from champion_luigi.upkeep import verify
-    from champion_luigi.warehouse import table
+    from champion_luigi.warehouse import opened
 
     if start and end and start > end:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after --end {end:%Y-%m-%d}")
@@ -52,7 +52,7 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
             if not as_json:
                 click.echo(_outcome_in_words(verdict.differences, left, reasons))
     finally:
-        table.close_shared()
+        opened.close_shared()
     if as_json:
         click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False))
     context.exit(_FAILED if left else 0)
@@ -71,7 +71,7 @@ def repair(differences: Sequence[Difference]) -> tuple[list[Difference], dict[da
     stages: tuple[Where, ...] = ("raw", "lake", "warehouse")
     for where in stages:
         affected = sorted({each.date for each in left if each.where == where and not each.is_for_people})
-        runs: dict[type[BhavcopyTask], list[date]] = {}
+        runs: dict[type[DayTask], list[date]] = {}
         for day in affected:
             first, last = _stages(day, where)
             redo.make_due(day, first, last)
@@ -84,7 +84,7 @@ def repair(differences: Sequence[Difference]) -> tuple[list[Difference], dict[da
     return left, {day: reason for day, reason in sorted(reasons.items()) if day in still}
 
 
-def _stages(day: date, where: Where) -> tuple[type[BhavcopyTask], type[BhavcopyTask]]:
+def _stages(day: date, where: Where) -> tuple[type[DayTask], type[DayTask]]:
     """The first and the last stage that a day needs again."""
     from champion_luigi.pipeline.tasks import (
         LoadClickHouse,
@@ -109,7 +109,7 @@ def _stages(day: date, where: Where) -> tuple[type[BhavcopyTask], type[BhavcopyT
     return ParseBhavcopy, last
 
 
-def _source_of(task: BhavcopyTask) -> str | None:
+def _source_of(task: DayTask) -> str | None:
     """The sha256 of the payload that a task's table was made from; None where the table is absent or damaged."""
     from champion_luigi.base.errors import DamagedFile, StorageError
     from champion_luigi.storage import tables
@@ -120,30 +120,30 @@ def _source_of(task: BhavcopyTask) -> str | None:
         return None
 
 
-def _run(last: type[BhavcopyTask], days: list[date]) -> dict[date, str]:
+def _run(last: type[DayTask], days: list[date]) -> dict[date, str]:
     """Complete the days up to a stage; why it did not come to it, by date."""
     import luigi
 
     from champion_luigi.config import settings
-    from champion_luigi.pipeline import events
+    from champion_luigi.pipeline import process
     from champion_luigi.pipeline.chunks import Progress, fill_days
-    from champion_luigi.pipeline.tasks import BhavcopyTask
+    from champion_luigi.pipeline.day_task import DayTask
 
     reasons: dict[date, str] = {}
 
-    def note(task: BhavcopyTask, error: BaseException) -> None:
+    def note(task: DayTask, error: BaseException) -> None:
         reasons.setdefault(task.date, str(error).removeprefix(f"{task.date}: "))
 
     click.echo(f"repairing {days[0]}" + (f" and {len(days) - 1} more" if days[1:] else ""), err=True)
-    events.prepare()
+    process.prepare()
     progress = Progress(due=len(days))
     workers = min(len(days), settings.get("fill_workers"))
     # A file that could not be fetched again is no failure of a fill, as the kept one stays.
-    BhavcopyTask.event_handler(luigi.Event.FAILURE)(note)
+    DayTask.event_handler(luigi.Event.FAILURE)(note)
     try:
         fill_days(last, days, progress, workers=workers, local_scheduler=True, log_level="WARNING")
     finally:
-        BhavcopyTask.remove_event_handler(luigi.Event.FAILURE, note)
+        DayTask.remove_event_handler(luigi.Event.FAILURE, note)
     if progress.stopped_because:
         reasons |= dict.fromkeys(set(days) - reasons.keys(), progress.stopped_because)
     return reasons

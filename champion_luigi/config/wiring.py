@@ -7,14 +7,18 @@ import os
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from champion_luigi.base import secrets
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings
 from champion_luigi.exchange import answers
 from champion_luigi.warehouse import connection
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
+
+_LOOPBACK = ("localhost", "::1")
 
 
 def warehouse_place() -> connection.Place:
@@ -78,9 +82,7 @@ def configured_archive() -> Archive:
 
 @functools.lru_cache(maxsize=1)
 def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...]) -> Archive:
-    from champion_luigi.exchange import archive
-
-    return archive.open_archive(location, **dict(limits))
+    return open_archive(location, **dict(limits))
 
 
 def max_unzipped_bytes() -> int:
@@ -91,3 +93,51 @@ def max_unzipped_bytes() -> int:
 def rejects_file(day: date) -> Path:
     """Where a day's rejected rows are kept, one JSON object a line; absent where none were."""
     return settings.data_dir() / "rejects" / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}.jsonl"
+
+
+def open_archive(
+    location: str,
+    *,
+    requests_per_second: float = 3.0,
+    rate_file: Path | None = None,
+    connect_seconds: float = 10.0,
+    read_seconds: float = 30.0,
+    total_seconds: float = 180.0,
+    max_bytes: int = 64 * 1024 * 1024,
+) -> Archive:
+    """The archive at an ``http(s)://`` base, in a folder or ``file://`` laid out as on the exchange, or ``simulated:``.
+
+    ``rate_file`` is where processes on one machine agree on their common rate. Raises SettingsError.
+    """
+    try:
+        parts = urlsplit(location)
+        parts.port  # noqa: B018 - what is no number is part of a password, which must not be taken for a host
+    except ValueError:
+        raise SettingsError(
+            "the archive's URL is not valid",
+            todo="Set NSE_ARCHIVE_URL; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @.",
+        ) from None
+    if parts.scheme in ("http", "https") and parts.hostname:
+        loopback = parts.hostname in _LOOPBACK or parts.hostname.startswith("127.")
+        from champion_luigi.exchange.http import HttpArchive
+        from champion_luigi.exchange.pace import Pace, no_wait
+
+        pace = no_wait if loopback or requests_per_second <= 0 else Pace(requests_per_second, rate_file).wait
+        return HttpArchive(location, pace, (connect_seconds, read_seconds), total_seconds, max_bytes)
+    if parts.scheme == "simulated":
+        from champion_luigi.simulated.exchange import Simulated
+
+        return Simulated()
+    if parts.scheme in ("", "file"):
+        folder = Path(unquote(parts.path) if parts.scheme == "file" else location).expanduser()
+        if folder.is_dir():
+            from champion_luigi.exchange.archive import FolderArchive
+
+            return FolderArchive(folder, max_bytes)
+        raise SettingsError("the archive's folder does not exist", source=str(folder), todo="Set NSE_ARCHIVE_URL.")
+    raise SettingsError(
+        "the archive's location is not understood",
+        expected="http://, https:// or file:// URL, a folder, or simulated:",
+        found=f"scheme {parts.scheme!r}",
+        todo="Set NSE_ARCHIVE_URL.",
+    )

@@ -7,33 +7,21 @@ payload at rest is parsed.
 from __future__ import annotations
 
 import csv
-import io
-import struct
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from champion_luigi.base.errors import RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
+from champion_luigi.base.errors import RejectedPayload, UnknownLayout, WrongDate
 from champion_luigi.base.secrets import hidden
 from champion_luigi.datasets.equity import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
+from champion_luigi.parsing.unzip import MAX_UNZIPPED_BYTES, unzip
 
-# Fifty times the largest day. What a program makes of a text is many times its size.
-MAX_UNZIPPED_BYTES = 32 * 1024 * 1024
 # The largest day has 3,200 lines of at most 300 letters.
 _MOST_LINES = 200_000
 _MOST_LETTERS = 100_000
-# Of a zip that is to have one.
-_MOST_MEMBERS = 1_000
 
-_ZIP_MAGIC = b"PK\x03\x04"
 _LOOKED_AT = 10_000
-_MEMBER_MAGIC = b"PK\x01\x02"
-_EMPTY_ZIP_MAGIC = b"PK\x05\x06"
-_ENCRYPTED = 0x1
-_SHOWN_LETTERS = 200
 # The delivery file: published beside the bhavcopy, a subset of its rows, not a source of this pipeline.
 _FULL_COLUMNS = {"SYMBOL", "SERIES", "DATE1", "DELIV_QTY", "DELIV_PER"}
 
@@ -86,30 +74,6 @@ def recognise(
     return bhavcopy
 
 
-def unzip(payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_BYTES) -> bytes:
-    """The one CSV inside a zip, or the payload itself where it is no zip. Member names are never used as paths."""
-    if not payload:
-        raise TruncatedPayload("the payload has no bytes", day=day, source=source)
-    if _ZIP_MAGIC.startswith(payload):
-        raise TruncatedPayload("the zip is cut short", day=day, source=source, found=f"{len(payload)} bytes")
-    if not payload.startswith((_ZIP_MAGIC, _EMPTY_ZIP_MAGIC)):
-        return payload
-    # zipfile keeps them all, a kilobyte each.
-    if (members := payload.count(_MEMBER_MAGIC)) > _MOST_MEMBERS:
-        raise RejectedPayload(
-            "the zip does not hold one file", day=day, source=source, expected="one CSV", found=f"{members:,}"
-        )
-    try:
-        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
-            return _only_member(archive, day, source, max_bytes)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise TruncatedPayload(
-            f"the zip is damaged or cut short: {_words(error)}", day=day, source=source, found=f"{len(payload):,} bytes"
-        ) from error
-    except (NotImplementedError, RuntimeError, ValueError, OverflowError, OSError, LookupError, struct.error) as error:
-        raise RejectedPayload(f"the zip cannot be read: {_words(error)}", day=day, source=source) from error
-
-
 def fields_of(line: str) -> list[str]:
     """The fields of one line, CSV quotes resolved."""
     if '"' not in line:
@@ -128,45 +92,6 @@ def read_date(text: str) -> date | None:
         except ValueError:
             continue
     return None
-
-
-def _only_member(archive: zipfile.ZipFile, day: date, source: str, max_bytes: int) -> bytes:
-    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
-    if len(members) != 1:
-        names = ", ".join(repr(member.filename[:80]) for member in members[:5]) or "nothing"
-        raise RejectedPayload(
-            "the zip does not hold one file",
-            day=day,
-            source=source,
-            expected="one CSV",
-            found=f"{len(members)}: {names}",
-        )
-    member = members[0]
-    if member.flag_bits & _ENCRYPTED:
-        raise RejectedPayload("the zip is encrypted", day=day, source=source, expected="a plain zip")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # zipfile unpacks the others without any limit, and their errors are of no common kind.
-        raise RejectedPayload(
-            "the zip is compressed in an unusual way",
-            day=day,
-            source=source,
-            expected="deflate",
-            found=f"method {member.compress_type}",
-        )
-    if member.file_size > max_bytes:
-        raise RejectedPayload(
-            "the zip unzips to more than is allowed",
-            day=day,
-            source=source,
-            expected=f"at most {max_bytes:,} bytes",
-            found=f"{member.file_size:,}",
-        )
-    with archive.open(member) as file:
-        # No more than the directory says, which is the sender's word: where it is not true, the checksum is wrong.
-        content = file.read(member.file_size + 1)
-    if content.startswith(_ZIP_MAGIC):
-        raise RejectedPayload("the zip holds another zip", day=day, source=source, expected="one CSV")
-    return content
 
 
 def _lines(text: str, day: date, source: str) -> list[str]:
@@ -268,11 +193,6 @@ def _require_date(bhavcopy: Bhavcopy) -> None:
             found=dates,
             todo="For a holiday the archive may publish the previous session again under the holiday's name.",
         )
-
-
-def _words(error: BaseException) -> str:
-    """What zipfile says; it repeats names that may be of any length."""
-    return str(error)[:_SHOWN_LETTERS]
 
 
 def _listed(names: Sequence[str]) -> str:

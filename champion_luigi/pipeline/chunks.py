@@ -23,8 +23,9 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.pipeline import lanes as threads
+from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.targets import JsonFile
-from champion_luigi.pipeline.tasks import BhavcopyTask, ScrapeBhavcopy
+from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import record
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
@@ -92,7 +93,7 @@ class Progress:
 
 
 def fill_days(
-    of: type[BhavcopyTask],
+    of: type[DayTask],
     days: Sequence[date],
     progress: Progress,
     show: Callable[[Progress], None] = lambda _progress: None,
@@ -110,7 +111,7 @@ def fill_days(
     chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
     lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     suspects: dict[date, NotPublished] = {}
-    running: deque[tuple[list[BhavcopyTask], threads.Lane]] = deque()
+    running: deque[tuple[list[DayTask], threads.Lane]] = deque()
     with threads.economy(), _listening(_Recorder(of, progress, show)) as errors:
         try:
             while chunks or running:
@@ -143,14 +144,14 @@ def fill_days(
 class _Recorder:
     """Counts what succeeds, from whichever thread, and shows it at a sane pace."""
 
-    def __init__(self, of: type[BhavcopyTask], progress: Progress, show: Callable[[Progress], None]) -> None:
+    def __init__(self, of: type[DayTask], progress: Progress, show: Callable[[Progress], None]) -> None:
         self._of = of
         self._progress = progress
         self._show = show
         self._lock = threading.Lock()
         self._shown = self._logged = time.monotonic()
 
-    def __call__(self, task: BhavcopyTask) -> None:
+    def __call__(self, task: DayTask) -> None:
         """Note a task that succeeded."""
         with self._lock:
             if isinstance(task, ScrapeBhavcopy):
@@ -171,7 +172,7 @@ class _Recorder:
 
 
 def _settle(
-    chunk: Sequence[BhavcopyTask],
+    chunk: Sequence[DayTask],
     errors: Mapping[date, BaseException],
     suspects: dict[date, NotPublished],
     progress: Progress,
@@ -223,7 +224,7 @@ def _record_outcome(day: date, outcome: str, reason: str) -> None:
     record.record("settled", date=day, outcome=outcome, reason=settings.without_secrets(reason))
 
 
-def _reason_to_stop(chunk: Sequence[BhavcopyTask], errors: Mapping[date, BaseException]) -> str:
+def _reason_to_stop(chunk: Sequence[DayTask], errors: Mapping[date, BaseException]) -> str:
     found = [errors[task.date] for task in chunk if task.date in errors]
     refusal = next((error for error in found if isinstance(error, Refused)), None)
     if refusal is not None:
@@ -234,11 +235,11 @@ def _reason_to_stop(chunk: Sequence[BhavcopyTask], errors: Mapping[date, BaseExc
 
 
 @contextmanager
-def _listening(on_success: Callable[[BhavcopyTask], None]) -> Iterator[dict[date, BaseException]]:
+def _listening(on_success: Callable[[DayTask], None]) -> Iterator[dict[date, BaseException]]:
     """What tasks raise in the meantime, by date; and a call for each that succeeds."""
     errors: dict[date, BaseException] = {}
 
-    def on_failure(task: BhavcopyTask, error: BaseException) -> None:
+    def on_failure(task: DayTask, error: BaseException) -> None:
         errors.setdefault(task.date, error)
 
     handlers = (
@@ -247,12 +248,12 @@ def _listening(on_success: Callable[[BhavcopyTask], None]) -> Iterator[dict[date
         (luigi.Event.BROKEN_TASK, on_failure),
     )
     for event, handler in handlers:
-        BhavcopyTask.event_handler(event)(handler)
+        DayTask.event_handler(event)(handler)
     try:
         yield errors
     finally:
         for event, handler in handlers:
-            BhavcopyTask.remove_event_handler(event, handler)
+            DayTask.remove_event_handler(event, handler)
 
 
 def _today(error: NotPublished) -> date:

@@ -12,8 +12,8 @@ import luigi
 
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
+from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
-    BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
     ParseBhavcopy,
@@ -50,7 +50,7 @@ def loaded_rows(start: date, stop: date) -> dict[date, int]:
     return found
 
 
-def _due(of: type[BhavcopyTask], start: date, stop: date) -> set[date]:
+def _due(of: type[DayTask], start: date, stop: date) -> set[date]:
     """The days of which this stage, or one before it, is asked for again."""
     return {day for day, first in due.first_stages(wiring.due_folder(), start, stop).items() if first <= of.stage}
 

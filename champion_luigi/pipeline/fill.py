@@ -24,13 +24,13 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
-from champion_luigi.pipeline import events, tasks
+from champion_luigi.pipeline import day_task, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, version
 from champion_luigi.tracking import record, runs
-from champion_luigi.warehouse import connection, table
+from champion_luigi.warehouse import connection, opened
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
 logger = logging.getLogger("luigi-interface.fill")
@@ -91,7 +91,7 @@ class FillBhavcopy(RangeDailyBase):
     def deps(self) -> list[luigi.Task]:
         """Nothing for Luigi to schedule beforehand: `run` does it, a chunk at a time."""
         # Luigi asks in the parent of the workers, and only where something is missing.
-        events.prepare()
+        process.prepare()
         return []
 
     @durable.explained()
@@ -162,7 +162,7 @@ class FillBhavcopy(RangeDailyBase):
                 self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
         finally:
             # After the last record: what this takes away from a thread that goes on is no failure of its day.
-            table.close_shared()
+            opened.close_shared()
         self._has_just_run = not outstanding
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
@@ -176,17 +176,17 @@ class FillBhavcopy(RangeDailyBase):
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Waits here, once, for another fill that holds the embedded engine, and leaves out what that one did.
-            table.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         progress.due, progress.left = len(days), self._beyond_limit
         self._record_start(days)
-        order = tasks.newest_first.set(self.reverse)
+        order = day_task.newest_first.set(self.reverse)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
                 fill_days(self.of, days, progress, self._show, workers=_workers(), **_scheduler_of(self))
         finally:
-            tasks.newest_first.reset(order)
+            day_task.newest_first.reset(order)
         self._say(progress.sentence())
         for words, reasons in (("closed", progress.closed), ("failed", progress.failed)):
             for day, reason in sorted(reasons.items()):
@@ -260,7 +260,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def _say(self, message: str) -> None:
         logger.info("FillBhavcopy: %s", message)
-        self._tell("set_status_message", tasks.for_the_visualiser(message))
+        self._tell("set_status_message", day_task.for_the_visualiser(message))
 
     def _tell(self, what: str, value: object) -> None:
         # Luigi lends a task these while it runs it.

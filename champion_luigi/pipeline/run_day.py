@@ -14,10 +14,11 @@ import luigi
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import rejects_file
-from champion_luigi.pipeline.tasks import BhavcopyTask, LoadClickHouse, ScrapeBhavcopy, SessionDate, WriteParquet
+from champion_luigi.pipeline.day_task import DayTask, SessionDate
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.tracking import record
-from champion_luigi.warehouse import table
+from champion_luigi.warehouse import opened
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def run_day(
             _build(LoadClickHouse(date=day) if load_to_clickhouse else WriteParquet(date=day))
         finally:
             # A notebook that goes on must not keep other processes from the embedded engine.
-            table.close_shared()
+            opened.close_shared()
         return _result(day, load_to_clickhouse)
 
 
@@ -77,7 +78,7 @@ def _day(trade_date: date | None) -> date:
     return trade_date or default
 
 
-def _build(task: BhavcopyTask) -> None:
+def _build(task: DayTask) -> None:
     # Luigi only logs what complete() raises, such as a setting that cannot be used.
     if task.complete():
         return
@@ -99,12 +100,12 @@ def _failures() -> Iterator[list[BaseException]]:
 
     events = (luigi.Event.FAILURE, luigi.Event.BROKEN_TASK)
     for event in events:
-        BhavcopyTask.event_handler(event)(note)
+        DayTask.event_handler(event)(note)
     try:
         yield failures
     finally:
         for event in events:
-            BhavcopyTask.remove_event_handler(event, note)
+            DayTask.remove_event_handler(event, note)
 
 
 def _result(day: date, load_to_clickhouse: bool) -> DayResult:

@@ -9,19 +9,13 @@ imports Luigi alone, and a parent that forks workers never touches it.
 
 from __future__ import annotations
 
-import functools
-import html
 import json
-import logging
-import time
-from collections.abc import Callable, Mapping
-from contextvars import ContextVar
-from datetime import UTC, date, datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import luigi
-import tenacity
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
@@ -31,16 +25,15 @@ from champion_luigi.base.errors import (
     NotPublished,
     RejectedPayload,
     TerminalError,
-    is_transient,
 )
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.pipeline import lanes
+from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
-from champion_luigi.storage import due, lake, raw, tables, version
-from champion_luigi.tracking import record, runs
-from champion_luigi.warehouse import table as warehouse
+from champion_luigi.storage import due, lake, raw, tables
+from champion_luigi.warehouse import opened
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,151 +41,8 @@ if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Published
     from champion_luigi.parsing.payload import Bhavcopy
 
-# Luigi shows this logger; one of our own would be silent under the `luigi` command.
-logger = logging.getLogger("luigi-interface")
 
-
-# Whether tasks that are scheduled now run the newest day first.
-newest_first: ContextVar[bool] = ContextVar("champion_newest_first", default=False)
-
-# Fires in the parent of the workers when the first task of a day is found missing.
-WORK_AHEAD = "event.champion.work_ahead"
-
-
-class SessionDate(luigi.DateParameter):
-    """A trading day; where none is given, the latest one whose file should be out by now, India time."""
-
-    def has_task_value(self, task_name: str, param_name: str) -> bool:
-        return True
-
-    def task_value(self, task_name: str, param_name: str) -> date:
-        if super().has_task_value(task_name, param_name):
-            given: date = super().task_value(task_name, param_name)
-            return given
-        return sessions.latest_published(datetime.now(UTC), settings.published_at())
-
-
-class BhavcopyTask(luigi.Task):
-    """What the five have in common: one date, a lock for it, retries of what a retry can cure, and counts to report."""
-
-    date: date = SessionDate(  # type: ignore[assignment]
-        description="trading day, India time, YYYY-MM-DD; default: the latest session that should be published by now"
-    )
-
-    stage: ClassVar[int]
-    attempts: ClassVar[int] = 2
-    retry_setting: ClassVar[str] = "retry_seconds"
-
-    # Of the last `run`: seconds of waiting for others, seconds in all, and whether nothing was left to do after that.
-    waited_seconds: float = 0.0
-    run_seconds: float | None = None
-    was_complete: bool = False
-    # Between the end of `run` and Luigi's look at what came of it.
-    _has_just_run: bool = False
-
-    @classmethod
-    @functools.cache
-    def get_params(cls) -> list[tuple[str, luigi.Parameter]]:
-        """Luigi's, once a class: it goes through every attribute of a class, some hundred times a day's run."""
-        parameters: list[tuple[str, luigi.Parameter]] = super().get_params()
-        return parameters
-
-    @property
-    def priority(self) -> int:  # type: ignore[override]  # Luigi reads it, and never writes it
-        """Oldest day first, or newest, and each day to its end before the next begins. Luigi takes the highest."""
-        number = self.date.toordinal()
-        return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
-
-    @durable.explained()
-    def complete(self) -> bool:
-        """Whether the output is there, and neither this stage nor one before it is asked for again."""
-        version.require()
-        try:
-            if self._has_just_run:
-                # What another process has asked for since is for that one, or for the next run.
-                self._has_just_run = False
-                asked_again = []
-            else:
-                asked_again = due.stages(wiring.due_folder(), self.date)
-            return super().complete() and not any(each <= self.stage for each in asked_again)
-        except ChampionError as error:
-            # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.
-            self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
-            raise
-
-    @durable.explained()
-    def run(self) -> None:
-        """Do the work once, by one process at a time, retrying transient errors alone."""
-        self._has_just_run = False
-        version.claim()
-        self.facts: dict[str, Any] = {"worker": self._worker()}
-        link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
-        if link is not None and (page := record.runs_page(runs.name_of_day(self.date))):
-            link(page)
-        started = time.monotonic()
-        with durable.counting_waits() as waits:
-            try:
-                self._run_locked()
-            finally:
-                self.waited_seconds = sum(waits)
-                self.run_seconds = time.monotonic() - started
-        self._has_just_run = True
-
-    def _run_locked(self) -> None:
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.attempts),
-            wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
-            retry=tenacity.retry_if_exception(is_transient),
-            before_sleep=self._say_retry,
-            reraise=True,
-        )
-        retrying(self.prepare)
-        lock = settings.data_dir() / "locks" / f"{self.date}.lock"
-        with durable.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
-            self.was_complete = self.complete()
-            if self.was_complete:
-                self.say("done by another process meanwhile")
-                return
-            retrying(self.work)
-            due.done(wiring.due_folder(), self.date, self.stage)
-
-    def prepare(self) -> None:
-        """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
-
-    def on_success(self) -> None:
-        """What Luigi tells the scheduler of a success: nothing. Luigi has looked, if it is set up to."""
-        self._has_just_run = False
-
-    def on_failure(self, exception: BaseException) -> str:
-        """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
-        return settings.without_secrets(super().on_failure(exception))
-
-    def work(self) -> None:
-        """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
-        raise NotImplementedError
-
-    def say(self, message: str) -> None:
-        """Show a message in the log and, while Luigi runs the task, in the visualiser."""
-        # The scheduler shows it to whoever looks at its pages.
-        message = settings.without_secrets(message)
-        logger.info("%s %s: %s", self.task_family, self.date, message)
-        show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
-        if show is not None:
-            show(for_the_visualiser(message))
-
-    def _worker(self) -> str:
-        """The worker that runs the task, as Luigi's log and visualiser name it."""
-        reporter = getattr(getattr(self, "set_status_message", None), "__self__", None)
-        return str(getattr(reporter, "_worker_id", ""))
-
-    def _say_retry(self, state: tenacity.RetryCallState) -> None:
-        self.facts["retries"] = state.attempt_number
-        error = state.outcome.exception() if state.outcome else None
-        delay = state.next_action.sleep if state.next_action else 0
-        self.say(f"attempt {state.attempt_number} of {self.attempts} failed, the next in {delay:g} s: {error}")
-
-
-class ScrapeBhavcopy(BhavcopyTask):
+class ScrapeBhavcopy(DayTask):
     """Fetch the published file and keep it unchanged. The output is its receipt: name, sha256, size, URL, time."""
 
     stage = 0
@@ -245,7 +95,7 @@ class ScrapeBhavcopy(BhavcopyTask):
         return published, payload.recognise(published.content, self.date, published.url, wiring.max_unzipped_bytes())
 
 
-class ParseBhavcopy(BhavcopyTask):
+class ParseBhavcopy(DayTask):
     """The payload as a table of text under the source's column names; ``normalize`` gives types."""
 
     stage = 1
@@ -258,7 +108,8 @@ class ParseBhavcopy(BhavcopyTask):
 
     def work(self) -> None:
         from champion_luigi.config import wiring
-        from champion_luigi.parsing import normalize, payload
+        from champion_luigi.parsing import payload
+        from champion_luigi.parsing.lines import parse
         from champion_luigi.storage import raw
 
         receipt, kept = raw.payload_of(self.input())
@@ -266,7 +117,7 @@ class ParseBhavcopy(BhavcopyTask):
         if recognised is None:
             content = raw.verified(receipt, kept, self.input())
             recognised = payload.recognise(content, self.date, kept.path, wiring.max_unzipped_bytes())
-        table = normalize.parse(recognised)
+        table = parse(recognised)
 
         metadata = {
             "source_file": receipt["file"],
@@ -280,7 +131,7 @@ class ParseBhavcopy(BhavcopyTask):
         self.say(f"{table.height:,} rows of {kept.file.name}")
 
 
-class NormalizeBhavcopy(BhavcopyTask):
+class NormalizeBhavcopy(DayTask):
     """Canonical columns and types; rows that cannot stand are kept under ``rejects/``, oddities are counted."""
 
     stage = 2
@@ -323,7 +174,7 @@ class NormalizeBhavcopy(BhavcopyTask):
         self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected, {warned} warnings")
 
 
-class WriteParquet(BhavcopyTask):
+class WriteParquet(DayTask):
     """The lake's partition of the day. Requiring this task is the run without a warehouse."""
 
     stage = 3
@@ -345,7 +196,7 @@ class WriteParquet(BhavcopyTask):
         self.say(f"{rows.height:,} rows, {len(content):,} bytes")
 
 
-class LoadClickHouse(BhavcopyTask):
+class LoadClickHouse(DayTask):
     """The day in the warehouse, replaced atomically. The marker names the warehouse and the lake file's sha256."""
 
     stage = 4
@@ -368,7 +219,7 @@ class LoadClickHouse(BhavcopyTask):
         fill for them.
         """
         if not settings.get("clickhouse_host"):
-            warehouse.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+            opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
 
     def output(self) -> LoadMarker:
         place = wiring.warehouse_place()
@@ -380,7 +231,7 @@ class LoadClickHouse(BhavcopyTask):
         status = lake_file.stat()
         rows, content_sha256, metadata = self.input().take() or _lake_table(lake_file)
         _require_untouched_as_loaded(self.output(), [status.st_size, status.st_mtime_ns], content_sha256)
-        table = warehouse.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+        table = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         loaded = table.load(self.date, rows, company=lanes.in_threads.get() // 2)
 
         marker = self.output()
@@ -401,11 +252,6 @@ class LoadClickHouse(BhavcopyTask):
         )
         self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name, **_source_in(metadata)}
         self.say(f"{loaded.rows:,} rows in {table.name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
-
-
-def for_the_visualiser(message: str) -> str:
-    """A status message for Luigi's page, which takes it for HTML: an error in it may quote anything."""
-    return html.escape(message, quote=False)
 
 
 def _intermediate(stage: str, day: date) -> WholeFile:

@@ -18,8 +18,19 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
-from champion_luigi.datasets.equity import FIRST_DATE, Layout, archive_path, format_and_date, is_in_force, of_format
+from champion_luigi.base.errors import (
+    NotPublished,
+)
+from champion_luigi.datasets.equity import (
+    FIRST_DATE,
+    Layout,
+    archive_path,
+    format_and_date,
+    is_in_force,
+    of_format,
+)
 from champion_luigi.exchange import sessions
+from champion_luigi.exchange.archive import NOTHING
 
 # Instruments of each kind that are listed at the start of a year, with straight lines between: the rows of a day.
 # As some do not trade every day, they come to about 800 in 1994 and 2,500 from 2010 on.
@@ -447,3 +458,23 @@ def _tick(day: date) -> int:
 
 def _is_within(day: date, dates: tuple[date, date]) -> bool:
     return dates[0] <= day <= dates[1]
+
+
+class Simulated:
+    """The built-in simulated exchange, in process."""
+
+    def url(self, path: str) -> str:
+        return f"simulated:{path}"
+
+    def get(
+        self,
+        path: str,
+        day: date,
+        known: Mapping[str, str] = NOTHING,  # noqa: ARG002 - as for a folder
+    ) -> tuple[bytes, Mapping[str, str]]:
+        status, content = respond(path)
+        if status != 200:
+            raise NotPublished(
+                "the simulated archive has no such file", day=day, source=self.url(path), found=str(status)
+            )
+        return content, {}

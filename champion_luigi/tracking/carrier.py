@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, locks
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.tracking import journal
@@ -107,7 +107,7 @@ class Carrier:
         lock = self._job.folder / "carrier.lock"
         while True:
             try:
-                with durable.locked(lock, "the journal", _TURN_SECONDS if self._job.process is None else 0.2):
+                with locks.locked(lock, "the journal", _TURN_SECONDS if self._job.process is None else 0.2):
                     self._note = journal.delivery(self._job.folder)
                     code = self._carry()
                 if code is not None:
@@ -222,7 +222,7 @@ class Carrier:
         return process is None or not self._is_alive(process)
 
     def _is_alive(self, process: str) -> bool:
-        return durable.is_locked(journal.presence_file(self._job.folder, process))
+        return locks.is_locked(journal.presence_file(self._job.folder, process))
 
     def _another_has_delivered(self) -> bool:
         note = journal.delivery(self._job.folder)
@@ -251,14 +251,14 @@ class Carrier:
         self._note = note
         still_open = {process_of(each) for each in note.open}
         for presence in journal.presence_file(self._job.folder, "").glob("*"):
-            if presence.name not in still_open and not durable.is_locked(presence):
+            if presence.name not in still_open and not locks.is_locked(presence):
                 _remove(presence)
 
 
 def _remove(presence: Path) -> None:
     try:
         # Taking the lock and giving it back removes its file, and never that of a process that is just starting.
-        with durable.locked(presence, presence.name, 0):
+        with locks.locked(presence, presence.name, 0):
             pass
     except Busy:
         pass

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.base.errors import Busy, SettingsError, StorageError
 from champion_luigi.config import settings
 from champion_luigi.tracking import journal
@@ -184,7 +184,7 @@ def _appear(folder: Path) -> _Tracked:
     if not _tracked:
         atexit.register(_farewell)
     presence = contextlib.ExitStack()
-    presence.enter_context(durable.locked(journal.presence_file(folder, PROCESS), "this process", 10))
+    presence.enter_context(locks.locked(journal.presence_file(folder, PROCESS), "this process", 10))
     wait = float(settings.get("tracking_wait_seconds"))
     return _Tracked(os.getpid(), presence, job(PROCESS, is_first=True), wait)
 

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.config import settings
 from champion_luigi.pipeline import complete as listing
-from champion_luigi.pipeline.tasks import BhavcopyTask, NormalizeBhavcopy, ParseBhavcopy
+from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.tasks import NormalizeBhavcopy, ParseBhavcopy
 from champion_luigi.storage import tables
 from champion_luigi.tracking import journal, record
 
@@ -53,7 +54,7 @@ class Kept:
     why: str
 
 
-def find(intermediates_of: type[BhavcopyTask] | None = None) -> tuple[list[Item], list[Kept]]:
+def find(intermediates_of: type[DayTask] | None = None) -> tuple[list[Item], list[Kept]]:
     """What can go, and what of its kind must stay, without changing anything.
 
     Intermediates are found for the days of which ``intermediates_of`` (LoadClickHouse, WriteParquet) is complete.
@@ -65,7 +66,7 @@ def find(intermediates_of: type[BhavcopyTask] | None = None) -> tuple[list[Item]
         else:
             kept.append(Kept(path, "younger than an hour: a process may be writing it"))
     for path in _locks():
-        if durable.is_locked(path):
+        if locks.is_locked(path):
             kept.append(Kept(path, "held by a process"))
         else:
             with contextlib.suppress(FileNotFoundError):
@@ -75,7 +76,7 @@ def find(intermediates_of: type[BhavcopyTask] | None = None) -> tuple[list[Item]
     return items, kept
 
 
-def remove(item: Item, intermediates_of: type[BhavcopyTask] | None = None) -> Kept | None:
+def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | None:
     """Delete a file that was found; what came in between, where it must stay after all. Raises StorageError."""
     lock = item.path if item.kind == "lock" else settings.data_dir() / "locks" / f"{item.day}.lock"
     try:
@@ -83,7 +84,7 @@ def remove(item: Item, intermediates_of: type[BhavcopyTask] | None = None) -> Ke
             item.path.unlink(missing_ok=True)
             return None
         # Taking a lock and giving it back removes its file, and never that of a process that has just taken it.
-        with durable.locked(lock, lock.name, 0):
+        with locks.locked(lock, lock.name, 0):
             if item.day and intermediates_of and not intermediates_of(date=item.day).complete():
                 return Kept(item.path, "its day has become due meanwhile")
             if item.day:
@@ -123,7 +124,7 @@ def _locks() -> Iterator[Path]:
     yield from (path for path in (data / "warehouse.lock", folder / "carrier.lock") if path.is_file())
 
 
-def _intermediates(of: type[BhavcopyTask]) -> list[Item]:
+def _intermediates(of: type[DayTask]) -> list[Item]:
     found = [
         Item("intermediate", path.absolute(), path.stat().st_size, day)
         for stage in (ParseBhavcopy, NormalizeBhavcopy)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
+from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
-    BhavcopyTask,
     LoadClickHouse,
     NormalizeBhavcopy,
     ParseBhavcopy,
@@ -27,7 +27,7 @@ from champion_luigi.pipeline.tasks import (
 from champion_luigi.storage import due
 
 # By the names that people type.
-STAGES: dict[str, type[BhavcopyTask]] = dict(
+STAGES: dict[str, type[DayTask]] = dict(
     zip(due.STAGES, (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet, LoadClickHouse), strict=True)
 )
 
@@ -45,7 +45,7 @@ class Plan:
     nothing: str = ""
 
 
-def outputs_from(day: date, stage: type[BhavcopyTask], last: type[BhavcopyTask] = LoadClickHouse) -> list[Path]:
+def outputs_from(day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> list[Path]:
     """The outputs that are there of a stage and of those that follow it, up to ``last``, in the order of the stages.
 
     The payload itself is not among them: a receipt that is due makes it due to be fetched again.
@@ -56,8 +56,8 @@ def outputs_from(day: date, stage: type[BhavcopyTask], last: type[BhavcopyTask] 
 
 def make_due(
     day: date,
-    stage: type[BhavcopyTask],
-    last: type[BhavcopyTask] = LoadClickHouse,
+    stage: type[DayTask],
+    last: type[DayTask] = LoadClickHouse,
     on_wait: Callable[[str], None] | None = None,
 ) -> list[Path]:
     """Make those stages due, while no task of the day runs; gives the outputs that will be replaced. Raises Busy.
@@ -65,14 +65,14 @@ def make_due(
     They stay where they are until then. Where there is none of them, the stages are due already, and nothing is noted.
     """
     lock = settings.data_dir() / "locks" / f"{day}.lock"
-    with durable.locked(lock, f"{day}", settings.get("lock_wait_seconds"), on_wait):
+    with locks.locked(lock, f"{day}", settings.get("lock_wait_seconds"), on_wait):
         paths = outputs_from(day, stage, last)
         if paths:
             due.ask(wiring.due_folder(), day, range(stage.stage, last.stage + 1))
     return paths
 
 
-def plan(day: date, stage: type[BhavcopyTask], last: type[BhavcopyTask] = LoadClickHouse) -> Plan:
+def plan(day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> Plan:
     """What would be done with a day, without doing it."""
     if not outputs_from(day, ScrapeBhavcopy) and (reason := _why_nothing(day)):
         return Plan(day, nothing=reason)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
     ChampionError,
@@ -26,9 +26,10 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.config import settings, wiring
-from champion_luigi.pipeline import events
+from champion_luigi.pipeline import process
 from champion_luigi.pipeline.chunks import Progress, fill_days
-from champion_luigi.pipeline.tasks import BhavcopyTask, LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
+from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import due, lake, raw, version
 from champion_luigi.tracking import record
 
@@ -112,13 +113,13 @@ def refresh_day(day: date) -> Outcome:
     Raises what a fetch raises, and what is wrong with a new payload; raw, lake and warehouse then are as they were.
     """
     version.claim()
-    last: type[BhavcopyTask] = LoadClickHouse if is_loaded(day) else WriteParquet
+    last: type[DayTask] = LoadClickHouse if is_loaded(day) else WriteParquet
     lock = settings.data_dir() / "locks" / f"{day}.lock"
-    with durable.locked(lock, f"{day}", settings.get("lock_wait_seconds")):
+    with locks.locked(lock, f"{day}", settings.get("lock_wait_seconds")):
         outcome = _ask(day, last)
     if last(date=day).complete():
         return outcome
-    events.prepare()
+    process.prepare()
     progress = Progress(due=1)
     fill_days(last, [day], progress, workers=1, local_scheduler=True, log_level="WARNING")
     if not last(date=day).complete():
@@ -147,7 +148,7 @@ def is_loaded(day: date) -> bool:
     return document is not None and document.get("warehouse") == marker.warehouse
 
 
-def _ask(day: date, last: type[BhavcopyTask]) -> Outcome:
+def _ask(day: date, last: type[DayTask]) -> Outcome:
     from champion_luigi.exchange.archive import NotModified
 
     kept = _kept(day)
@@ -183,7 +184,7 @@ def _journal(outcome: Outcome) -> None:
     )
 
 
-def _unchanged(day: date, kept: _Kept, last: type[BhavcopyTask]) -> Outcome:
+def _unchanged(day: date, kept: _Kept, last: type[DayTask]) -> Outcome:
     # Killed between the receipt and the striking out of its stage, there is nothing left to fetch.
     due.done(wiring.due_folder(), day, ScrapeBhavcopy.stage)
     if kept.lake_sha256 not in (None, kept.sha256):
@@ -233,9 +234,9 @@ def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
 
 def _normalized(day: date, published: Published, recognised: Bhavcopy) -> pl.DataFrame:
     """The rows of a new payload. Raises CheckFailed where it cannot stand."""
-    from champion_luigi.parsing import normalize
+    from champion_luigi.parsing import lines, normalize
 
-    normalized = normalize.normalize(normalize.parse(recognised), published.format, day)
+    normalized = normalize.normalize(lines.parse(recognised), published.format, day)
     normalize.check(normalized, day, published.url, settings.get("max_rejected_share"))
     return normalized.rows
 

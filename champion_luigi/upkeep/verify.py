@@ -21,6 +21,7 @@ from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.config import settings, wiring
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.storage import lake, raw, tables
+from champion_luigi.warehouse import opened
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.table import Held
 
@@ -111,7 +112,7 @@ def _of_days(days: Iterable[date], table: warehouse.Warehouse | None) -> list[Di
 
 def _open_warehouse() -> warehouse.Warehouse | None:
     place = wiring.warehouse_place()
-    return None if place.is_absent else warehouse.shared(place, settings.get("lock_wait_seconds"))
+    return None if place.is_absent else opened.shared(place, settings.get("lock_wait_seconds"))
 
 
 def _years(table: warehouse.Warehouse | None) -> list[int]:

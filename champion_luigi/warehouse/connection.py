@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi.base import durable, secrets
+from champion_luigi.base import durable, locks, secrets
 from champion_luigi.base.errors import SettingsError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def connected(
         return connect_server(place, settings), lambda: None
     holding = contextlib.ExitStack()
     lock = place.folder.with_name(place.folder.name + ".lock")
-    holding.enter_context(durable.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
+    holding.enter_context(locks.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
     try:
         return connect_embedded(place, settings), holding.close
     except BaseException:

@@ -6,11 +6,9 @@ longer has; people query a view that reads the last version (FINAL).
 
 from __future__ import annotations
 
-import atexit
 import copy
 import io
 import math
-import os
 import threading
 import time
 import uuid
@@ -19,10 +17,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.base.errors import WarehouseError, WarehouseUnreachable
 from champion_luigi.datasets import schema
-from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place, connected, explained, quoted, text_of
+from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place, explained, quoted, text_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -150,7 +148,7 @@ class Warehouse:
             # The thread before this one may have taken this request along.
             if mine.outcome is None:
                 self._load_together(self._take_with(mine))
-        durable.note_wait(mine.begun - mine.asked)
+        locks.note_wait(mine.begun - mine.asked)
         if isinstance(mine.outcome, Loaded):
             return mine.outcome
         raise mine.outcome or AssertionError("a request was passed over")
@@ -308,54 +306,6 @@ def ddl(database: str) -> list[str]:
         f"CREATE VIEW IF NOT EXISTS {quoted(database)}.{VIEW} AS\n"
         f"SELECT * EXCEPT (version, is_deleted) FROM {table} FINAL",
     ]
-
-
-def open_warehouse(
-    place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
-) -> Warehouse:
-    """Connect, and make what is missing.
-
-    Raises WarehouseUnreachable, WarehouseError, or Busy where another process holds the embedded engine.
-    """
-    # A bounded query time, because the engine answers Ctrl-C only between queries.
-    settings = {"max_execution_time": place.query_seconds}
-    warehouse = Warehouse(place, *connected(place, settings, lock_wait_seconds, on_wait))
-    try:
-        warehouse.create()
-    except BaseException:
-        warehouse.close()
-        raise
-    return warehouse
-
-
-_sharing = threading.Lock()
-_shared: dict[tuple[int, Place], Warehouse] = {}
-
-
-def shared(place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Warehouse:
-    """The process's one open warehouse, opened on first use and kept; another place closes the last one."""
-    # A forked child must not use its parent's client.
-    key = (os.getpid(), place)
-    with _sharing:
-        if key not in _shared:
-            close_shared()
-            _shared[key] = open_warehouse(place, lock_wait_seconds, on_wait)
-            # Registered after the engine was imported, so that it runs before the engine's own farewell.
-            atexit.unregister(close_shared)
-            atexit.register(close_shared)
-        return _shared[key]
-
-
-def close_shared() -> None:
-    """Close what `shared` opened in this process."""
-    for pid, place in list(_shared):
-        open_one = _shared.pop((pid, place))
-        if pid == os.getpid():
-            try:
-                if not place.host:
-                    open_one.tidy()
-            finally:
-                open_one.close()
 
 
 def _as_version(rows: pl.DataFrame, version: int, *, deleted: bool) -> pl.DataFrame:

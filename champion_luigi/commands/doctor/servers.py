@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi.base import durable
+from champion_luigi.base import locks
 from champion_luigi.base.errors import ChampionError, NotPublished
 from champion_luigi.commands.doctor.ask import ask, without_credentials
 from champion_luigi.commands.doctor.disks import takes_files
@@ -41,12 +41,13 @@ _SQLITE = b"SQLite format 3\0"
 def archive() -> Finding:
     """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
     from champion_luigi.config import wiring
+    from champion_luigi.config.wiring import open_archive
     from champion_luigi.exchange import archive as archives
     from champion_luigi.parsing import payload
 
     name = wiring.archive_name()
     pace = settings.data_dir() / "locks" / "archive.pace"
-    opened = archives.open_archive(
+    opened = open_archive(
         settings.get("archive_url"),
         requests_per_second=settings.get("requests_per_second"),
         rate_file=pace if pace.exists() else None,
@@ -109,7 +110,7 @@ def _latest_session() -> date:
 
 
 def _clock_of(base: str, path: str) -> float | None:
-    from champion_luigi.exchange.archive import USER_AGENT
+    from champion_luigi.exchange.http import USER_AGENT
 
     try:
         parts = urlsplit(base)
@@ -205,7 +206,7 @@ def unsent() -> Finding:
     if not count:
         return Finding("OK", "no record waits for MLflow")
     words = f"{count:,} records wait for MLflow"
-    if durable.is_locked(folder / "carrier.lock"):
+    if locks.is_locked(folder / "carrier.lock"):
         return Finding("OK", f"{words}, and are being carried there")
     if not settings.tracking_is_carried():
         return Finding("OK", f"{words}: CHAMPION_TRACKING=journal leaves them to `champion track flush`")

@@ -17,7 +17,7 @@ from champion_luigi.commands.doctor.findings import Finding, of_error, told
 from champion_luigi.config import wiring
 from champion_luigi.datasets import schema
 from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place
-from champion_luigi.warehouse.table import open_warehouse
+from champion_luigi.warehouse.opened import open_warehouse
 
 _READ_SECONDS = 5.0
 _ENGINE_SECONDS = 10.0

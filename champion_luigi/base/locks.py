@@ -1,0 +1,145 @@
+"""Locks between processes, each naming its holder, and the time that was spent waiting for others."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from io import FileIO
+from pathlib import Path
+
+from champion_luigi.base.durable import make_folder, now
+from champion_luigi.base.errors import Busy, StorageError
+
+# The seconds that a context has waited for others, where `counting_waits` asks.
+_waits: ContextVar[list[float] | None] = ContextVar("champion_waits", default=None)
+
+
+@contextlib.contextmanager
+def counting_waits() -> Iterator[list[float]]:
+    """Collect the seconds that are spent waiting for others in this context: for locks, and for a turn."""
+    waits: list[float] = []
+    token = _waits.set(waits)
+    try:
+        yield waits
+    finally:
+        _waits.reset(token)
+
+
+def note_wait(seconds: float) -> None:
+    """Add a time of waiting for others."""
+    waits = _waits.get()
+    if waits is not None and seconds > 0:
+        waits.append(seconds)
+
+
+@contextlib.contextmanager
+def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold an exclusive lock between processes, on one host or on a shared folder that supports flock.
+
+    ``what`` says in words what is locked. Raises Busy, naming the holder, after ``wait_seconds``;
+    ``on_wait`` is called once, with a message, where there is something to wait for.
+    """
+    file = _acquire(path, what, wait_seconds, on_wait)
+    try:
+        yield
+    finally:
+        _release(file, path)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds this lock."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> FileIO:
+    started = time.monotonic()
+    deadline = started + wait_seconds
+    told = on_wait is None
+    has_waited = False
+    while True:
+        file = _open_lock(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(file)
+            file.close()
+            if time.monotonic() >= deadline:
+                raise Busy(
+                    f"{what} is in use by another process",
+                    found=holder,
+                    source=str(path),
+                    todo="Wait for it to end, or stop it, and run the same command again.",
+                ) from None
+            if not told and on_wait is not None:
+                on_wait(f"waiting for {what}, in use by {holder}")
+                told = True
+            has_waited = True
+            time.sleep(0.05)
+            continue
+        # The last holder may have removed the file between our open and our lock.
+        if _is_same_file(file, path):
+            # The name is for people: a full disk that does not take it must not stop the work, or leak the lock.
+            with contextlib.suppress(OSError):
+                file.truncate(0)
+                file.write(_this_process().encode())
+            if has_waited:
+                note_wait(time.monotonic() - started)
+            return file
+        file.close()
+
+
+def _release(file: FileIO, path: Path) -> None:
+    # Removed while still locked, so that nobody can lock a name that is about to go. One that cannot be removed, on a
+    # disk that has become read-only say, stays and is free.
+    with contextlib.suppress(OSError):
+        path.unlink()
+    file.close()
+
+
+def _open_lock(path: Path) -> FileIO:
+    # A file object, opened in one step: wherever Ctrl-C comes, it is closed, and the lock free, when nobody has it.
+    try:
+        try:
+            return path.open("a+b", buffering=0)
+        except FileNotFoundError:
+            make_folder(path.parent)
+            return path.open("a+b", buffering=0)
+    except OSError as error:
+        raise StorageError(
+            f"the lock could not be opened: {error.strerror or error}",
+            source=str(path),
+            todo="See what is there, who owns its folder, and whether the disk is full or read-only.",
+        ) from error
+
+
+def _is_same_file(file: FileIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _holder(file: FileIO) -> str:
+    return os.pread(file.fileno(), 500, 0).decode(errors="replace") or "a process that is just starting"
+
+
+def _this_process() -> str:
+    # The program's name alone: arguments could hold what is nobody's business.
+    return f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'}) on {socket.gethostname()} since {now()}"

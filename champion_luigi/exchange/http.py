@@ -1,0 +1,253 @@
+"""The archive over HTTP: one session, at a polite pace, bounded in time and size, its answers as typed errors."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import requests
+from requests.auth import HTTPBasicAuth
+
+from champion_luigi.base import secrets
+from champion_luigi.base.errors import (
+    ArchiveUnreachable,
+    NotPublished,
+    Refused,
+    RejectedPayload,
+    SettingsError,
+    TruncatedPayload,
+)
+from champion_luigi.exchange.archive import NOTHING, NotModified
+from champion_luigi.exchange.bounded import BoundedAdapter, TooSlow
+
+# The exchange's firewall answers 403 to anything that does not look like a browser.
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+_CHUNK = 256 * 1024
+# How long nothing is asked of an archive that refused without saying for how long.
+_PEACE_SECONDS = 60.0
+# The longest that an archive is believed for: a wrong header must not stop a process that runs for months.
+_MOST_PEACE_SECONDS = 86400.0
+# What an archive says of a file's version, and how it is asked whether it is still that one.
+_VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+
+
+class HttpArchive:
+    """An archive over HTTP: one session, bounded in time and size, at a polite pace."""
+
+    def __init__(
+        self,
+        base: str,
+        pace: Callable[[], None],
+        timeout: tuple[float, float],
+        total_seconds: float,
+        max_bytes: int,
+    ) -> None:
+        parts = urlsplit(base)
+        self._public_base = secrets.public(base).rstrip("/")
+        user, _, host = parts.netloc.rpartition("@")
+        self._base = parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/")
+        # A token can be there, as in addresses that a store has signed.
+        self._query = f"?{parts.query}" if parts.query else ""
+        self._pace = pace
+        self._timeout = timeout
+        self._total_seconds = total_seconds
+        self._max_bytes = max_bytes
+        self._refused_until = 0.0
+        self._session = _Session()
+        if user:
+            # As bytes: requests would take them for Latin-1, which has not every character.
+            name, _, password = user.partition(":")
+            self._session.auth = HTTPBasicAuth(unquote(name).encode(), unquote(password).encode())
+        # Threads share the session: enough connections for them, and no cookies, which the host does not need.
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, BoundedAdapter(total_seconds))
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        # Identity: what is compressed in transit could unpack to anything, and the files are zips already.
+        self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
+
+    def url(self, path: str) -> str:
+        return self._public_base + path
+
+    def get(self, path: str, day: date, known: Mapping[str, str] = NOTHING) -> tuple[bytes, Mapping[str, str]]:
+        url = self.url(path)
+        self._require_peace(day, url)
+        self._pace()
+        asked = {theirs: known[ours] for ours, theirs in _VALIDATORS.items() if ours in known}
+        with (
+            _as_unreachable(day, url),
+            self._session.get(
+                self._base + path + self._query,
+                headers=asked,
+                timeout=self._timeout,
+                stream=True,
+                allow_redirects=False,
+            ) as response,
+            response.raw.limit,  # type: ignore[union-attr]  # `_bounded` has set it
+        ):
+            if asked and response.status_code == 304:
+                raise NotModified
+            self._require_success(response, day, url)
+            content = self._read(response, day, url)
+        return content, {name: response.headers[name] for name in _VALIDATORS if name in response.headers}
+
+    def _require_success(self, response: requests.Response, day: date, url: str) -> None:
+        status = response.status_code
+        if status == 200:
+            return
+        if status == 404:
+            missing = NotPublished("the archive has no such file", day=day, source=url, found="404")
+            missing.answered = _time_in(response.headers.get("Date", ""))
+            raise missing
+        if status >= 500:
+            raise ArchiveUnreachable("the archive cannot answer at present", day=day, source=url, found=str(status))
+        if status < 300:
+            raise RejectedPayload(
+                "the archive answers without a file", day=day, source=url, expected="status 200", found=str(status)
+            )
+        if status < 400:
+            raise RejectedPayload(
+                "the archive redirects elsewhere, which is not followed",
+                day=day,
+                source=url,
+                found=f"{status} to {_place(response.headers.get('Location', ''))}",
+                todo="If the archive has moved, set NSE_ARCHIVE_URL.",
+            )
+        # The HTTP-date form is not read: the exchange sends seconds, and either way nothing is asked again at once.
+        retry_after = _number(response.headers.get("Retry-After"))
+        refused = Refused(
+            "the archive refuses",
+            day=day,
+            source=url,
+            found=str(status) + (f", Retry-After {retry_after:g} s" if retry_after is not None else ""),
+            todo="It is not asked again at once: wait, and lower the rate if this repeats.",
+        )
+        refused.retry_after = None if retry_after is None else min(retry_after, _MOST_PEACE_SECONDS)
+        self._refused_until = time.monotonic() + (refused.retry_after or _PEACE_SECONDS)
+        raise refused
+
+    def _require_peace(self, day: date, url: str) -> None:
+        """Refused, without a request, for a while after the archive has refused one."""
+        wait = self._refused_until - time.monotonic()
+        if wait > 0:
+            refused = Refused(
+                "the archive refused a moment ago, and is not asked",
+                day=day,
+                source=url,
+                todo=f"Try again in {math.ceil(wait)} seconds, or later.",
+            )
+            refused.retry_after = wait
+            raise refused
+
+    def _read(self, response: requests.Response, day: date, url: str) -> bytes:
+        announced = _number(response.headers.get("Content-Length"))
+        if announced is not None and announced > self._max_bytes:
+            raise self._too_large(day, url, announced)
+        content = bytearray()
+        while chunk := response.raw.read1(_CHUNK, decode_content=False):
+            content += chunk
+            if len(content) > self._max_bytes:
+                raise self._too_large(day, url, len(content))
+        if announced is not None and len(content) != announced:
+            raise TruncatedPayload(
+                "the body is cut short",
+                day=day,
+                source=url,
+                expected=f"{announced} bytes",
+                found=f"{len(content)} bytes",
+            )
+        return bytes(content)
+
+    def _too_large(self, day: date, url: str, size: int) -> RejectedPayload:
+        return RejectedPayload(
+            "the body is too large",
+            day=day,
+            source=url,
+            expected=f"at most {self._max_bytes:,} bytes",
+            found=f"{size:,}",
+        )
+
+
+class _Session(requests.Session):
+    """Sees no redirect: to look at one, requests reads its whole body, whatever its size, and unpacks it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as in requests
+        return None
+
+
+def _number(text: str | None) -> int | None:
+    """A header's number, None where it is none; an absurd one is large, and no more than that."""
+    return int(min(float(text), 1e18)) if text is not None and text.isdecimal() else None
+
+
+def _place(location: str) -> str:
+    """Where a redirect leads, without what could be a secret, or an order to a terminal."""
+    try:
+        target = urlsplit(location)
+    except ValueError:
+        return "an address that is none"
+    # Hidden before it is cut: some servers repeat what they were sent.
+    return (target.hostname or secrets.hidden(target.path) or "nowhere").encode("unicode_escape").decode()[:80]
+
+
+def _time_in(text: str) -> datetime | None:
+    """The time that a Date header tells; None where it tells none."""
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+@contextlib.contextmanager
+def _as_unreachable(day: date, url: str) -> Iterator[None]:
+    """Turn what requests and urllib3 raise into the package's errors, by type: their texts can hold the base URL."""
+    from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError
+
+    try:
+        yield
+    except requests.exceptions.InvalidURL:
+        # Its text has the URL with its password.
+        raise SettingsError(
+            "the archive's URL is not valid", day=day, source=url, todo="Set NSE_ARCHIVE_URL."
+        ) from None
+    except (IncompleteRead, ProtocolError) as error:
+        raise TruncatedPayload("the connection broke off", day=day, source=url, found=type(error).__name__) from None
+    except (requests.exceptions.RequestException, HTTPError, OSError) as error:
+        causes = list(_causes(error))
+        if slow := next((each for each in causes if isinstance(each, TooSlow)), None):
+            raise ArchiveUnreachable(
+                "the answer came too slowly", day=day, source=url, expected=f"all of it within {slow.seconds:g} s"
+            ) from None
+        if untrusted := next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None):
+            raise ArchiveUnreachable(
+                "the archive's certificate is not trusted",
+                day=day,
+                source=url,
+                found=untrusted.verify_message,
+                todo="Check the address and the clock; for a CA of your own, set REQUESTS_CA_BUNDLE.",
+            ) from None
+        raise ArchiveUnreachable("the archive did not answer", day=day, source=url, found=_kind(causes[-1])) from None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, what caused it, and so on to the innermost."""
+    seen: set[int] = set()
+    each: Any = error
+    while isinstance(each, BaseException) and id(each) not in seen:
+        seen.add(id(each))
+        yield each
+        each = each.__cause__ or each.__context__ or getattr(each, "reason", None)
+
+
+def _kind(error: BaseException) -> str:
+    """An error by its type, as 'ConnectionRefusedError', and the operating system's words for it."""
+    words = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return type(error).__name__ + words

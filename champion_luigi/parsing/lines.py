@@ -1,0 +1,64 @@
+"""Published lines as a table of text under the source's column names, one row a line, nothing dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from champion_luigi.parsing.payload import Bhavcopy, fields_of
+
+LINE = "_line"
+TEXT = "_text"
+FITS = "_fits"
+REST = "_rest"
+_FIRST_LINE = 2
+
+
+def parse(bhavcopy: Bhavcopy) -> pl.DataFrame:
+    """A recognised payload as a table of text: `_line`, `_text`, then the source's columns, one row a line."""
+    names = bhavcopy.header
+    lines = pl.DataFrame({TEXT: bhavcopy.lines}, schema={TEXT: pl.String}).with_row_index(LINE, offset=_FIRST_LINE)
+    if bhavcopy.numbers:
+        lines = lines.with_columns(pl.Series(LINE, bhavcopy.numbers, dtype=lines.schema[LINE]))
+    quoted = lines[TEXT].str.contains('"', literal=True)
+    if not quoted.any():
+        return _split(lines, names)
+    # The exchange writes no quotes, but CSV allows them: those lines go through the csv module one by one.
+    return pl.concat([_split(lines.filter(~quoted), names), _split_quoted(lines.filter(quoted), names)]).sort(LINE)
+
+
+def _split(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    rest = len(names)
+    fields = (
+        lines.lazy()
+        .select(LINE, TEXT, pl.col(TEXT).str.splitn(",", rest + 1).alias("fields"))
+        .with_columns(pl.col("fields").struct.rename_fields([*names, REST]))
+        .unnest("fields")
+    )
+    # Fewer fields than names leave the last one null; more are fine as long as they are empty, as after a last comma.
+    fits = pl.col(names[-1]).is_not_null() & ~pl.col(REST).fill_null("").str.contains(r"[^,\s]")
+    return fields.select(LINE, pl.when(~fits).then(pl.col(TEXT)).alias(TEXT), fits.alias(FITS), REST, *names).collect()
+
+
+def _split_quoted(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    columns: dict[str, list[Any]] = {name: [] for name in (LINE, TEXT, FITS, REST, *names)}
+    for number, text in lines.iter_rows():
+        fields = fields_of(text)
+        fits = len(fields) >= len(names) and not any(field.strip() for field in fields[len(names) :])
+        columns[LINE].append(number)
+        columns[TEXT].append(text)
+        columns[FITS].append(fits)
+        columns[REST].append(None)
+        for name, field in zip(names, [*fields, *[None] * len(names)], strict=False):
+            columns[name].append(field)
+    return pl.DataFrame(
+        columns,
+        schema={
+            LINE: lines.schema[LINE],
+            TEXT: pl.String,
+            FITS: pl.Boolean,
+            REST: pl.String,
+            **dict.fromkeys(names, pl.String),
+        },
+    )

@@ -1,0 +1,173 @@
+"""What the five tasks of a day have in common: the date, its lock, retries, and the messages that people see."""
+
+from __future__ import annotations
+
+import functools
+import html
+import logging
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import luigi
+import tenacity
+
+from champion_luigi.base import durable, locks
+from champion_luigi.base.errors import (
+    ChampionError,
+    is_transient,
+)
+from champion_luigi.config import settings, wiring
+from champion_luigi.exchange import sessions
+from champion_luigi.storage import due, version
+from champion_luigi.tracking import record, runs
+
+if TYPE_CHECKING:
+    pass
+
+# Luigi shows this logger; one of our own would be silent under the `luigi` command.
+logger = logging.getLogger("luigi-interface")
+# Whether tasks that are scheduled now run the newest day first.
+newest_first: ContextVar[bool] = ContextVar("champion_newest_first", default=False)
+# Fires in the parent of the workers when the first task of a day is found missing.
+WORK_AHEAD = "event.champion.work_ahead"
+
+
+class SessionDate(luigi.DateParameter):
+    """A trading day; where none is given, the latest one whose file should be out by now, India time."""
+
+    def has_task_value(self, task_name: str, param_name: str) -> bool:
+        return True
+
+    def task_value(self, task_name: str, param_name: str) -> date:
+        if super().has_task_value(task_name, param_name):
+            given: date = super().task_value(task_name, param_name)
+            return given
+        return sessions.latest_published(datetime.now(UTC), settings.published_at())
+
+
+class DayTask(luigi.Task):
+    """What the five have in common: one date, a lock for it, retries of what a retry can cure, and counts to report."""
+
+    date: date = SessionDate(  # type: ignore[assignment]
+        description="trading day, India time, YYYY-MM-DD; default: the latest session that should be published by now"
+    )
+
+    stage: ClassVar[int]
+    attempts: ClassVar[int] = 2
+    retry_setting: ClassVar[str] = "retry_seconds"
+
+    # Of the last `run`: seconds of waiting for others, seconds in all, and whether nothing was left to do after that.
+    waited_seconds: float = 0.0
+    run_seconds: float | None = None
+    was_complete: bool = False
+    # Between the end of `run` and Luigi's look at what came of it.
+    _has_just_run: bool = False
+
+    @classmethod
+    @functools.cache
+    def get_params(cls) -> list[tuple[str, luigi.Parameter]]:
+        """Luigi's, once a class: it goes through every attribute of a class, some hundred times a day's run."""
+        parameters: list[tuple[str, luigi.Parameter]] = super().get_params()
+        return parameters
+
+    @property
+    def priority(self) -> int:  # type: ignore[override]  # Luigi reads it, and never writes it
+        """Oldest day first, or newest, and each day to its end before the next begins. Luigi takes the highest."""
+        number = self.date.toordinal()
+        return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
+
+    @durable.explained()
+    def complete(self) -> bool:
+        """Whether the output is there, and neither this stage nor one before it is asked for again."""
+        version.require()
+        try:
+            if self._has_just_run:
+                # What another process has asked for since is for that one, or for the next run.
+                self._has_just_run = False
+                asked_again = []
+            else:
+                asked_again = due.stages(wiring.due_folder(), self.date)
+            return super().complete() and not any(each <= self.stage for each in asked_again)
+        except ChampionError as error:
+            # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.
+            self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
+            raise
+
+    @durable.explained()
+    def run(self) -> None:
+        """Do the work once, by one process at a time, retrying transient errors alone."""
+        self._has_just_run = False
+        version.claim()
+        self.facts: dict[str, Any] = {"worker": self._worker()}
+        link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
+        if link is not None and (page := record.runs_page(runs.name_of_day(self.date))):
+            link(page)
+        started = time.monotonic()
+        with locks.counting_waits() as waits:
+            try:
+                self._run_locked()
+            finally:
+                self.waited_seconds = sum(waits)
+                self.run_seconds = time.monotonic() - started
+        self._has_just_run = True
+
+    def _run_locked(self) -> None:
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.attempts),
+            wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
+            retry=tenacity.retry_if_exception(is_transient),
+            before_sleep=self._say_retry,
+            reraise=True,
+        )
+        retrying(self.prepare)
+        lock = settings.data_dir() / "locks" / f"{self.date}.lock"
+        with locks.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
+            self.was_complete = self.complete()
+            if self.was_complete:
+                self.say("done by another process meanwhile")
+                return
+            retrying(self.work)
+            due.done(wiring.due_folder(), self.date, self.stage)
+
+    def prepare(self) -> None:
+        """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
+
+    def on_success(self) -> None:
+        """What Luigi tells the scheduler of a success: nothing. Luigi has looked, if it is set up to."""
+        self._has_just_run = False
+
+    def on_failure(self, exception: BaseException) -> str:
+        """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
+        return settings.without_secrets(super().on_failure(exception))
+
+    def work(self) -> None:
+        """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
+        raise NotImplementedError
+
+    def say(self, message: str) -> None:
+        """Show a message in the log and, while Luigi runs the task, in the visualiser."""
+        # The scheduler shows it to whoever looks at its pages.
+        message = settings.without_secrets(message)
+        logger.info("%s %s: %s", self.task_family, self.date, message)
+        show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
+        if show is not None:
+            show(for_the_visualiser(message))
+
+    def _worker(self) -> str:
+        """The worker that runs the task, as Luigi's log and visualiser name it."""
+        reporter = getattr(getattr(self, "set_status_message", None), "__self__", None)
+        return str(getattr(reporter, "_worker_id", ""))
+
+    def _say_retry(self, state: tenacity.RetryCallState) -> None:
+        self.facts["retries"] = state.attempt_number
+        error = state.outcome.exception() if state.outcome else None
+        delay = state.next_action.sleep if state.next_action else 0
+        self.say(f"attempt {state.attempt_number} of {self.attempts} failed, the next in {delay:g} s: {error}")
+
+
+def for_the_visualiser(message: str) -> str:
+    """A status message for Luigi's page, which takes it for HTML: an error in it may quote anything."""
+    return html.escape(message, quote=False)

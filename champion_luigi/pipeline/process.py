@@ -1,0 +1,45 @@
+"""Preparing a process for its work: signals, the carrier, and Polars before a fork."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+from champion_luigi.base import signals
+from champion_luigi.tracking import record as recording
+
+_PARENT = os.getpid()
+_prepared = False
+
+
+def prepare() -> None:
+    """Make this process ready for work: once, in the parent of the workers."""
+    global _prepared  # noqa: PLW0603 - a process is prepared once
+    if _prepared:
+        return
+    _prepared = True
+    # Its start overlaps with all that follows.
+    recording.start()
+    import polars  # noqa: F401
+
+    heed_signals()
+
+
+def heed_signals() -> None:
+    """End on SIGTERM as on Ctrl-C, and on Ctrl-C."""
+    signals.heed_end()
+    # Polars puts a handler of its own below Python's, which loses SIGINT once several threads have used Polars.
+    signals.heed_again()
+
+
+def end_worker_on_sigterm() -> None:
+    """Let SIGTERM end a forked worker: Luigi takes a KeyboardInterrupt there for no result, and runs the task again."""
+    in_worker = os.getpid() != _PARENT and threading.current_thread() is threading.main_thread()
+    if in_worker and signals.is_heeded(signal.SIGTERM):
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(*_: object) -> None:
+    sys.exit(143)

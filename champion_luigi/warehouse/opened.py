@@ -1,0 +1,63 @@
+"""The one open warehouse of a process, shared by its threads."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from champion_luigi.warehouse.connection import Place, connected
+
+if TYPE_CHECKING:
+    pass
+from champion_luigi.warehouse.table import Warehouse
+
+
+def open_warehouse(
+    place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
+) -> Warehouse:
+    """Connect, and make what is missing.
+
+    Raises WarehouseUnreachable, WarehouseError, or Busy where another process holds the embedded engine.
+    """
+    # A bounded query time, because the engine answers Ctrl-C only between queries.
+    settings = {"max_execution_time": place.query_seconds}
+    warehouse = Warehouse(place, *connected(place, settings, lock_wait_seconds, on_wait))
+    try:
+        warehouse.create()
+    except BaseException:
+        warehouse.close()
+        raise
+    return warehouse
+
+
+_sharing = threading.Lock()
+_shared: dict[tuple[int, Place], Warehouse] = {}
+
+
+def shared(place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Warehouse:
+    """The process's one open warehouse, opened on first use and kept; another place closes the last one."""
+    # A forked child must not use its parent's client.
+    key = (os.getpid(), place)
+    with _sharing:
+        if key not in _shared:
+            close_shared()
+            _shared[key] = open_warehouse(place, lock_wait_seconds, on_wait)
+            # Registered after the engine was imported, so that it runs before the engine's own farewell.
+            atexit.unregister(close_shared)
+            atexit.register(close_shared)
+        return _shared[key]
+
+
+def close_shared() -> None:
+    """Close what `shared` opened in this process."""
+    for pid, place in list(_shared):
+        open_one = _shared.pop((pid, place))
+        if pid == os.getpid():
+            try:
+                if not place.host:
+                    open_one.tidy()
+            finally:
+                open_one.close()
