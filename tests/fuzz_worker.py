@@ -66,7 +66,7 @@ def outcome(payload_bytes: bytes, day: date) -> tuple[payload.Bhavcopy | None, N
     found = normalized = None
     try:
         found = payload.recognise(payload_bytes, day, SOURCE)
-        normalized = normalize(parse(found), found.layout.format, day)
+        normalized = normalize(parse(found), found.layout.source, day)
         check(normalized, day, SOURCE)
     except ChampionError as error:
         return found, normalized, error
@@ -130,7 +130,7 @@ def assert_whole(found: Normalized, raw: int, day: date) -> None:
     for column in COLUMNS:
         values = found.rows[column.name]
         assert not (column.required and values.null_count()), column.name
-        if column.polars in ("Float64", "Int64"):
+        if column.kind.type in ("Float64", "Int64"):
             assert all(0 <= value < math.inf for value in values.drop_nulls().to_list()), column.name
         if column.zero_is_null:
             assert 0 not in values.to_list(), column.name
@@ -149,7 +149,7 @@ def assert_exact(found: payload.Bhavcopy, normalized: Normalized, lines: list[tu
         assert reject.rule in RULES
         assert reject.detail
         assert reject.text == by_number.pop(reject.line), f"line {reject.line} was rejected with another text"
-    columns = SOURCE_COLUMNS[found.layout.format]
+    columns = SOURCE_COLUMNS[found.layout.source]
     places = {name: found.header.index(theirs) for name, theirs in columns.items() if theirs in found.header}
     for text, row in zip(by_number.values(), normalized.rows.iter_rows(named=True), strict=True):
         fields = next(csv.reader([text], skipinitialspace=True)) if '"' in text else text.split(",")
@@ -159,8 +159,8 @@ def assert_exact(found: payload.Bhavcopy, normalized: Normalized, lines: list[tu
             value = row[column.name]
             written = _stripped(fields[places[column.name]]) if column.name in places else ""
             expected: str | float | None = written or None
-            if expected is not None and column.polars != "String":
-                expected = int(written) if column.polars == "Int64" else float(written)
+            if expected is not None and column.kind.type != "String":
+                expected = int(written) if column.kind.type == "Int64" else float(written)
                 if expected == 0 and column.zero_is_null:
                     expected = None
             assert value == expected, f"{column.name} is {value!r}; written {written!r}"
@@ -182,10 +182,10 @@ def assert_no_row_is_rejected_for_nothing(
             continue
         numbers = {column: fields[places[column.name]] for column in COLUMNS if column.name in places}
         if all(
-            bool((_PLAIN_COUNT if column.polars == "Int64" else _PLAIN_NUMBER).fullmatch(text))
+            bool((_PLAIN_COUNT if column.kind.type == "Int64" else _PLAIN_NUMBER).fullmatch(text))
             or (not text and not column.required)
             for column, text in numbers.items()
-            if column.polars in ("Int64", "Float64")
+            if column.kind.type in ("Int64", "Float64")
         ):
             has_key = fields[places["symbol"]] and fields[places["series"]]
             is_positive = float(fields[places["close"]]) > 0
@@ -214,7 +214,7 @@ def assert_kept(normalized: Normalized) -> None:
 def assert_idempotent(normalized: Normalized, found: payload.Bhavcopy) -> None:
     """Rows that are written as the exchange writes them normalize to themselves."""
     rows = normalized.rows
-    ours = {theirs: name for name, theirs in SOURCE_COLUMNS[found.layout.format].items()}
+    ours = {theirs: name for name, theirs in SOURCE_COLUMNS[found.layout.source].items()}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(found.layout.columns)

@@ -29,7 +29,7 @@ UDIFF_HEADER = ",".join(LAYOUTS[3].columns)
 def day_of(*lines: str, header: str = HEADER, day: date = DAY) -> Normalized:
     """A file of these lines, taken all the way."""
     found = recognise("".join(f"{line}\n" for line in (header, *lines)).encode(), day)
-    return normalize(parse(found), found.layout.format, day)
+    return normalize(parse(found), found.layout.source, day)
 
 
 def line(**changed: str) -> str:
@@ -266,7 +266,7 @@ def test_series_na_is_a_series() -> None:
 def test_the_schema_is_the_canonical_one_whatever_the_layout() -> None:
     """The columns, their order and types come from one list, for a day without a row too."""
     for layout in LAYOUTS:
-        empty = normalize(parse(Bhavcopy(layout.first, "source", layout, layout.columns, [])), layout.format, DAY)
+        empty = normalize(parse(Bhavcopy(layout.first, "source", layout, layout.columns, [])), layout.source, DAY)
         assert empty.rows.schema == TYPES
         assert (empty.rows.height, empty.rejects) == (0, [])
     assert day_of(line()).rows.schema == TYPES
@@ -661,7 +661,7 @@ def assert_whole(found: Normalized, raw: int, day: date) -> None:
     for column in COLUMNS:
         values = found.rows[column.name]
         assert not (column.required and values.null_count())
-        if column.polars in ("Float64", "Int64"):
+        if column.kind.type in ("Float64", "Int64"):
             assert values.drop_nulls().is_between(0, math.inf, closed="left").all()
         if column.zero_is_null:
             assert not (values == 0).any()
@@ -675,7 +675,7 @@ def assert_whole(found: Normalized, raw: int, day: date) -> None:
 @given(any_lines, st.sampled_from(LAYOUTS))
 def test_any_lines_become_rows_and_rejects(lines: list[str], layout: Layout) -> None:
     """Whatever the lines are, nothing untyped is raised, none is lost, and what stands keeps the schema's promises."""
-    found = normalize(parse(Bhavcopy(DAY, "source", layout, layout.columns, lines)), layout.format, DAY)
+    found = normalize(parse(Bhavcopy(DAY, "source", layout, layout.columns, lines)), layout.source, DAY)
     assert_whole(found, len(lines), DAY)
 
 
@@ -696,7 +696,7 @@ def test_any_file_under_a_good_header_is_a_day_or_an_error_of_the_package(lines:
         found = recognise(ending.join([HEADER, *lines]).encode(), DAY)
     except ChampionError:
         return
-    assert_whole(normalize(parse(found), found.layout.format, DAY), len(found.lines), DAY)
+    assert_whole(normalize(parse(found), found.layout.source, DAY), len(found.lines), DAY)
 
 
 prices = st.decimals("0.01", "99999999.99", places=2)

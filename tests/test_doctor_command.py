@@ -578,7 +578,7 @@ def test_a_server_that_is_not_one_is_a_problem(
 def test_a_held_embedded_warehouse_is_ok(tmp_path: Path) -> None:
     """The line says who holds it."""
     holder = start_python(
-        "import sys\nfrom pathlib import Path\nfrom champion_luigi.warehouse.table.connection import Place\n"
+        "import sys\nfrom pathlib import Path\nfrom champion_luigi.warehouse.connection import Place\n"
         "from champion_luigi.warehouse.opened import open_warehouse\n"
         "opened = open_warehouse(Place(folder=Path(sys.argv[1])))\nprint('open', flush=True)\ninput()\nopened.close()",
         str(tmp_path / "warehouse"),

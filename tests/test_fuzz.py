@@ -196,7 +196,7 @@ def written(table: Table, ending: str = "\n") -> bytes:
 
 def read(content: bytes, day: date) -> Normalized:
     found = recognise(content, day)
-    return normalize(parse(found), found.layout.format, day)
+    return normalize(parse(found), found.layout.source, day)
 
 
 def rules(found: Normalized) -> list[tuple[int, str, str]]:

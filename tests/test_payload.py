@@ -175,14 +175,14 @@ def test_one_row_of_the_day_is_enough_at_the_door() -> None:
 # Every layout, between its dates
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.format} {layout.first}")
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.source} {layout.first}")
 def test_each_layout_is_recognised_on_its_first_and_last_date(layout: Layout) -> None:
     """The dates of a layout are inclusive."""
     for day in (layout.first, min(layout.last, date(2030, 1, 1))):
         assert recognise(payload_in(layout, day), day).layout is layout
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.format} {layout.first}")
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.source} {layout.first}")
 def test_each_layout_is_refused_the_day_before_its_first_date(layout: Layout) -> None:
     """A layout that the exchange did not use yet is a wrong file."""
     day = layout.first - timedelta(days=1)
@@ -190,7 +190,7 @@ def test_each_layout_is_refused_the_day_before_its_first_date(layout: Layout) ->
 
 
 @pytest.mark.parametrize(
-    "layout", [each for each in LAYOUTS if each.last < date.max], ids=lambda layout: f"{layout.format} {layout.first}"
+    "layout", [each for each in LAYOUTS if each.last < date.max], ids=lambda layout: f"{layout.source} {layout.first}"
 )
 def test_each_layout_is_refused_the_day_after_its_last_date(layout: Layout) -> None:
     """A layout that the exchange no longer uses is a wrong file."""
@@ -200,13 +200,13 @@ def test_each_layout_is_refused_the_day_after_its_last_date(layout: Layout) -> N
 
 def payload_in(layout: Layout, day: date) -> bytes:
     """A file of one row in a layout; only its date counts."""
-    at = SOURCE_COLUMNS[layout.format]["trade_date"]
+    at = SOURCE_COLUMNS[layout.source]["trade_date"]
     return csv(",".join(layout.columns), ",".join(f"{day}" if name == at else "1" for name in layout.columns))
 
 
 def test_the_layouts_are_those_of_the_exchange() -> None:
     """Formats, dates and numbers of columns, as the published files have them."""
-    assert [(each.format, each.first, each.last, len(each.columns)) for each in LAYOUTS] == [
+    assert [(each.source, each.first, each.last, len(each.columns)) for each in LAYOUTS] == [
         ("legacy", date(1994, 11, 3), date(2011, 6, 21), 11),
         ("legacy", date(2011, 6, 22), date(2024, 7, 5), 13),
         ("udiff", date(2024, 1, 1), date(2024, 6, 20), 34),

@@ -43,7 +43,7 @@ def groups() -> list[str]:
 def normalized(path: Path, format: str, day: date) -> Normalized:
     """A file, taken all the way."""
     found = recognise(path.read_bytes(), day, path.name)
-    assert found.layout.format == format
+    assert found.layout.source == format
     return normalize(parse(found), format, day)
 
 

@@ -251,7 +251,7 @@ def test_the_embedded_warehouse_is_free_afterwards(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from champion_luigi.warehouse.table.connection import Place
+from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
 print(open_warehouse(Place(folder=Path(sys.argv[1]))).rows_by_day()[0][1])
 """

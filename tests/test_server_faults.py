@@ -215,7 +215,7 @@ def prices(day: date, count: int, price: float) -> pl.DataFrame:
         dict.fromkeys(schema.NAMES) | same | {"symbol": f"S{number}", "volume": number, "turnover": price * number}
         for number in range(count)
     ]
-    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.polars) for column in schema.COLUMNS})
+    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS})
 
 
 def held(place: Place) -> dict[date, tuple[Any, ...]]:

@@ -204,7 +204,7 @@ def test_a_simulated_day_normalizes_without_rejects(day: date, format: str) -> N
 @pytest.mark.parametrize(("day", "format"), ERAS)
 def test_the_header_is_that_of_the_layout_in_force(day: date, format: str) -> None:
     """Each era's columns, in their order."""
-    [layout] = [each for each in LAYOUTS if each.format == format and each.first <= day <= each.last]
+    [layout] = [each for each in LAYOUTS if each.source == format and each.first <= day <= each.last]
     assert tuple(filter(None, text(day, format).split("\n")[0].split(","))) == layout.columns
 
 

@@ -63,7 +63,7 @@ def prices() -> pl.DataFrame:
         {**always, "symbol": "ALPHA", "isin": "INE000A01015", "close": 11.0, "volume": 1500},
         {**always, "symbol": "BETA&Z", "isin": None, "close": 9.05, "volume": 7},
     ]
-    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.polars) for column in schema.COLUMNS})
+    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS})
 
 
 def fill(place: Place) -> None:

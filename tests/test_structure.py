@@ -132,8 +132,9 @@ def test_a_stage_knows_no_luigi(module: str) -> None:
     [
         "base.errors",
         "base.durable",
-        "datasets.equity",
-        "datasets.schema",
+        "base.stages",
+        "datasets.catalog",
+        "storage.paths",
         "exchange.sessions",
         "exchange.answers",
         "parsing.payload",

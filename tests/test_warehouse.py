@@ -113,7 +113,7 @@ def frame(*rows: dict[str, Any]) -> pl.DataFrame:
     """Rows as the lake has them."""
     import polars as pl
 
-    types = {column.name: getattr(pl, column.polars) for column in schema.COLUMNS}
+    types = {column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS}
     return pl.DataFrame([dict.fromkeys(schema.NAMES) | each for each in rows], schema=types)
 
 
@@ -571,7 +571,7 @@ def test_a_day_that_fails_among_others_fails_alone(table: Warehouse) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi.warehouse.table.connection import Place
+from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
 table = open_warehouse(Place(folder=Path(sys.argv[1])))
 print("open", flush=True)

@@ -138,18 +138,19 @@ def schema_page() -> str:
     rows = []
     for column in schema.COLUMNS:
         sources = [equity.SOURCE_COLUMNS[name].get(column.name, "–") for name in ("legacy", "udiff")]
-        types = (column.polars, f"`{column.clickhouse.split(' CODEC')[0]}`")
+        types = (column.kind.type, f"`{column.clickhouse.split(' CODEC')[0]}`")
         null = "never" if column.required else "may be"
         rows.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *sources))
     head = ("column", "Polars", "ClickHouse", "unit", "null?", "meaning", "in legacy", "in UDiFF")
     agreed("warnings", _WARNINGS, normalize.WARNINGS)
+    key = ", ".join(f"`{name}`" for name in ("trade_date", *equity.EQUITY.key))
     eras = [
-        (each.format, each.first, each.last if each.last.year < 9999 else "", len(each.columns)) for each in _eras()
+        (each.source, each.first, each.last if each.last.year < 9999 else "", len(each.columns)) for each in _eras()
     ]
     return f"""# Schema
 
 The columns of the lake's files and of the warehouse's view, version {schema.VERSION}. The key of a row is
-{", ".join(f"`{name}`" for name in schema.KEY)}. Prices are as traded, in rupees; turnover is in rupees, not lakhs;
+{key}. Prices are as traded, in rupees; turnover is in rupees, not lakhs;
 volume is in shares.
 
 {table(head, *rows)}

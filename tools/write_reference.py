@@ -33,7 +33,7 @@ def settings_table() -> str:
 def schema_table() -> str:
     """Each canonical column: type, unit and meaning."""
     rows = [
-        (f"`{each.name}`", each.polars, each.unit or "–", "never" if each.required else "may be", each.meaning)
+        (f"`{each.name}`", each.kind.type, each.unit or "–", "never" if each.required else "may be", each.meaning)
         for each in schema.COLUMNS
     ]
     return table(("column", "Polars", "unit", "null?", "meaning"), *rows)

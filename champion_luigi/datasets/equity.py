@@ -1,34 +1,24 @@
-"""How each era's bhavcopy differs, as dated data: where the file is and which columns it has.
+# mypy: implicit-reexport
+"""The equity bhavcopy: each cash-market security's prices, volume and turnover of a day, 1994-11-03 to today.
 
-A *format* is one place on the exchange's archive (``legacy`` or ``udiff``). A *layout* is one set of
-columns that a format had between two dates. The next change of the exchange is a new entry here.
-Source: the exchange's own files, 1994 to 2026.
+Published as ``legacy`` zips until 2024-07-05 and as ``udiff`` zips since 2024-07-08, back-filled to 2024-01-01. The
+next change of the exchange is a new source, layout or column here. Source: the exchange's own files, 1994 to 2026.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date
-from types import MappingProxyType
+from datetime import date, time
+from typing import TYPE_CHECKING
+
+from champion_luigi.datasets.model import COUNT, DAY, PRICE, TEXT, Column, Dataset, Layout, Source
+
+if TYPE_CHECKING:
+    import polars as pl
 
 FIRST_DATE = date(1994, 11, 3)
 # The day from which UDiFF is the official file; legacy answers 404 from here on.
 UDIFF_FROM = date(2024, 7, 8)
-
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One historical set of columns. ``first`` and ``last`` are trading dates, both inclusive."""
-
-    format: str
-    first: date
-    last: date
-    columns: tuple[str, ...]
-
 
 _LEGACY_1994 = tuple("SYMBOL SERIES OPEN HIGH LOW CLOSE LAST PREVCLOSE TOTTRDQTY TOTTRDVAL TIMESTAMP".split())
 _UDIFF = tuple(
@@ -36,99 +26,134 @@ _UDIFF = tuple(
     "OptnTp FinInstrmNm OpnPric HghPric LwPric ClsPric LastPric PrvsClsgPric UndrlygPric SttlmPric OpnIntrst "
     "ChngInOpnIntrst TtlTradgVol TtlTrfVal TtlNbOfTxsExctd SsnId NewBrdLotQty Rmks".split()
 )
+_ISIN = "^[A-Z]{2}[A-Z0-9]{9}[0-9]$"
 
-LAYOUTS: tuple[Layout, ...] = (
-    Layout("legacy", FIRST_DATE, date(2011, 6, 21), _LEGACY_1994),
-    Layout("legacy", date(2011, 6, 22), date(2024, 7, 5), (*_LEGACY_1994, "TOTALTRADES", "ISIN")),
-    # Back-filled to 2024-01-01; the reserved columns lost their leading zero on 2024-06-21.
-    Layout("udiff", date(2024, 1, 1), date(2024, 6, 20), (*_UDIFF, "Rsvd01", "Rsvd02", "Rsvd03", "Rsvd04")),
-    Layout("udiff", date(2024, 6, 21), date.max, (*_UDIFF, "Rsvd1", "Rsvd2", "Rsvd3", "Rsvd4")),
-)
 
-# Canonical column -> the source's column, for each format.
-SOURCE_COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "legacy": MappingProxyType(
-            {
-                "trade_date": "TIMESTAMP",
-                "symbol": "SYMBOL",
-                "series": "SERIES",
-                "isin": "ISIN",
-                "open": "OPEN",
-                "high": "HIGH",
-                "low": "LOW",
-                "close": "CLOSE",
-                "last": "LAST",
-                "prev_close": "PREVCLOSE",
-                "volume": "TOTTRDQTY",
-                "turnover": "TOTTRDVAL",
-                "trades": "TOTALTRADES",
-            }
-        ),
-        "udiff": MappingProxyType(
-            {
-                "trade_date": "TradDt",
-                "symbol": "TckrSymb",
-                "series": "SctySrs",
-                "isin": "ISIN",
-                "instrument_id": "FinInstrmId",
-                "name": "FinInstrmNm",
-                "open": "OpnPric",
-                "high": "HghPric",
-                "low": "LwPric",
-                "close": "ClsPric",
-                "last": "LastPric",
-                "prev_close": "PrvsClsgPric",
-                "settlement": "SttlmPric",
-                "volume": "TtlTradgVol",
-                "turnover": "TtlTrfVal",
-                "trades": "TtlNbOfTxsExctd",
-                "lot_size": "NewBrdLotQty",
-            }
-        ),
+def _warnings() -> Mapping[str, pl.Expr]:
+    import polars as pl
+
+    return {
+        "close_outside_low_high": (pl.col("close") < pl.col("low")) | (pl.col("close") > pl.col("high")),
+        "high_below_low": pl.col("high") < pl.col("low"),
+        "dummy_isin": ~pl.col("isin").str.contains(_ISIN),
     }
+
+
+def _in(legacy: str, udiff: str) -> dict[str, str]:
+    return {name: column for name, column in (("legacy", legacy), ("udiff", udiff)) if column}
+
+
+EQUITY = Dataset(
+    name="equity",
+    title="bhavcopy",
+    view="equity_ohlc",
+    stem="bhavcopy",
+    sources=(
+        Source(
+            "legacy",
+            FIRST_DATE,
+            date(2024, 7, 5),
+            "/content/historical/EQUITIES/{day:%Y}/{MON}/cm{day:%d}{MON}{day:%Y}bhav.csv.zip",
+        ),
+        Source(
+            "udiff",
+            date(2024, 1, 1),
+            date.max,
+            "/content/cm/BhavCopy_NSE_CM_0_0_0_{day:%Y%m%d}_F_0000.csv.zip",
+            official=UDIFF_FROM,
+        ),
+    ),
+    layouts=(
+        Layout("legacy", FIRST_DATE, date(2011, 6, 21), _LEGACY_1994),
+        Layout("legacy", date(2011, 6, 22), date(2024, 7, 5), (*_LEGACY_1994, "TOTALTRADES", "ISIN")),
+        # The reserved columns lost their leading zero on 2024-06-21.
+        Layout("udiff", date(2024, 1, 1), date(2024, 6, 20), (*_UDIFF, "Rsvd01", "Rsvd02", "Rsvd03", "Rsvd04")),
+        Layout("udiff", date(2024, 6, 21), date.max, (*_UDIFF, "Rsvd1", "Rsvd2", "Rsvd3", "Rsvd4")),
+    ),
+    columns=(
+        Column("trade_date", DAY, "date, IST", "the trading day", _in("TIMESTAMP", "TradDt"), required=True),
+        Column("symbol", TEXT, "", "the exchange's ticker symbol", _in("SYMBOL", "TckrSymb"), required=True),
+        Column("series", TEXT, "", "EQ, BE, BL (block), GS, ...; NA is one", _in("SERIES", "SctySrs"), required=True),
+        Column("isin", TEXT, "", "as published, dummies included; null before 2011-06-22", "ISIN"),
+        Column("instrument_id", COUNT, "", "the exchange's instrument number; UDiFF only", _in("", "FinInstrmId")),
+        Column("name", TEXT, "", "the instrument's name; UDiFF only", _in("", "FinInstrmNm")),
+        Column(
+            "open", PRICE, "rupees", "first price; null where recorded as 0", _in("OPEN", "OpnPric"), zero_is_null=True
+        ),
+        Column(
+            "high",
+            PRICE,
+            "rupees",
+            "highest price; null where recorded as 0",
+            _in("HIGH", "HghPric"),
+            zero_is_null=True,
+        ),
+        Column(
+            "low", PRICE, "rupees", "lowest price; null where recorded as 0", _in("LOW", "LwPric"), zero_is_null=True
+        ),
+        Column(
+            "close", PRICE, "rupees", "closing price, above 0", _in("CLOSE", "ClsPric"), required=True, positive=True
+        ),
+        Column(
+            "last",
+            PRICE,
+            "rupees",
+            "last traded price; null where blank or 0",
+            _in("LAST", "LastPric"),
+            zero_is_null=True,
+        ),
+        Column(
+            "prev_close",
+            PRICE,
+            "rupees",
+            "previous close, not adjusted for splits or bonuses",
+            _in("PREVCLOSE", "PrvsClsgPric"),
+        ),
+        Column("settlement", PRICE, "rupees", "settlement price; UDiFF only", _in("", "SttlmPric")),
+        Column("volume", COUNT, "shares", "shares traded", _in("TOTTRDQTY", "TtlTradgVol"), required=True),
+        Column("turnover", PRICE, "rupees", "value traded", _in("TOTTRDVAL", "TtlTrfVal"), required=True),
+        Column(
+            "trades", COUNT, "count", "number of trades; null before 2011-06-22", _in("TOTALTRADES", "TtlNbOfTxsExctd")
+        ),
+        Column("lot_size", COUNT, "shares", "board lot; UDiFF only", _in("", "NewBrdLotQty")),
+        Column("layout", TEXT, "", "the source's format: legacy or udiff", required=True),
+    ),
+    key=("symbol", "series"),
+    sums=("volume", "turnover", "close"),
+    published_at=time(19, 0),
+    warnings=_warnings,
+    # Published beside the bhavcopy, a subset of its rows.
+    lookalikes={"the full (delivery) file": frozenset({"SYMBOL", "SERIES", "DATE1", "DELIV_QTY", "DELIV_PER"})},
 )
+
+# Earlier names, until every stage takes a data set.
+LAYOUTS = EQUITY.layouts
+SOURCE_COLUMNS = {source.name: EQUITY.published_columns(source.name) for source in EQUITY.sources}
 
 
 def archive_path(format: str, day: date) -> str:
-    """The path of a day's file below the archive's base URL, with a leading slash."""
-    if format == "legacy":
-        month = _MONTHS[day.month - 1]
-        return f"/content/historical/EQUITIES/{day.year}/{month}/cm{day.day:02}{month}{day.year}bhav.csv.zip"
-    return f"/content/cm/BhavCopy_NSE_CM_0_0_0_{day:%Y%m%d}_F_0000.csv.zip"
-
-
-_LEGACY_PATH = re.compile(r"/content/historical/EQUITIES/(\d{4})/([A-Z]{3})/cm(\d{2})\2\1bhav\.csv\.zip")
-_UDIFF_PATH = re.compile(r"/content/cm/BhavCopy_NSE_CM_0_0_0_(\d{4})(\d{2})(\d{2})_F_0000\.csv\.zip")
+    """The path of a day's file."""
+    source = EQUITY.source(format)
+    assert source is not None
+    return source.path_of(day)
 
 
 def format_and_date(path: str) -> tuple[str, date] | None:
-    """The inverse of `archive_path`: ``(format, date)``, or None where the path is no bhavcopy's."""
-    try:
-        if found := _LEGACY_PATH.fullmatch(path):
-            year, month, day = found.groups()
-            return "legacy", date(int(year), _MONTHS.index(month) + 1, int(day))
-        if found := _UDIFF_PATH.fullmatch(path):
-            year, month, day = found.groups()
-            return "udiff", date(int(year), int(month), int(day))
-    except ValueError:
-        return None
-    return None
+    """The inverse of `archive_path`."""
+    found = EQUITY.of_path(path)
+    return (found[0].name, found[1]) if found else None
 
 
 def formats_for(day: date, udiff_from: date = UDIFF_FROM) -> tuple[str, ...]:
     """The formats in which a date can have been published, the official one first."""
-    possible = [name for name in ("legacy", "udiff") if any(is_in_force(each, day) for each in of_format(name))]
-    if day >= udiff_from:
-        possible.reverse()
-    return tuple(possible)
+    return tuple(source.name for source in EQUITY.sources_of(day, {"udiff": udiff_from}))
 
 
 def of_format(format: str) -> tuple[Layout, ...]:
     """The layouts that a format has had, oldest first."""
-    return tuple(layout for layout in LAYOUTS if layout.format == format)
+    return tuple(layout for layout in EQUITY.layouts if layout.source == format)
 
 
 def is_in_force(layout: Layout, day: date) -> bool:
     """Whether the exchange published this layout on that date."""
-    return layout.first <= day <= layout.last
+    return layout.is_in_force(day)

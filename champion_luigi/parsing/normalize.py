@@ -22,7 +22,7 @@ from champion_luigi.parsing.payload import fields_of, read_date
 
 MAX_REJECTED_SHARE = 0.05
 # The canonical columns' types, in order: the schema of a normalized table and of a lake file.
-TYPES = pl.Schema({column.name: getattr(pl, column.polars) for column in COLUMNS})
+TYPES = pl.Schema({column.name: getattr(pl, column.kind.type) for column in COLUMNS})
 
 _RULE = "_rule"
 _SAMPLE = 3

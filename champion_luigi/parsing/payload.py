@@ -151,7 +151,7 @@ def _layout(header: tuple[str, ...], day: date, source: str) -> Layout:
 
 
 def _unknown(header: tuple[str, ...], nearest: Layout, day: date, source: str) -> UnknownLayout:
-    in_force = [layout for layout in LAYOUTS if layout.format == nearest.format and is_in_force(layout, day)]
+    in_force = [layout for layout in LAYOUTS if layout.source == nearest.source and is_in_force(layout, day)]
     expected = in_force[0] if in_force else nearest
     missing = [name for name in expected.columns if name not in header]
     unexpected = [name for name in dict.fromkeys(header) if name not in expected.columns]
@@ -162,17 +162,17 @@ def _unknown(header: tuple[str, ...], nearest: Layout, day: date, source: str) -
         if names
     ]
     return UnknownLayout(
-        f"the columns are not those that the {expected.format} format had on that date",
+        f"the columns are not those that the {expected.source} format had on that date",
         day=day,
         source=source,
         expected=f"{len(expected.columns)} columns",
-        found="; ".join(found) or f"the {nearest.format} layout of {nearest.first} to {nearest.last}",
+        found="; ".join(found) or f"the {nearest.source} layout of {nearest.first} to {nearest.last}",
         todo="If the exchange has changed its file, add the layout to champion_luigi/layouts.py.",
     )
 
 
 def _require_date(bhavcopy: Bhavcopy) -> None:
-    column = bhavcopy.header.index(SOURCE_COLUMNS[bhavcopy.layout.format]["trade_date"])
+    column = bhavcopy.header.index(SOURCE_COLUMNS[bhavcopy.layout.source]["trade_date"])
     seen: dict[str, date | None] = {}
     for line in bhavcopy.lines:
         fields = fields_of(line)

@@ -106,7 +106,7 @@ def scan(root: str | Path, start: date = date.min, stop: date = date.max) -> pl.
     """
     import polars as pl
 
-    types = {column.name: getattr(pl, column.polars) for column in schema.COLUMNS}
+    types = {column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS}
     found = sorted((day, entry.path) for day, entry in days(Path(root), start, stop))
     if not found:
         return pl.LazyFrame(schema=types)

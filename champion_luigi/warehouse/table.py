@@ -322,9 +322,9 @@ def _tombstones(keys: set[tuple[str, str]], day: date, version: int) -> pl.DataF
     import polars as pl
 
     zero = {"Date": day, "String": "", "Float64": 0.0, "Int64": 0}
-    types = {column.name: getattr(pl, column.polars) for column in schema.COLUMNS}
+    types = {column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS}
     rows = [
-        {column.name: zero[column.polars] if column.required else None for column in schema.COLUMNS}
+        {column.name: zero[column.kind.type] if column.required else None for column in schema.COLUMNS}
         | {"symbol": symbol, "series": series}
         for symbol, series in sorted(keys)
     ]

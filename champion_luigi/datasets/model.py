@@ -1,0 +1,247 @@
+"""What a data set states of itself: where its files are, how each era's looks, its columns and its rules. Data only.
+
+A data set is a value, one a module, listed in `catalog`; every stage takes it as an argument. What differs between data
+sets and is no data is a function in that module: `Dataset.read_date` and `Dataset.warnings`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from functools import cached_property
+from string import Formatter
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from champion_luigi.base.errors import OtherVersion
+
+if TYPE_CHECKING:
+    import polars as pl
+
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a column holds: the name of its Polars type, which ClickHouse shares, and how ClickHouse stores it."""
+
+    type: str
+    stored: str
+
+    def clickhouse(self, *, nullable: bool) -> str:
+        """The type as ClickHouse's DDL has it."""
+        return self.stored.format(f"Nullable({self.type})" if nullable else self.type)
+
+
+DAY = Kind("Date", "{} CODEC(ZSTD(1))")
+TEXT = Kind("String", "LowCardinality({})")
+PRICE = Kind("Float64", "{} CODEC(ZSTD(1))")
+COUNT = Kind("Int64", "{} CODEC(T64, ZSTD(1))")
+
+_GROUPS = {"%Y": r"(?P<Y>\d{4})", "%m": r"(?P<m>\d\d)", "%d": r"(?P<d>\d\d)", "MON": r"(?P<MON>[A-Z]{3})"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of file on the exchange's archive that has a day of a data set, between two trading dates.
+
+    ``path`` is below the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. From ``official`` on
+    the source is tried before the others.
+    """
+
+    name: str
+    first: date
+    last: date
+    path: str
+    official: date = date.min
+
+    def path_of(self, day: date) -> str:
+        """The path of a day's file."""
+        return self.path.format(day=day, MON=MONTHS[day.month - 1])
+
+    def day_of(self, path: str) -> date | None:
+        """The inverse of `path_of`; None where the path is none of this source's."""
+        if not (found := self._pattern.fullmatch(path)):
+            return None
+        parts = found.groupdict()
+        try:
+            month = MONTHS.index(parts["MON"]) + 1 if "MON" in parts else int(parts["m"])
+            day = date(int(parts["Y"]), month, int(parts["d"]))
+        except ValueError:
+            return None
+        # A part that the path repeats was read once.
+        return day if self.path_of(day) == path else None
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        pattern = ""
+        for literal, name, directives, _ in Formatter().parse(self.path):
+            pattern += re.escape(literal)
+            for part in re.findall("%[a-zA-Z]|[^%]+", directives or "") if name == "day" else [name] if name else []:
+                group = _GROUPS[part]
+                pattern += re.sub(r"\?P<\w+>", "?:", group) if group in pattern else group
+        return re.compile(pattern)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One historical set of columns of a source's files. ``first`` and ``last`` are trading dates, both inclusive."""
+
+    source: str
+    first: date
+    last: date
+    columns: tuple[str, ...]
+
+    def is_in_force(self, day: date) -> bool:
+        """Whether the exchange published this layout on that date."""
+        return self.first <= day <= self.last
+
+
+@dataclass(frozen=True)
+class Column:
+    """One canonical column. ``published`` is the files' name for it: one for all sources, or by source.
+
+    A ``required`` column is never null; a number is at least 0 unless ``signed``, above 0 where ``positive``, null
+    where ``zero_is_null`` and 0 was published. The published number ``times`` a factor is the canonical one: lakhs or
+    crores become rupees, to the paisa.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    meaning: str
+    published: str | Mapping[str, str] = ""
+    required: bool = False
+    zero_is_null: bool = False
+    signed: bool = False
+    positive: bool = False
+    times: int = 1
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers."""
+        return self.kind in (PRICE, COUNT)
+
+    @property
+    def clickhouse(self) -> str:
+        """The column's type in ClickHouse, with its codec."""
+        return self.kind.clickhouse(nullable=not self.required)
+
+    def published_by(self, source: str) -> str:
+        """The column's name in a source's files; empty where the source has none."""
+        return self.published if isinstance(self.published, str) else self.published.get(source, "")
+
+
+def as_written(text: str, _day: date) -> date | None:
+    """A date as the exchange writes it: 2024-07-08, 15-JAN-2024, 3-NOV-1994 or 13-Jul-20; None where it is none."""
+    for pattern in ("%d-%b-%Y", "%Y-%m-%d", "%d-%b-%y"):
+        try:
+            return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007 - a calendar date has no zone
+        except ValueError:
+            continue
+    return None
+
+
+def _no_warnings() -> Mapping[str, pl.Expr]:
+    return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One data set of the exchange. ``key`` and ``sums`` name columns beside the trade date.
+
+    ``key`` makes a row of a day unique; ``sums`` are added up on both sides to compare what was loaded with what was
+    sent. ``view`` is what people query in ClickHouse, and the folder in the lake. ``folder`` is the level below
+    ``raw/``, ``parsed/`` and so on: the first data set has none. ``stem`` begins the name of each of its files.
+    """
+
+    name: str
+    title: str
+    sources: tuple[Source, ...]
+    layouts: tuple[Layout, ...]
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    sums: tuple[str, ...]
+    # When a day's file is expected, India time.
+    published_at: time
+    # Raised when columns are added, at the end and nullable: what an older version wrote is read with nulls.
+    version: int = 1
+    view: str = ""
+    stem: str = ""
+    folder: str = ""
+    # Texts that stand for an absent value.
+    nulls: tuple[str, ...] = ("",)
+    read_date: Callable[[str, date], date | None] = as_written
+    # Oddities that the exchange really publishes, by name: counted, never dropped.
+    warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
+    # Other files that are mistaken for this one, by name, with columns that only they have.
+    lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    @property
+    def table(self) -> str:
+        """The ClickHouse table that the view reads."""
+        return f"normalized_{self.view}"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The canonical columns' names, in order."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def numbers(self) -> tuple[Column, ...]:
+        """The canonical columns that hold numbers, in order."""
+        return tuple(column for column in self.columns if column.is_number)
+
+    @cached_property
+    def types(self) -> dict[str, pl.DataType]:
+        """The canonical columns' Polars types, in order: the schema of a normalized table and of a lake file."""
+        import polars as pl
+
+        return {column.name: getattr(pl, column.kind.type) for column in self.columns}
+
+    @property
+    def first_date(self) -> date:
+        """The first date that a source has."""
+        return min(source.first for source in self.sources)
+
+    def source(self, name: str) -> Source | None:
+        """The source of that name."""
+        return next((source for source in self.sources if source.name == name), None)
+
+    def sources_of(self, day: date, official_from: Mapping[str, date] = MappingProxyType({})) -> tuple[Source, ...]:
+        """The sources that can have a day's file, the one that is official by then first.
+
+        ``official_from`` replaces ``official`` by the source's name.
+        """
+
+        def official(source: Source) -> date:
+            return official_from.get(source.name, source.official)
+
+        possible = [source for source in self.sources if source.first <= day <= source.last]
+        return tuple(sorted(possible, key=lambda each: (day < official(each), -official(each).toordinal())))
+
+    def of_path(self, path: str) -> tuple[Source, date] | None:
+        """The source and the date that a path of the archive has; None where the path is not this data set's."""
+        for source in self.sources:
+            if day := source.day_of(path):
+                return source, day
+        return None
+
+    def published_columns(self, source: str) -> dict[str, str]:
+        """The source's column for each canonical column that the source has."""
+        return {column.name: name for column in self.columns if (name := column.published_by(source))}
+
+    def require_version(self, found: object, source: str, day: date | None = None) -> None:
+        """Raise OtherVersion for columns that a newer version wrote. Where nothing is said, it is the first version."""
+        if str(found or 1).isdecimal() and int(str(found or 1)) <= self.version:
+            return
+        raise OtherVersion(
+            "the columns are those of a newer champion_luigi",
+            day=day,
+            source=source,
+            expected=f"schema version {self.version} or older",
+            found=str(found),
+            todo="Use that version or a newer one; nothing was changed.",
+        )

@@ -1,0 +1,116 @@
+"""Where each file of a day is below DATA_DIR, and which day a file is of. No other module knows a path's parts.
+
+The first data set's files lie where version 0.1.0 had them; another one has a level of its own:
+``raw/2024/bhavcopy_20240115.json`` beside ``raw/index_close/2024/index_close_20240115.json``.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from champion_luigi.datasets.model import Dataset
+
+# Of the tables between two tasks.
+TABLE_SUFFIX = ".arrows"
+
+
+@dataclass(frozen=True)
+class DayFiles:
+    """The files of a data set below ``root``, DATA_DIR."""
+
+    root: Path
+    dataset: Dataset
+
+    def receipt(self, day: date) -> Path:
+        """What describes a day's payload, and lies beside it."""
+        return self._of("raw", day, ".json")
+
+    def restated(self, day: date, sha256: str) -> Path:
+        """The folder of a payload that was replaced, and of its receipt."""
+        return self.receipt(day).parent / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
+
+    def table(self, stage: str, day: date) -> Path:
+        """The table that a stage, ``parsed`` or ``normalized``, leaves for the next one."""
+        return self._of(stage, day, TABLE_SUFFIX)
+
+    def rejects(self, day: date) -> Path:
+        """The rejected rows of a day, one JSON object a line; absent where none were."""
+        return self._of("rejects", day, ".jsonl")
+
+    def marker(self, warehouse: str, day: date) -> Path:
+        """What says that a day is loaded into a warehouse, by the warehouse's short name."""
+        return self._of(f"loaded/{warehouse}", day, ".json")
+
+    def markers_anywhere(self, day: date) -> list[Path]:
+        """The markers of a day for every warehouse that was ever loaded."""
+        marker = self.marker("*", day)
+        return sorted(self.root.glob(str(marker.relative_to(self.root))))
+
+    def lock(self, day: date) -> Path:
+        """The lock that whoever works on the day holds."""
+        return self.folder("locks") / f"{day}.lock"
+
+    @property
+    def due(self) -> Path:
+        """The folder of the notes about stages that were requested again."""
+        return self.folder("due")
+
+    @property
+    def answers(self) -> Path:
+        """The ledger of what the archive answered. Version 0.1.0 would misread a line of another data set."""
+        name = f"ledger-{self.dataset.folder}.jsonl" if self.dataset.folder else "ledger.jsonl"
+        return self.root / name
+
+    def folder(self, name: str) -> Path:
+        """The data set's folder of a kind: ``raw``, ``parsed``, ``normalized``, ``rejects``, ``loaded/<warehouse>``."""
+        return self.root / name / self.dataset.folder
+
+    def day_of(self, path: str | Path) -> date | None:
+        """The day that a file of this data set is of, by its name; None where the name is no such file's."""
+        return day_in(self.dataset, Path(path).name)
+
+    def days(self, kind: str, start: date = date.min, stop: date = date.max) -> dict[date, os.DirEntry[str]]:
+        """The finished files of a kind, as for `folder`, from ``start`` to ``stop`` (exclusive)."""
+        found = {}
+        for year in self.years(kind):
+            if start.year <= year <= stop.year:
+                with os.scandir(self.folder(kind) / str(year)) as entries:
+                    for entry in entries:
+                        if (day := self.day_of(entry.name)) and start <= day < stop:
+                            found[day] = entry
+        return found
+
+    def years(self, kind: str) -> list[int]:
+        """The years that have a folder of a kind, ascending."""
+        try:
+            names = os.listdir(self.folder(kind))
+        except FileNotFoundError:
+            return []
+        return sorted(int(name) for name in names if re.fullmatch(r"\d{4}", name))
+
+    def _of(self, kind: str, day: date, suffix: str) -> Path:
+        return self.folder(kind) / f"{day:%Y}" / (name_of(self.dataset, day) + suffix)
+
+
+def name_of(dataset: Dataset, day: date) -> str:
+    """The name of a day's files, without their ending: ``bhavcopy_20240115``."""
+    return f"{dataset.stem}_{day:%Y%m%d}"
+
+
+def day_in(dataset: Dataset, name: str) -> date | None:
+    """The inverse of `name_of`, for a name with any ending; None for a leftover, or another data set's file."""
+    found = _pattern(dataset.stem).fullmatch(name)
+    try:
+        return date(int(found[1]), int(found[2]), int(found[3])) if found else None
+    except ValueError:
+        return None
+
+
+@functools.cache
+def _pattern(stem: str) -> re.Pattern[str]:
+    return re.compile(rf"{re.escape(stem)}_(\d{{4}})(\d\d)(\d\d)\.\w+", re.ASCII)
