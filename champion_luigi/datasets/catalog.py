@@ -12,6 +12,11 @@ NAMES = tuple(DATASETS)
 DEFAULT = EQUITY.name
 
 
+def named(dataset: str) -> dict[str, str]:
+    """The field that a journal record states beside others; none for the default data set, which was alone once."""
+    return {} if dataset == DEFAULT else {"dataset": dataset}
+
+
 def of_path(path: str) -> tuple[Dataset, Source, date] | None:
     """The data set, the source and the date that a path of the archive has; None where no data set has it."""
     for dataset in DATASETS.values():

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
+from champion_luigi.datasets import catalog
 from champion_luigi.tracking.journal import Place
 
 Record = dict[str, Any]
@@ -384,14 +385,20 @@ class Book:
         self._first.pop((execution, date), None)
 
 
-def name_of_day(day: date | str) -> str:
-    """The name of the runs of a date."""
-    return f"bhavcopy-etl-{day}"
+def name_of_day(day: date | str, dataset: str = catalog.DEFAULT) -> str:
+    """The name of the runs of a data set's date."""
+    return f"{_stem(dataset)}-etl-{day}"
 
 
-def name_of_fill(first: date | str, last: date | str) -> str:
-    """The name of the runs of a range, both dates included."""
-    return f"bhavcopy-fill-{first}-{last}"
+def name_of_fill(first: date | str, last: date | str, dataset: str = catalog.DEFAULT) -> str:
+    """The name of the runs of a range of a data set, both dates included."""
+    return f"{_stem(dataset)}-fill-{first}-{last}"
+
+
+def _stem(dataset: str) -> str:
+    # A later version's journal may name a data set that this one does not know.
+    known = catalog.DATASETS.get(dataset)
+    return known.stem if known else dataset
 
 
 def process_of(execution: str) -> str:
