@@ -20,6 +20,7 @@ from helpers import (
     LEGACY_DAY,
     Rows,
     answering,
+    archive_path,
     champion_command,
     luigi_command,
     payload,
@@ -30,7 +31,6 @@ from helpers import (
 from misbehaving import CATALOGUE, READ, REFUSALS, TOTAL, MisbehavingArchive, Misbehaviour, found, status
 
 from champion_luigi.config.wiring import open_archive
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake

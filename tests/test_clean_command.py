@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from helpers import (
     answering,
+    archive_path,
     build,
     champion_command,
     champion_here,
@@ -33,7 +34,6 @@ from helpers import (
 
 from champion_luigi.base import locks
 from champion_luigi.commands.clean import command
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import clean as cleaning

@@ -22,14 +22,13 @@ import campaign
 import luigi as luigi_module
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import champion_command, hear, luigi_command, retry_at_once, start_python, wait_for
+from helpers import archive_path, champion_command, hear, luigi_command, retry_at_once, start_python, wait_for
 from luigi.execution_summary import LuigiStatusCode
 from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
 
 from champion_luigi.base import durable, locks
 from champion_luigi.config.wiring import warehouse_place
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.chunks import Progress
 from champion_luigi.pipeline.fill import FillBhavcopy

@@ -19,6 +19,7 @@ import pytest
 
 from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, StorageError, is_transient
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
 
 as_anyone = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -368,7 +369,7 @@ def marker(tmp_path: Path) -> LoadMarker:
     lake_file = tmp_path / "lake.parquet"
     lake_file.write_bytes(b"rows")
     status = lake_file.stat()
-    marker = LoadMarker(str(tmp_path / "marker.json"), lake_file, {"host": "here", "database": "market"})
+    marker = LoadMarker(tmp_path / "marker.json", EQUITY, lake_file, {"host": "here", "database": "market"})
     marker.dump(
         {
             "warehouse": marker.warehouse,

@@ -17,6 +17,7 @@ from helpers import (
     LEGACY_DAY,
     UDIFF_DAY,
     Rows,
+    archive_path,
     payload,
     published,
     run_champion,
@@ -25,7 +26,6 @@ from helpers import (
 )
 
 from champion_luigi.commands import demo
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake

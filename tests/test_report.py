@@ -24,6 +24,7 @@ from champion_luigi.commands.report import facts as report
 from champion_luigi.commands.report import figures, html
 from champion_luigi.commands.report import page as report_page
 from champion_luigi.config import wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
@@ -117,7 +118,7 @@ def test_rejects_are_counted_by_rule() -> None:
     """From the file that keeps them."""
     put_in_lake(FIRST, rejected_rows="3")
     lines = [json.dumps({"rule": rule}) for rule in ("bad_number", "bad_date", "bad_number")]
-    durable.write_whole(wiring.rejects_file(FIRST), "\n".join(lines).encode())
+    durable.write_whole(wiring.files(EQUITY).rejects(FIRST), "\n".join(lines).encode())
     assert told_of(FIRST)["rejected"] == {"bad_number": 2, "bad_date": 1}
 
 
@@ -125,7 +126,7 @@ def test_rejects_that_are_not_those_of_the_lake_file_have_no_rule() -> None:
     """The file of rejects is gone, or is of a later run that failed."""
     put_in_lake(FIRST, rejected_rows="3")
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
-    durable.write_whole(wiring.rejects_file(FIRST), b'{"rule": "bad_number"}\n')
+    durable.write_whole(wiring.files(EQUITY).rejects(FIRST), b'{"rule": "bad_number"}\n')
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
 
 
@@ -220,7 +221,7 @@ def hostile_document() -> dict[str, Any]:
         rules = {text.replace("\ud800", "?"): 2}
         put_in_lake(DAYS[5 + at], rows="5", rejected_rows="2", warnings=json.dumps(rules))
         line = json.dumps({"rule": text})
-        durable.write_whole(wiring.rejects_file(DAYS[5 + at]), f"{line}\n{line}\n".encode())
+        durable.write_whole(wiring.files(EQUITY).rejects(DAYS[5 + at]), f"{line}\n{line}\n".encode())
     return document()
 
 

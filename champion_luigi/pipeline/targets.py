@@ -26,7 +26,7 @@ _MOST_REMEMBERED = 64
 class WholeFile(luigi.LocalTarget):
     """A file written atomically; `take` returns the value just written without reading it back."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         super().__init__(str(path))
 
     @property
@@ -76,7 +76,7 @@ class JsonFile(WholeFile):
 class LoadMarker(JsonFile):
     """Says that a lake file's rows are in a warehouse. It exists only for that warehouse and that file's content."""
 
-    def __init__(self, path: Path, dataset: Dataset, lake_file: Path, warehouse: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | Path, dataset: Dataset, lake_file: Path, warehouse: Mapping[str, Any]) -> None:
         super().__init__(path)
         self.dataset = dataset
         self.lake_file = lake_file
