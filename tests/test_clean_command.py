@@ -52,8 +52,8 @@ PROCESS = "0123456789abcdef0123456789abcdef"
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "a lock", 0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "a lock", 0):
     print("held", flush=True)
     sys.stdin.readline()
 """

@@ -37,8 +37,8 @@ STAGES = ["ScrapeBhavcopy", "ParseBhavcopy", "NormalizeBhavcopy", "WriteParquet"
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "the day", 0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "the day", 0):
     print("locked", flush=True)
     sys.stdin.readline()
 """

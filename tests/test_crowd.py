@@ -69,8 +69,8 @@ assert result.loaded == result.rows_processed, result
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "this", 0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "this", 0):
     print("locked", flush=True)
     sys.stdin.readline()
 """

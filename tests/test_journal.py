@@ -305,7 +305,7 @@ def test_of_no_journal_nothing_is_left(tmp_path: Path) -> None:
 APPENDER = """
 import sys
 from pathlib import Path
-from champion_luigi import journal
+from champion_luigi.tracking import journal
 folder, name, times = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 sys.stdin.readline()
 for number in range(times):

@@ -261,7 +261,7 @@ def test_another_body_with_status_200_is_refused(body: bytes) -> None:
     """Whatever has no header of a bhavcopy is turned away."""
     error = refusal(body)
     assert type(error) is RejectedPayload
-    assert "no header" in error.what
+    assert "not the header" in error.what
 
 
 @pytest.mark.parametrize("body", [b"\n", b"  \r\n\r\n", b"\xef\xbb\xbf"], ids=["line end", "blanks", "mark"])
@@ -507,7 +507,7 @@ def test_column_names_are_case_sensitive() -> None:
 
 def test_an_unknown_layout_says_what_to_do() -> None:
     """The next change of the exchange is a new entry in one module."""
-    assert "champion_luigi/layouts.py" in str(refusal(csv(HEADER + "NEWCOLUMN", ROW)))
+    assert "champion_luigi/datasets/equity.py" in str(refusal(csv(HEADER + "NEWCOLUMN", ROW)))
 
 
 def test_the_layout_without_isin_is_refused_after_its_dates() -> None:

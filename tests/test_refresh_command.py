@@ -382,15 +382,15 @@ def test_an_archive_that_is_away_is_given_up(in_lake: None, monkeypatch: pytest.
 
 _KILLED = """
 import os, signal, sys
-from champion_luigi import files
-write_whole, left = files.write_whole, int(os.environ["WRITES"])
+from champion_luigi.base import durable, locks
+write_whole, left = durable.write_whole, int(os.environ["WRITES"])
 def write_some(path, content):
     global left
     left -= 1
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     write_whole(path, content)
-files.write_whole = write_some
+durable.write_whole = write_some
 """
 
 
