@@ -13,16 +13,19 @@ from types import MappingProxyType
 from champion_luigi.base.errors import NotPublished
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.archive import NOTHING
-from champion_luigi.simulated import equity
+from champion_luigi.simulated import equity, index_close
 from champion_luigi.simulated.equity import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
 
 # What writes a session's file, by the data set's name; None where the exchange has no file of that session.
-WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = MappingProxyType({EQUITY.name: equity.written})
+WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = MappingProxyType(
+    {EQUITY.name: equity.written, INDEX_CLOSE.name: index_close.written}
+)
 
 
 def payload(day: date, source: str, dataset: Dataset = EQUITY) -> bytes | None:
