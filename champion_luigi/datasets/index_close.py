@@ -87,7 +87,14 @@ INDEX_CLOSE = Dataset(
             "Closing Index Value",
             required=True,
         ),
-        Column("change", PRICE, "points", "close less the previous close", "Points Change", signed=True),
+        Column(
+            "change",
+            PRICE,
+            "points",
+            "close less the previous close; 0 as published for an index of dividends",
+            "Points Change",
+            signed=True,
+        ),
         Column(
             "change_percent",
             PRICE,

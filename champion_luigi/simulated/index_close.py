@@ -134,7 +134,8 @@ def _lines(day: date, stamp: str, *, is_bare: bool) -> list[str]:
         if place and losses[place] < _LOSSES:
             fields[10] = "-"
         if of.kind == _DIVIDENDS:
-            fields[7] = "-"
+            # Whatever its closes: the exchange does not calculate its change.
+            fields[6:8] = "0", "-"
         lines.append(",".join(fields))
     return lines
 
