@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from champion_luigi.datasets import equity
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.simulated import exchange
 
 HERE = Path(__file__).parent
@@ -42,10 +42,10 @@ def simulate(days: Sequence[date], folder: Path) -> list[date]:
     """
     made = []
     for day in days:
-        format = equity.formats_for(day)[0]
-        path = folder / equity.archive_path(format, day).lstrip("/")
+        source = EQUITY.sources_of(day)[0]
+        path = folder / source.path_of(day).lstrip("/")
         if not path.exists():
-            content = exchange.payload(day, format)
+            content = exchange.payload(day, source.name)
             if content is None:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)

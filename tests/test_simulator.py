@@ -28,7 +28,7 @@ from champion_luigi.exchange import sessions
 from champion_luigi.parsing import normalize
 from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.payload import recognise
-from champion_luigi.simulated import exchange
+from champion_luigi.simulated import equity
 from champion_luigi.simulated.exchange import payload, respond
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 
@@ -121,7 +121,7 @@ def test_fresh_interpreters_with_different_hash_seeds_agree() -> None:
 def test_a_day_does_not_depend_on_the_days_made_before() -> None:
     """Reading backwards from another quarter gives the same bytes."""
     forwards = payload(DAY, "legacy")
-    for cached in (exchange._closes, exchange._listed, exchange._universe, exchange._bases):
+    for cached in (equity._closes, equity._listed, equity._universe, equity._bases):
         cached.cache_clear()
     payload(date(2025, 1, 15), "udiff")
     assert payload(DAY, "legacy") == forwards
