@@ -19,10 +19,10 @@ import pytest
 from conftest import SHARED
 from helpers import champion_command, lines_of, payload, retry_at_once, start_champion, wait_for
 from luigid_server import luigid, task_list
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.datasets.equity import FIRST_DATE, archive_path, format_and_date
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, TerminalError
@@ -23,7 +24,6 @@ from champion_luigi.exchange import answers
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy, WriteParquet
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake, raw
 from champion_luigi.upkeep import redo
 from champion_luigi.warehouse import opened

@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from conftest import environment_variables
 from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_for
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.commands.report import facts as report
@@ -25,7 +26,6 @@ from champion_luigi.commands.report import figures, html
 from champion_luigi.commands.report import page as report_page
 from champion_luigi.config import wiring
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 

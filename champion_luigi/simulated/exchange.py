@@ -3,7 +3,7 @@
 For the demo, the tests and the benchmarks. A day's payload is a function of its date alone: integers from a hash
 decide, never a clock, a floating-point function or a compressor, as those differ between machines. Real are the
 layouts, the series, the number formats and the oddities of each era; instruments and prices are invented.
-`simulator_server` serves it over HTTP, with faults.
+`tests/simulated_server.py` serves it over HTTP, with faults.
 """
 
 from __future__ import annotations
