@@ -62,10 +62,13 @@ IMPORTERS = {
     "clickhouse_connect": "warehouse",
     "chdb": "warehouse",
     "mlflow": "tracking",
+    "jinja2": "commands",
 }
 
 # What importing the package must not import; requests is here as far as Luigi does not import it by itself.
-HEAVY = ("polars", "pyarrow", "numpy", "requests", "clickhouse_connect", "chdb", "mlflow", "pandas", "duckdb", "rich")
+HEAVY = tuple(
+    "polars pyarrow numpy requests clickhouse_connect chdb mlflow pandas duckdb rich jinja2 packaging".split()
+)
 
 every_module = pytest.mark.parametrize("module", sorted(MODULES))
 
