@@ -20,6 +20,7 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.simulated import exchange
 
 HERE = Path(__file__).parent
+SERVER = HERE.parent / "tests" / "simulated_server.py"
 BIN = Path(sys.executable).parent
 BARE_LOOP = [sys.executable, str(HERE / "bare_loop.py")]
 LUIGI = [str(BIN / "luigi"), "--module", "champion_luigi", "--local-scheduler"]
@@ -57,7 +58,7 @@ def simulate(days: Sequence[date], folder: Path) -> list[date]:
 @contextmanager
 def served(folder: Path, latency: float = 0.0) -> Iterator[str]:
     """The folder on a loopback port, by a process of its own; ``latency`` in seconds a request."""
-    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--port", "0", "--folder", str(folder)]
+    command = [sys.executable, str(SERVER), "--port", "0", "--folder", str(folder)]
     with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

@@ -28,6 +28,7 @@ from helpers import (
     start_python,
     tell,
 )
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
@@ -45,7 +46,6 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import http
 from champion_luigi.exchange.archive import Archive, fetch
 from champion_luigi.exchange.pace import Pace
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 
 PATH = archive_path("legacy", LEGACY_DAY)
 

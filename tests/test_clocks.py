@@ -15,12 +15,12 @@ import campaign
 import pytest
 from helpers import archive_path, champion_command, luigi_command, payload, published, retry_at_once, run, wait_for
 from mlflow_server import carry, empty_store, told
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.config import wiring
 from champion_luigi.config.wiring import archive_name
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, runs
 from champion_luigi.warehouse.connection import Place

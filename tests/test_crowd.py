@@ -26,6 +26,7 @@ from helpers import archive_path, champion_command, hear, luigi_command, retry_a
 from luigi.execution_summary import LuigiStatusCode
 from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
+from simulated_server import SimulatedArchive
 
 from champion_luigi.base import durable, locks
 from champion_luigi.config.wiring import warehouse_place
@@ -33,7 +34,6 @@ from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.chunks import Progress
 from champion_luigi.pipeline.fill import FillBhavcopy
 from champion_luigi.pipeline.tasks import WriteParquet
-from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.upkeep import redo

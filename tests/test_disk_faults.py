@@ -25,6 +25,7 @@ from typing import Any
 import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
@@ -40,7 +41,6 @@ from champion_luigi.pipeline.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.runs import Book

@@ -17,6 +17,7 @@ from helpers import lines_of, payload, publish, retry_at_once
 from luigi.execution_summary import LuigiStatusCode
 from luigi.parameter import ParameterException
 from luigi.task_register import Register
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi import (
     FillBhavcopy,
@@ -32,7 +33,6 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.sessions import INDIA
 from champion_luigi.pipeline import chunks, day_task
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 
 # A week without a holiday, and the range that is all of it.

@@ -29,11 +29,11 @@ from helpers import (
     wait_for,
 )
 from luigid_server import luigid, task_list
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base import locks
 from champion_luigi.datasets.equity import FIRST_DATE
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place

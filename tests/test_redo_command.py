@@ -25,6 +25,7 @@ from helpers import (
     snapshot,
     wait_for,
 )
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, TerminalError
@@ -35,7 +36,6 @@ from champion_luigi.exchange import answers
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy, WriteParquet
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake
 from champion_luigi.upkeep import redo
 from champion_luigi.warehouse import opened

@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, Rows, archive_path, build, lines_of, payload, publish, published, retry_at_once, snapshot
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.config import wiring
@@ -23,7 +24,6 @@ from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import archive
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.upkeep import refresh, verify

@@ -18,15 +18,16 @@ import polars as pl
 import pytest
 from conftest import environment_variables
 from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_for
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.commands.report import facts as report
-from champion_luigi.commands.report import figures, html
+from champion_luigi.commands.report import figures
 from champion_luigi.commands.report import page as report_page
+from champion_luigi.commands.report import text as report_text
 from champion_luigi.config import wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 
@@ -246,7 +247,7 @@ def test_texts_from_outside_end_no_element() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ('<b>"it\'s" & more', "&lt;b&gt;&quot;it&#x27;s&quot; &amp; more"),
+        ('<b>"it\'s" & more', "&lt;b&gt;&#34;it&#39;s&#34; &amp; more"),
         ("a\x00b\x1bc\x7fd", "a\\x00b\\x1bc\\x7fd"),
         ("line\r\nline\t", "line\\r\\nline\\t"),
         ("\u202egnp.exe", "\\u202egnp.exe"),
@@ -256,8 +257,8 @@ def test_texts_from_outside_end_no_element() -> None:
     ],
 )
 def test_what_cannot_be_seen_is_made_visible(text: str, shown: str) -> None:
-    """And what means something in HTML is escaped."""
-    assert html.escaped(text) == shown
+    """And what means something in HTML is escaped, in every value of a template."""
+    assert report_page.environment().from_string("{{ text }}").render(text=text) == shown
 
 
 def test_thirty_years_make_a_light_page() -> None:
@@ -548,9 +549,9 @@ def test_hostile_texts_stay_text(tab: browser.Browser, tmp_path: Path, javascrip
     rules = tab.evaluate("document.getElementById('rules').textContent")
     for text in HOSTILE:
         known = text.replace("\ud800", "?")
-        assert html.visible(known) in seen
-        assert html.visible(text) in named
-        assert html.visible(text) in rules
+        assert report_text.visible(known) in seen
+        assert report_text.visible(text) in named
+        assert report_text.visible(text) in rules
 
 
 def _luminance(colour: str) -> float:

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 import requests
+import simulated_server
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, archive_path
 from champion_luigi.exchange import sessions
@@ -30,7 +32,6 @@ from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.payload import recognise
 from champion_luigi.simulated import equity
 from champion_luigi.simulated.exchange import payload, respond
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 
 DAY = date(2024, 1, 15)
 PATH = archive_path("legacy", DAY)
@@ -748,8 +749,8 @@ class TestFolder:
 
 @pytest.mark.integration
 def test_the_command_prints_its_url_and_stops_on_sigterm() -> None:
-    """``python -m champion_luigi.simulator_server`` runs in the foreground and exits 0 when it is told to stop."""
-    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--port", "0"]
+    """The file, run as a program, serves in the foreground and exits 0 on SIGTERM."""
+    command = [sys.executable, simulated_server.__file__, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -761,7 +762,7 @@ def test_the_command_prints_its_url_and_stops_on_sigterm() -> None:
 @pytest.mark.integration
 def test_the_command_says_why_it_cannot_serve(tmp_path: Path) -> None:
     """A folder that is not there is an error of usage: exit code 2, in a sentence."""
-    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--folder", str(tmp_path / "missing")]
+    command = [sys.executable, simulated_server.__file__, "--folder", str(tmp_path / "missing")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
     assert "the archive's folder is no folder" in finished.stderr

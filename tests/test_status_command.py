@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from helpers import build, payload, published
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.config import wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import record
 from champion_luigi.upkeep import coverage
 from champion_luigi.warehouse import opened

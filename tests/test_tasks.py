@@ -28,6 +28,7 @@ from helpers import (
     published,
     snapshot,
 )
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import (
@@ -57,7 +58,6 @@ from champion_luigi.pipeline.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import opened

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
-import ssl
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi.base import locks
+from champion_luigi.base import locks, secrets
 from champion_luigi.base.errors import ChampionError, NotPublished
-from champion_luigi.commands.doctor.ask import ask, without_credentials
+from champion_luigi.commands.doctor.ask import ask
 from champion_luigi.commands.doctor.disks import takes_files
 from champion_luigi.commands.doctor.findings import Finding
 from champion_luigi.config import settings, wiring
@@ -40,14 +39,12 @@ _SQLITE = b"SQLite format 3\0"
 
 def archive() -> Finding:
     """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
-    from champion_luigi.config import wiring
-    from champion_luigi.config.wiring import open_archive
     from champion_luigi.exchange import archive as archives
     from champion_luigi.parsing import payload
 
     name = wiring.archive_name()
     pace = settings.data_dir() / "locks" / "archive.pace"
-    opened = open_archive(
+    opened = wiring.open_archive(
         settings.get("archive_url"),
         requests_per_second=settings.get("requests_per_second"),
         rate_file=pace if pace.exists() else None,
@@ -137,24 +134,21 @@ def mlflow() -> Finding:
         return _mlflow_server(uri)
     if uri.startswith("sqlite:///"):
         return _sqlite(Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])))
-    return Finding("OK", f"{without_credentials(uri)}: not looked at, `champion track flush` tells")
+    return Finding("OK", f"{secrets.public(uri)}: not looked at, `champion track flush` tells")
 
 
 def _mlflow_server(uri: str) -> Finding:
     """Ask the server for the experiment, with the user's rights: whether it is there does not matter."""
-    public = without_credentials(uri)
+    public = secrets.public(uri)
     name = urlencode({"experiment_name": settings.get("mlflow_experiment_name")})
-    tls = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None)
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
+    is_insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     user, password, token = (os.environ.get(f"MLFLOW_TRACKING_{each}") for each in ("USERNAME", "PASSWORD", "TOKEN"))
     try:
         reply = ask(
             f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?{name}",
             credentials=(user, password) if user and password else None,
             headers={"Authorization": f"Bearer {token}"} if token and not (user and password) else None,
-            tls=tls,
+            verify=not is_insecure and (os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True),
             seconds=_READ_SECONDS,
         )
     except ChampionError as error:
@@ -228,7 +222,7 @@ def luigid() -> Finding:
     except ValueError as error:
         return Finding("WARNING", f"[core] in luigi.cfg cannot be used: {error}", "Correct it.")
     url = configured.scheduler_url or f"http://{configured.scheduler_host}:{configured.scheduler_port}"
-    public = without_credentials(url)
+    public = secrets.public(url)
     try:
         reply = ask(f"{url.rstrip('/')}/api/is_paused", seconds=_CONNECT_SECONDS)
     except ChampionError:

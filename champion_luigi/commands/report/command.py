@@ -27,7 +27,7 @@ def command(output: Path, start: datetime | None, end: datetime | None) -> None:
     champion status for the same range.
     """
     from champion_luigi.base import durable
-    from champion_luigi.commands.report import facts, html, page
+    from champion_luigi.commands.report import facts, page, text
 
     if start and end and start > end:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after --end {end:%Y-%m-%d}")
@@ -37,5 +37,5 @@ def command(output: Path, start: datetime | None, end: datetime | None) -> None:
     status = document["status"]
     click.echo(
         f"{output}: {status['start']} to {status['end']}, {status['loaded']} of {status['due']} sessions loaded, "
-        f"{html.size(len(content))}"
+        f"{text.size(len(content))}"
     )
