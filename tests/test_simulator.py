@@ -196,8 +196,8 @@ def test_a_simulated_day_normalizes_without_rejects(day: date, format: str) -> N
     """Every era's file is valid, with all of its oddities."""
     content = payload(day, format)
     assert content is not None
-    table = parse(recognise(content, day))
-    normalized = normalize.normalize(table, format, day)
+    table = parse(recognise(content, EQUITY, day))
+    normalized = normalize.normalize(table, EQUITY, format, day)
     assert not normalized.rejects
     assert normalized.rows.height == table.height
 
@@ -657,8 +657,8 @@ class TestFaults:
         assert len(after - before) > 30
         assert len(after) < len(before) - 30
         assert first.headers["Last-Modified"] != second.headers["Last-Modified"]
-        table = parse(recognise(second.content, DAY))
-        assert not normalize.normalize(table, format, DAY).rejects
+        table = parse(recognise(second.content, EQUITY, DAY))
+        assert not normalize.normalize(table, EQUITY, format, DAY).rejects
 
     def test_slow(self, archive: SimulatedArchive) -> None:
         """The answer is right, and late."""

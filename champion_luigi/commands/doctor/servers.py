@@ -16,7 +16,7 @@ from champion_luigi.commands.doctor.ask import ask
 from champion_luigi.commands.doctor.disks import takes_files
 from champion_luigi.commands.doctor.findings import Finding
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets.equity import archive_path
+from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 from champion_luigi.tracking import journal, record
 from champion_luigi.upkeep import coverage
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 # Each is well below the time that the whole may take.
 _CONNECT_SECONDS, _READ_SECONDS, _TOTAL_SECONDS = 4.0, 5.0, 8.0
-# A day that every archive has which has any.
+# What an archive is asked for, and a day that every archive has which has any.
+_DATASET = catalog.DATASETS[catalog.DEFAULT]
 _OLD_DAY = date(2024, 1, 15)
 # Others ask the archive now if they have taken turns further ahead than this.
 _TURN_SECONDS = 3.0
@@ -59,29 +60,31 @@ def archive() -> Finding:
         return Finding("WARNING", busy, "Run this again when they have ended.")
     day = _latest_session()
     try:
-        published = archives.fetch(opened, day, settings.get("udiff_from"))
+        published = archives.fetch(opened, _DATASET, day, wiring.official_from())
     except NotPublished:
         return _without_the_latest(opened, name, day, is_remote)
-    payload.recognise(published.content, day, published.url, settings.get("max_unzipped_mb") * 1024 * 1024)
+    payload.recognise(published.content, _DATASET, day, published.url, wiring.max_unzipped_bytes())
     found = f"{name} has the file of {day}"
     if name.startswith("simulated:"):
         found += ": invented instruments"
     # One small request more, for its clock.
-    ahead = _clock_of(settings.get("archive_url"), archive_path(published.format, day)) if is_remote else None
+    base = settings.get("archive_url")
+    path = published.url.removeprefix(name)
+    ahead = _clock_of(base, path) if is_remote else None
     return Finding("OK", found, server_ahead=ahead)
 
 
 def _without_the_latest(opened: Archive, name: str, day: date, is_remote: bool) -> Finding:
     """What to make of an archive that answers 404 for the latest session."""
     try:
-        opened.get(archive_path("legacy", _OLD_DAY), _OLD_DAY)
+        opened.get(_DATASET.sources_of(_OLD_DAY)[0].path_of(_OLD_DAY), _OLD_DAY)
     except NotPublished:
         return Finding(
             "PROBLEM" if is_remote else "WARNING",
             f"{name} has the file neither of {day} nor of {_OLD_DAY}",
             "Set NSE_ARCHIVE_URL to what the exchange's own folders (content/...) are below.",
         )
-    when = f"{settings.published_at():%H:%M}"
+    when = f"{settings.published_at(_DATASET):%H:%M}"
     return Finding(
         "WARNING",
         f"{name} answers, and has no file of {day} yet",
@@ -99,9 +102,9 @@ def _next_turn(pace: Path) -> float:
 
 def _latest_session() -> date:
     """The latest session that should be published by now, and that the archive is not known to have no file for."""
-    day = sessions.latest_published(datetime.now(UTC), settings.published_at())
-    answers = wiring.archive_answers()
-    while day in answers and answers[day].verdict == "closed":
+    expectation = wiring.expectation(_DATASET)
+    day = expectation.latest
+    while day in expectation.closed:
         day = sessions.previous(day)
     return day
 

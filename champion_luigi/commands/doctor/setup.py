@@ -21,6 +21,7 @@ from packaging.specifiers import SpecifierSet
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands.doctor.findings import Finding, told
 from champion_luigi.config import settings
+from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 
 _SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")
@@ -82,10 +83,14 @@ def _required(name: str, extra: str = "") -> Iterator[Requirement]:
 # Settings
 
 
+def _published_at() -> object:
+    return settings.published_at(catalog.DATASETS[catalog.DEFAULT])
+
+
 def every_setting() -> Finding:
     """Whether each setting can be read, and whether what is set is one."""
     wrong = []
-    readers: list[Callable[[], object]] = [settings.published_at, settings.tracking_is_on, settings.clickhouse_password]
+    readers: list[Callable[[], object]] = [_published_at, settings.tracking_is_on, settings.clickhouse_password]
     named = [(section.__name__, name) for section in settings.SECTIONS for name, _ in section.get_params()]
     for section, name in named:
         full = name if section == "champion" else f"{section}_{name}"
