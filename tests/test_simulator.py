@@ -25,7 +25,7 @@ import requests
 import simulated_server
 from simulated_server import Fault, SimulatedArchive
 
-from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, archive_path
+from champion_luigi.datasets.equity import EQUITY, FIRST_DATE, LAYOUTS, archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.parsing import normalize
 from champion_luigi.parsing.lines import parse
