@@ -37,7 +37,7 @@ from champion_luigi.base.errors import (
     UnknownLayout,
     WrongDate,
 )
-from champion_luigi.datasets.equity import SOURCE_COLUMNS
+from champion_luigi.datasets.equity import EQUITY, SOURCE_COLUMNS
 from champion_luigi.datasets.schema import COLUMNS
 from champion_luigi.parsing import payload, unzip
 from champion_luigi.parsing.lines import parse
@@ -204,8 +204,8 @@ def assert_repeatable(payload_bytes: bytes, day: date, found: payload.Bhavcopy, 
 
 def assert_kept(normalized: Normalized) -> None:
     """A lake file gives back exactly what was written to it."""
-    rows = lake.sorted_by_key(normalized.rows)
-    read, metadata = lake.table_of(lake.parquet_bytes(rows, {"rows": str(rows.height)}), Path("mutant.parquet"))
+    rows = lake.sorted_by_key(normalized.rows, EQUITY)
+    read, metadata = lake.table_of(lake.parquet_bytes(rows, {"rows": str(rows.height)}), Path("mutant.parquet"), EQUITY)
     assert read.schema == TYPES
     assert read.equals(rows)
     assert metadata == {"rows": str(rows.height)}

@@ -22,6 +22,7 @@ from helpers import (
 )
 
 from champion_luigi.base.errors import Busy
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal
@@ -54,7 +55,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
 
 def rows_by_day(folder: Path) -> list[tuple[date, int]]:
     table = open_warehouse(Place(folder=folder / "warehouse"))
-    days = table.rows_by_day()
+    days = table.rows_by_day(EQUITY)
     table.close()
     return days
 

@@ -13,6 +13,7 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.schema import NAMES
 from champion_luigi.parsing.normalize import TYPES
 from champion_luigi.storage import lake
@@ -33,26 +34,26 @@ def table(day: date, *keys: tuple[str, str], **columns: Any) -> pl.DataFrame:
 
 def put(root: Path, day: date, rows: pl.DataFrame | None = None) -> Path:
     """Write a day's partition as the pipeline does."""
-    path = lake.partition(root, day)
+    path = lake.partition(root, day, EQUITY)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(lake.parquet_bytes(lake.sorted_by_key(table(day) if rows is None else rows), {}))
+    path.write_bytes(lake.parquet_bytes(lake.sorted_by_key(table(day) if rows is None else rows, EQUITY), {}))
     return path
 
 
 def leave_behind(root: Path) -> None:
     """What killed runs, other programs and people leave in a lake."""
-    folder = lake.partition(root, MONDAY).parent
+    folder = lake.partition(root, MONDAY, EQUITY).parent
     (folder / ".tmp-bhavcopy_20240115.parquet-77-abcdef01").write_bytes(b"PAR1 half a file")
     (folder / ".bhavcopy_20240115.parquet.crc").write_bytes(b"crc")
     (folder / "_SUCCESS").touch()
     (folder / "bhavcopy_20240115.parquet.bak").write_bytes(b"an old copy")
     (folder / "notes.txt").write_text("checked by hand")
-    empty = lake.partition(root, TUESDAY).parent
+    empty = lake.partition(root, TUESDAY, EQUITY).parent
     empty.mkdir(parents=True)
     (empty / ".tmp-bhavcopy_20240116.parquet-78-abcdef02").touch()
-    (root / lake.TABLE / "year=2024" / "month=02").mkdir()
-    (root / lake.TABLE / "year=old").mkdir()
-    (root / lake.TABLE / ".DS_Store").touch()
+    (lake.folder(root, EQUITY) / "year=2024" / "month=02").mkdir()
+    (lake.folder(root, EQUITY) / "year=old").mkdir()
+    (lake.folder(root, EQUITY) / ".DS_Store").touch()
 
 
 # A file
@@ -60,7 +61,7 @@ def leave_behind(root: Path) -> None:
 
 def test_a_day_has_its_place_in_the_tree(tmp_path: Path) -> None:
     """Hive folders with padded numbers, and the date in the name."""
-    assert lake.partition(tmp_path, date(2024, 1, 5)) == (
+    assert lake.partition(tmp_path, date(2024, 1, 5), EQUITY) == (
         tmp_path / "normalized/equity_ohlc/year=2024/month=01/day=05/bhavcopy_20240105.parquet"
     )
 
@@ -68,7 +69,7 @@ def test_a_day_has_its_place_in_the_tree(tmp_path: Path) -> None:
 def test_rows_are_sorted_by_symbol_and_series(tmp_path: Path) -> None:
     """Which makes the file smaller, and its content the same however the source was ordered."""
     keys = [("BRAVO", "EQ"), ("ALPHA", "N1"), ("ALPHA", "BL"), ("B-1", "EQ"), ("ALPHA", "EQ")]
-    found = lake.sorted_by_key(table(MONDAY, *keys))
+    found = lake.sorted_by_key(table(MONDAY, *keys), EQUITY)
     assert found.select("symbol", "series").rows() == [
         ("ALPHA", "BL"),
         ("ALPHA", "EQ"),
@@ -95,7 +96,7 @@ def test_a_file_carries_its_metadata_for_every_reader(tmp_path: Path) -> None:
     given = {"source_file": "cm15JAN2024bhav.csv.zip", "rows": "1", "schema_version": "1", "note": "é, ₹"}
     path = tmp_path / "file.parquet"
     path.write_bytes(lake.parquet_bytes(table(MONDAY), given))
-    assert lake.read_metadata(path) == given
+    assert lake.read_metadata(path, EQUITY) == given
     theirs = pyarrow.parquet.read_metadata(path).metadata
     assert {name: theirs[name.encode()].decode() for name in given} == given
 
@@ -107,7 +108,7 @@ def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
     )
     path = tmp_path / "file.parquet"
     path.write_bytes(lake.parquet_bytes(rows, {"format": "udiff"}))
-    found, metadata = lake.read_parquet(path)
+    found, metadata = lake.read_parquet(path, EQUITY)
     assert found.schema == TYPES
     assert found.equals(rows, null_equal=True)
     assert metadata == {"format": "udiff"}
@@ -122,14 +123,14 @@ def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
     """Nothing is lost with the last row."""
     path = tmp_path / "file.parquet"
     path.write_bytes(lake.parquet_bytes(pl.DataFrame(schema=TYPES), {}))
-    assert lake.read_parquet(path)[0].schema == TYPES
+    assert lake.read_parquet(path, EQUITY)[0].schema == TYPES
 
 
 def test_a_missing_file_is_a_storage_error(tmp_path: Path) -> None:
     """It names the file."""
     path = tmp_path / "none.parquet"
     with pytest.raises(StorageError) as caught:
-        lake.read_parquet(path)
+        lake.read_parquet(path, EQUITY)
     assert caught.value.source == str(path)
 
 
@@ -140,11 +141,11 @@ def test_a_file_that_was_cut_short_is_damaged(tmp_path: Path, share: float) -> N
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(DamagedFile) as caught:
-        lake.read_parquet(path)
+        lake.read_parquet(path, EQUITY)
     assert caught.value.source == str(path)
     assert "Delete it and run the day again" in str(caught.value)
     with pytest.raises(DamagedFile):
-        lake.read_metadata(path)
+        lake.read_metadata(path, EQUITY)
 
 
 @pytest.mark.parametrize("content", [b"PAR1PAR1", b"\0" * 1000, b"<html></html>", b"PAR1" + b"\xff" * 500 + b"PAR1"])
@@ -153,7 +154,7 @@ def test_a_file_that_is_no_parquet_is_damaged(tmp_path: Path, content: bytes) ->
     path = tmp_path / "file.parquet"
     path.write_bytes(content)
     with pytest.raises(DamagedFile):
-        lake.read_parquet(path)
+        lake.read_parquet(path, EQUITY)
 
 
 # The tree
@@ -232,7 +233,7 @@ def test_days_are_listed_without_opening_a_file(tmp_path: Path) -> None:
     path.write_bytes(b"no parquet")
     leave_behind(tmp_path)
     (path.parent / "bhavcopy_20241301.parquet").touch()
-    found = dict(lake.days(tmp_path))
+    found = dict(lake.days(tmp_path, EQUITY))
     assert sorted(found) == [FRIDAY, MONDAY]
     assert found[MONDAY].path == str(path)
 
@@ -270,7 +271,7 @@ def in_duckdb(pattern: Path) -> duckdb.DuckDBPyRelation:
 
 def test_duckdb_reads_the_tree_with_its_partitions(root: Path) -> None:
     """One glob over finished names; year, month and day come from the path."""
-    relation = in_duckdb(root / lake.TABLE / "**" / "bhavcopy_*.parquet")
+    relation = in_duckdb(lake.folder(root, EQUITY) / "**" / "bhavcopy_*.parquet")
     assert relation.select(*COLUMNS).order("trade_date, series").fetchall() == FOUND
     assert relation.filter("year = 2025").select("close").fetchall() == [(10.3,)]
 
@@ -282,7 +283,7 @@ def test_duckdb_reads_the_tree_by_any_parquet_name(root: Path) -> None:
 
 def test_duckdb_finds_a_partition_by_its_numbers(root: Path) -> None:
     """Without being told of any types."""
-    relation = duckdb.read_parquet(str(root / lake.TABLE / "**" / "bhavcopy_*.parquet"), hive_partitioning=True)
+    relation = duckdb.read_parquet(str(lake.folder(root, EQUITY) / "**" / "bhavcopy_*.parquet"), hive_partitioning=True)
     found = relation.filter("year = 2024 AND month = 1 AND day = 12").select("trade_date").fetchall()
     assert found == [(FRIDAY,)]
 
@@ -291,21 +292,20 @@ def test_pyarrow_reads_the_tree_with_its_partitions(root: Path) -> None:
     """As a dataset: hidden leftovers are passed over, other programs' files are kept out by their ending."""
     paths = [str(path) for path in root.rglob("bhavcopy_*.parquet")]
     found = pyarrow.dataset.dataset(
-        sorted(paths), partitioning="hive", partition_base_dir=str(root / lake.TABLE), format="parquet"
+        sorted(paths), partitioning="hive", partition_base_dir=str(lake.folder(root, EQUITY)), format="parquet"
     ).to_table(columns=COLUMNS)
     assert [tuple(row.values()) for row in found.to_pylist()] == FOUND
 
 
 def test_pyarrow_reads_a_clean_tree_by_its_root_alone(tmp_path: Path) -> None:
     """The folder is all that a reader needs to name, and what killed runs of the package left does not matter."""
-    put(tmp_path, MONDAY)
-    (lake.partition(tmp_path, MONDAY).parent / ".tmp-bhavcopy_20240115.parquet-77-abcdef01").write_bytes(b"PAR1 half")
-    dataset = pyarrow.dataset.dataset(tmp_path / lake.TABLE, partitioning="hive")
+    put(tmp_path, MONDAY).with_name(".tmp-bhavcopy_20240115.parquet-77-abcdef01").write_bytes(b"PAR1 half")
+    dataset = pyarrow.dataset.dataset(lake.folder(tmp_path, EQUITY), partitioning="hive")
     found = dataset.to_table(columns=COLUMNS, filter=pyarrow.dataset.field("year") == 2024)
     assert [tuple(row.values()) for row in found.to_pylist()] == [(2024, 1, 15, MONDAY, "ALPHA", "EQ", 10.5, None)]
 
 
 def test_polars_reads_the_tree_with_its_partitions(root: Path) -> None:
     """Without the package, too."""
-    found = pl.scan_parquet(root / lake.TABLE / "**" / "bhavcopy_*.parquet", hive_partitioning=True)
+    found = pl.scan_parquet(lake.folder(root, EQUITY) / "**" / "bhavcopy_*.parquet", hive_partitioning=True)
     assert found.select(COLUMNS).sort("trade_date", "series").collect().rows() == FOUND

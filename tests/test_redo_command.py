@@ -19,6 +19,7 @@ from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.commands.redo import command
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask
@@ -69,7 +70,7 @@ def load(*days: date) -> None:
 def in_warehouse(folder: Path) -> dict[date, int]:
     table = open_warehouse(Place(folder=folder / "warehouse"), 30)
     try:
-        return dict(table.rows_by_day())
+        return dict(table.rows_by_day(EQUITY))
     finally:
         table.close()
 
@@ -201,7 +202,7 @@ def test_readers_see_the_day_at_every_moment(archive: Path) -> None:
     def look(_message: str = "") -> None:
         table = opened.shared(wiring.warehouse_place(), 30)
         rows = lake.scan(settings.lake_dir()).collect().height
-        seen.append((rows, dict(table.rows_by_day()).get(DAY, 0)))
+        seen.append((rows, dict(table.rows_by_day(EQUITY)).get(DAY, 0)))
 
     look()
     assert build(LoadClickHouse(date=DAY), on_message=look).is_done

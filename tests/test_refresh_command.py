@@ -20,7 +20,7 @@ from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published
 from champion_luigi.base import durable
 from champion_luigi.config import wiring
 from champion_luigi.config.wiring import warehouse_place
-from champion_luigi.datasets.equity import archive_path
+from champion_luigi.datasets.equity import EQUITY, archive_path
 from champion_luigi.exchange import archive
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
@@ -96,13 +96,13 @@ def rows_in(frame: pl.DataFrame) -> Rows:
 
 
 def rows_in_lake() -> Rows:
-    return rows_in(lake.read_parquet(WriteParquet(date=DAY).output().file)[0])
+    return rows_in(lake.read_parquet(WriteParquet(date=DAY).output().file, EQUITY)[0])
 
 
 def rows_in_warehouse() -> int:
     table = open_warehouse(warehouse_place())
     try:
-        return dict(table.rows_by_day()).get(DAY, 0)
+        return dict(table.rows_by_day(EQUITY)).get(DAY, 0)
     finally:
         table.close()
 

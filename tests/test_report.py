@@ -24,6 +24,7 @@ from champion_luigi.commands.report import facts as report
 from champion_luigi.commands.report import figures, html
 from champion_luigi.commands.report import page as report_page
 from champion_luigi.config import wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
@@ -50,7 +51,7 @@ HOSTILE = [
 
 def put_in_lake(day: date, **metadata: str) -> Path:
     """A lake file that says of itself no more than this."""
-    path = lake.partition(Path(os.environ["DATA_DIR"]) / "lake", day)
+    path = lake.partition(Path(os.environ["DATA_DIR"]) / "lake", day, EQUITY)
     durable.write_whole(path, lake.parquet_bytes(pl.DataFrame({"symbol": ["A"]}), metadata))
     return path
 

@@ -31,6 +31,7 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import WarehouseError
 from champion_luigi.commands.sql import result as sql
 from champion_luigi.commands.sql.command import command
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.statements import Questions, open_for_questions
@@ -69,7 +70,7 @@ def prices() -> pl.DataFrame:
 def fill(place: Place) -> None:
     table = open_warehouse(place)
     try:
-        table.load(DAY, prices())
+        table.load(EQUITY, DAY, prices())
     finally:
         table.close()
 

@@ -12,6 +12,7 @@ import luigi
 
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
     LoadClickHouse,
@@ -30,7 +31,7 @@ def complete_days(of: type[luigi.Task], start: date, stop: date) -> set[date] | 
     if of is LoadClickHouse:
         return set(loaded_rows(start, stop))
     if of is WriteParquet:
-        return {day for day, _ in lake.days(settings.lake_dir(), start, stop)} - _due(WriteParquet, start, stop)
+        return {day for day, _ in lake.days(settings.lake_dir(), EQUITY, start, stop)} - _due(WriteParquet, start, stop)
     for stage in (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy):
         if of is stage:
             folder = stage(date=start).output().file.parent.parent
@@ -40,8 +41,8 @@ def complete_days(of: type[luigi.Task], start: date, stop: date) -> set[date] | 
 
 def loaded_rows(start: date, stop: date) -> dict[date, int]:
     """The rows of each day whose marker tells of the configured warehouse and of the lake file as it is."""
-    warehouse = wiring.warehouse_place().identity()
-    lake_files = dict(lake.days(settings.lake_dir(), start, stop))
+    warehouse = wiring.warehouse_place().identity(EQUITY)
+    lake_files = dict(lake.days(settings.lake_dir(), EQUITY, start, stop))
     markers = _files(LoadClickHouse(date=start).output().file.parent.parent, start, stop)
     found = {}
     for day in (markers.keys() & lake_files.keys()) - _due(LoadClickHouse, start, stop):

@@ -16,12 +16,12 @@ from luigi import Event
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
 from champion_luigi.config import settings
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import log, process
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import record as recording
 from champion_luigi.tracking.runs import STAGES
-from champion_luigi.warehouse import connection
 
 # The last task that was asked for of each date in an execution. It is noted where tasks are scheduled, so that forked
 # workers know it too.
@@ -36,7 +36,7 @@ def _on_start(task: DayTask) -> None:
     last = _last_tasks.get((recording.current(), task.date), task.task_family)
     what = {"last": last, "version": recording.package_version()}
     if last == LoadClickHouse.__name__:
-        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{connection.TABLE}"
+        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{EQUITY.table}"
     _record("start", task, **what)
 
 

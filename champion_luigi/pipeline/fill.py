@@ -23,6 +23,7 @@ from luigi.tools.range import RangeDailyBase
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import day_task, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
@@ -30,7 +31,7 @@ from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, version
 from champion_luigi.tracking import record, runs
-from champion_luigi.warehouse import connection, opened
+from champion_luigi.warehouse import opened
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
 logger = logging.getLogger("luigi-interface.fill")
@@ -203,7 +204,7 @@ class FillBhavcopy(RangeDailyBase):
             self._tell("set_tracking_url", page)
         what = {"first": first, "last": last, "days_due": len(days)}
         if self.of is LoadClickHouse:
-            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{connection.TABLE}"
+            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{EQUITY.table}"
         record.record("fill_start", of=self.of.__name__, workers=_workers(), version=record.package_version(), **what)
 
     def _record_end(self, status: str, words: str, error: BaseException | str) -> None:

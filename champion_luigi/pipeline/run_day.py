@@ -14,6 +14,7 @@ import luigi
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import rejects_file
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.day_task import DayTask, SessionDate
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
@@ -110,7 +111,7 @@ def _failures() -> Iterator[list[BaseException]]:
 
 def _result(day: date, load_to_clickhouse: bool) -> DayResult:
     lake_path = WriteParquet(date=day).output().file
-    metadata = lake.read_metadata(lake_path)
+    metadata = lake.read_metadata(lake_path, EQUITY)
     rejected = int(metadata["rejected_rows"])
     marker = LoadClickHouse(date=day).output().load() if load_to_clickhouse else None
     return DayResult(

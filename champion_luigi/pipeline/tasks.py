@@ -28,6 +28,7 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.pipeline import lanes
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
@@ -183,12 +184,12 @@ class WriteParquet(DayTask):
         return NormalizeBhavcopy(date=self.date)
 
     def output(self) -> WholeFile:
-        return WholeFile(str(lake.partition(settings.lake_dir(), self.date)))
+        return WholeFile(str(lake.partition(settings.lake_dir(), self.date, EQUITY)))
 
     def work(self) -> None:
         rows, metadata = _table(self.input())
         schema.require_version(metadata.get("schema_version"), self.input().path, self.date)
-        rows = lake.sorted_by_key(rows)
+        rows = lake.sorted_by_key(lake.with_later_columns(rows, metadata, EQUITY), EQUITY)
         content = lake.parquet_bytes(rows, metadata | {"schema_version": str(schema.VERSION)})
         self.output().write(content, (rows, durable.sha256(content), metadata))
 
@@ -224,18 +225,18 @@ class LoadClickHouse(DayTask):
     def output(self) -> LoadMarker:
         place = wiring.warehouse_place()
         path = settings.data_dir() / "loaded" / place.slug / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"
-        return LoadMarker(str(path), lake.partition(settings.lake_dir(), self.date), place.identity())
+        return LoadMarker(str(path), lake.partition(settings.lake_dir(), self.date, EQUITY), place.identity(EQUITY))
 
     def work(self) -> None:
         lake_file = self.input().file
         status = lake_file.stat()
-        rows, content_sha256, metadata = self.input().take() or _lake_table(lake_file)
+        rows, content_sha256, metadata = self.input().take() or lake.rows_to_load(lake_file, EQUITY)
         _require_untouched_as_loaded(self.output(), [status.st_size, status.st_mtime_ns], content_sha256)
         table = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
-        loaded = table.load(self.date, rows, company=lanes.in_threads.get() // 2)
+        loaded = table.load(EQUITY, self.date, rows, company=lanes.in_threads.get() // 2)
 
         marker = self.output()
-        marker.warehouse = wiring.warehouse_place().identity()
+        marker.warehouse = wiring.warehouse_place().identity(EQUITY)
         marker.dump(
             {
                 "date": self.date,
@@ -250,8 +251,11 @@ class LoadClickHouse(DayTask):
                 "loaded_at": durable.now(),
             }
         )
-        self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name, **_source_in(metadata)}
-        self.say(f"{loaded.rows:,} rows in {table.name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
+        self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name_of(EQUITY), **_source_in(metadata)}
+        self.say(
+            f"{loaded.rows:,} rows in {table.name_of(EQUITY)}"
+            + (f", {loaded.removed} removed" if loaded.removed else "")
+        )
 
 
 def _intermediate(stage: str, day: date) -> WholeFile:
@@ -293,21 +297,6 @@ def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
     """A table and its metadata: from memory where this process has just written it."""
     table: tuple[pl.DataFrame, dict[str, str]] = target.take() or tables.read_table(target.file)
     return table
-
-
-def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str, dict[str, str]]:
-    """The rows of a lake file, the sha256 of exactly the bytes that they were read from, and its metadata."""
-    content = durable.read_whole(lake_file)
-    rows, metadata = lake.table_of(content, lake_file)
-    if tuple(rows.columns) != tuple(schema.NAMES):
-        raise DamagedFile(
-            "the lake file has other columns",
-            source=str(lake_file),
-            expected=", ".join(schema.NAMES),
-            found=", ".join(rows.columns),
-            todo="If another program wrote it, move it away; then run the day again.",
-        )
-    return rows, durable.sha256(content), metadata
 
 
 def _require_untouched_as_loaded(marker: LoadMarker, stat: list[int], found: str) -> None:

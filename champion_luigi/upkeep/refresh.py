@@ -26,6 +26,7 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.day_task import DayTask
@@ -86,7 +87,7 @@ class _Kept:
 def days_there(most: int, end: date | None = None) -> list[date]:
     """The last ``most`` days that the lake has, up to ``end`` (included), oldest first."""
     stop = end + timedelta(days=1) if end else date.max
-    return sorted(day for day, _ in lake.days(settings.lake_dir(), stop=stop))[-most:]
+    return sorted(day for day, _ in lake.days(settings.lake_dir(), EQUITY, stop=stop))[-most:]
 
 
 def refresh(days: Sequence[date]) -> Iterator[Outcome]:
@@ -204,7 +205,7 @@ def _kept(day: date) -> _Kept:
         if content is not None and durable.sha256(content) != receipt["sha256"]:
             content = None
     try:
-        lake_sha256 = lake.read_metadata(lake.partition(settings.lake_dir(), day)).get("source_sha256")
+        lake_sha256 = lake.read_metadata(lake.partition(settings.lake_dir(), day, EQUITY), EQUITY).get("source_sha256")
     except (DamagedFile, StorageError):
         lake_sha256 = None
     # A server that says "as it was" is believed only where what was is here.
@@ -243,7 +244,7 @@ def _normalized(day: date, published: Published, recognised: Bhavcopy) -> pl.Dat
 
 def _changes(day: date, new: pl.DataFrame) -> Changes | None:
     try:
-        old, _ = lake.read_parquet(lake.partition(settings.lake_dir(), day))
+        old, _ = lake.read_parquet(lake.partition(settings.lake_dir(), day, EQUITY), EQUITY)
     except (DamagedFile, StorageError):
         return None
     return count_changes(old, new)

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.storage import lake, raw, tables
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse import table as warehouse
-from champion_luigi.warehouse.table import Held
+from champion_luigi.warehouse.table import Sums
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,6 +35,8 @@ ONLY_IN_WAREHOUSE = "a day that the lake does not have"
 
 _NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.json")
 _CLOSE = 1e-9
+# Rows, keys and sums of a day that is not there.
+_NOTHING: tuple[int, ...] = (0, 0, *(0 for _ in EQUITY.sums))
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class _LakeFile:
     path: Path
     sha256: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    held: Held | None = None
+    held: Sums | None = None
     other_dates: str = ""
     trouble: str = ""
     is_as_normalized: bool = True
@@ -116,20 +119,20 @@ def _open_warehouse() -> warehouse.Warehouse | None:
 
 
 def _years(table: warehouse.Warehouse | None) -> list[int]:
-    found = {day.year for day, _ in lake.days(settings.lake_dir())}
+    found = {day.year for day, _ in lake.days(settings.lake_dir(), EQUITY)}
     for task in (ScrapeBhavcopy, LoadClickHouse):
         folder = task(date=date(2000, 1, 1)).output().file.parent.parent
         found |= {int(path.name) for path in folder.glob("[0-9][0-9][0-9][0-9]")}
-    return sorted(found | set(table.years() if table else ()))
+    return sorted(found | set(table.years(EQUITY) if table else ()))
 
 
 def _compare(first: date, stop: date, table: warehouse.Warehouse | None, verdict: Verdict) -> None:
     """Compare the dates from ``first`` to ``stop`` (exclusive), which are of one year."""
     receipts = _documents(ScrapeBhavcopy(date=first).output().file.parent, first, stop)
     markers = _documents(LoadClickHouse(date=first).output().file.parent, first, stop) if table else {}
-    identity = wiring.warehouse_place().identity()
+    identity = wiring.warehouse_place().identity(EQUITY)
     markers = {day: marker for day, marker in markers.items() if marker.get("warehouse") == identity}
-    held = table.held(first, stop) if table else {}
+    held = table.held(EQUITY, first, stop) if table else {}
     lake_files = _lake_files(first, stop, markers)
 
     days = receipts.keys() | markers.keys() | held.keys() | lake_files.keys()
@@ -193,16 +196,16 @@ def _raw_differences(day: date, receipt: Mapping[str, Any] | None, *, in_lake: b
 
 def _lake_files(first: date, stop: date, markers: Mapping[date, Any]) -> dict[date, _LakeFile]:
     found = {}
-    for day, entry in lake.days(settings.lake_dir(), first, stop):
+    for day, entry in lake.days(settings.lake_dir(), EQUITY, first, stop):
         found[day] = file = _LakeFile(Path(entry.path))
         try:
             content = durable.read_whole(file.path)
             file.sha256 = durable.sha256(content)
             if day in markers:
-                file.metadata = lake.read_metadata(file.path)
+                file.metadata = lake.read_metadata(file.path, EQUITY)
             else:
                 # Nothing tells what its bytes were: what it holds is held against the table that it was written from.
-                rows, file.metadata = lake.table_of(content, file.path)
+                rows, file.metadata = lake.table_of(content, file.path, EQUITY)
                 file.is_as_normalized = _is_as_normalized(day, rows, file.metadata)
         except (StorageError, DamagedFile) as error:
             file.trouble = error.what
@@ -216,7 +219,9 @@ def _is_as_normalized(day: date, rows: pl.DataFrame, metadata: Mapping[str, str]
         expected, theirs = tables.read_table(NormalizeBhavcopy(date=day).output().file)
     except (StorageError, DamagedFile):
         return True
-    return theirs.get("source_sha256") != metadata.get("source_sha256") or lake.sorted_by_key(expected).equals(rows)
+    return theirs.get("source_sha256") != metadata.get("source_sha256") or lake.sorted_by_key(expected, EQUITY).equals(
+        rows
+    )
 
 
 def _fill_in(readable: Mapping[date, _LakeFile]) -> None:
@@ -236,8 +241,8 @@ def _fill_in(readable: Mapping[date, _LakeFile]) -> None:
             file.trouble = f"the Parquet file cannot be read: {' '.join(str(error).split())[:200]}"
         return
     for day, file in readable.items():
-        *sums, low, high, nulls = held.get(str(file.path), (0, 0, 0, 0.0, 0.0, None, None, 0))
-        file.held = Held(*sums)
+        rows, keys, *sums, low, high, nulls = held.get(str(file.path), (*_NOTHING, None, None, 0))
+        file.held = Sums(rows, keys, tuple(sums))
         if file.held.rows and (low != day or high != day or nulls):
             file.other_dates = f"{low} to {high}" + (f", {nulls} rows without one" if nulls else "")
 
@@ -251,8 +256,8 @@ def _scanned(paths: list[Path]) -> dict[str, tuple[Any, ...]]:
         .group_by("_path")
         .agg(
             pl.len(),
-            pl.struct("symbol", "series").n_unique().alias("keys"),
-            *(pl.col(name).sum() for name in ("volume", "turnover", "close")),
+            pl.struct(EQUITY.key).n_unique().alias("keys"),
+            *(pl.col(name).sum() for name in EQUITY.sums),
             day.min().alias("low"),
             day.max().alias("high"),
             day.null_count().alias("nulls"),
@@ -291,7 +296,7 @@ def _lake_differences(
 
 
 def _warehouse_differences(
-    day: date, file: _LakeFile | None, marker: Mapping[str, Any] | None, held: Held | None
+    day: date, file: _LakeFile | None, marker: Mapping[str, Any] | None, held: Sums | None
 ) -> Iterator[Difference]:
     if held is not None and held.keys != held.rows:
         yield Difference(day, "warehouse", "distinct keys", str(held.rows), str(held.keys))
@@ -306,12 +311,12 @@ def _warehouse_differences(
         return  # nothing to hold it against, or not loaded, as far as anything says
     if marker is not None and marker.get("lake_sha256") != file.sha256:
         return  # it is the lake's file that has changed, which is said already
-    yield from _unequal(day, file.held, held or Held(0, 0, 0, 0.0, 0.0))
+    yield from _unequal(day, file.held, held or Sums(0, 0, _NOTHING[2:]))
 
 
-def _unequal(day: date, in_lake: Held, in_warehouse: Held) -> Iterator[Difference]:
-    for name in ("rows", "volume", "turnover", "close"):
-        expected, found = getattr(in_lake, name), getattr(in_warehouse, name)
+def _unequal(day: date, in_lake: Sums, in_warehouse: Sums) -> Iterator[Difference]:
+    names = "rows", *(f"sum of {name}" for name in EQUITY.sums)
+    pairs = zip((in_lake.rows, *in_lake.sums), (in_warehouse.rows, *in_warehouse.sums), strict=True)
+    for what, (expected, found) in zip(names, pairs, strict=True):
         if not math.isclose(expected, found, rel_tol=_CLOSE):
-            what = name if name == "rows" else f"sum of {name}"
             yield Difference(day, "warehouse", what, f"{expected} as in the lake", str(found))

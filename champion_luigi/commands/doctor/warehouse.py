@@ -15,9 +15,12 @@ from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.commands.doctor.ask import Reply, ask
 from champion_luigi.commands.doctor.findings import Finding, of_error, told
 from champion_luigi.config import wiring
-from champion_luigi.datasets import schema
-from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place
+from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.warehouse.connection import ADDRESS, Place
 from champion_luigi.warehouse.opened import open_warehouse
+from champion_luigi.warehouse.table import differences
+
+TABLE, VIEW = EQUITY.table, EQUITY.view
 
 _READ_SECONDS = 5.0
 _ENGINE_SECONDS = 10.0
@@ -46,7 +49,7 @@ def _server(place: Place) -> Finding:
     if listed.status != 200:
         return _refused(place, listed)
     found = dict(line.split("\t", 1) for line in listed.text.splitlines())
-    if found and (different := _differences(found)):
+    if found and (different := ", ".join(differences(EQUITY, found).wrong)):
         return Finding(
             "PROBLEM",
             f"{place.words}: the table is not the one that this version makes ({different})",
@@ -64,13 +67,6 @@ def _server(place: Place) -> Finding:
             first.ahead,
         )
     return Finding("OK", words, server_ahead=first.ahead)
-
-
-def _differences(found: dict[str, str]) -> str:
-    """How a table's columns differ from ours, by name."""
-    expected = {column.name: column.clickhouse.split(" CODEC")[0] for column in schema.COLUMNS}
-    expected |= {"version": "UInt64", "is_deleted": "UInt8"}
-    return ", ".join(name for name in {**expected, **found} if expected.get(name) != found.get(name))
 
 
 def _lacking(place: Place, is_there: bool) -> list[str] | None:
@@ -161,6 +157,7 @@ def try_engine() -> None:
     try:
         opened = open_warehouse(place)
         try:
+            opened.prepare(EQUITY)
             [(version,)] = opened.query("SELECT version()")
         finally:
             opened.close()
