@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import functools
 import ipaddress
 import itertools
@@ -39,8 +40,8 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.commands.cli import main
-from champion_luigi.datasets import schema
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import COUNT, Column
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import journal
@@ -215,10 +216,10 @@ def prices(day: date, count: int, price: float) -> pl.DataFrame:
 
     same = {"trade_date": day, "series": "EQ", "layout": "legacy", "close": price}
     rows = [
-        dict.fromkeys(schema.NAMES) | same | {"symbol": f"S{number}", "volume": number, "turnover": price * number}
+        dict.fromkeys(EQUITY.names) | same | {"symbol": f"S{number}", "volume": number, "turnover": price * number}
         for number in range(count)
     ]
-    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS})
+    return pl.DataFrame(rows, schema=EQUITY.types)
 
 
 def held(place: Place) -> dict[date, tuple[Any, ...]]:
@@ -1009,3 +1010,38 @@ def test_a_view_that_is_gone_is_made_anew(market: Place) -> None:
     assert fill(DAYS, 3).done == 3
     assert_as_published(market, *DAYS)
     campaign.tell(AREA, "the view is dropped", "the next load makes it anew; every day is as published")
+
+
+def test_a_user_who_may_not_change_a_table_is_told_who_must_run_what(market: Place) -> None:
+    """A table of an older version lacks columns: the statements are in the error; once they have run, it loads."""
+    columns = (*EQUITY.columns, Column("delivered", COUNT, "shares", "a later column"))
+    grown = dataclasses.replace(EQUITY, version=2, columns=columns)
+    with contextlib.closing(open_warehouse(market)) as table:
+        table.load(EQUITY, DAY, prices(DAY, 10, 1.0))
+    rows = prices(DAYS[1], 10, 1.0).with_columns(delivered=None).cast(grown.types)  # type: ignore[arg-type]
+    with contextlib.closing(open_warehouse(dataclasses.replace(market, user=LOADER.name))) as table:
+        with pytest.raises(WarehouseError) as caught:
+            table.load(grown, DAYS[1], rows)
+        assert caught.value.todo is not None
+        statements = caught.value.todo.removeprefix("Let somebody who may run: ").partition(". Then")[0].split("; ")
+        assert [each.split()[0] for each in statements] == ["ALTER", "CREATE"]
+        assert_no_secret(str(caught.value))
+        # Readers go on meanwhile, of whichever version.
+        assert table.rows_by_day(grown) == [(DAY, 10)]
+        command(market, *statements)
+        assert table.load(grown, DAYS[1], rows).rows == 10
+        view = f"`{market.database}`.{EQUITY.view}"
+        assert table.query(f"SELECT count(), count(delivered) FROM {view}") == [(20, 0)]
+    campaign.tell(
+        AREA,
+        "a later column, and a user who may not change the table",
+        "the load names the statements for somebody who may; readers go on; the same load then goes through",
+    )
+
+
+def test_a_user_who_may_only_read_makes_no_table(market: Place) -> None:
+    """A data set that was never loaded holds nothing: that is no error for those who compare."""
+    command(market, f"CREATE DATABASE `{market.database}`")
+    with contextlib.closing(open_warehouse(dataclasses.replace(market, user=READER.name))) as table:
+        assert table.rows_by_day(EQUITY) == []
+        assert table.held(EQUITY, DAY, DAYS[1]) == {}

@@ -57,14 +57,12 @@ def prices() -> pl.DataFrame:
     """Two rows of a day, one with nulls."""
     import polars as pl
 
-    from champion_luigi.datasets import schema
-
     always = {"trade_date": DAY, "series": "EQ", "turnover": 16250.75, "layout": "legacy"}
     rows = [
         {**always, "symbol": "ALPHA", "isin": "INE000A01015", "close": 11.0, "volume": 1500},
         {**always, "symbol": "BETA&Z", "isin": None, "close": 9.05, "volume": 7},
     ]
-    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS})
+    return pl.DataFrame(rows, schema=EQUITY.types)
 
 
 def fill(place: Place) -> None:
