@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from champion_luigi.base.stages import STAGE_OF as STAGES
 from champion_luigi.tracking.journal import Place
-from champion_luigi.tracking.runs import STAGES, Book, Flow, Metric, process_of
+from champion_luigi.tracking.runs import Book, Flow, Metric, process_of
 
 Record = dict[str, Any]
 

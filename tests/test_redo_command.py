@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
 
-from champion_luigi.base import durable, locks
+from champion_luigi.base import durable, locks, stages
 from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.commands.redo import command
 from champion_luigi.config import settings, wiring
@@ -250,7 +250,9 @@ def test_redo_runs_the_stage_and_what_follows_it(stage: str) -> None:
     done = run_champion("redo", "--date", str(DAY), "--from", stage)
     assert done.returncode == 0, done.stderr
     after = versions(DAY)
-    assert {name for name in before if before[name] != after[name]} == set(list(redo.STAGES)[due.STAGES.index(stage) :])
+    assert {name for name in before if before[name] != after[name]} == set(
+        list(redo.STAGES)[stages.STAGES.index(stage) :]
+    )
 
 
 def test_redo_takes_over_a_corrected_file(tmp_path: Path, archive: Path) -> None:
@@ -444,7 +446,7 @@ def test_redo_tells_what_it_cannot_understand(tmp_path: Path, arguments: list[st
 
 def test_each_stage_has_its_name() -> None:
     """The same number in the note as in the task, and the same choice on the command line."""
-    assert [task.stage for task in redo.STAGES.values()] == list(range(len(due.STAGES)))
+    assert [task.stage for task in redo.STAGES.values()] == list(range(len(stages.STAGES)))
     [choice] = [parameter.type for parameter in command.params if parameter.name == "first"]
     assert list(choice.choices) == list(redo.STAGES)  # type: ignore[attr-defined]
     assert all(issubclass(task, DayTask) for task in redo.STAGES.values())

@@ -15,7 +15,7 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi.base import errors
+from champion_luigi.base import errors, stages
 from champion_luigi.commands import cli
 from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import equity, schema
@@ -176,7 +176,7 @@ def _eras() -> tuple[equity.Layout, ...]:
 def commands_page() -> str:
     """Every command with its options, and every task with its parameters."""
     sections = "\n\n".join(_command(name, command) for name, command in sorted(walk(cli.main).items()))
-    days = [(f"`{name}`", _text(getattr(champion_luigi, name))) for name in runs.STAGES]
+    days = [(f"`{name}`", _text(getattr(champion_luigi, name))) for name in stages.STAGE_OF]
     fill = [
         (f"`--{name.replace('_', '-')}`", _INHERITED.get(name) or parameter.description)
         for name, parameter in champion_luigi.FillBhavcopy.get_params()
@@ -327,7 +327,7 @@ def metrics_page() -> str:
     agreed("metrics of a fill", _PROGRESS, chunks.Progress(due=0).metrics())
     agreed("metrics of a range", _RANGE, runs._RANGE_METRICS.values())
     day = [
-        (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for task, stage in runs.STAGES.items()
+        (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for stage, task in stages.TASKS.items()
     ]
     day += [("`flow_duration_seconds`", "from the first task's start to the last one's end")]
     day += [(f"`{name}`", text) for name, text in _COUNTS.items()]

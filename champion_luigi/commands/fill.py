@@ -19,6 +19,7 @@ from luigi.rpc import RPCError
 from luigi.task_register import Register
 
 from champion_luigi.base.errors import ChampionError, SettingsError
+from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
 from champion_luigi.pipeline.fill import FillBhavcopy
 from champion_luigi.pipeline.tasks import LoadClickHouse
@@ -142,7 +143,7 @@ def _reasons(of: type[luigi.Task], days: list[date]) -> dict[date, str]:
 
     def reason(day: date) -> str:
         if day in again:
-            return f"asked for again, from {due.STAGES[again[day]]}"
+            return f"asked for again, from {STAGES[again[day]]}"
         failed = f"failed before: {problems[day]}" if day in problems else ""
         if of is LoadClickHouse and day in in_lake:
             return "; ".join(filter(None, [f"in the lake, {_why_not_loaded(day)}", failed]))

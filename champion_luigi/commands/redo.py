@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from champion_luigi.base.stages import STAGES
+
 if TYPE_CHECKING:
     from champion_luigi.upkeep.redo import Plan
 
@@ -23,14 +25,14 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option(
     "--from",
     "first",
-    type=click.Choice(["scrape", "parse", "normalize", "write", "load"]),
+    type=click.Choice(STAGES),
     required=True,
     help="The stage to begin with; those after it follow.",
 )
 @click.option(
     "--to",
     "last",
-    type=click.Choice(["write", "load"]),
+    type=click.Choice(STAGES[-2:]),
     default="load",
     show_default=True,
     help="The last stage: write ends with the lake. A file that changes is then due to be loaded.",

@@ -15,18 +15,17 @@ import luigi
 from luigi import Event
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
+from champion_luigi.base.stages import NUMBER_OF
 from champion_luigi.config import settings
 from champion_luigi.pipeline import log, process
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import record as recording
-from champion_luigi.tracking.runs import STAGES
 from champion_luigi.warehouse import connection
 
 # The last task that was asked for of each date in an execution. It is noted where tasks are scheduled, so that forked
 # workers know it too.
 _last_tasks: dict[tuple[str, date], str] = {}
-_RANKS = {name: rank for rank, name in enumerate(STAGES)}
 
 
 @DayTask.event_handler(Event.START)
@@ -83,7 +82,7 @@ def _on_dependency_discovered(task: luigi.Task, dependency: luigi.Task) -> None:
         process.prepare()
     if isinstance(task, DayTask):
         key = recording.current(), task.date
-        if task.stage >= _RANKS.get(_last_tasks.get(key, ""), -1):
+        if task.stage >= NUMBER_OF.get(_last_tasks.get(key, ""), -1):
             _last_tasks[key] = task.task_family
 
 
@@ -117,7 +116,7 @@ def _record(event: str, task: DayTask, **more: Any) -> None:
 
 
 def _record_range(name: str, of: str, value: float) -> None:
-    if of in STAGES:
+    if of in NUMBER_OF:
         recording.record("range", name=name, value=value)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
+from champion_luigi.base.stages import NUMBER_OF, STAGE_OF
 from champion_luigi.tracking.journal import Place
 
 Record = dict[str, Any]
@@ -22,15 +23,6 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 # What has become of the process of an execution: it goes on, it said that it ends, or it is gone without a word.
 Life = Literal["alive", "ended", "gone"]
 
-# The tasks in order, with the names that their metrics have.
-STAGES = {
-    "ScrapeBhavcopy": "scrape",
-    "ParseBhavcopy": "parse",
-    "NormalizeBhavcopy": "normalize",
-    "WriteParquet": "write",
-    "LoadClickHouse": "load",
-}
-_ORDER = list(STAGES)
 _COUNTS = ("raw_rows_parsed", "normalized_rows", "filtered_rows", "rows_written", "rows_loaded")
 _TAGS = ("layout", "archive_file", "archive_sha256", "worker")
 _FAILURES = frozenset({"failure", "process_failure", "timeout", "broken_task"})
@@ -114,8 +106,8 @@ class _Day:
             self.table = record.get("clickhouse_table") or self.table
             self.tags["package_version"] = str(record.get("version", ""))
         elif event == "processing_time":
-            if task in STAGES:
-                self._measure(f"{STAGES[task]}_duration_seconds", record["seconds"], time)
+            if task in STAGE_OF:
+                self._measure(f"{STAGE_OF[task]}_duration_seconds", record["seconds"], time)
         elif event in ("success", "found_complete"):
             self.running.discard(task)
             self.succeeded.add(task)
@@ -401,7 +393,7 @@ def process_of(execution: str) -> str:
 
 def _rank(task: str) -> int:
     """The place of a task in the order; a site's own, of which nothing is known, comes last."""
-    return _ORDER.index(task) if task in STAGES else len(_ORDER) if task else -1
+    return NUMBER_OF.get(task, len(NUMBER_OF) if task else -1)
 
 
 def _milliseconds(record: Record) -> int:

@@ -13,23 +13,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from champion_luigi.base import locks
+from champion_luigi.base import locks, stages
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
+from champion_luigi.pipeline import tasks
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.pipeline.tasks import (
-    LoadClickHouse,
-    NormalizeBhavcopy,
-    ParseBhavcopy,
-    ScrapeBhavcopy,
-    WriteParquet,
-)
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy
 from champion_luigi.storage import due
 
 # By the names that people type.
-STAGES: dict[str, type[DayTask]] = dict(
-    zip(due.STAGES, (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet, LoadClickHouse), strict=True)
-)
+STAGES: dict[str, type[DayTask]] = {stage: getattr(tasks, task) for stage, task in stages.TASKS.items()}
 
 
 @dataclass(frozen=True)
@@ -89,7 +82,7 @@ def plan(day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) 
             if not task(date=day).complete():
                 runs.append((name, "output missing"))
         elif number > stage.stage:
-            runs.append((name, f"follows {due.STAGES[number - 1]}"))
+            runs.append((name, f"follows {stages.STAGES[number - 1]}"))
         elif number == stage.stage:
             runs.append((name, "asked for"))
         else:

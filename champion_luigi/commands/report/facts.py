@@ -17,12 +17,12 @@ from typing import Any
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.base.stages import STAGE_OF, STAGES
 from champion_luigi.commands import status
 from champion_luigi.config import settings, wiring
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking import record as recording
-from champion_luigi.tracking.runs import STAGES
 from champion_luigi.upkeep import coverage
 
 # The events that end a task's run without success, and what a fill itself says of a date.
@@ -139,8 +139,8 @@ def _from_journal(first: date, last: date) -> _Told:
         if not isinstance(day, str) or not low <= day <= high:
             continue
         event, task = record.get("event"), str(record.get("task", ""))
-        if event == "processing_time" and task in STAGES and isinstance(record.get("seconds"), int | float):
-            told.seconds.setdefault(day, {})[STAGES[task]] = round(record["seconds"], 4)
+        if event == "processing_time" and task in STAGE_OF and isinstance(record.get("seconds"), int | float):
+            told.seconds.setdefault(day, {})[STAGE_OF[task]] = round(record["seconds"], 4)
         elif event in _FAILURES or event == "settled":
             key = (str(record.get("execution")), day)
             if record.get("outcome") in _SETTLED_WELL:
@@ -175,7 +175,7 @@ def _periods(days: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _period(name: str, group: list[dict[str, Any]]) -> dict[str, Any]:
     there = [day for day in group if day["state"] in ("loaded", "lake")]
-    seconds = {stage: [day["seconds"][stage] for day in there if stage in day["seconds"]] for stage in STAGES.values()}
+    seconds = {stage: [day["seconds"][stage] for day in there if stage in day["seconds"]] for stage in STAGES}
     return {
         "name": name,
         "due": sum(1 for day in group if day["state"] != "closed"),

@@ -9,6 +9,7 @@ from datetime import date
 from importlib.resources import files
 from typing import Any
 
+from champion_luigi.base.stages import STAGES
 from champion_luigi.commands.report import figures
 from champion_luigi.commands.report.html import (
     NOT_RECORDED,
@@ -21,12 +22,11 @@ from champion_luigi.commands.report.html import (
     size,
     table,
 )
-from champion_luigi.tracking.runs import STAGES
 
 Document = Mapping[str, Any]
 
 _MOST_PROBLEMS = 100
-_STAGES = tuple(STAGES.values())
+_STAGES = STAGES
 # The page's sections, in their order.
 _TITLES = {
     "summary": "Summary",
