@@ -42,7 +42,7 @@ from champion_luigi.pipeline.tasks import (
 from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
-from champion_luigi.tracking.runs import Book
+from champion_luigi.tracking.runs import Runs
 from champion_luigi.upkeep import coverage, verify
 from champion_luigi.warehouse import connection, opened
 from champion_luigi.warehouse.opened import open_warehouse
@@ -944,7 +944,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     coverage.of_range(date(2023, 6, 1), datetime.now(UTC).date())
     coverage.latest_problems()
     facts.document(DAY, NEXT_DAY)
-    book = Book()
+    book = Runs()
     for place_, record in journal.read_from(loaded / "journal", {}):
         book.add(place_, record)
     list(book.tell(set()))

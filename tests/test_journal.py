@@ -17,7 +17,7 @@ import pytest
 
 from champion_luigi.base.errors import StorageError
 from champion_luigi.tracking import journal
-from champion_luigi.tracking.journal import Delivery, Place
+from champion_luigi.tracking.journal import Delivery, Position
 
 
 def only_file(folder: Path) -> Path:
@@ -162,7 +162,7 @@ def append(folder: Path, *events: object) -> None:
         journal.append(folder, {"event": event})
 
 
-def read_on(folder: Path, offsets: Mapping[str, int] | None = None) -> list[tuple[Place, object]]:
+def read_on(folder: Path, offsets: Mapping[str, int] | None = None) -> list[tuple[Position, object]]:
     """Where the records behind these offsets stand, and what they say."""
     return [(place, record["event"]) for place, record in journal.read_from(folder, offsets or {})]
 
@@ -211,7 +211,7 @@ def test_a_record_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path)
     [(place, _)] = read_on(tmp_path)
     with (tmp_path / "2024-01.jsonl").open("ab") as file:
         file.write(b'"two"}\n')
-    assert read_on(tmp_path, {place.file: place.end}) == [(Place(place.file, 17, 34), "two")]
+    assert read_on(tmp_path, {place.file: place.end}) == [(Position(place.file, 17, 34), "two")]
 
 
 def test_what_is_no_record_has_no_place(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_of_no_journal_nothing_is_left(tmp_path: Path) -> None:
 APPENDER = """
 import sys
 from pathlib import Path
-from champion_luigi import journal
+from champion_luigi.tracking import journal
 folder, name, times = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 sys.stdin.readline()
 for number in range(times):

@@ -6,7 +6,6 @@ the two only is an error: `agreed` says which.
 
 from __future__ import annotations
 
-import ast
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -21,8 +20,8 @@ from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import equity, schema
 from champion_luigi.parsing import normalize
 from champion_luigi.pipeline import chunks
-from champion_luigi.tracking import record as recording
 from champion_luigi.tracking import runs
+from champion_luigi.tracking.journal import Event
 
 PACKAGE = Path(champion_luigi.__file__).parent
 
@@ -34,8 +33,6 @@ _LUIGI_CODES = {
     "scheduling_error": "a task could not be scheduled",
     "unhandled_exception": "an error in Luigi, or a setting that cannot be used",
 }
-# The calls whose first argument is an event.
-_RECORDING = {"record", "_record", "recording.record", "recording.conclude", "record.record", "record.conclude"}
 _EVENTS = {
     "start": ("a task starts", "`last` (the last task asked for), `version`, `clickhouse_table`"),
     "success": ("a task succeeded", "`facts`: its counts and where they come from"),
@@ -292,19 +289,9 @@ For a schedule, 20 is no alarm in the evening: the next run asks again. See [a s
 """
 
 
-def journalled_events() -> set[str]:
-    """The events that the package's modules record, found in their source; `end` is a constant there."""
-    found = {recording._END}
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in _RECORDING:
-                found |= {str(each.value) for each in node.args[:1] if isinstance(each, ast.Constant)}
-    return found
-
-
 def journal_page() -> str:
     """The records of the journal."""
-    agreed("journal records", _EVENTS, journalled_events())
+    agreed("journal records", _EVENTS, set(Event))
     rows = [(f"`{event}`", when, fields or "–") for event, (when, fields) in _EVENTS.items()]
     return f"""# The journal
 

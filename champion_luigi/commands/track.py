@@ -31,7 +31,7 @@ def flush() -> tuple[int, int]:
             found=carrier.trouble,
             todo="They stay in the journal. Once MLflow takes them, run `champion track flush` again.",
         )
-    return carrier.delivered_flows, len(journal.delivery(record.journal_folder()).open)
+    return carrier.delivered_runs, len(journal.delivery(record.journal_folder()).open)
 
 
 def server_url() -> str | None:

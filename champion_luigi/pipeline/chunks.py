@@ -27,6 +27,7 @@ from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import record
+from champion_luigi.tracking.journal import Event
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
 logger = logging.getLogger("luigi-interface.fill")
@@ -129,7 +130,7 @@ def fill_days(
                     chunks.clear()
                 del chunk, lane
                 threads.collect()
-                record.record("fill_progress", metrics=progress.metrics())
+                record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:
             for _, lane in running:
@@ -221,7 +222,7 @@ def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], prog
 
 
 def _record_outcome(day: date, outcome: str, reason: str) -> None:
-    record.record("settled", date=day, outcome=outcome, reason=settings.without_secrets(reason))
+    record.record(Event.SETTLED, date=day, outcome=outcome, reason=settings.without_secrets(reason))
 
 
 def _reason_to_stop(chunk: Sequence[DayTask], errors: Mapping[date, BaseException]) -> str:

@@ -22,6 +22,7 @@ from luigi.tools.range import RangeDailyBase
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
+from champion_luigi.base.package import VERSION
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import day_task, process
@@ -30,6 +31,7 @@ from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, version
 from champion_luigi.tracking import record, runs
+from champion_luigi.tracking.journal import Event
 from champion_luigi.warehouse import connection, opened
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
@@ -204,12 +206,12 @@ class FillBhavcopy(RangeDailyBase):
         what = {"first": first, "last": last, "days_due": len(days)}
         if self.of is LoadClickHouse:
             what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{connection.TABLE}"
-        record.record("fill_start", of=self.of.__name__, workers=_workers(), version=record.package_version(), **what)
+        record.record(Event.FILL_START, of=self.of.__name__, workers=_workers(), version=VERSION, **what)
 
     def _record_end(self, status: str, words: str, error: BaseException | str) -> None:
         assert self.progress is not None
         text = settings.without_secrets(str(error) or type(error).__name__ if error else "")
-        record.conclude("fill_end", status=status, words=words, error=text, metrics=self.progress.metrics())
+        record.conclude(Event.FILL_END, status=status, words=words, error=text, metrics=self.progress.metrics())
 
     def _days(self) -> list[date]:
         if not hasattr(self, "_cached_days"):

@@ -32,6 +32,7 @@ from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import due, lake, raw, version
 from champion_luigi.tracking import record
+from champion_luigi.tracking.journal import Event
 
 if TYPE_CHECKING:
     import polars as pl
@@ -176,7 +177,7 @@ def _ask(day: date, last: type[DayTask]) -> Outcome:
 def _journal(outcome: Outcome) -> None:
     counts = vars(outcome.changes) if outcome.changes else {}
     record.record(
-        "restatement",
+        Event.RESTATEMENT,
         date=outcome.date,
         old_sha256=outcome.old_sha256,
         new_sha256=outcome.new_sha256,

@@ -17,6 +17,7 @@ from typing import Any
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.base.package import VERSION
 from champion_luigi.base.stages import STAGE_OF, STAGES
 from champion_luigi.commands import status
 from champion_luigi.config import settings, wiring
@@ -70,7 +71,7 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
     states = {day["date"]: day["state"] for day in days}
     return {
         "made_at": durable.now(),
-        "version": recording.package_version(),
+        "version": VERSION,
         # As they are written there: dates as ISO texts.
         "status": json.loads(json.dumps(status.as_document(found), default=str)),
         "days": days,
