@@ -17,7 +17,7 @@ import pytest
 
 from champion_luigi.base.errors import StorageError
 from champion_luigi.tracking import journal
-from champion_luigi.tracking.journal import Delivery, Position
+from champion_luigi.tracking.journal import Delivery, Event, Position
 
 
 def only_file(folder: Path) -> Path:
@@ -151,6 +151,26 @@ def test_a_full_disk_is_not_taken_for_a_written_record(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True)
     assert done.stdout.split() == ["raised"]
     assert events(tmp_path) == ["whole"]
+
+
+# Some events alone
+
+
+def test_events_are_found_however_their_line_is_written(tmp_path: Path) -> None:
+    """By another program, or by hand: with other spaces, in another order."""
+    first, second = {"event": "failure", "date": "2024-01-15"}, {"date": "2024-01-16", "event": "settled"}
+    lines = [json.dumps(first, separators=(",", ":")), json.dumps(second, separators=(" , ", " :  ")), ""]
+    (tmp_path / "2024-01.jsonl").write_text("\n".join(lines))
+    assert list(journal.read_events(tmp_path, {Event.FAILURE, Event.SETTLED})) == [first, second]
+
+
+def test_only_these_events_are_read(tmp_path: Path) -> None:
+    """A name within another one, or in another field, is none; nor is a line that is cut off."""
+    for event in ("process_failure", "success", "failure"):
+        journal.append(tmp_path, {"event": event, "error": "a failure to start"})
+    with only_file(tmp_path).open("a") as file:
+        file.write('[1, "failure"]\n{"event": ["failure"]}\n{"event": "failure"')
+    assert [each["event"] for each in journal.read_events(tmp_path, {Event.FAILURE})] == ["failure"]
 
 
 # From where it was read before

@@ -430,7 +430,7 @@ def test_a_dry_run_names_what_was_asked_for_before() -> None:
         (["--date", "2024-01-15"], "--from"),
         (["--date", "2024-01-15", "--start", "2024-01-15", "--from", "write"], "say --date, or --start"),
         (["--date", "2024-01-15", "--end", "2024-01-15", "--from", "write"], "say --date, or --start"),
-        (["--start", "2024-01-15", "--end", "2024-01-14", "--from", "write"], "is after 2024-01-14"),
+        (["--start", "2024-01-15", "--end", "2024-01-14", "--from", "write"], "is after --end 2024-01-14"),
         (["--date", "2024-01-15", "--from", "load", "--to", "write"], "--from load comes after --to write"),
         (["--date", "2024-01-15", "--from", "dance"], "dance"),
         (["--date", "today", "--from", "write"], "today"),

@@ -18,10 +18,11 @@ from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, retry_at_once, snapshot
 
 from champion_luigi.base import durable
-from champion_luigi.commands.verify import command, repair
+from champion_luigi.commands.verify import command
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import verify as reconcile
+from champion_luigi.upkeep.repair import repair
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse.connection import TABLE, Place
 from champion_luigi.warehouse.opened import open_warehouse

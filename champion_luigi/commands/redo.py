@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from champion_luigi.base.stages import STAGES
+from champion_luigi.commands import output
 
 if TYPE_CHECKING:
     from champion_luigi.upkeep.redo import Plan
 
-_DAY = click.DateTime(["%Y-%m-%d"])
-
 
 @click.command(name="redo")
-@click.option("--date", "day", type=_DAY, help="One day; or else --start.")
-@click.option("--start", type=_DAY, help="First date.")
-@click.option("--end", type=_DAY, help="Last date, included. Default: the latest session that should be out by now.")
+@click.option("--date", "day", type=output.DAY, help="One day; or else --start.")
+@click.option("--start", type=output.DAY, help="First date.")
+@click.option(
+    "--end", type=output.DAY, help="Last date, included. Default: the latest session that should be out by now."
+)
 @click.option(
     "--from",
     "first",
@@ -78,26 +78,19 @@ def command(  # noqa: PLR0917 - click calls it by name
             outcomes, code = _run([plan for plan in plans if not plan.nothing], first, last)
     if as_json:
         document = {"from": first, "to": last, "days": [_entry(plan, outcomes) for plan in plans]}
-        click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False))
+        click.echo(output.as_json(document))
     context.exit(code)
 
 
 def _days(day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:
-    from datetime import UTC
-
     from champion_luigi.config import settings
     from champion_luigi.exchange import sessions
 
-    begin = day or start
-    if begin is None or (day and (start or end)):
+    if (day is None) == (start is None) or (day and end):
         raise click.UsageError("say --date, or --start with or without --end")
-    first = begin.date()
-    if day:
-        last = first
-    elif end:
-        last = end.date()
-    else:
-        last = sessions.latest_published(datetime.now(UTC), settings.published_at())
+    first, last = output.dates(day or start, day or end)
+    last = last or sessions.latest_published(datetime.now(UTC), settings.published_at())
+    assert first is not None
     if first > last:
         raise click.UsageError(f"--start {first} is after {last}")
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
@@ -105,27 +98,22 @@ def _days(day: datetime | None, start: datetime | None, end: datetime | None) ->
 
 def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str], int]:
     """Make the days due and run them; what became of each, and the exit code."""
-    if not plans:
-        return {}, 0
-    from champion_luigi.commands import fill
-    from champion_luigi.upkeep import redo
+    from champion_luigi.commands import bar
+    from champion_luigi.pipeline.fill import FillDays
+    from champion_luigi.upkeep import again, redo
 
-    for plan in plans:
-        if plan.replaces:
-            redo.make_due(plan.day, redo.STAGES[first], redo.STAGES[last], _say)
-    days = [plan.day for plan in plans]
-    parameters: dict[str, Any] = {"of": redo.STAGES[last], "start": days[0], "stop": days[-1] + timedelta(days=1)}
-    task = fill.FillDays(**parameters)
-    task.given = frozenset(days)
-    code = fill.execute(task, {"local_scheduler": True})
-    progress = task.progress
-    reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
-    done = {day for day in days if redo.STAGES[last](date=day).complete()}
-    return {day: "done" if day in done else reasons.get(day, "left") for day in days}, code
+    codes = [0]
 
+    def fill(of: again.Stage, days: Sequence[date]) -> dict[date, str]:
+        task = FillDays.of_days(of, days)
+        codes.append(bar.execute(task, {"local_scheduler": True}))
+        progress = task.progress
+        reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
+        return {day: reasons.get(day, "left") for day in days if not of(date=day).complete()}
 
-def _say(message: str) -> None:
-    click.echo(message, err=True)
+    stages = redo.STAGES[first], redo.STAGES[last]
+    reasons = again.again({plan.day: stages for plan in plans}, fill, output.say)
+    return {plan.day: reasons.get(plan.day, "done") for plan in plans}, max(codes)
 
 
 def _entry(plan: Plan, outcomes: dict[date, str]) -> dict[str, Any]:
@@ -156,9 +144,9 @@ def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) ->
 
 
 def _short(path: Path) -> str:
-    """A path as it is below DATA_DIR, without the lake's folders: a terminal is 80 columns wide."""
+    """A path as it is below DATA_DIR, without the lake's folders."""
     from champion_luigi.config import settings
 
     if path.is_relative_to(settings.lake_dir()):
         return f"lake/.../{path.name}"
-    return str(path.relative_to(settings.data_dir()))
+    return output.short(path)

@@ -292,3 +292,25 @@ def _failures_in_words(progress: Progress, most: int = 5) -> str:
 
 def _india(now: datetime) -> datetime:
     return now.replace(tzinfo=UTC).astimezone(sessions.INDIA)
+
+
+class FillDays(FillBhavcopy):
+    """A fill of the days that it is ``given``, whatever the calendar and the clock say of them."""
+
+    given: frozenset[date] = frozenset()
+
+    @classmethod
+    def of_days(cls, of: type[luigi.Task], days: Sequence[date]) -> FillDays:
+        """A fill of these days, up to their task ``of``."""
+        parameters: dict[str, Any] = {"of": of, "start": min(days), "stop": max(days) + timedelta(days=1)}
+        task = cls(**parameters)
+        task.given = frozenset(days)
+        return task
+
+    def moving_stop(self, now: datetime) -> datetime:  # noqa: ARG002 - Luigi's signature
+        """The day after the last one."""
+        return datetime.combine(max(self.given) + timedelta(days=1), datetime.min.time())
+
+    def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:  # noqa: ARG002
+        """The days that are given."""
+        return [datetime.combine(day, datetime.min.time()) for day in sorted(self.given)]

@@ -21,10 +21,12 @@ from pathlib import Path
 from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.config import settings
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import NormalizeBhavcopy, ParseBhavcopy
 from champion_luigi.storage import tables
+from champion_luigi.storage.paths import day_in
 from champion_luigi.tracking import journal, record
 
 LEFTOVER_SECONDS = 3600.0
@@ -33,7 +35,6 @@ LEFTOVER_SECONDS = 3600.0
 _LEFTOVER = re.compile(re.escape(durable.LEFTOVER_PREFIX) + r".+-\d+-[0-9a-f]{8}")
 _LOCK = re.compile(r"(\d{4}-\d\d-\d\d|archive)\.lock")
 _PRESENCE = re.compile(r"[0-9a-f]{32}")
-_INTERMEDIATE = re.compile(rf"bhavcopy_(\d{{4}})(\d\d)(\d\d){re.escape(tables.SUFFIX)}")
 
 
 @dataclass(frozen=True)
@@ -139,10 +140,6 @@ def _outputs(stage: type[ParseBhavcopy] | type[NormalizeBhavcopy]) -> Iterator[t
     """The outputs of a stage: what is named like one, and is where one is."""
     folder = settings.data_dir() / stage(date=date.min).output().file.parents[1].name
     for path in sorted(folder.glob("*/*" + tables.SUFFIX)):
-        if match := _INTERMEDIATE.fullmatch(path.name):
-            try:
-                day = date(int(match[1]), int(match[2]), int(match[3]))
-            except ValueError:
-                continue
-            if path == stage(date=day).output().file:
-                yield day, path
+        day = day_in(EQUITY, path.name)
+        if day and path == stage(date=day).output().file:
+            yield day, path

@@ -9,7 +9,7 @@ replace lake and warehouse at once each, and what a kill leaves is done by the n
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,13 +26,12 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.config import settings, wiring
-from champion_luigi.pipeline import process
-from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import due, lake, raw, version
 from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
+from champion_luigi.upkeep import again
 
 if TYPE_CHECKING:
     import polars as pl
@@ -120,12 +119,8 @@ def refresh_day(day: date) -> Outcome:
         outcome = _ask(day, last)
     if last(date=day).complete():
         return outcome
-    process.prepare()
-    progress = Progress(due=1)
-    fill_days(last, [day], progress, workers=1, local_scheduler=True, log_level="WARNING")
-    if not last(date=day).complete():
-        reason = progress.failed.get(day) or "the day is not complete: another process may be at it"
-        return Outcome(day, "failed", reason, outcome.old_sha256, outcome.new_sha256, outcome.changes)
+    if reason := again.complete({day: last}).get(day):
+        return replace(outcome, state="failed", reason=reason)
     if outcome.state == "unchanged":
         return Outcome(day, "unchanged", outcome.reason or "what an earlier run had left is completed")
     return outcome
@@ -167,22 +162,17 @@ def _ask(day: date, last: type[DayTask]) -> Outcome:
     changes = _changes(day, _normalized(day, published, recognised))
     old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
     outcome = Outcome(day, "changed", old_sha256=old_sha256, new_sha256=sha256, changes=changes)
-    _journal(outcome)
+    record.record(
+        Event.RESTATEMENT,
+        date=day,
+        old_sha256=old_sha256,
+        new_sha256=sha256,
+        **{f"rows_{name}": count for name, count in (vars(changes) if changes else {}).items()},
+    )
     due.ask(wiring.due_folder(), day, range(ScrapeBhavcopy.stage, last.stage + 1))
     raw.keep(day, published, recognised)
     due.done(wiring.due_folder(), day, ScrapeBhavcopy.stage)
     return outcome
-
-
-def _journal(outcome: Outcome) -> None:
-    counts = vars(outcome.changes) if outcome.changes else {}
-    record.record(
-        Event.RESTATEMENT,
-        date=outcome.date,
-        old_sha256=outcome.old_sha256,
-        new_sha256=outcome.new_sha256,
-        **{f"rows_{name}": count for name, count in counts.items()},
-    )
 
 
 def _unchanged(day: date, kept: _Kept, last: type[DayTask]) -> Outcome:

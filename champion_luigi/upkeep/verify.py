@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -19,8 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
 from champion_luigi.storage import lake, raw, tables
+from champion_luigi.storage.paths import day_in
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse import table as warehouse
 from champion_luigi.warehouse.table import Held
@@ -32,7 +33,6 @@ Where = Literal["raw", "lake", "warehouse"]
 
 ONLY_IN_WAREHOUSE = "a day that the lake does not have"
 
-_NAME = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.json")
 _CLOSE = 1e-9
 
 
@@ -151,11 +151,10 @@ def _compare(first: date, stop: date, table: warehouse.Warehouse | None, verdict
 def _documents(folder: Path, first: date, stop: date) -> dict[date, dict[str, Any]]:
     """The receipts or markers in a year's folder; an empty one where it cannot be read."""
     found = {}
-    for path in folder.glob("bhavcopy_*.json"):
-        if match := _NAME.fullmatch(path.name):
-            day = date(int(match[1]), int(match[2]), int(match[3]))
-            if first <= day < stop:
-                found[day] = _document(path)
+    for path in folder.glob("*.json"):
+        day = day_in(EQUITY, path.name)
+        if day and first <= day < stop:
+            found[day] = _document(path)
     return found
 
 
