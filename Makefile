@@ -19,7 +19,10 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.runtime  ## run the pipeline for a few simulated days and show what it made
 	$(BIN)/champion demo
 
-test: lint types coverage  ## lint, types, every test, and how much of the package they run
+# `make test TESTS=coverage` measures meanwhile how much of the package the tests run.
+TESTS ?= tests
+
+test: lint types $(TESTS)  ## lint, types and every test
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check
@@ -28,7 +31,7 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
-coverage: $(VENV)/.test
+coverage: $(VENV)/.test  ## the tests, twice as slow, and how much of the package they run
 	rm -rf .cache/coverage
 	$(BIN)/coverage run -m $(PYTEST) $(ARGS)
 	@# A process that was killed may leave half a file: the log names it, and the report would again.

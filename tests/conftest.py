@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import campaign
 import hypothesis
 import luigi
 import pytest
+from helpers import forget_settings
 
 from champion_luigi.config import settings
 from champion_luigi.simulated.server import SimulatedArchive
@@ -33,15 +36,35 @@ hypothesis.settings.load_profile("champion")
 
 
 def pytest_sessionstart() -> None:
-    """Let many files be open: the embedded engine leaves a dozen each time that it is opened anew in a process."""
+    """Heed signals as a terminal's process does, and let many files be open."""
+    heed_signals()
+    # The embedded engine leaves a dozen each time that it is opened anew in a process.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 65_536 if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out the integration tests with SKIP_INTEGRATION_TESTS=true."""
+def heed_signals() -> None:
+    """Have no signal ignored: what a process ignores, all that it starts do too.
+
+    `nohup`, and a script's `&`, start a process that ignores hang-ups or Ctrl-C; tests that send them to a command
+    would wait for ever. Handlers do not go over to what is started: there, a signal has its usual effect.
+    """
+    for name in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(name) is signal.SIG_IGN:
+            signal.signal(name, signal.default_int_handler if name is signal.SIGINT else lambda *_: None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is for the whole campaign alone, and the integration tests with SKIP_INTEGRATION_TESTS=true."""
+    long = [item for item in items if item.get_closest_marker("torture")]
+    for item in long:
+        item.add_marker(pytest.mark.faults)
+    if long and not campaign.IS_WHOLE:
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
     if os.environ.get("SKIP_INTEGRATION_TESTS", "").lower() != "true":
         return
     skip = pytest.mark.skip(reason="SKIP_INTEGRATION_TESTS is true")
@@ -59,13 +82,6 @@ def environment_variables() -> set[str]:
     ]
     parameters = [parameter for section in sections for parameter in vars(section).values()]
     return {parameter.env for parameter in parameters if hasattr(parameter, "env")} | {_NO_PARAMETER}
-
-
-def forget_settings() -> None:
-    """Let the settings be read anew, as a process that has just begun reads them."""
-    for value in vars(settings).values():
-        if clear := getattr(value, "cache_clear", None):
-            clear()
 
 
 @pytest.fixture(autouse=True)

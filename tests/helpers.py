@@ -23,9 +23,12 @@ from typing import IO, Any
 
 import luigi
 import pytest
+from click.testing import CliRunner
 from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
+from champion_luigi.commands.cli import main
+from champion_luigi.config import settings
 from champion_luigi.datasets.equity import archive_path
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
@@ -52,6 +55,13 @@ Rows = dict[tuple[str, str], tuple[Any, ...]]
 
 # What environments set so that no test waits for a retry.
 AT_ONCE = {f"CHAMPION_{name}_SECONDS": "0" for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY")}
+
+
+def forget_settings() -> None:
+    """Let the settings be read anew, as a process that has just begun reads them."""
+    for value in vars(settings).values():
+        if clear := getattr(value, "cache_clear", None):
+            clear()
 
 
 def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +126,15 @@ def champion_command(*arguments: str) -> list[str]:
 def run_champion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `champion` to its end, in the test's own folder, its output in pipes."""
     return run(champion_command(*arguments), **environment)
+
+
+def champion_here(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `champion` in this process, where it makes no difference to what is tested and saves a second."""
+    forget_settings()
+    result = CliRunner(env=environment).invoke(main, list(arguments), prog_name="champion")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
 def start_champion(*arguments: str, **environment: str) -> subprocess.Popen[str]:

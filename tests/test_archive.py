@@ -364,7 +364,7 @@ def test_a_body_that_trickles_ends_at_the_total_limit() -> None:
 
     with answering(answer) as running:
         error = error_of(open_archive(running.url, read_seconds=5, total_seconds=0.3))
-        assert running.hung_up.wait(10)
+        assert running.hung_up.wait(60)
     assert isinstance(error, ArchiveUnreachable)
     assert is_transient(error)
     assert "too slowly" in str(error)
@@ -405,7 +405,7 @@ def test_what_trickles_around_the_chunks_ends_at_the_total_limit(start: bytes) -
 
     with answering(answer) as running:
         error = error_of(open_archive(running.url, read_seconds=5, total_seconds=0.3))
-        assert running.hung_up.wait(10)
+        assert running.hung_up.wait(60)
     assert isinstance(error, ArchiveUnreachable)
     assert "too slowly" in str(error)
 
@@ -457,7 +457,7 @@ def test_headers_without_end_are_given_up_however_many_a_library_allows(monkeypa
 
     with answering(answer) as running:
         error = error_of(open_archive(running.url))
-        assert running.hung_up.wait(10)
+        assert running.hung_up.wait(60)
     assert isinstance(error, ArchiveUnreachable)
     assert error.found == "LineTooLong"
     # What was on its way in sockets counts too.
@@ -475,7 +475,7 @@ def test_a_body_that_is_announced_too_large_is_not_read() -> None:
 
     with answering(answer) as running:
         error = error_of(open_archive(running.url, max_bytes=1000))
-        assert running.hung_up.wait(10)
+        assert running.hung_up.wait(60)
     assert isinstance(error, RejectedPayload)
     assert not is_transient(error)
     assert (error.expected, error.found) == ("at most 1,000 bytes", "99,999,999,999")
@@ -504,7 +504,7 @@ def test_a_body_without_end_is_given_up_at_the_size_cap() -> None:
 
     with answering(answer) as running:
         error = error_of(open_archive(running.url, max_bytes=1_000_000))
-        assert running.hung_up.wait(10)
+        assert running.hung_up.wait(60)
     assert isinstance(error, RejectedPayload)
     assert "at most 1,000,000 bytes" in str(error)
 
@@ -562,7 +562,7 @@ def test_the_body_of_a_redirect_is_not_read() -> None:
 
     with answering(answer) as running:
         error = error_of(open_archive(running.url, total_seconds=60))
-        assert running.hung_up.wait(10)
+        assert running.hung_up.wait(60)
     assert type(error) is RejectedPayload
 
 

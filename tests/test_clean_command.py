@@ -19,6 +19,7 @@ from helpers import (
     answering,
     build,
     champion_command,
+    champion_here,
     hear,
     lines_of,
     payload,
@@ -71,7 +72,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def clean(*arguments: str) -> dict[str, Any]:
     """`champion clean --json`: its document."""
-    done = run_champion("clean", *arguments, "--json")
+    done = champion_here("clean", *arguments, "--json")
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -229,8 +230,8 @@ def test_after_a_cleaning_nothing_is_due() -> None:
     assert len(intermediates(NEXT)) == 2
 
     day = ("--start", "2024-01-15", "--stop", "2024-01-16")
-    assert run_champion("fill", *day).stderr.splitlines()[-1] == "Nothing is missing."
-    assert run_champion("status", "--start", "2024-01-15", "--end", "2024-01-15").returncode == 0
+    assert champion_here("fill", *day).stderr.splitlines()[-1] == "Nothing is missing."
+    assert champion_here("status", "--start", "2024-01-15", "--end", "2024-01-15").returncode == 0
     luigi = run_luigi("LoadClickHouse", "--date", "2024-01-15")
     assert luigi.returncode == 0, luigi.stderr
     assert "1 complete ones were encountered" in luigi.stderr
@@ -241,7 +242,7 @@ def test_redo_makes_what_it_needs_after_a_cleaning(tmp_path: Path, archive: Path
     run(LoadClickHouse(date=DAY))
     clean("--intermediates")
     archive.rename(archive.with_name("gone"))
-    done = run_champion("redo", "--date", str(DAY), "--from", "write")
+    done = champion_here("redo", "--date", str(DAY), "--from", "write")
     assert done.returncode == 0, done.stderr
     assert len(intermediates(DAY)) == 2
     assert lake.scan(tmp_path / "lake").collect().height == ROWS
@@ -253,7 +254,7 @@ def test_without_a_warehouse_the_lake_decides() -> None:
     clean("--intermediates", "--lake-only")
     assert intermediates(DAY) == []
     assert len(intermediates(NEXT)) == 2
-    assert run_champion("fill", *RANGE[:3], "2024-01-16", "--of", "WriteParquet").stderr.endswith(
+    assert champion_here("fill", *RANGE[:3], "2024-01-16", "--of", "WriteParquet").stderr.endswith(
         "Nothing is missing.\n"
     )
 
@@ -300,7 +301,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_go(tmp_path: Path) -> Non
     sizes = sum(path.stat().st_size for path in intermediates(DAY))
     before = snapshot(tmp_path)
     arguments = ("clean", "--intermediates", "--lake-only")
-    done = run_champion(*arguments, "--dry-run")
+    done = champion_here(*arguments, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert [line.split() for line in done.stdout.splitlines()] == [
         ["leftovers", "1", "file", "5", "bytes"],
@@ -316,7 +317,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_go(tmp_path: Path) -> Non
     ]
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert snapshot(tmp_path) == before
-    assert run_champion(*arguments).stdout.splitlines()[-2].split() == [
+    assert champion_here(*arguments).stdout.splitlines()[-2].split() == [
         "freed",
         "4",
         "files",
@@ -327,7 +328,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_go(tmp_path: Path) -> Non
 
 def test_in_an_empty_folder_there_is_nothing_to_do(tmp_path: Path) -> None:
     """And nothing is made."""
-    done = run_champion("clean", "--intermediates")
+    done = champion_here("clean", "--intermediates")
     assert (done.returncode, done.stdout) == (0, "There is nothing to remove.\n")
     assert list(tmp_path.iterdir()) == []
 

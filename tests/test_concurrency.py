@@ -60,8 +60,12 @@ def rows_by_day(folder: Path) -> list[tuple[date, int]]:
 
 
 def test_four_commands_for_one_day_do_its_work_once(archive: SimulatedArchive, tmp_path: Path) -> None:
-    """One fetches while the others wait; all end well, each row is there once, and one of each task has worked."""
-    processes = [start_luigi("LoadClickHouse", "--date", str(DAY), "--no-lock") for _ in range(4)]
+    """One fetches while the others wait; all end well, each row is there once, and one of each task has worked.
+
+    Without Luigi's ``--no-lock`` as well, as when cron starts a command while somebody tries the same by hand.
+    """
+    command = ("LoadClickHouse", "--date", str(DAY))
+    processes = [start_luigi(*command, *lock) for lock in ((), (), ("--no-lock",), ("--no-lock",))]
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, "\n".join(outputs)
     assert len(archive.requests) == 1
@@ -70,14 +74,6 @@ def test_four_commands_for_one_day_do_its_work_once(archive: SimulatedArchive, t
         each["task"] for each in journal.read(tmp_path / "journal") if each["event"] == "success" and each["facts"]
     ]
     assert sorted(worked) == sorted(STAGES)
-
-
-def test_one_command_typed_twice_ends_well_twice(archive: SimulatedArchive, tmp_path: Path) -> None:
-    """Without Luigi's ``--no-lock`` as well, as when cron starts a command while somebody tries the same by hand."""
-    processes = [start_luigi("WriteParquet", "--date", str(DAY)) for _ in range(2)]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
-    assert len(archive.requests) == 1
 
 
 def test_commands_for_different_days_take_turns_at_the_embedded_engine(

@@ -10,11 +10,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import campaign
 import click
 import luigi
 import pytest
@@ -200,16 +201,27 @@ def test_the_reference_is_what_the_code_says() -> None:
 # Examples
 
 
+# The tutorial fills a year. Its last month tells the same, but for what these texts begin.
+YEAR, MONTH = "--start 2024-01-01 --stop 2025-01-01", "--start 2024-12-02 --stop 2025-01-01"
+OF_THE_YEAR = {"248 of 248 days", "symbol     highest", "┌─────────┬────────┬", "│ 2024-12-01 ┆"}
+
+
+@pytest.mark.faults
 @pytest.mark.integration
 def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
     """Its examples run in their order, and print what stands below them."""
     environment = as_a_reader()
-    output = ""
+    output, left_out = "", set()
     for block in blocks(TUTORIAL):
+        needs_year = {start for start in OF_THE_YEAR if block.text.startswith(start)}
+        left_out |= needs_year
         if block.language == "text":
-            assert [line for line in block.text.splitlines() if line not in output] == [], output
+            expected = [] if needs_year and not campaign.IS_WHOLE else block.text.splitlines()
+            assert [line for line in expected if line not in output] == [], output
         elif not block.not_run:
-            output = run(block, tmp_path, environment)
+            text = block.text if campaign.IS_WHOLE else block.text.replace(YEAR, MONTH)
+            output = run(replace(block, text=text), tmp_path, environment)
+    assert left_out == OF_THE_YEAR, "a text that is listed here is gone from the tutorial"
     journal = (tmp_path / "tutorial" / "journal").glob("*.jsonl")
     events = [json.loads(line) for file in journal for line in file.read_text(encoding="utf-8").splitlines()]
     described = (ROOT / "docs" / "reference" / "journal.md").read_text(encoding="utf-8")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,6 @@ from helpers import (
     publish,
     published,
     run_luigi,
-    start_luigi,
-    wait_for,
 )
 
 from champion_luigi.base.durable import sha256
@@ -192,33 +189,7 @@ def test_a_failure_in_a_forked_worker_is_recorded(archive: SimulatedArchive, tmp
     assert len(records(tmp_path, event="success", task="LoadClickHouse")) == 2
 
 
-def test_a_worker_that_is_killed_is_recorded(archive: SimulatedArchive, tmp_path: Path) -> None:
-    """Its own handlers cannot run any more; the parent sees it."""
-    archive.faults[DAY] = Fault("hanging")
-    process = start_luigi("WriteParquet", "--date", str(DAY), "--workers", "2")
-    wait_for(lambda: len(archive.requests) == 1, "the fetch to begin")
-    [start] = records(tmp_path, event="start")
-    os.kill(start["pid"], signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
-    assert process.returncode == 30, output
-    found = records(tmp_path, event="process_failure", task="ScrapeBhavcopy")
-    assert found
-    assert "exit code -9" in found[0]["error"]
-    assert found[0]["pid"] == process.pid
-
-
-def test_a_task_that_times_out_is_recorded(archive: SimulatedArchive, tmp_path: Path) -> None:
-    """Luigi's own limit for a task, where somebody sets it; its process ends there, and asks nothing more."""
-    archive.faults[DAY] = Fault("hanging")
-    limits = {"CHAMPION_READ_SECONDS": "3"}
-    run = run_luigi("WriteParquet", "--date", str(DAY), "--worker-timeout", "1", **limits)
-    assert run.returncode == 30, run.stderr
-    found = records(tmp_path, event="timeout", task="ScrapeBhavcopy")
-    assert found
-    assert "timed out" in found[0]["error"]
-    assert len(archive.requests) == 1
-
-
+@pytest.mark.torture
 @pytest.mark.skipif(unavailable() is not None, reason=unavailable() or "")
 def test_no_secret_is_written_or_printed_anywhere(
     archive: SimulatedArchive, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,18 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from helpers import build, champion_command, lines_of, payload, publish, retry_at_once, run_champion, snapshot, wait_for
+from helpers import (
+    build,
+    champion_command,
+    champion_here,
+    lines_of,
+    payload,
+    publish,
+    retry_at_once,
+    run_champion,
+    snapshot,
+    wait_for,
+)
 
 from champion_luigi.base import durable, locks, stages
 from champion_luigi.base.errors import Busy, TerminalError
@@ -247,7 +258,7 @@ def test_redo_runs_the_stage_and_what_follows_it(stage: str) -> None:
     """And nothing before it: those files stay the very same."""
     load(DAY)
     before = versions(DAY)
-    done = run_champion("redo", "--date", str(DAY), "--from", stage)
+    done = champion_here("redo", "--date", str(DAY), "--from", stage)
     assert done.returncode == 0, done.stderr
     after = versions(DAY)
     assert {name for name in before if before[name] != after[name]} == set(
@@ -272,7 +283,7 @@ def test_redo_keeps_the_payload_that_it_replaces(tmp_path: Path, archive: Path) 
     receipt = json.loads(output(DAY, "scrape").read_bytes())
     old = (tmp_path / "raw" / "2024" / receipt["file"]).read_bytes()
     publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
-    done = run_champion("redo", "--date", str(DAY), "--from", "scrape")
+    done = champion_here("redo", "--date", str(DAY), "--from", "scrape")
     assert done.returncode == 0, done.stderr
     folder = raw.restated_folder(DAY, receipt["sha256"])
     assert {path.name for path in folder.iterdir()} == {receipt["file"], output(DAY, "scrape").name}
@@ -283,7 +294,7 @@ def test_redo_keeps_the_payload_that_it_replaces(tmp_path: Path, archive: Path) 
 def test_redo_of_an_unchanged_file_keeps_no_copy(tmp_path: Path) -> None:
     """There is nothing that would be lost."""
     load(DAY)
-    done = run_champion("redo", "--date", str(DAY), "--from", "scrape")
+    done = champion_here("redo", "--date", str(DAY), "--from", "scrape")
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "raw" / "2024" / "restated").exists()
 
@@ -292,7 +303,7 @@ def test_redo_stops_before_the_warehouse(archive: Path) -> None:
     """With --to write; a file that has changed is due to be loaded by itself, another one is not."""
     load(DAY, NEXT)
     publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
-    done = run_champion("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape", "--to", "write", "--json")
+    done = champion_here("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape", "--to", "write", "--json")
     assert done.returncode == 0, done.stderr
     assert {day: entry["outcome"] for day, entry in as_json(done).items()} == {str(DAY): "done", str(NEXT): "done"}
     assert complete_days(LoadClickHouse, DAY, AFTER) == {NEXT}
@@ -302,7 +313,7 @@ def test_redo_stops_before_the_warehouse(archive: Path) -> None:
 def test_redo_of_a_range_runs_what_is_not_there_and_leaves_out_what_never_was(tmp_path: Path) -> None:
     """Both ends are included; a day without a session is named as such."""
     load(NEXT)
-    done = run_champion("redo", "--start", str(SUNDAY), "--end", str(AFTER), "--from", "write", "--json")
+    done = champion_here("redo", "--start", str(SUNDAY), "--end", str(AFTER), "--from", "write", "--json")
     assert done.returncode == 0, done.stderr
     days = as_json(done)
     assert "no session" in days.pop(str(SUNDAY))["nothing"]
@@ -312,7 +323,7 @@ def test_redo_of_a_range_runs_what_is_not_there_and_leaves_out_what_never_was(tm
 
 def test_redo_of_a_day_that_never_was_says_so(tmp_path: Path) -> None:
     """A success, with nothing done."""
-    done = run_champion("redo", "--date", str(HOLIDAY), "--from", "parse")
+    done = champion_here("redo", "--date", str(HOLIDAY), "--from", "parse")
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"Nothing to do: {HOLIDAY} is not there, and closed (Ram Mandir")
     assert list(tmp_path.iterdir()) == []
@@ -327,7 +338,7 @@ def test_redo_runs_a_day_that_is_there_whatever_the_calendar_says(archive: Path,
     before = versions(SUNDAY)
     moved = archive.rename(archive.with_name("moved"))
     arguments = ("redo", "--date", str(SUNDAY), "--from", "write", "--to", "write")
-    done = run_champion(*arguments, NSE_ARCHIVE_URL=str(moved))
+    done = champion_here(*arguments, NSE_ARCHIVE_URL=str(moved))
     assert done.returncode == 0, done.stderr
     assert versions(SUNDAY)["write"] != before["write"]
 
@@ -337,7 +348,7 @@ def test_redo_exits_30_where_a_day_failed(archive: Path, tmp_path: Path) -> None
     load(DAY, NEXT)
     before = versions(DAY)
     publish(archive, DAY, "legacy", ["SYMBOL,NONSENSE", "A,1"])
-    done = run_champion("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape")
+    done = champion_here("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape")
     assert done.returncode == 30, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"failed {DAY}: TerminalError: {DAY}: the file that is kept could")
     assert versions(DAY) == before
@@ -362,12 +373,12 @@ def test_a_killed_redo_loses_nothing_and_the_next_fill_completes_it(tmp_path: Pa
             wait_for(lambda: len(server.requests) == 2, "the redo to fetch")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
     assert snapshot(tmp_path / "lake") == before
     assert in_warehouse(tmp_path) == {DAY: ROWS, NEXT: ROWS}
     receipts = {version(output(day, "scrape")) for day in (DAY, NEXT)}
 
-    done = run_champion("fill", "--start", str(DAY), "--stop", str(AFTER))
+    done = champion_here("fill", "--start", str(DAY), "--stop", str(AFTER))
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith("2 of 2 days")
     assert receipts.isdisjoint(version(output(day, "scrape")) for day in (DAY, NEXT))
@@ -381,7 +392,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     output(DAY, "normalize").unlink()
     before = snapshot(tmp_path)
     arguments = ("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "write", "--dry-run")
-    days = as_json(run_champion(*arguments, "--json"))
+    days = as_json(champion_here(*arguments, "--json"))
     assert days[str(DAY)]["replaces"] == [str(output(DAY, "write")), str(output(DAY, "load"))]
     assert [(run["stage"], run["why"]) for run in days[str(DAY)]["runs"]] == [
         ("parse", "output missing"),
@@ -393,7 +404,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     assert [run["stage"] for run in days[str(NEXT)]["runs"]] == list(redo.STAGES)
     assert {run["why"] for run in days[str(NEXT)]["runs"]} == {"output missing"}
 
-    done = run_champion(*arguments)
+    done = champion_here(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "From write to load. Days again: 1, for the first time: 1",

@@ -14,8 +14,8 @@ from typing import Any
 
 import luigi
 import pytest
-from conftest import environment_variables, forget_settings
-from helpers import run_luigi
+from conftest import environment_variables
+from helpers import forget_settings, run_luigi
 from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration.cfg_parser import LuigiConfigParser
 

@@ -50,6 +50,9 @@ FILLS = {
 
 @pytest.fixture
 def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
+    # Longer than a command is waited for: it is not the fetch's own end that ends it.
+    monkeypatch.setenv("CHAMPION_READ_SECONDS", "200")
+    monkeypatch.setenv("CHAMPION_TOTAL_SECONDS", "200")
     with SimulatedArchive(FAULTS) as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
@@ -86,8 +89,18 @@ def loaded_days(folder: Path) -> dict[date, int]:
     return days
 
 
-@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("workers", list(COMMANDS))
+ENDINGS = [
+    ("one worker", signal.SIGTERM),
+    ("three workers", signal.SIGINT),
+    ("three workers, the first task alone", signal.SIGINT),
+    ("one worker", signal.SIGINT),
+    ("three workers", signal.SIGTERM),
+    ("three workers, the first task alone", signal.SIGTERM),
+]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(("workers", "name"), campaign.few(ENDINGS, fast=3))
 def test_a_command_that_is_told_to_end_ends_whole(
     archive: SimulatedArchive, tmp_path: Path, workers: str, name: signal.Signals
 ) -> None:
@@ -96,7 +109,7 @@ def test_a_command_that_is_told_to_end_ends_whole(
     with fetching(command, module, len(days), archive) as process:
         process.send_signal(name)
         # The output ends with the last process that could write to it.
-        process.communicate(timeout=5)
+        process.communicate(timeout=60)
         assert process.returncode != 0
     assert left_over(tmp_path) == []
 
@@ -109,8 +122,8 @@ def test_a_command_that_is_told_to_end_ends_whole(
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("command", list(FILLS))
+@pytest.mark.parametrize("name", campaign.few([signal.SIGINT, signal.SIGTERM]))
+@pytest.mark.parametrize("command", campaign.few(list(FILLS)))
 @pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=15))
 def test_a_fill_that_is_told_to_end_at_any_moment_ends(
     archive: SimulatedArchive, tmp_path: Path, *, command: str, name: signal.Signals, seed: int

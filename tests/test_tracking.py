@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import campaign
 import luigi
 import pytest
 from click.testing import CliRunner, Result
@@ -112,9 +113,9 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
     kill_carriers(tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "server"])
+@pytest.fixture
 def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each kind of store in turn."""
+    """The kind of store that the test is about."""
     if request.param == "server":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("server").url)
     return str(request.param)
@@ -218,6 +219,8 @@ def check_day(run: Run, day: date, layout: str) -> None:
 # A day
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("store", campaign.few(["sqlite", "server"]), indirect=True)
 @carried
 def test_a_day_is_one_run(store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the time that the command has ended: name, status, times, metrics, parameters and tags, all of them true."""
@@ -246,8 +249,7 @@ def test_a_day_is_one_run(store: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_lake_alone_and_the_warehouse_later_are_two_runs() -> None:
     """The first one has no metric of a load, the second one no others, and both say which file it was."""
-    done = run_luigi("WriteParquet", "--date", str(LEGACY_DAY))
-    assert done.returncode == 0, done.stderr
+    run_day(LEGACY_DAY, load_to_clickhouse=False)
     [lake] = in_store()
     assert lake.info.status == "FINISHED"
     assert metrics_once(uri(), lake).keys() == METRICS - LOAD_METRICS
@@ -257,8 +259,7 @@ def test_the_lake_alone_and_the_warehouse_later_are_two_runs() -> None:
         "status": "success",
     }
 
-    done = run_luigi("LoadClickHouse", "--date", str(LEGACY_DAY))
-    assert done.returncode == 0, done.stderr
+    run_day(LEGACY_DAY)
     first, load = in_store()
     assert first.info.run_id == lake.info.run_id
     assert load.info.status == "FINISHED"
@@ -345,7 +346,8 @@ def test_retries_are_a_tag(archive: SimulatedArchive) -> None:
     assert (failed.info.status, failed.data.tags["retries"]) == ("FAILED", "2")
 
 
-@pytest.mark.parametrize("workers", ["1", "3"])
+@pytest.mark.faults
+@pytest.mark.parametrize("workers", campaign.few(["3", "1"]))
 @carried
 def test_several_days_of_a_command_are_a_run_each(workers: str) -> None:
     """Of one execution, each with all metrics, whichever process did what."""
@@ -373,6 +375,8 @@ def test_waiting_for_another_process_is_no_duration_of_a_task(tmp_path: Path) ->
     assert metrics["flow_duration_seconds"] >= worked + seconds - ROUNDING
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("store", campaign.few(["server", "sqlite"]), indirect=True)
 def test_an_error_of_any_length_and_text_arrives(tmp_path: Path, store: str) -> None:
     """As much of it as MLflow takes, unchanged; the journal has all of it."""
     text = "<b>\"quotes\" & 'more'</b>\n\tनमस्ते, ₹ 1.500 \\ %s {}" + "x\u2028y" * 7000
@@ -432,11 +436,13 @@ input()
 
 PROGRAMS = {
     "luigi.build": """
+from datetime import date
 import luigi
 from champion_luigi import LoadClickHouse
 luigi.build([LoadClickHouse(date=date(2023, 6, 15))], local_scheduler=True)
 """,
     "run_day": """
+from datetime import date
 from champion_luigi import run_day
 run_day(date(2023, 6, 15))
 """,
@@ -449,15 +455,20 @@ main(["fill", "--start", "2023-06-15", "--stop", "2023-06-16"])
 
 @pytest.mark.parametrize("program", list(PROGRAMS))
 @carried
-def test_a_pipeline_does_not_import_mlflow(program: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither at its work nor at its end: the carrier does."""
-    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "0")
-    # What is registered first runs last.
-    head = "import atexit, sys\nfrom datetime import date\natexit.register(lambda: print('mlflow' in sys.modules))\n"
-    process = start_python(head + PROGRAMS[program])
-    output, _ = process.communicate(timeout=60)
-    assert (process.returncode, output.split()[-1]) == (0, "False")
-    wait_for(lambda: any(run.info.status == "FINISHED" for run in told()), "the run")
+def test_a_pipeline_does_not_import_mlflow(
+    program: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither at its work nor at its end: the carrier does. What is imported here notes by whom."""
+    folder = tmp_path_factory.mktemp("modules")
+    note = f"import os, pathlib\npathlib.Path({str(folder)!r}, str(os.getpid())).touch()\n"
+    (folder / "mlflow.py").write_text(note + "raise ModuleNotFoundError(\"No module named 'mlflow'\", name='mlflow')\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    process = start_python(PROGRAMS[program])
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    importers = {path.name for path in folder.iterdir() if path.name.isdecimal()}
+    assert importers
+    assert str(process.pid) not in importers
 
 
 # Nothing
@@ -493,6 +504,8 @@ def test_complete_tasks_are_not_told_of() -> None:
 # A fill
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("store", campaign.few(["server", "sqlite"]), indirect=True)
 def test_a_fill_is_a_run_with_its_days_as_children(archive: SimulatedArchive, store: str, tmp_path: Path) -> None:
     """A failed day and a closed one among them; the parent has what was asked for, and what it came to."""
     archive.faults[FILL_DAYS[1]] = Fault("wrong_header")
@@ -602,7 +615,8 @@ def test_a_failed_day_of_a_fill_ends_when_it_failed(archive: SimulatedArchive, t
     )
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.faults
+@pytest.mark.parametrize("workers", campaign.few(["2", "1"]))
 @carried
 def test_a_fill_by_the_luigi_command_is_the_same(workers: str) -> None:
     """With the fill itself in a forked worker too, where there are two."""
@@ -635,7 +649,8 @@ def test_flush_says_how_many_runs_it_told_of() -> None:
     assert [run.info.run_id for run in told()] == [run.info.run_id for run in runs]
 
 
-@pytest.mark.parametrize("ending", ["Ctrl-C", "SIGTERM"])
+@pytest.mark.faults
+@pytest.mark.parametrize("ending", campaign.few(["Ctrl-C", "SIGTERM"]))
 def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str) -> None:
     """On loopback, until Ctrl-C or SIGTERM, which leaves no process; the command names the store and the experiment."""
     run_day(LEGACY_DAY, load_to_clickhouse=False)
@@ -658,7 +673,7 @@ def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str) -> Non
         else:
             process.terminate()
         # The output ends with the last process that could write to it.
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
