@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from champion_luigi.datasets import equity
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.simulated import exchange
 
 HERE = Path(__file__).parent
+SERVER = HERE.parent / "tests" / "simulated_server.py"
 BIN = Path(sys.executable).parent
 BARE_LOOP = [sys.executable, str(HERE / "bare_loop.py")]
 LUIGI = [str(BIN / "luigi"), "--module", "champion_luigi", "--local-scheduler"]
@@ -42,10 +43,10 @@ def simulate(days: Sequence[date], folder: Path) -> list[date]:
     """
     made = []
     for day in days:
-        format = equity.formats_for(day)[0]
-        path = folder / equity.archive_path(format, day).lstrip("/")
+        source = EQUITY.sources_of(day)[0]
+        path = folder / source.path_of(day).lstrip("/")
         if not path.exists():
-            content = exchange.payload(day, format)
+            content = exchange.payload(day, source.name)
             if content is None:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +58,7 @@ def simulate(days: Sequence[date], folder: Path) -> list[date]:
 @contextmanager
 def served(folder: Path, latency: float = 0.0) -> Iterator[str]:
     """The folder on a loopback port, by a process of its own; ``latency`` in seconds a request."""
-    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--port", "0", "--folder", str(folder)]
+    command = [sys.executable, str(SERVER), "--port", "0", "--folder", str(folder)]
     with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:

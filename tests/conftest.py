@@ -13,9 +13,9 @@ import hypothesis
 import luigi
 import pytest
 from helpers import forget_settings
+from simulated_server import SimulatedArchive
 
 from champion_luigi.config import settings
-from champion_luigi.simulated.server import SimulatedArchive
 
 # Real published files, where somebody has put them beside the checkout. No test depends on their being there.
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "nse"

@@ -27,6 +27,7 @@ from random import Random
 
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
+import polars as pl
 from mutations import Base, Mutant, mutant, published, simulated
 
 from champion_luigi.base.errors import (
@@ -37,11 +38,10 @@ from champion_luigi.base.errors import (
     UnknownLayout,
     WrongDate,
 )
-from champion_luigi.datasets.equity import SOURCE_COLUMNS
-from champion_luigi.datasets.schema import COLUMNS
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.parsing import payload, unzip
 from champion_luigi.parsing.lines import parse
-from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, check, normalize
+from champion_luigi.parsing.normalize import Normalized, check, normalize
 from champion_luigi.storage import lake
 
 REAL_FILES = 12
@@ -61,19 +61,21 @@ _PLAIN_COUNT = re.compile(r"[0-9]{1,18}")
 _MOST_KEPT = 2000
 
 
-def outcome(payload_bytes: bytes, day: date) -> tuple[payload.Bhavcopy | None, Normalized | None, ChampionError | None]:
+def outcome(
+    payload_bytes: bytes, day: date
+) -> tuple[payload.Recognised | None, Normalized | None, ChampionError | None]:
     """How far a payload comes: what was recognised, what became of it, and the error that ended it."""
     found = normalized = None
     try:
-        found = payload.recognise(payload_bytes, day, SOURCE)
-        normalized = normalize(parse(found), found.layout.source, day)
-        check(normalized, day, SOURCE)
+        found = payload.recognise(payload_bytes, EQUITY, day, SOURCE)
+        normalized = normalize(parse(found), EQUITY, found.layout.source, day)
+        check(normalized, day, SOURCE, 0.05)
     except ChampionError as error:
         return found, normalized, error
     return found, normalized, None
 
 
-def signature(found: payload.Bhavcopy | None, normalized: Normalized | None, error: ChampionError | None) -> str:
+def signature(found: payload.Recognised | None, normalized: Normalized | None, error: ChampionError | None) -> str:
     """What kind of end it came to: mutants of a new kind are worth mutating again."""
     said = re.sub(r"[0-9]+|'.*'|\".*\"", "_", error.what) if error else ""
     rules = sorted({reject.rule for reject in normalized.rejects}) if normalized else []
@@ -126,8 +128,8 @@ def numbered_lines(content: bytes) -> list[tuple[int, str]]:
 def assert_whole(found: Normalized, raw: int, day: date) -> None:
     """No row is lost or doubled, and each that stands is what the schema promises."""
     assert found.rows.height + len(found.rejects) == raw, f"{found.rows.height} + {len(found.rejects)} of {raw} rows"
-    assert found.rows.schema == TYPES
-    for column in COLUMNS:
+    assert found.rows.schema == pl.Schema(EQUITY.types)
+    for column in EQUITY.columns:
         values = found.rows[column.name]
         assert not (column.required and values.null_count()), column.name
         if column.kind.type in ("Float64", "Int64"):
@@ -139,21 +141,21 @@ def assert_whole(found: Normalized, raw: int, day: date) -> None:
     keys = found.rows.select("symbol", "series").rows()
     assert len(set(keys)) == len(keys), "a key stands twice"
     assert all(symbol and series for symbol, series in keys)
-    assert found.warnings.keys() == WARNINGS.keys()
+    assert found.warnings.keys() == EQUITY.warnings().keys()
 
 
-def assert_exact(found: payload.Bhavcopy, normalized: Normalized, lines: list[tuple[int, str]]) -> None:
+def assert_exact(found: payload.Recognised, normalized: Normalized, lines: list[tuple[int, str]]) -> None:
     """Rejects keep line, text, rule and reason; each row is its line, read by Python alone."""
     by_number = dict(lines)
     for reject in normalized.rejects:
         assert reject.rule in RULES
         assert reject.detail
         assert reject.text == by_number.pop(reject.line), f"line {reject.line} was rejected with another text"
-    columns = SOURCE_COLUMNS[found.layout.source]
+    columns = EQUITY.published_columns(found.layout.source)
     places = {name: found.header.index(theirs) for name, theirs in columns.items() if theirs in found.header}
     for text, row in zip(by_number.values(), normalized.rows.iter_rows(named=True), strict=True):
         fields = next(csv.reader([text], skipinitialspace=True)) if '"' in text else text.split(",")
-        for column in COLUMNS:
+        for column in EQUITY.columns:
             if column.name in ("trade_date", "layout"):
                 continue
             value = row[column.name]
@@ -168,7 +170,7 @@ def assert_exact(found: payload.Bhavcopy, normalized: Normalized, lines: list[tu
 
 
 def assert_no_row_is_rejected_for_nothing(
-    found: payload.Bhavcopy, normalized: Normalized, places: dict[str, int], lines: list[tuple[int, str]]
+    found: payload.Recognised, normalized: Normalized, places: dict[str, int], lines: list[tuple[int, str]]
 ) -> None:
     """A line whose values are all plainly written stands, unless one before it has its key."""
     rejected = {reject.line: reject.rule for reject in normalized.rejects}
@@ -180,7 +182,7 @@ def assert_no_row_is_rejected_for_nothing(
         fields = [_stripped(field) for field in text.split(",")]
         if any(fields[len(found.header) :]) or fields[places["trade_date"]] not in dates:
             continue
-        numbers = {column: fields[places[column.name]] for column in COLUMNS if column.name in places}
+        numbers = {column: fields[places[column.name]] for column in EQUITY.columns if column.name in places}
         if all(
             bool((_PLAIN_COUNT if column.kind.type == "Int64" else _PLAIN_NUMBER).fullmatch(text))
             or (not text and not column.required)
@@ -193,7 +195,7 @@ def assert_no_row_is_rejected_for_nothing(
             assert rejected[number] == rule, f"line {number} was rejected by {rejected[number]}: {text[:200]!r}"
 
 
-def assert_repeatable(payload_bytes: bytes, day: date, found: payload.Bhavcopy, normalized: Normalized) -> None:
+def assert_repeatable(payload_bytes: bytes, day: date, found: payload.Recognised, normalized: Normalized) -> None:
     """The same bytes give the same, the second time too."""
     again, normalized_again, _ = outcome(payload_bytes, day)
     assert again == found
@@ -206,15 +208,15 @@ def assert_kept(normalized: Normalized) -> None:
     """A lake file gives back exactly what was written to it."""
     rows = lake.sorted_by_key(normalized.rows)
     read, metadata = lake.table_of(lake.parquet_bytes(rows, {"rows": str(rows.height)}), Path("mutant.parquet"))
-    assert read.schema == TYPES
+    assert read.schema == pl.Schema(EQUITY.types)
     assert read.equals(rows)
     assert metadata == {"rows": str(rows.height)}
 
 
-def assert_idempotent(normalized: Normalized, found: payload.Bhavcopy) -> None:
+def assert_idempotent(normalized: Normalized, found: payload.Recognised) -> None:
     """Rows that are written as the exchange writes them normalize to themselves."""
     rows = normalized.rows
-    ours = {theirs: name for name, theirs in SOURCE_COLUMNS[found.layout.source].items()}
+    ours = {theirs: name for name, theirs in EQUITY.published_columns(found.layout.source).items()}
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(found.layout.columns)

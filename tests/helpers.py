@@ -29,7 +29,7 @@ from luigi.worker import Worker
 
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
-from champion_luigi.datasets.equity import archive_path
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.simulated import exchange
@@ -291,6 +291,19 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
 
 
 # What was published
+
+
+def archive_path(format: str, day: date) -> str:
+    """The path of a day's bhavcopy in one of its formats."""
+    source = EQUITY.source(format)
+    assert source is not None
+    return source.path_of(day)
+
+
+def format_and_date(path: str) -> tuple[str, date] | None:
+    """The inverse of `archive_path`; None where the path is no bhavcopy's."""
+    found = EQUITY.of_path(path)
+    return (found[0].name, found[1]) if found else None
 
 
 def payload(day: date, format: str) -> bytes:

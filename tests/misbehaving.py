@@ -18,9 +18,8 @@ from datetime import date
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler
 
-from helpers import LEGACY_DAY, lines_of, payload
+from helpers import LEGACY_DAY, archive_path, lines_of, payload
 
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.simulated import exchange
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]

@@ -16,9 +16,8 @@ from datetime import date
 from pathlib import Path
 from random import Random
 
-from helpers import lines_of
+from helpers import archive_path, format_and_date, lines_of
 
-from champion_luigi.datasets.equity import archive_path, format_and_date
 from champion_luigi.simulated import exchange
 
 # A day in each layout, and those on which the exchange wrote otherwise: days unpadded, no commas at the end.

@@ -20,6 +20,7 @@ from helpers import (
     LEGACY_DAY,
     Rows,
     answering,
+    archive_path,
     champion_command,
     luigi_command,
     payload,
@@ -28,11 +29,10 @@ from helpers import (
     self_signed,
 )
 from misbehaving import CATALOGUE, READ, REFUSALS, TOTAL, MisbehavingArchive, Misbehaviour, found, status
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.config.wiring import open_archive
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import answers, sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place

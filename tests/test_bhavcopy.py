@@ -15,21 +15,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from champion_luigi.base.errors import ChampionError, CheckFailed
-from champion_luigi.datasets.equity import LAYOUTS, Layout
-from champion_luigi.datasets.schema import COLUMNS, NAMES
+from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import Layout
 from champion_luigi.parsing.lines import parse
-from champion_luigi.parsing.normalize import TYPES, WARNINGS, Normalized, Reject, check, normalize
-from champion_luigi.parsing.payload import Bhavcopy, recognise
+from champion_luigi.parsing.normalize import Normalized, Reject, check, normalize
+from champion_luigi.parsing.payload import Recognised, recognise
 
 DAY = date(2024, 1, 15)
 HEADER = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN,"
+LAYOUTS = EQUITY.layouts
+TYPES = pl.Schema(EQUITY.types)
 UDIFF_HEADER = ",".join(LAYOUTS[3].columns)
+SHARE = 0.05
+
+
+def normalized(found: Recognised) -> Normalized:
+    """A recognised file in canonical columns."""
+    return normalize(parse(found), EQUITY, found.layout.source, found.day)
 
 
 def day_of(*lines: str, header: str = HEADER, day: date = DAY) -> Normalized:
     """A file of these lines, taken all the way."""
-    found = recognise("".join(f"{line}\n" for line in (header, *lines)).encode(), day)
-    return normalize(parse(found), found.layout.source, day)
+    found = recognise("".join(f"{line}\n" for line in (header, *lines)).encode(), EQUITY, day)
+    return normalized(found)
 
 
 def line(**changed: str) -> str:
@@ -81,7 +89,7 @@ def test_a_day_of_1994() -> None:
         day=date(1994, 11, 3),
     )
     first = date(1994, 11, 3)
-    assert found.rows.columns == list(NAMES)
+    assert found.rows.columns == list(EQUITY.names)
     # fmt: off
     assert found.rows.rows() == [
         (first, "ALPHA", "EQ", None, None, None, 1805.0, 1825.5, 1800.25, 1820.0, None, 1790.05, None,
@@ -180,7 +188,7 @@ def test_both_formats_of_one_day_give_the_same_values() -> None:
             header=UDIFF_HEADER.replace("Rsvd", "Rsvd0") + ",",
         )
     )
-    differing = {name: (legacy[name], udiff[name]) for name in NAMES if legacy[name] != udiff[name]}
+    differing = {name: (legacy[name], udiff[name]) for name in EQUITY.names if legacy[name] != udiff[name]}
     assert differing == {
         "instrument_id": (None, 101),
         "name": (None, "ALPHA LTD"),
@@ -195,7 +203,7 @@ def test_both_formats_of_one_day_give_the_same_values() -> None:
 
 def test_a_parsed_table_holds_the_sources_columns_as_text() -> None:
     """Nothing is typed, dropped or renamed before it is judged; lines are counted as in the file."""
-    found = recognise(f"{HEADER}\n{line()}\n{line(close='x')}\n".encode(), DAY)
+    found = recognise(f"{HEADER}\n{line()}\n{line(close='x')}\n".encode(), EQUITY, DAY)
     table = parse(found)
     names = [name for name in table.columns if not name.startswith("_")]
     assert names == HEADER.rstrip(",").split(",")
@@ -207,8 +215,8 @@ def test_a_parsed_table_holds_the_sources_columns_as_text() -> None:
 @pytest.mark.parametrize("text", ['"BRAVO"', "", line()], ids=["quoted, and one field", "blank", "good"])
 def test_a_parsed_table_has_its_types_whatever_its_lines(text: str) -> None:
     """What one file's lines happen to be does not decide how a day is kept."""
-    usual = parse(recognise(f"{HEADER}\n{line()}\n".encode(), DAY))
-    table = parse(recognise(f"{HEADER}\n{text}\n{line()}\n".encode(), DAY))
+    usual = parse(recognise(f"{HEADER}\n{line()}\n".encode(), EQUITY, DAY))
+    table = parse(recognise(f"{HEADER}\n{text}\n{line()}\n".encode(), EQUITY, DAY))
     assert table.schema == usual.schema
 
 
@@ -266,11 +274,11 @@ def test_series_na_is_a_series() -> None:
 def test_the_schema_is_the_canonical_one_whatever_the_layout() -> None:
     """The columns, their order and types come from one list, for a day without a row too."""
     for layout in LAYOUTS:
-        empty = normalize(parse(Bhavcopy(layout.first, "source", layout, layout.columns, [])), layout.source, DAY)
+        empty = normalized(Recognised(EQUITY, layout.first, "source", layout, layout.columns, []))
         assert empty.rows.schema == TYPES
         assert (empty.rows.height, empty.rejects) == (0, [])
     assert day_of(line()).rows.schema == TYPES
-    assert list(TYPES) == list(NAMES)
+    assert list(TYPES) == list(EQUITY.names)
 
 
 # What is not recorded is null
@@ -533,19 +541,19 @@ def test_warnings_count_rows_that_stand() -> None:
 
 def test_every_warning_is_counted_even_where_none_occurred() -> None:
     """A reader of the counts finds each rule by its name."""
-    assert list(day_of(line()).warnings) == list(WARNINGS)
+    assert list(day_of(line()).warnings) == list(EQUITY.warnings())
 
 
 # The day as a whole
 
 
-def checked(good: int, bad: int, **limit: float) -> str | None:
+def checked(good: int, bad: int, max_rejected_share: float = SHARE) -> str | None:
     """What is said of a day of so many good and bad lines; None where it stands."""
     lines = [line(symbol=f"GOOD{number}") for number in range(good)]
     found = day_of(*lines, *[line(symbol=f"BAD{number}", close="0") for number in range(bad)])
     assert (found.rows.height, len(found.rejects)) == (good, bad)
     try:
-        check(found, DAY, "cm15JAN2024bhav.csv.zip", **limit)
+        check(found, DAY, "cm15JAN2024bhav.csv.zip", max_rejected_share)
     except CheckFailed as error:
         return str(error)
     return None
@@ -578,7 +586,7 @@ def test_the_most_frequent_rule_is_named_first() -> None:
     """Three lines are shown, and all rules are counted."""
     found = day_of(line(), "a", line(symbol="B", close="0"), "c", "d")
     with pytest.raises(CheckFailed) as caught:
-        check(found, DAY, "file")
+        check(found, DAY, "file", SHARE)
     assert caught.value.found == (
         "5 raw rows, 4 rejected (field_count 3, close_not_positive 1), such as line 3: 1 fields for 13 columns; "
         "line 4: symbol 'B', series 'EQ': close '0'; line 5: 1 fields for 13 columns"
@@ -593,7 +601,7 @@ def test_a_very_long_value_makes_no_very_long_sentence() -> None:
     assert reject.text == text
     assert len(reject.detail) < 200
     with pytest.raises(CheckFailed) as caught:
-        check(found, DAY, "source")
+        check(found, DAY, "source", SHARE)
     assert len(str(caught.value)) < 1000
 
 
@@ -619,9 +627,9 @@ def test_a_day_of_rejects_alone_fails_under_any_limit() -> None:
 
 def test_a_day_without_any_row_fails() -> None:
     """Nothing was rejected, and nothing is there."""
-    empty = normalize(parse(Bhavcopy(DAY, "file", LAYOUTS[1], LAYOUTS[1].columns, [])), "legacy", DAY)
+    empty = normalized(Recognised(EQUITY, DAY, "file", LAYOUTS[1], LAYOUTS[1].columns, []))
     with pytest.raises(CheckFailed, match="there are no rows") as caught:
-        check(empty, DAY, "file")
+        check(empty, DAY, "file", SHARE)
     assert caught.value.found == "0 raw rows, 0 rejected"
 
 
@@ -658,7 +666,7 @@ def assert_whole(found: Normalized, raw: int, day: date) -> None:
     """No row is lost, and each that stands is what the schema promises."""
     assert found.rows.height + len(found.rejects) == raw
     assert found.rows.schema == TYPES
-    for column in COLUMNS:
+    for column in EQUITY.columns:
         values = found.rows[column.name]
         assert not (column.required and values.null_count())
         if column.kind.type in ("Float64", "Int64"):
@@ -669,20 +677,20 @@ def assert_whole(found: Normalized, raw: int, day: date) -> None:
     assert (found.rows["trade_date"] == day).all()
     assert found.rows.select("symbol", "series").is_unique().all()
     assert all(reject.rule and reject.detail and reject.trade_date == day for reject in found.rejects)
-    assert sum(found.warnings.values()) <= found.rows.height * len(WARNINGS)
+    assert sum(found.warnings.values()) <= found.rows.height * len(EQUITY.warnings())
 
 
 @given(any_lines, st.sampled_from(LAYOUTS))
 def test_any_lines_become_rows_and_rejects(lines: list[str], layout: Layout) -> None:
     """Whatever the lines are, nothing untyped is raised, none is lost, and what stands keeps the schema's promises."""
-    found = normalize(parse(Bhavcopy(DAY, "source", layout, layout.columns, lines)), layout.source, DAY)
+    found = normalized(Recognised(EQUITY, DAY, "source", layout, layout.columns, lines))
     assert_whole(found, len(lines), DAY)
 
 
 @given(any_lines)
 def test_any_lines_keep_their_order_and_numbers(lines: list[str]) -> None:
     """Rejects are listed as in the file, each with its own line's number."""
-    found = normalize(parse(Bhavcopy(DAY, "source", LAYOUTS[1], LAYOUTS[1].columns, lines)), "legacy", DAY)
+    found = normalized(Recognised(EQUITY, DAY, "source", LAYOUTS[1], LAYOUTS[1].columns, lines))
     numbers = [reject.line for reject in found.rejects]
     assert numbers == sorted(set(numbers))
     assert all(2 <= number < len(lines) + 2 for number in numbers)
@@ -693,10 +701,10 @@ def test_any_file_under_a_good_header_is_a_day_or_an_error_of_the_package(lines:
     """From bytes to rows: a typed error, or a whole day."""
     ending = "\r\n" if crlf else "\n"
     try:
-        found = recognise(ending.join([HEADER, *lines]).encode(), DAY)
+        found = recognise(ending.join([HEADER, *lines]).encode(), EQUITY, DAY)
     except ChampionError:
         return
-    assert_whole(normalize(parse(found), found.layout.source, DAY), len(found.lines), DAY)
+    assert_whole(normalized(found), len(found.lines), DAY)
 
 
 prices = st.decimals("0.01", "99999999.99", places=2)

@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner
 from helpers import (
     answering,
+    archive_path,
     build,
     champion_command,
     champion_here,
@@ -33,7 +34,6 @@ from helpers import (
 
 from champion_luigi.base import locks
 from champion_luigi.commands.clean import command
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import clean as cleaning
@@ -52,8 +52,8 @@ PROCESS = "0123456789abcdef0123456789abcdef"
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "a lock", 0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "a lock", 0):
     print("held", flush=True)
     sys.stdin.readline()
 """

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import campaign
 import pytest
-from helpers import champion_command, luigi_command, payload, published, retry_at_once, run, wait_for
+from helpers import archive_path, champion_command, luigi_command, payload, published, retry_at_once, run, wait_for
 from mlflow_server import carry, empty_store, told
+from simulated_server import Fault, SimulatedArchive
 
-from champion_luigi.config.wiring import archive_name, ledger_file
-from champion_luigi.datasets.equity import archive_path
+from champion_luigi.config import wiring
+from champion_luigi.config.wiring import archive_name
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, runs
 from champion_luigi.warehouse.connection import Place
@@ -186,7 +187,11 @@ def test_a_clock_that_is_ahead_closes_no_session_to_come(tmp_path: Path, archive
     done = at(wrong, champion_command("fill", *asked))
     assert done.returncode == 20, done.stderr
     assert "Set this machine's clock" in done.stderr
-    assert not [each for each in answers.answers(ledger_file(), archive_name()).values() if each.verdict == "closed"]
+    assert not [
+        each
+        for each in answers.answers(wiring.files(EQUITY).answers, archive_name()).values()
+        if each.verdict == "closed"
+    ]
 
     archive.faults = {}
     done = at(wrong, champion_command("fill", *asked))

@@ -20,10 +20,10 @@ from helpers import (
     tell,
     wait_for,
 )
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base.errors import Busy
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
@@ -37,8 +37,8 @@ STAGES = ["ScrapeBhavcopy", "ParseBhavcopy", "NormalizeBhavcopy", "WriteParquet"
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "the day", 0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "the day", 0):
     print("locked", flush=True)
     sys.stdin.readline()
 """

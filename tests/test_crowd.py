@@ -22,19 +22,18 @@ import campaign
 import luigi as luigi_module
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import champion_command, hear, luigi_command, retry_at_once, start_python, wait_for
+from helpers import archive_path, champion_command, hear, luigi_command, retry_at_once, start_python, wait_for
 from luigi.execution_summary import LuigiStatusCode
 from luigid_server import Central, luigid
 from mlflow_server import Gateway, carry, empty_store, kill_carriers, told
+from simulated_server import SimulatedArchive
 
 from champion_luigi.base import durable, locks
 from champion_luigi.config.wiring import warehouse_place
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.chunks import Progress
 from champion_luigi.pipeline.fill import FillBhavcopy
 from champion_luigi.pipeline.tasks import WriteParquet
-from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.upkeep import redo
@@ -70,8 +69,8 @@ assert result.loaded == result.rows_processed, result
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "this", 0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "this", 0):
     print("locked", flush=True)
     sys.stdin.readline()
 """

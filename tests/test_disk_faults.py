@@ -25,11 +25,13 @@ from typing import Any
 import campaign
 import pytest
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
 from champion_luigi.commands.report import facts
 from champion_luigi.config import wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
     LoadClickHouse,
@@ -38,7 +40,6 @@ from champion_luigi.pipeline.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import history, journal
 from champion_luigi.tracking.runs import Runs
@@ -160,7 +161,7 @@ def require_whole_after_one_rerun(folder: Path, whole: Seen, about: object) -> N
         assert (built.is_done, built.errors) == (True, []), about
         opened.close_shared()
     assert seen(folder) == whole, about
-    assert verify.of_range().differences == [], about
+    assert verify.of_range(EQUITY).differences == [], about
     opened.close_shared()
 
 
@@ -395,7 +396,7 @@ def test_a_ledger_that_cannot_be_written_is_asked_again(
         # With another day to fetch, or else the archive could be a wrong address.
         code, output = run("fill", "--start", str(DAY), "--stop", "2024-01-18")
         assert code == 0, output
-        assert {day: answer.verdict for day, answer in wiring.archive_answers().items()} == {NEXT_DAY: "closed"}
+        assert {day: answer.verdict for day, answer in wiring.archive_answers(EQUITY).items()} == {NEXT_DAY: "closed"}
     campaign.tell(
         AREA,
         "no room for the ledger when a session turns out closed (ledger.jsonl on a full tmpfs)",
@@ -682,7 +683,7 @@ def test_something_else_in_the_place_of_a_part_of_data_dir(seed: int, loaded: Pa
         spoiled.unlink(missing_ok=True)
     built = build(*(LoadClickHouse(date=day) for day in DAYS))
     assert (built.is_done, built.errors) == (True, []), f"{about}: {built.errors}"
-    left, reasons = repair(verify.of_range().differences)
+    left, reasons = repair(EQUITY, verify.of_range(EQUITY).differences)
     assert (left, reasons) == ([], {}), about
     opened.close_shared()
     assert seen(loaded) == whole, about
@@ -737,9 +738,9 @@ def test_rot_in_a_lake_file_or_payload_is_found_and_repaired(seed: int, where: s
     about = f"seed {seed}: " + rot(
         payload_file(day) if where == "raw" else WriteParquet(date=day).output().file, choose
     )
-    found = verify.of_range().differences
+    found = verify.of_range(EQUITY).differences
     assert {(each.date, each.where) for each in found} == {(day, where)}, f"{about}: {found}"
-    left, reasons = repair(found)
+    left, reasons = repair(EQUITY, found)
     assert (left, reasons) == ([], {}), about
     opened.close_shared()
     assert seen(loaded) == whole, about
@@ -765,7 +766,7 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
     assert [each for each, _ in seen_days] == [each for each in DAYS if each != day], about
     opened.close_shared()
     monkeypatch.delenv("CLICKHOUSE_DATABASE")
-    left, _ = repair(verify.of_range().differences)
+    left, _ = repair(EQUITY, verify.of_range(EQUITY).differences)
     assert left == [], about
     opened.close_shared()
     assert seen(loaded) == whole, about
@@ -815,8 +816,8 @@ def test_rot_in_a_receipt_or_marker_harms_no_data(seed: int, loaded: Path, whole
     built = build(*(LoadClickHouse(date=each) for each in DAYS))
     assert all(isinstance(error, ChampionError) for error in built.errors), f"{text}: {built.errors}"
     opened.close_shared()
-    found = verify.of_range().differences
-    left, reasons = repair(found)
+    found = verify.of_range(EQUITY).differences
+    left, reasons = repair(EQUITY, found)
     assert (left, reasons) == ([], {}), text
     opened.close_shared()
     assert build(*(LoadClickHouse(date=each) for each in DAYS)).is_done, text
@@ -878,7 +879,7 @@ def test_a_marker_that_is_not_the_days(
         [] if counts else ["2,499 rows in champion_market.normalized_equity_ohlc"]
     )
     opened.close_shared()
-    assert verify.of_range().differences == []
+    assert verify.of_range(EQUITY).differences == []
     opened.close_shared()
     assert seen(loaded) == whole
     campaign.tell(
@@ -919,7 +920,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     if name == "journal":
         [path] = (loaded / "journal").glob("*.jsonl")
     elif name == "ledger":
-        path = wiring.ledger_file()
+        path = wiring.files(EQUITY).answers
         lines = [
             {"date": f"2023-06-{number:02}", "verdict": "closed", "archive": "simulated:", "asked": "x", "time": "2024"}
             for number in range(5, 10)
@@ -941,7 +942,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
             path.write_bytes(flip_a_bit(content, choose))
 
     about = f"seed {seed}: {path.read_bytes()[-2000:]!r}"
-    coverage.of_range(date(2023, 6, 1), datetime.now(UTC).date())
+    coverage.of_range(EQUITY, date(2023, 6, 1), datetime.now(UTC).date())
     history.latest_problems(loaded / "journal")
     facts.document(DAY, NEXT_DAY)
     book = Runs()

@@ -37,6 +37,7 @@ from helpers import (
     tell,
     wait_for,
 )
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands.doctor import checks, disks, servers, setup, warehouse
@@ -44,7 +45,6 @@ from champion_luigi.commands.doctor.command import command
 from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import settings
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
 from champion_luigi.warehouse.connection import Place

@@ -22,10 +22,10 @@ from helpers import (
     published,
     run_luigi,
 )
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base.durable import sha256
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import opened
 

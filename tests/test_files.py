@@ -19,6 +19,7 @@ import pytest
 
 from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, StorageError, is_transient
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
 
 as_anyone = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -182,7 +183,7 @@ def test_a_read_only_folder_is_a_storage_error(tmp_path: Path) -> None:
 ON_A_FULL_DISK = """
 import resource, sys
 from pathlib import Path
-from champion_luigi import errors, files
+from champion_luigi.base import durable, errors, locks
 path, limit = Path(sys.argv[1]), int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 """
@@ -195,7 +196,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     durable.write_whole(path, b"old")
     script = ON_A_FULL_DISK + (
         "try:\n"
-        "    files.write_whole(path, b'x' * 100_000)\n"
+        "    durable.write_whole(path, b'x' * 100_000)\n"
         "except errors.StorageError as error:\n"
         "    print(error.source, errors.is_transient(error), 'File too large' in str(error))\n"
     )
@@ -208,14 +209,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
 INTERRUPTED = """
 import signal, sys
 from pathlib import Path
-from champion_luigi import files
+from champion_luigi.base import durable, locks
 path = Path(sys.argv[1])
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 for number in range(1, 81):
     try:
         signal.setitimer(signal.ITIMER_REAL, number / 20_000)
         while True:
-            files.write_whole(path, b"x" * 300_000)
+            durable.write_whole(path, b"x" * 300_000)
     except KeyboardInterrupt:
         print(number)
 """
@@ -236,13 +237,13 @@ def test_an_interrupted_write_leaves_a_whole_file(tmp_path: Path, monkeypatch: p
 WRITER = """
 import os, sys
 from pathlib import Path
-from champion_luigi import files
+from champion_luigi.base import durable, locks
 path = Path(sys.argv[1])
 print("ready", flush=True)
 number = 0
 while True:
     number += 1
-    files.write_whole(path, bytes([number % 256]) * 500_000)
+    durable.write_whole(path, bytes([number % 256]) * 500_000)
 """
 
 
@@ -368,7 +369,7 @@ def marker(tmp_path: Path) -> LoadMarker:
     lake_file = tmp_path / "lake.parquet"
     lake_file.write_bytes(b"rows")
     status = lake_file.stat()
-    marker = LoadMarker(str(tmp_path / "marker.json"), lake_file, {"host": "here", "database": "market"})
+    marker = LoadMarker(tmp_path / "marker.json", EQUITY, lake_file, {"host": "here", "database": "market"})
     marker.dump(
         {
             "warehouse": marker.warehouse,
@@ -419,8 +420,8 @@ def test_a_damaged_marker_does_not_exist(marker: LoadMarker) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "the day", wait_seconds=0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "the day", wait_seconds=0):
     print("held", flush=True)
     sys.stdin.readline()
 print("released", flush=True)
@@ -556,7 +557,7 @@ def test_waiting_ends(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
 HESITANT = """
 import sys
 from pathlib import Path
-from champion_luigi import errors, files
+from champion_luigi.base import durable, errors, locks
 seen = []
 def hesitate(event, arguments):
     if event == "fcntl.flock" and not seen:
@@ -565,7 +566,7 @@ def hesitate(event, arguments):
         sys.stdin.readline()
 sys.addaudithook(hesitate)
 try:
-    with files.locked(Path(sys.argv[1]), "the day", wait_seconds=0):
+    with locks.locked(Path(sys.argv[1]), "the day", wait_seconds=0):
         print("held", flush=True)
 except errors.Busy as error:
     print(error.found, flush=True)
@@ -587,11 +588,11 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_does_not_count(tmp_path: Pa
 COUNTER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
+from champion_luigi.base import durable, locks
 folder, times = Path(sys.argv[1]), int(sys.argv[2])
 sys.stdin.readline()
 for _ in range(times):
-    with files.locked(folder / "day.lock", "the day", wait_seconds=100):
+    with locks.locked(folder / "day.lock", "the day", wait_seconds=100):
         count = folder / "count"
         count.write_text(str(int(count.read_text()) + 1))
 """
@@ -627,7 +628,7 @@ def test_a_full_disk_does_not_keep_a_lock(tmp_path: Path) -> None:
         "import contextlib\n"
         "for _ in range(2):\n"
         "    try:\n"
-        "        with files.locked(path, 'the day', wait_seconds=0):\n"
+        "        with locks.locked(path, 'the day', wait_seconds=0):\n"
         "            print('held')\n"
         "    except (OSError, errors.ChampionError) as error:\n"
         "        print(type(error).__name__)\n"

@@ -17,6 +17,7 @@ from helpers import lines_of, payload, publish, retry_at_once
 from luigi.execution_summary import LuigiStatusCode
 from luigi.parameter import ParameterException
 from luigi.task_register import Register
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi import (
     FillBhavcopy,
@@ -28,10 +29,10 @@ from champion_luigi import (
 )
 from champion_luigi.base.errors import NotPublished
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.sessions import INDIA
 from champion_luigi.pipeline import chunks, day_task
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 
 # A week without a holiday, and the range that is all of it.
@@ -108,7 +109,7 @@ def filled() -> list[date]:
 
 def verdicts() -> dict[date, str]:
     """What the ledger says of this archive."""
-    return {day: answer.verdict for day, answer in wiring.archive_answers().items()}
+    return {day: answer.verdict for day, answer in wiring.archive_answers(EQUITY).items()}
 
 
 def at(text: str) -> time_machine.travel:
@@ -374,7 +375,7 @@ def test_a_session_without_a_file_is_entered_as_closed(folder: Path) -> None:
     assert status == LuigiStatusCode.SUCCESS
     assert task.progress is not None
     assert list(task.progress.closed) == [WEEK[2]]
-    [answer] = wiring.archive_answers().values()
+    [answer] = wiring.archive_answers(EQUITY).values()
     assert (answer.day, answer.verdict, answer.archive) == (WEEK[2], "closed", str(folder))
     assert answer.time.startswith("2024-01-05T12:00")
     assert answer.asked.endswith("cm14JUN2023bhav.csv.zip")
@@ -684,9 +685,9 @@ def test_the_ledgers_lines_are_for_people_too(folder: Path) -> None:
     """JSON with names that need no explanation."""
     file_of(folder, WEEK[2]).unlink()
     run()
-    [line] = wiring.ledger_file().read_text().splitlines()
+    [line] = wiring.files(EQUITY).answers.read_text().splitlines()
     assert json.loads(line).keys() == {"date", "verdict", "archive", "asked", "time"}
-    assert answers.answers(wiring.ledger_file(), str(folder)).keys() == {WEEK[2]}
+    assert answers.answers(wiring.files(EQUITY).answers, str(folder)).keys() == {WEEK[2]}
 
 
 def test_reverse_runs_the_newest_day_first_within_a_chunk_too(tmp_path: Path) -> None:

@@ -30,11 +30,11 @@ from helpers import (
     start_luigi,
     wait_for,
 )
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.commands.cli import main
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import redo
 from champion_luigi.warehouse.connection import Place

@@ -18,13 +18,22 @@ from typing import Any
 import campaign
 import pytest
 from conftest import SHARED
-from helpers import champion_command, lines_of, payload, retry_at_once, start_champion, wait_for
+from helpers import (
+    archive_path,
+    champion_command,
+    format_and_date,
+    lines_of,
+    payload,
+    retry_at_once,
+    start_champion,
+    wait_for,
+)
 from luigid_server import luigid, task_list
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base import locks
-from champion_luigi.datasets.equity import FIRST_DATE, archive_path, format_and_date
+from champion_luigi.datasets.equity import FIRST_DATE
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place

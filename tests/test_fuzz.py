@@ -28,6 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import Base
 
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.normalize import Normalized, normalize
 from champion_luigi.parsing.payload import recognise
@@ -195,8 +196,8 @@ def written(table: Table, ending: str = "\n") -> bytes:
 
 
 def read(content: bytes, day: date) -> Normalized:
-    found = recognise(content, day)
-    return normalize(parse(found), found.layout.source, day)
+    found = recognise(content, EQUITY, day)
+    return normalize(parse(found), EQUITY, found.layout.source, day)
 
 
 def rules(found: Normalized) -> list[tuple[int, str, str]]:

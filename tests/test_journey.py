@@ -17,17 +17,17 @@ from helpers import (
     LEGACY_DAY,
     UDIFF_DAY,
     Rows,
+    archive_path,
     payload,
     published,
     run_champion,
     run_luigi,
     snapshot,
 )
+from simulated_server import SimulatedArchive
 
 from champion_luigi.commands import demo
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse

@@ -35,6 +35,7 @@ from ten_days import DAYS, START, STOP
 from champion_luigi.base import durable, locks
 from champion_luigi.commands.cli import main
 from champion_luigi.config import wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import complete
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import lake
@@ -233,7 +234,7 @@ def seen_in_lake(path: Path) -> tuple[int, int, int]:
 
 def marker_reader() -> Seen:
     """The rows of each day that counts as loaded."""
-    return complete.loaded_rows(START, STOP)
+    return complete.loaded_rows(EQUITY, START, STOP)
 
 
 # What there is in the end
@@ -549,7 +550,7 @@ def end(who: str, process: subprocess.Popen[bytes], folder: Path, dice: random.R
 def check_between(folder: Path, what: str) -> None:
     """Before the rerun: what is there agrees, as far as it goes."""
     try:
-        assert verify.of_range().differences == [], what
+        assert verify.of_range(EQUITY).differences == [], what
     finally:
         opened.close_shared()
 

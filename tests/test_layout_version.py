@@ -33,6 +33,7 @@ from champion_luigi.commands.cli import main
 from champion_luigi.commands.doctor import disks
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import schema
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline import complete, targets
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
@@ -307,7 +308,7 @@ def test_a_newer_marker_is_refused() -> None:
     with pytest.raises(OtherVersion, match="newer"):
         LoadClickHouse(date=DAY).complete()
     with pytest.raises(OtherVersion, match="newer"):
-        complete.loaded_rows(DAY, date(2024, 1, 16))
+        complete.loaded_rows(EQUITY, DAY, date(2024, 1, 16))
     code, output = champion("fill", "--start", str(DAY), "--stop", "2024-01-16")
     assert code == 40, output
     campaign.tell(
@@ -320,7 +321,7 @@ def test_an_older_marker_makes_the_load_due_again() -> None:
     build(LoadClickHouse(date=DAY))
     change_marker(DAY, schema_version=0)
     assert not LoadClickHouse(date=DAY).complete()
-    assert complete.loaded_rows(DAY, date(2024, 1, 16)) == {}
+    assert complete.loaded_rows(EQUITY, DAY, date(2024, 1, 16)) == {}
     assert build(LoadClickHouse(date=DAY)).is_done
     assert_whole([DAY])
     campaign.tell(AREA, "a load marker of an older schema version", "the day is loaded again, each row once")
@@ -397,7 +398,7 @@ def assert_whole(days: list[date]) -> None:
 def without_note(folder: Path) -> None:
     """The layout was not noted, and the sha256 of a table was of its rows alone."""
     (folder / "layout.json").unlink()
-    for path in folder.rglob(f"*{tables.SUFFIX}"):
+    for path in folder.rglob(f"*{'.arrows'}"):
         stream, _, line = path.read_bytes().rpartition(b"\n")
         document = json.loads(line) | {"sha256": durable.sha256(stream)}
         path.write_bytes(stream + b"\n" + json.dumps(document).encode())
@@ -410,7 +411,7 @@ def without_journal(folder: Path) -> None:
 
 def with_tables_as_parquet(folder: Path) -> None:
     """Tables between two tasks were Parquet files."""
-    for path in folder.rglob(f"*{tables.SUFFIX}"):
+    for path in folder.rglob(f"*{'.arrows'}"):
         rows, metadata = tables.read_table(path)
         rows.write_parquet(path.with_suffix(".parquet"), metadata=metadata)
         path.unlink()

@@ -14,7 +14,7 @@ import pytest
 
 from champion_luigi.base import durable
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets import schema
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
@@ -60,7 +60,7 @@ def mark(day: date, **changes: Any) -> Path:
             "warehouse": wiring.warehouse_place().identity(),
             "lake_sha256": durable.sha256(lake_file.read_bytes()),
             "lake_stat": [status.st_size, status.st_mtime_ns],
-            "schema_version": schema.VERSION,
+            "schema_version": EQUITY.version,
         }
         | changes
     )
@@ -78,20 +78,20 @@ def test_the_complete_days_are_listed(of: type[DayTask]) -> None:
     """Of each of the five tasks, through the turn of a year."""
     done = {date(2023, 12, 20), date(2023, 12, 29), date(2024, 1, 1), date(2024, 1, 9)}
     complete(of, *done)
-    assert complete_days(of, START, STOP) == done == asked_one_by_one(of)
+    assert complete_days(of, EQUITY, START, STOP) == done == asked_one_by_one(of)
 
 
 @pytest.mark.parametrize("of", TASKS)
 def test_the_first_date_is_listed_and_the_last_is_not(of: type[DayTask]) -> None:
     """``stop`` is the date after the last one, on the first of a year too."""
     complete(of, date(2023, 12, 29), date(2023, 12, 30), date(2023, 12, 31), date(2024, 1, 1))
-    assert complete_days(of, date(2023, 12, 30), date(2024, 1, 1)) == {date(2023, 12, 30), date(2023, 12, 31)}
+    assert complete_days(of, EQUITY, date(2023, 12, 30), date(2024, 1, 1)) == {date(2023, 12, 30), date(2023, 12, 31)}
 
 
 @pytest.mark.parametrize("of", TASKS)
 def test_nothing_is_listed_where_nothing_was_written(of: type[DayTask]) -> None:
     """An empty data folder, and no folder made by looking."""
-    assert complete_days(of, START, STOP) == set()
+    assert complete_days(of, EQUITY, START, STOP) == set()
     assert sorted(path.name for path in settings.data_dir().iterdir()) == ["warehouse"]
 
 
@@ -103,7 +103,7 @@ def test_what_a_killed_run_left_behind_is_not_listed(of: type[DayTask]) -> None:
     output.rename(output.with_name(f"{durable.LEFTOVER_PREFIX}{output.name}-1-a"))
     output.with_name("bhavcopy_20231221.txt").touch()
     (output.parent / "notes").mkdir()
-    assert complete_days(of, START, STOP) == {DAYS[0]}
+    assert complete_days(of, EQUITY, START, STOP) == {DAYS[0]}
 
 
 def test_a_task_that_is_none_of_the_five_is_not_listed() -> None:
@@ -112,7 +112,7 @@ def test_a_task_that_is_none_of_the_five_is_not_listed() -> None:
     class Other(luigi.Task):
         date = luigi.DateParameter()
 
-    assert complete_days(Other, START, STOP) is None
+    assert complete_days(Other, EQUITY, START, STOP) is None
 
 
 def test_a_lake_elsewhere_is_listed_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_lake_elsewhere_is_listed_there(monkeypatch: pytest.MonkeyPatch, tmp_p
     complete(WriteParquet, DAYS[0])
     monkeypatch.setenv("CHAMPION_LAKE_DIR", str(tmp_path / "elsewhere"))
     complete(WriteParquet, DAYS[1])
-    assert complete_days(WriteParquet, START, STOP) == {DAYS[1]}
+    assert complete_days(WriteParquet, EQUITY, START, STOP) == {DAYS[1]}
 
 
 def test_a_load_into_another_database_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,14 +128,14 @@ def test_a_load_into_another_database_is_not_listed(monkeypatch: pytest.MonkeyPa
     complete(LoadClickHouse, DAYS[0])
     monkeypatch.setenv("CLICKHOUSE_DATABASE", "other")
     complete(LoadClickHouse, DAYS[1])
-    assert complete_days(LoadClickHouse, START, STOP) == {DAYS[1]} == asked_one_by_one(LoadClickHouse)
+    assert complete_days(LoadClickHouse, EQUITY, START, STOP) == {DAYS[1]} == asked_one_by_one(LoadClickHouse)
 
 
 def test_loads_into_a_warehouse_that_was_made_anew_are_not_listed() -> None:
     """The folder has the same name, and none of the rows."""
     complete(LoadClickHouse, *DAYS)
     durable.write_whole(wiring.warehouse_place()._id_file, b"the-second-one")
-    assert complete_days(LoadClickHouse, START, STOP) == set()
+    assert complete_days(LoadClickHouse, EQUITY, START, STOP) == set()
 
 
 def rewrite(day: date) -> None:
@@ -166,11 +166,11 @@ def test_a_load_that_is_due_again_is_not_listed(spoil: Callable[[date], None]) -
     """The lake file is another one or gone, or the marker cannot be read; the other days stand."""
     complete(LoadClickHouse, *DAYS[:3])
     spoil(DAYS[1])
-    assert complete_days(LoadClickHouse, START, STOP) == {DAYS[0], DAYS[2]} == asked_one_by_one(LoadClickHouse)
+    assert complete_days(LoadClickHouse, EQUITY, START, STOP) == {DAYS[0], DAYS[2]} == asked_one_by_one(LoadClickHouse)
 
 
 def test_a_copied_lake_is_listed_as_loaded() -> None:
     """Other times and the same content: nothing is due."""
     complete(LoadClickHouse, DAYS[0])
     os.utime(lake.partition(settings.lake_dir(), DAYS[0]), (1, 1))
-    assert complete_days(LoadClickHouse, START, STOP) == {DAYS[0]} == asked_one_by_one(LoadClickHouse)
+    assert complete_days(LoadClickHouse, EQUITY, START, STOP) == {DAYS[0]} == asked_one_by_one(LoadClickHouse)

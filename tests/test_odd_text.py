@@ -27,10 +27,9 @@ import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
 from conftest import environment_variables
-from helpers import AT_ONCE, lines_of, payload, publish, wait_for
+from helpers import AT_ONCE, archive_path, lines_of, payload, publish, wait_for
 from luigid_server import luigid
 
-from champion_luigi.datasets.equity import archive_path
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place

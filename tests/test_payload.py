@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from champion_luigi.base.errors import ChampionError, RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
-from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, SOURCE_COLUMNS, Layout
-from champion_luigi.parsing.payload import Bhavcopy, fields_of, read_date, recognise
+from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
+from champion_luigi.datasets.model import Layout, as_written
+from champion_luigi.parsing.payload import Recognised, fields_of, recognise
 from champion_luigi.parsing.unzip import unzip
 
 DAY = date(2024, 1, 15)
@@ -56,7 +57,7 @@ def zipped_all(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) ->
 def refusal(payload: bytes, day: date = DAY) -> ChampionError:
     """The error with which a payload is turned away."""
     with pytest.raises(ChampionError) as caught:
-        recognise(payload, day, "https://archive.example/file")
+        recognise(payload, EQUITY, day, "https://archive.example/file")
     return caught.value
 
 
@@ -65,81 +66,81 @@ def refusal(payload: bytes, day: date = DAY) -> ChampionError:
 
 def test_a_zip_with_the_days_file_is_recognised() -> None:
     """The ordinary case: what came, from where, in which layout, and its data lines as published."""
-    found = recognise(zipped(csv(HEADER, ROW)), DAY, "somewhere")
-    assert found == Bhavcopy(DAY, "somewhere", LAYOUTS[1], tuple(HEADER.rstrip(",").split(",")), [ROW])
+    found = recognise(zipped(csv(HEADER, ROW)), EQUITY, DAY, "somewhere")
+    assert found == Recognised(EQUITY, DAY, "somewhere", EQUITY.layouts[1], tuple(HEADER.rstrip(",").split(",")), [ROW])
 
 
 def test_a_plain_csv_is_recognised() -> None:
     """A file that somebody unzipped already is as good."""
-    assert recognise(csv(HEADER, ROW), DAY).lines == [ROW]
+    assert recognise(csv(HEADER, ROW), EQUITY, DAY).lines == [ROW]
 
 
 def test_a_stored_zip_is_recognised() -> None:
     """A zip need not be compressed."""
-    assert recognise(zipped(csv(HEADER, ROW), method=zipfile.ZIP_STORED), DAY).lines == [ROW]
+    assert recognise(zipped(csv(HEADER, ROW), method=zipfile.ZIP_STORED), EQUITY, DAY).lines == [ROW]
 
 
 def test_the_header_may_lack_its_trailing_comma() -> None:
     """Some days' files have none."""
-    assert recognise(csv(HEADER.rstrip(","), ROW.rstrip(",")), DAY).layout is LAYOUTS[1]
+    assert recognise(csv(HEADER.rstrip(","), ROW.rstrip(",")), EQUITY, DAY).layout is EQUITY.layouts[1]
 
 
 def test_carriage_returns_are_no_part_of_a_line() -> None:
     """CRLF line ends exist; neither the last column's name nor the row keeps the CR."""
-    found = recognise(f"{HEADER.rstrip(',')}\r\n{ROW}\r\n".encode(), DAY)
+    found = recognise(f"{HEADER.rstrip(',')}\r\n{ROW}\r\n".encode(), EQUITY, DAY)
     assert found.header[-1] == "ISIN"
     assert found.lines == [ROW]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column() -> None:
     """Some editors put one before the header."""
-    assert recognise(b"\xef\xbb\xbf" + csv(HEADER, ROW), DAY).header[0] == "SYMBOL"
+    assert recognise(b"\xef\xbb\xbf" + csv(HEADER, ROW), EQUITY, DAY).header[0] == "SYMBOL"
 
 
 def test_utf_8_text_is_kept() -> None:
     """A name outside ASCII reads as it was sent."""
     row = UDIFF_ROW.replace("ALPHA LTD", "CAFÉ LTD")
-    assert recognise(csv(UDIFF_HEADER, row), UDIFF_DAY).lines == [row]
+    assert recognise(csv(UDIFF_HEADER, row), EQUITY, UDIFF_DAY).lines == [row]
 
 
 def test_latin_1_bytes_are_read_as_latin_1() -> None:
     """What is no UTF-8 is not lost and fails nothing."""
     row = UDIFF_ROW.replace("ALPHA LTD", "CAFÉ LTD")
-    assert recognise(f"{UDIFF_HEADER}\n{row}\n".encode("latin-1"), UDIFF_DAY).lines == [row]
+    assert recognise(f"{UDIFF_HEADER}\n{row}\n".encode("latin-1"), EQUITY, UDIFF_DAY).lines == [row]
 
 
 def test_padded_column_names_are_the_same_columns() -> None:
     """Blanks around a name do not make another name."""
-    assert recognise(csv(HEADER.replace(",", " , "), ROW), DAY).layout is LAYOUTS[1]
+    assert recognise(csv(HEADER.replace(",", " , "), ROW), EQUITY, DAY).layout is EQUITY.layouts[1]
 
 
 def test_quoted_column_names_are_the_same_columns() -> None:
     """CSV allows quotes around a name."""
     quoted = ",".join(f'"{name}"' for name in HEADER.rstrip(",").split(","))
-    assert recognise(csv(quoted, ROW), DAY).layout is LAYOUTS[1]
+    assert recognise(csv(quoted, ROW), EQUITY, DAY).layout is EQUITY.layouts[1]
 
 
 def test_the_order_of_columns_is_free() -> None:
     """Nothing is inferred by position, so another order is the same layout."""
     names, values = HEADER.rstrip(",").split(","), ROW.rstrip(",").split(",")
-    found = recognise(csv(",".join(reversed(names)), ",".join(reversed(values))), DAY)
-    assert found.layout is LAYOUTS[1]
+    found = recognise(csv(",".join(reversed(names)), ",".join(reversed(values))), EQUITY, DAY)
+    assert found.layout is EQUITY.layouts[1]
     assert found.header[0] == "ISIN"
 
 
 def test_blank_lines_are_no_rows() -> None:
     """Empty lines, and lines of blanks, count as nothing."""
-    assert recognise(csv("", HEADER, "", ROW, "   ", "\r", ""), DAY).lines == [ROW]
+    assert recognise(csv("", HEADER, "", ROW, "   ", "\r", ""), EQUITY, DAY).lines == [ROW]
 
 
 def test_the_last_line_needs_no_line_end() -> None:
     """A file may end right after its last value."""
-    assert recognise(f"{HEADER}\n{ROW}".encode(), DAY).lines == [ROW]
+    assert recognise(f"{HEADER}\n{ROW}".encode(), EQUITY, DAY).lines == [ROW]
 
 
 def test_a_folder_entry_beside_the_file_does_no_harm() -> None:
     """Some zip tools store the folder too."""
-    assert recognise(zipped_all({"bhav/": b"", "bhav/file.csv": csv(HEADER, ROW)}), DAY).lines == [ROW]
+    assert recognise(zipped_all({"bhav/": b"", "bhav/file.csv": csv(HEADER, ROW)}), EQUITY, DAY).lines == [ROW]
 
 
 @pytest.mark.parametrize("name", ["../../evil.csv", "/evil.csv", "C:\\evil.csv", "a\x00b", "x" * 5000])
@@ -148,7 +149,7 @@ def test_a_members_name_is_never_used_as_a_path(name: str, tmp_path: Path, monke
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
-    assert recognise(zipped(csv(HEADER, ROW), name), DAY).lines == [ROW]
+    assert recognise(zipped(csv(HEADER, ROW), name), EQUITY, DAY).lines == [ROW]
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     assert not Path("/evil.csv").exists()
 
@@ -156,33 +157,33 @@ def test_a_members_name_is_never_used_as_a_path(name: str, tmp_path: Path, monke
 def test_a_two_digit_year_is_read() -> None:
     """2020-07-13 has `13-Jul-20` in place of `13-JUL-2020`."""
     rows = csv(HEADER, ROW.replace("15-JAN-2024", "13-Jul-20"))
-    assert recognise(rows, date(2020, 7, 13)).day == date(2020, 7, 13)
+    assert recognise(rows, EQUITY, date(2020, 7, 13)).day == date(2020, 7, 13)
 
 
 def test_an_unpadded_day_is_read() -> None:
     """The oldest files say `3-NOV-1994`."""
     header = HEADER.replace(",TOTALTRADES,ISIN", "")
     row = "ALPHA,EQ,10.5,11.25,10,11,0,10.4,1500,16250.75,3-NOV-1994,"
-    assert recognise(csv(header, row), date(1994, 11, 3)).layout is LAYOUTS[0]
+    assert recognise(csv(header, row), EQUITY, date(1994, 11, 3)).layout is EQUITY.layouts[0]
 
 
 def test_one_row_of_the_day_is_enough_at_the_door() -> None:
     """Rows of another day are for the rejects: the file as a whole is the day's."""
     other = ROW.replace("15-JAN-2024", "12-JAN-2024")
-    assert recognise(csv(HEADER, other, ROW), DAY).lines == [other, ROW]
+    assert recognise(csv(HEADER, other, ROW), EQUITY, DAY).lines == [other, ROW]
 
 
 # Every layout, between its dates
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.source} {layout.first}")
+@pytest.mark.parametrize("layout", EQUITY.layouts, ids=lambda layout: f"{layout.source} {layout.first}")
 def test_each_layout_is_recognised_on_its_first_and_last_date(layout: Layout) -> None:
     """The dates of a layout are inclusive."""
     for day in (layout.first, min(layout.last, date(2030, 1, 1))):
-        assert recognise(payload_in(layout, day), day).layout is layout
+        assert recognise(payload_in(layout, day), EQUITY, day).layout is layout
 
 
-@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.source} {layout.first}")
+@pytest.mark.parametrize("layout", EQUITY.layouts, ids=lambda layout: f"{layout.source} {layout.first}")
 def test_each_layout_is_refused_the_day_before_its_first_date(layout: Layout) -> None:
     """A layout that the exchange did not use yet is a wrong file."""
     day = layout.first - timedelta(days=1)
@@ -190,7 +191,9 @@ def test_each_layout_is_refused_the_day_before_its_first_date(layout: Layout) ->
 
 
 @pytest.mark.parametrize(
-    "layout", [each for each in LAYOUTS if each.last < date.max], ids=lambda layout: f"{layout.source} {layout.first}"
+    "layout",
+    [each for each in EQUITY.layouts if each.last < date.max],
+    ids=lambda layout: f"{layout.source} {layout.first}",
 )
 def test_each_layout_is_refused_the_day_after_its_last_date(layout: Layout) -> None:
     """A layout that the exchange no longer uses is a wrong file."""
@@ -200,13 +203,13 @@ def test_each_layout_is_refused_the_day_after_its_last_date(layout: Layout) -> N
 
 def payload_in(layout: Layout, day: date) -> bytes:
     """A file of one row in a layout; only its date counts."""
-    at = SOURCE_COLUMNS[layout.source]["trade_date"]
+    at = EQUITY.published_columns(layout.source)["trade_date"]
     return csv(",".join(layout.columns), ",".join(f"{day}" if name == at else "1" for name in layout.columns))
 
 
 def test_the_layouts_are_those_of_the_exchange() -> None:
     """Formats, dates and numbers of columns, as the published files have them."""
-    assert [(each.source, each.first, each.last, len(each.columns)) for each in LAYOUTS] == [
+    assert [(each.source, each.first, each.last, len(each.columns)) for each in EQUITY.layouts] == [
         ("legacy", date(1994, 11, 3), date(2011, 6, 21), 11),
         ("legacy", date(2011, 6, 22), date(2024, 7, 5), 13),
         ("udiff", date(2024, 1, 1), date(2024, 6, 20), 34),
@@ -219,7 +222,9 @@ def test_the_reserved_columns_of_early_udiff_have_a_zero_and_a_trailing_comma() 
     """Until 2024-06-20 the header has 35 names, the last one empty, and rows of 34 fields."""
     day = date(2024, 6, 20)
     header = UDIFF_HEADER.replace("Rsvd", "Rsvd0") + ","
-    assert recognise(csv(header, UDIFF_ROW.replace("2024-07-08", "2024-06-20")), day).layout is LAYOUTS[2]
+    assert (
+        recognise(csv(header, UDIFF_ROW.replace("2024-07-08", "2024-06-20")), EQUITY, day).layout is EQUITY.layouts[2]
+    )
 
 
 # Bytes that are no file
@@ -256,7 +261,7 @@ def test_another_body_with_status_200_is_refused(body: bytes) -> None:
     """Whatever has no header of a bhavcopy is turned away."""
     error = refusal(body)
     assert type(error) is RejectedPayload
-    assert "no header" in error.what
+    assert "not the header" in error.what
 
 
 @pytest.mark.parametrize("body", [b"\n", b"  \r\n\r\n", b"\xef\xbb\xbf"], ids=["line end", "blanks", "mark"])
@@ -502,7 +507,7 @@ def test_column_names_are_case_sensitive() -> None:
 
 def test_an_unknown_layout_says_what_to_do() -> None:
     """The next change of the exchange is a new entry in one module."""
-    assert "champion_luigi/layouts.py" in str(refusal(csv(HEADER + "NEWCOLUMN", ROW)))
+    assert "champion_luigi/datasets/equity.py" in str(refusal(csv(HEADER + "NEWCOLUMN", ROW)))
 
 
 def test_the_layout_without_isin_is_refused_after_its_dates() -> None:
@@ -570,20 +575,20 @@ def test_a_file_whose_dates_cannot_be_read_is_refused() -> None:
 )
 def test_dates_are_read_as_the_exchange_writes_them(text: str, expected: date | None) -> None:
     """Three ways of writing, any case, unpadded days; everything else is none."""
-    assert read_date(text) == expected
+    assert as_written(text, DAY) == expected
 
 
 @given(st.dates(date(1994, 1, 1), date(2060, 12, 31)), st.sampled_from(["%d-%b-%Y", "%Y-%m-%d", "%d-%b-%y"]))
 def test_every_date_reads_back(day: date, pattern: str) -> None:
     """In each of the ways of writing, in capitals too."""
-    assert read_date(day.strftime(pattern)) == day
-    assert read_date(day.strftime(pattern).upper()) == day
+    assert as_written(day.strftime(pattern), DAY) == day
+    assert as_written(day.strftime(pattern).upper(), DAY) == day
 
 
 @given(st.text())
 def test_reading_a_date_never_raises(text: str) -> None:
     """Any text is a date or none."""
-    assert read_date(text) is None or isinstance(read_date(text), date)
+    assert as_written(text, DAY) is None or isinstance(as_written(text, DAY), date)
 
 
 # Fields
@@ -613,7 +618,7 @@ def test_fields_are_split_as_csv_says(line: str, expected: list[str]) -> None:
 def test_random_bytes_raise_nothing_untyped(payload: bytes) -> None:
     """Whatever comes is recognised or refused with one of the package's errors."""
     with pytest.raises(ChampionError):
-        recognise(payload, DAY)
+        recognise(payload, EQUITY, DAY)
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -625,7 +630,7 @@ def test_damaged_zips_raise_nothing_untyped(method: int, data: st.DataObject) ->
     for place, byte in data.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=4)):
         payload[place] = byte
     try:
-        found = recognise(bytes(payload), DAY)
+        found = recognise(bytes(payload), EQUITY, DAY)
     except ChampionError:
         return
     assert found.lines == [ROW] * 20
@@ -642,8 +647,8 @@ def weird(shared: Callable[[str], Path], name: str) -> bytes:
 def test_the_file_without_trailing_commas_is_read(shared: Callable[[str], Path]) -> None:
     """2020-07-13: two-digit years, no trailing comma, 2,001 rows."""
     payload = weird(shared, "header_variant_no_trailing_comma__cm13JUL2020bhav.csv")
-    found = recognise(payload, date(2020, 7, 13))
-    assert (found.layout, len(found.lines)) == (LAYOUTS[1], 2001)
+    found = recognise(payload, EQUITY, date(2020, 7, 13))
+    assert (found.layout, len(found.lines)) == (EQUITY.layouts[1], 2001)
 
 
 def test_the_file_of_another_archive_is_an_unknown_layout(shared: Callable[[str], Path]) -> None:
@@ -702,5 +707,5 @@ def test_a_member_without_a_name_is_read_by_what_is_in_it() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("q.csv", csv(HEADER, ROW))
-    found = recognise(content.getvalue().replace(b"q.csv", b"\0.csv"), DAY)
+    found = recognise(content.getvalue().replace(b"q.csv", b"\0.csv"), EQUITY, DAY)
     assert found.lines == [ROW]

@@ -13,8 +13,9 @@ from pathlib import Path
 import campaign
 import pytest
 from conftest import SHARED
+from helpers import format_and_date
 
-from champion_luigi.datasets.equity import format_and_date
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.normalize import Normalized, check, normalize
 from champion_luigi.parsing.payload import recognise
@@ -48,9 +49,9 @@ def some(found: list[Path]) -> list[Path]:
 
 def normalized(path: Path, format: str, day: date) -> Normalized:
     """A file, taken all the way."""
-    found = recognise(path.read_bytes(), day, path.name)
+    found = recognise(path.read_bytes(), EQUITY, day, path.name)
     assert found.layout.source == format
-    return normalize(parse(found), format, day)
+    return normalize(parse(found), EQUITY, format, day)
 
 
 def counted(path: Path, format: str) -> tuple[int, int, Decimal]:
@@ -66,7 +67,7 @@ def counted(path: Path, format: str) -> tuple[int, int, Decimal]:
 def differences(path: Path, format: str, day: date) -> list[str]:
     """What of a file is not as the independent count has it."""
     found = normalized(path, format, day)
-    check(found, day, path.name)
+    check(found, day, path.name, 0.05)
     rows, volume, turnover = counted(path, format)
     said = []
     if found.rows.height + len(found.rejects) != rows:

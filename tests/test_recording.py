@@ -175,8 +175,8 @@ def test_a_lock_is_held_as_long_as_somebody_holds_it(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "the day", 0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "the day", 0):
     print("locked", flush=True)
     sys.stdin.readline()
 """

@@ -25,17 +25,18 @@ from helpers import (
     snapshot,
     wait_for,
 )
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable, locks, stages
 from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.commands.redo import command
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy, WriteParquet
-from champion_luigi.simulated.server import Fault, SimulatedArchive
-from champion_luigi.storage import due, lake, raw
+from champion_luigi.storage import due, lake
 from champion_luigi.upkeep import redo
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse.connection import Place
@@ -111,7 +112,7 @@ def test_a_stage_and_what_follows_it_are_due(stage: str) -> None:
     redo.make_due(DAY, redo.STAGES[stage])
     found = {name: task(date=DAY).complete() for name, task in redo.STAGES.items()}
     assert found == {name: task.stage < redo.STAGES[stage].stage for name, task in redo.STAGES.items()}
-    assert found == {name: complete_days(task, DAY, NEXT) == {DAY} for name, task in redo.STAGES.items()}
+    assert found == {name: complete_days(task, EQUITY, DAY, NEXT) == {DAY} for name, task in redo.STAGES.items()}
 
 
 def test_nothing_is_taken_away_by_it(tmp_path: Path) -> None:
@@ -137,9 +138,9 @@ def test_a_stage_that_has_run_is_due_no_more() -> None:
     load(DAY)
     redo.make_due(DAY, NormalizeBhavcopy)
     assert build(NormalizeBhavcopy(date=DAY)).is_done
-    assert due.stages(wiring.due_folder(), DAY) == [3, 4]
+    assert due.stages(wiring.files(EQUITY).due, DAY) == [3, 4]
     load(DAY)
-    assert list(wiring.due_folder().iterdir()) == []
+    assert list(wiring.files(EQUITY).due.iterdir()) == []
 
 
 class AskedAgain(WriteParquet):
@@ -153,12 +154,12 @@ class AskedAgain(WriteParquet):
 def test_what_is_asked_for_right_after_it_has_run_is_for_the_next_run(tmp_path: Path) -> None:
     """The run has done what it had to do, and does not fail of what came later; the stage stays due."""
     assert build(AskedAgain(date=DAY)).errors == []
-    assert due.stages(wiring.due_folder(), DAY) == [WriteParquet.stage]
+    assert due.stages(wiring.files(EQUITY).due, DAY) == [WriteParquet.stage]
     written = version(output(DAY, "write"))
     assert not AskedAgain(date=DAY).complete()
     assert build(WriteParquet(date=DAY)).is_done
     assert version(output(DAY, "write")) != written
-    assert list(wiring.due_folder().iterdir()) == []
+    assert list(wiring.files(EQUITY).due.iterdir()) == []
 
 
 def test_an_earlier_stage_that_is_asked_for_meanwhile_stays_due(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def test_what_is_kept_stays_where_the_archive_gives_no_file_any_more(
         error = build(LoadClickHouse(date=DAY)).error
         assert type(error) is TerminalError
         assert str(error).startswith(f"{DAY}: the file that is kept could not be fetched again: ")
-        assert answers.answers(wiring.ledger_file(), wiring.archive_name()) == {}
+        assert answers.answers(wiring.files(EQUITY).answers, wiring.archive_name()) == {}
         asked = len(server.requests)
         load(DAY)
         assert len(server.requests) == asked
@@ -247,7 +248,7 @@ def test_a_fetch_that_is_refused_stays_due(monkeypatch: pytest.MonkeyPatch) -> N
         server.faults[DAY] = Fault("forbidden")
         monkeypatch.setenv("NSE_ARCHIVE_URL", server.url)
         assert not build(LoadClickHouse(date=DAY)).is_done
-    assert due.stages(wiring.due_folder(), DAY) == [0, 1, 2, 3, 4]
+    assert due.stages(wiring.files(EQUITY).due, DAY) == [0, 1, 2, 3, 4]
 
 
 # The command
@@ -285,7 +286,7 @@ def test_redo_keeps_the_payload_that_it_replaces(tmp_path: Path, archive: Path) 
     publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
     done = champion_here("redo", "--date", str(DAY), "--from", "scrape")
     assert done.returncode == 0, done.stderr
-    folder = raw.restated_folder(DAY, receipt["sha256"])
+    folder = wiring.files(EQUITY).restated(DAY, receipt["sha256"])
     assert {path.name for path in folder.iterdir()} == {receipt["file"], output(DAY, "scrape").name}
     assert (folder / receipt["file"]).read_bytes() == old
     assert json.loads((folder / output(DAY, "scrape").name).read_bytes()) == receipt
@@ -306,8 +307,8 @@ def test_redo_stops_before_the_warehouse(archive: Path) -> None:
     done = champion_here("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape", "--to", "write", "--json")
     assert done.returncode == 0, done.stderr
     assert {day: entry["outcome"] for day, entry in as_json(done).items()} == {str(DAY): "done", str(NEXT): "done"}
-    assert complete_days(LoadClickHouse, DAY, AFTER) == {NEXT}
-    assert complete_days(WriteParquet, DAY, AFTER) == {DAY, NEXT}
+    assert complete_days(LoadClickHouse, EQUITY, DAY, AFTER) == {NEXT}
+    assert complete_days(WriteParquet, EQUITY, DAY, AFTER) == {DAY, NEXT}
 
 
 def test_redo_of_a_range_runs_what_is_not_there_and_leaves_out_what_never_was(tmp_path: Path) -> None:
@@ -352,7 +353,7 @@ def test_redo_exits_30_where_a_day_failed(archive: Path, tmp_path: Path) -> None
     assert done.returncode == 30, done.stderr
     assert done.stderr.splitlines()[-1].startswith(f"failed {DAY}: TerminalError: {DAY}: the file that is kept could")
     assert versions(DAY) == before
-    assert complete_days(LoadClickHouse, DAY, AFTER) == {NEXT}
+    assert complete_days(LoadClickHouse, EQUITY, DAY, AFTER) == {NEXT}
     assert in_warehouse(tmp_path) == {DAY: ROWS, NEXT: ROWS}
 
 
@@ -382,7 +383,7 @@ def test_a_killed_redo_loses_nothing_and_the_next_fill_completes_it(tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1].startswith("2 of 2 days")
     assert receipts.isdisjoint(version(output(day, "scrape")) for day in (DAY, NEXT))
-    assert list(wiring.due_folder().iterdir()) == []
+    assert list(wiring.files(EQUITY).due.iterdir()) == []
 
 
 def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> None:

@@ -15,17 +15,16 @@ from typing import Any
 import polars as pl
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import BOTH_DAY, Rows, build, lines_of, payload, publish, published, retry_at_once, snapshot
+from helpers import BOTH_DAY, Rows, archive_path, build, lines_of, payload, publish, published, retry_at_once, snapshot
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.config import wiring
 from champion_luigi.config.wiring import warehouse_place
-from champion_luigi.datasets.equity import archive_path
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import archive
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
-from champion_luigi.storage.raw import restated_folder
 from champion_luigi.tracking import journal
 from champion_luigi.upkeep import refresh, verify
 from champion_luigi.upkeep.refresh import Changes, Outcome, count_changes, days_there
@@ -79,14 +78,14 @@ def champion_refresh(*arguments: str, program: str = "", **environment: str) -> 
 
 
 def outcomes(*days: date) -> list[Outcome]:
-    found = list(refresh.refresh(days or DAYS))
+    found = list(refresh.refresh(EQUITY, days or DAYS))
     close_shared()
     return found
 
 
 def answer(server: SimulatedArchive) -> bytes:
     """What the archive gives for the day now."""
-    return archive.fetch(wiring.open_archive(server.url), DAY).content
+    return archive.fetch(wiring.open_archive(server.url), EQUITY, DAY).content
 
 
 def rows_in(frame: pl.DataFrame) -> Rows:
@@ -130,28 +129,28 @@ def restatements() -> list[dict[str, Any]]:
 def test_a_file_that_is_as_it_was_is_not_sent_again(server: SimulatedArchive) -> None:
     """The archive is asked with its own validators, and answers 304."""
     opened = wiring.open_archive(server.url)
-    found = archive.fetch(opened, DAY)
+    found = archive.fetch(opened, EQUITY, DAY)
     with pytest.raises(archive.NotModified):
-        archive.fetch(opened, DAY, known={found.url: found.headers})
+        archive.fetch(opened, EQUITY, DAY, known={found.url: found.headers})
     with pytest.raises(archive.NotModified):
-        archive.fetch(opened, DAY, known={found.url: {"Last-Modified": found.headers["Last-Modified"]}})
+        archive.fetch(opened, EQUITY, DAY, known={found.url: {"Last-Modified": found.headers["Last-Modified"]}})
     server.faults[DAY] = RESTATED
-    assert archive.fetch(opened, DAY, known={found.url: found.headers}).content != found.content
+    assert archive.fetch(opened, EQUITY, DAY, known={found.url: found.headers}).content != found.content
 
 
 def test_validators_of_another_address_are_not_used(server: SimulatedArchive) -> None:
     """What one archive says of its file tells nothing of another one's."""
     opened = wiring.open_archive(server.url)
-    found = archive.fetch(opened, DAY)
+    found = archive.fetch(opened, EQUITY, DAY)
     elsewhere = {found.url.replace("127.0.0.1", "localhost"): found.headers}
-    assert archive.fetch(opened, DAY, known=elsewhere).content == found.content
+    assert archive.fetch(opened, EQUITY, DAY, known=elsewhere).content == found.content
 
 
 def test_the_last_days_of_the_lake_are_asked_for(in_lake: None, server: SimulatedArchive) -> None:
     """Up to an end, oldest first, and no other."""
-    assert days_there(2) == [DAY, AFTER]
-    assert days_there(2, DAY) == [BEFORE, DAY]
-    assert days_there(9) == DAYS
+    assert days_there(EQUITY, 2) == [DAY, AFTER]
+    assert days_there(EQUITY, 2, DAY) == [BEFORE, DAY]
+    assert days_there(EQUITY, 9) == DAYS
     before = len(server.requests)
     done = champion_refresh("--days", "1", "--end", "2024-01-15")
     assert done.stdout == "2024-01-15 unchanged\n1 unchanged, 0 changed, 0 failed\n"
@@ -196,7 +195,7 @@ def test_a_damaged_payload_is_put_back(in_lake: None) -> None:
     [outcome] = outcomes(DAY)
     assert (outcome.state, file.read_bytes()) == ("unchanged", content)
     assert here()["lake"] == before
-    assert verify.of_range().differences == []
+    assert verify.of_range(EQUITY).differences == []
 
 
 # What has changed
@@ -215,7 +214,7 @@ def test_a_restated_day_is_replaced_everywhere(loaded: None, server: SimulatedAr
     assert done.stdout.splitlines()[0] == f"2024-01-15 changed (+0 ~{counts.changed} -{counts.removed} rows)"
     assert rows_in_lake() == new
     assert rows_in_warehouse() == len(new)
-    assert verify.of_range().differences == []
+    assert verify.of_range(EQUITY).differences == []
     assert outcomes(DAY)[0] == Outcome(DAY, "unchanged")
 
 
@@ -224,7 +223,7 @@ def test_the_old_payload_is_kept(in_lake: None, server: SimulatedArchive) -> Non
     receipt = ScrapeBhavcopy(date=DAY).output().file.read_bytes()
     server.faults[DAY] = RESTATED
     [outcome] = outcomes(DAY)
-    folder = restated_folder(DAY, outcome.old_sha256)
+    folder = wiring.files(EQUITY).restated(DAY, outcome.old_sha256)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         "cm15JAN2024bhav.csv.zip": payload(DAY, "legacy"),
         "bhavcopy_20240115.json": receipt,
@@ -263,15 +262,15 @@ def test_a_day_that_comes_in_another_format_is_replaced(in_lake: None, monkeypat
     raw = ScrapeBhavcopy(date=DAY).output().file.parent
     assert sorted(path.name for path in raw.glob("*20240115*.zip")) == [name]
     assert not (raw / "cm15JAN2024bhav.csv.zip").exists()
-    assert (restated_folder(DAY, outcome.old_sha256) / "cm15JAN2024bhav.csv.zip").exists()
-    assert verify.of_range().differences == []
+    assert (wiring.files(EQUITY).restated(DAY, outcome.old_sha256) / "cm15JAN2024bhav.csv.zip").exists()
+    assert verify.of_range(EQUITY).differences == []
 
 
 def test_rows_are_compared_by_key() -> None:
     """A null is a value like any other."""
     old = pl.DataFrame({"symbol": ["A", "B", "C", "D"], "series": ["EQ"] * 4, "open": [1.0, None, None, 4.0]})
     new = pl.DataFrame({"symbol": ["A", "B", "C", "A"], "series": ["EQ"] * 3 + ["BL"], "open": [1.0, None, 3.0, 1.0]})
-    assert count_changes(old, new) == Changes(added=1, changed=1, removed=1)
+    assert count_changes(EQUITY, old, new) == Changes(added=1, changed=1, removed=1)
 
 
 def test_a_server_is_refreshed_as_the_embedded_engine_is(
@@ -288,7 +287,7 @@ def test_a_server_is_refreshed_as_the_embedded_engine_is(
         server.faults[DAY] = RESTATED
         assert [each.state for each in outcomes(DAY)] == ["changed"]
         assert rows_in_warehouse() == len(rows_in_lake()) == len(published(answer(server), "legacy"))
-        assert verify.of_range().differences == []
+        assert verify.of_range(EQUITY).differences == []
 
 
 def test_readers_never_miss_the_day(loaded: None, server: SimulatedArchive) -> None:
@@ -383,15 +382,15 @@ def test_an_archive_that_is_away_is_given_up(in_lake: None, monkeypatch: pytest.
 
 _KILLED = """
 import os, signal, sys
-from champion_luigi import files
-write_whole, left = files.write_whole, int(os.environ["WRITES"])
+from champion_luigi.base import durable, locks
+write_whole, left = durable.write_whole, int(os.environ["WRITES"])
 def write_some(path, content):
     global left
     left -= 1
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
     write_whole(path, content)
-files.write_whole = write_some
+durable.write_whole = write_some
 """
 
 
@@ -419,10 +418,10 @@ def test_what_a_kill_leaves_is_completed(loaded: None, server: SimulatedArchive,
     if by == "fill":
         assert build(LoadClickHouse(date=DAY)).is_done
         close_shared()
-        assert verify.of_range().differences == []
+        assert verify.of_range(EQUITY).differences == []
     [outcome] = outcomes(DAY)
     assert outcome.state != "failed", outcome.reason
     assert rows_in_lake() == new
     assert rows_in_warehouse() == len(new)
-    assert verify.of_range().differences == []
+    assert verify.of_range(EQUITY).differences == []
     assert {record["new_sha256"] for record in restatements()} == {durable.sha256(answer(server))}

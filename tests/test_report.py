@@ -18,14 +18,16 @@ import polars as pl
 import pytest
 from conftest import environment_variables
 from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_for
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.commands.report import facts as report
-from champion_luigi.commands.report import figures, html
+from champion_luigi.commands.report import figures
 from champion_luigi.commands.report import page as report_page
+from champion_luigi.commands.report import text as report_text
 from champion_luigi.config import wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 
@@ -117,7 +119,7 @@ def test_rejects_are_counted_by_rule() -> None:
     """From the file that keeps them."""
     put_in_lake(FIRST, rejected_rows="3")
     lines = [json.dumps({"rule": rule}) for rule in ("bad_number", "bad_date", "bad_number")]
-    durable.write_whole(wiring.rejects_file(FIRST), "\n".join(lines).encode())
+    durable.write_whole(wiring.files(EQUITY).rejects(FIRST), "\n".join(lines).encode())
     assert told_of(FIRST)["rejected"] == {"bad_number": 2, "bad_date": 1}
 
 
@@ -125,7 +127,7 @@ def test_rejects_that_are_not_those_of_the_lake_file_have_no_rule() -> None:
     """The file of rejects is gone, or is of a later run that failed."""
     put_in_lake(FIRST, rejected_rows="3")
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
-    durable.write_whole(wiring.rejects_file(FIRST), b'{"rule": "bad_number"}\n')
+    durable.write_whole(wiring.files(EQUITY).rejects(FIRST), b'{"rule": "bad_number"}\n')
     assert told_of(FIRST)["rejected"] == {"rule not recorded": 3}
 
 
@@ -220,7 +222,7 @@ def hostile_document() -> dict[str, Any]:
         rules = {text.replace("\ud800", "?"): 2}
         put_in_lake(DAYS[5 + at], rows="5", rejected_rows="2", warnings=json.dumps(rules))
         line = json.dumps({"rule": text})
-        durable.write_whole(wiring.rejects_file(DAYS[5 + at]), f"{line}\n{line}\n".encode())
+        durable.write_whole(wiring.files(EQUITY).rejects(DAYS[5 + at]), f"{line}\n{line}\n".encode())
     return document()
 
 
@@ -245,7 +247,7 @@ def test_texts_from_outside_end_no_element() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ('<b>"it\'s" & more', "&lt;b&gt;&quot;it&#x27;s&quot; &amp; more"),
+        ('<b>"it\'s" & more', "&lt;b&gt;&#34;it&#39;s&#34; &amp; more"),
         ("a\x00b\x1bc\x7fd", "a\\x00b\\x1bc\\x7fd"),
         ("line\r\nline\t", "line\\r\\nline\\t"),
         ("\u202egnp.exe", "\\u202egnp.exe"),
@@ -255,8 +257,8 @@ def test_texts_from_outside_end_no_element() -> None:
     ],
 )
 def test_what_cannot_be_seen_is_made_visible(text: str, shown: str) -> None:
-    """And what means something in HTML is escaped."""
-    assert html.escaped(text) == shown
+    """And what means something in HTML is escaped, in every value of a template."""
+    assert report_page.environment().from_string("{{ text }}").render(text=text) == shown
 
 
 def test_thirty_years_make_a_light_page() -> None:
@@ -547,9 +549,9 @@ def test_hostile_texts_stay_text(tab: browser.Browser, tmp_path: Path, javascrip
     rules = tab.evaluate("document.getElementById('rules').textContent")
     for text in HOSTILE:
         known = text.replace("\ud800", "?")
-        assert html.visible(known) in seen
-        assert html.visible(text) in named
-        assert html.visible(text) in rules
+        assert report_text.visible(known) in seen
+        assert report_text.visible(text) in named
+        assert report_text.visible(text) in rules
 
 
 def _luminance(colour: str) -> float:

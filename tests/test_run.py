@@ -22,11 +22,11 @@ from helpers import (
     snapshot,
     start_python,
 )
+from simulated_server import SimulatedArchive
 
 from champion_luigi import DayResult, run_day
 from champion_luigi.base.errors import CheckFailed, NotPublished, SettingsError, WarehouseError
 from champion_luigi.config import settings
-from champion_luigi.simulated.server import SimulatedArchive
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
 

@@ -369,7 +369,8 @@ class Lists:
 
 CARELESS = '''
 """A task of somebody else, with a bug: its error quotes an address."""
-from champion_luigi import ScrapeBhavcopy, settings
+from champion_luigi import ScrapeBhavcopy
+from champion_luigi.config import settings
 
 class Careless(ScrapeBhavcopy):
     def work(self):
@@ -380,7 +381,7 @@ class Careless(ScrapeBhavcopy):
 '''
 
 CRASH = """
-from champion_luigi import settings
+from champion_luigi.config import settings
 from champion_luigi.commands.cli import main
 
 @main.command()

@@ -14,10 +14,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from helpers import archive_path, format_and_date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from champion_luigi.datasets.equity import FIRST_DATE, archive_path, format_and_date
+from champion_luigi.datasets.equity import FIRST_DATE
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.sessions import CLOSED_KINDS, INDIA, SESSION_KINDS
 

@@ -22,6 +22,7 @@ from luigi.configuration.cfg_parser import LuigiConfigParser
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import warehouse_place
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse
 
 SECRET = "p%s$HOME${X}%(a)s 'é\"#;"
@@ -341,9 +342,9 @@ def test_the_lake_is_in_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_time_of_publication_is_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """By default an evening hour in India."""
-    assert settings.published_at() == time(19, 0)
+    assert settings.published_at(EQUITY) == time(19, 0)
     monkeypatch.setenv("CHAMPION_PUBLISHED_AT", "18:30")
-    assert settings.published_at() == time(18, 30)
+    assert settings.published_at(EQUITY) == time(18, 30)
 
 
 @pytest.mark.parametrize("text", ["7pm", "25:00", "evening"])
@@ -351,7 +352,7 @@ def test_a_time_of_publication_that_is_none_is_refused(text: str, monkeypatch: p
     """The error says how to write it."""
     monkeypatch.setenv("CHAMPION_PUBLISHED_AT", text)
     with pytest.raises(SettingsError, match="expected HH:MM"):
-        settings.published_at()
+        settings.published_at(EQUITY)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("on", True), ("off", False), ("OFF", False)])

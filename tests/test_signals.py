@@ -15,10 +15,10 @@ from pathlib import Path
 import campaign
 import pytest
 from helpers import ThreeDays, payload, published, run_champion, run_luigi, start_champion, start_luigi, wait_for
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.config import settings
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse

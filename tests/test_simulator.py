@@ -22,15 +22,16 @@ from pathlib import Path
 
 import pytest
 import requests
+import simulated_server
+from simulated_server import Fault, SimulatedArchive
 
-from champion_luigi.datasets.equity import FIRST_DATE, LAYOUTS, archive_path
+from champion_luigi.datasets.equity import EQUITY, FIRST_DATE, LAYOUTS, archive_path
 from champion_luigi.exchange import sessions
 from champion_luigi.parsing import normalize
 from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.payload import recognise
-from champion_luigi.simulated import exchange
+from champion_luigi.simulated import equity
 from champion_luigi.simulated.exchange import payload, respond
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 
 DAY = date(2024, 1, 15)
 PATH = archive_path("legacy", DAY)
@@ -121,7 +122,7 @@ def test_fresh_interpreters_with_different_hash_seeds_agree() -> None:
 def test_a_day_does_not_depend_on_the_days_made_before() -> None:
     """Reading backwards from another quarter gives the same bytes."""
     forwards = payload(DAY, "legacy")
-    for cached in (exchange._closes, exchange._listed, exchange._universe, exchange._bases):
+    for cached in (equity._closes, equity._listed, equity._universe, equity._bases):
         cached.cache_clear()
     payload(date(2025, 1, 15), "udiff")
     assert payload(DAY, "legacy") == forwards
@@ -195,8 +196,8 @@ def test_a_simulated_day_normalizes_without_rejects(day: date, format: str) -> N
     """Every era's file is valid, with all of its oddities."""
     content = payload(day, format)
     assert content is not None
-    table = parse(recognise(content, day))
-    normalized = normalize.normalize(table, format, day)
+    table = parse(recognise(content, EQUITY, day))
+    normalized = normalize.normalize(table, EQUITY, format, day)
     assert not normalized.rejects
     assert normalized.rows.height == table.height
 
@@ -656,8 +657,8 @@ class TestFaults:
         assert len(after - before) > 30
         assert len(after) < len(before) - 30
         assert first.headers["Last-Modified"] != second.headers["Last-Modified"]
-        table = parse(recognise(second.content, DAY))
-        assert not normalize.normalize(table, format, DAY).rejects
+        table = parse(recognise(second.content, EQUITY, DAY))
+        assert not normalize.normalize(table, EQUITY, format, DAY).rejects
 
     def test_slow(self, archive: SimulatedArchive) -> None:
         """The answer is right, and late."""
@@ -748,8 +749,8 @@ class TestFolder:
 
 @pytest.mark.integration
 def test_the_command_prints_its_url_and_stops_on_sigterm() -> None:
-    """``python -m champion_luigi.simulator_server`` runs in the foreground and exits 0 when it is told to stop."""
-    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--port", "0"]
+    """The file, run as a program, serves in the foreground and exits 0 on SIGTERM."""
+    command = [sys.executable, simulated_server.__file__, "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -761,7 +762,7 @@ def test_the_command_prints_its_url_and_stops_on_sigterm() -> None:
 @pytest.mark.integration
 def test_the_command_says_why_it_cannot_serve(tmp_path: Path) -> None:
     """A folder that is not there is an error of usage: exit code 2, in a sentence."""
-    command = [sys.executable, "-m", "champion_luigi.simulated.server", "--folder", str(tmp_path / "missing")]
+    command = [sys.executable, simulated_server.__file__, "--folder", str(tmp_path / "missing")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
     assert "the archive's folder is no folder" in finished.stderr

@@ -32,6 +32,7 @@ from champion_luigi.base.errors import WarehouseError
 from champion_luigi.commands.cli import main
 from champion_luigi.commands.sql import result as sql
 from champion_luigi.commands.sql.command import command
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.statements import Questions, open_for_questions
@@ -57,14 +58,12 @@ def prices() -> pl.DataFrame:
     """Two rows of a day, one with nulls."""
     import polars as pl
 
-    from champion_luigi.datasets import schema
-
     always = {"trade_date": DAY, "series": "EQ", "turnover": 16250.75, "layout": "legacy"}
     rows = [
         {**always, "symbol": "ALPHA", "isin": "INE000A01015", "close": 11.0, "volume": 1500},
         {**always, "symbol": "BETA&Z", "isin": None, "close": 9.05, "volume": 7},
     ]
-    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS})
+    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.kind.type) for column in EQUITY.columns})
 
 
 def fill(place: Place) -> None:
@@ -369,8 +368,8 @@ def test_a_database_that_is_not_there_is_not_made(place: Place) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "it", 0):
+from champion_luigi.base import durable, locks
+with locks.locked(Path(sys.argv[1]), "it", 0):
     print(flush=True)
     input()
 """

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from helpers import build, payload, published
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.config import wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal, record
 from champion_luigi.warehouse import opened
 
@@ -73,7 +74,7 @@ def test_each_kind_of_day_is_told_apart(archive: SimulatedArchive) -> None:
     build(WriteParquet(date=WEEK[1]))
     archive.faults[WEEK[2]] = Fault("html")
     build(LoadClickHouse(date=WEEK[2]))
-    answers.record(wiring.ledger_file(), WEEK[3], "closed", wiring.archive_name(), "x")
+    answers.record(wiring.files(EQUITY).answers, WEEK[3], "closed", wiring.archive_name(), "x")
     code, output = status(*SPAN)
     assert code == 30
     assert "1 of 4 sessions loaded" in output

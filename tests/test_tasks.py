@@ -28,6 +28,7 @@ from helpers import (
     published,
     snapshot,
 )
+from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import (
@@ -45,7 +46,9 @@ from champion_luigi.base.errors import (
     WarehouseUnreachable,
     WrongDate,
 )
-from champion_luigi.config.wiring import archive_name, rejects_file, warehouse_place
+from champion_luigi.config import wiring
+from champion_luigi.config.wiring import archive_name, warehouse_place
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
@@ -55,7 +58,6 @@ from champion_luigi.pipeline.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
-from champion_luigi.simulated.server import Fault, Kind, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import opened
@@ -228,7 +230,7 @@ def test_rejected_rows_are_kept_with_the_rule_and_their_text(folder: Path) -> No
     lines = with_bad_closes(3)
     publish(folder, DAY, "legacy", lines)
     assert build(LoadClickHouse(date=DAY)).is_done
-    rejects = [json.loads(line) for line in rejects_file(DAY).read_text().splitlines()]
+    rejects = [json.loads(line) for line in wiring.files(EQUITY).rejects(DAY).read_text().splitlines()]
     # The comma at the end of a legacy line is no field of it.
     assert [(each["rule"], each["line"], each["text"].rstrip(",")) for each in rejects] == [
         ("bad_number", place + 1, lines[place].rstrip(",")) for place in (1, 2, 3)
@@ -250,7 +252,7 @@ def test_too_many_rejected_rows_fail_the_day_before_anything_is_written(folder: 
     assert isinstance(error, CheckFailed)
     assert error.day == DAY
     assert f"{len(lines) - 1} raw rows, 200 rejected (bad_number 200)" in str(error)
-    assert len(rejects_file(DAY).read_text().splitlines()) == 200
+    assert len(wiring.files(EQUITY).rejects(DAY).read_text().splitlines()) == 200
     assert not any((tmp_path / name).exists() for name in ("normalized", "lake", "loaded", "warehouse"))
 
 
@@ -271,7 +273,7 @@ def test_a_failed_day_that_is_published_again_loads_after_its_receipt_is_deleted
     built = build(LoadClickHouse(date=DAY))
     assert built.errors == []
     assert loaded() == published(payload(DAY, "legacy"), "legacy")
-    assert not rejects_file(DAY).exists()
+    assert not wiring.files(EQUITY).rejects(DAY).exists()
 
 
 # Secrets

@@ -50,6 +50,7 @@ from mlflow_server import (
     runs_in,
     told,
 )
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi import ScrapeBhavcopy, WriteParquet, run_day
 from champion_luigi.base import locks
@@ -58,7 +59,6 @@ from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, Rejecte
 from champion_luigi.base.package import VERSION
 from champion_luigi.commands.cli import main
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.tracking import journal, mlflow_store
 from champion_luigi.tracking import record as recording
 

@@ -41,12 +41,12 @@ from mlflow_server import (
     metrics_once,
     told,
 )
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi import run_day
 from champion_luigi.base import locks
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, mlflow_store, record
 from champion_luigi.tracking.carrier import LEFT, Carrier

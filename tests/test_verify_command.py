@@ -19,6 +19,7 @@ from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, ret
 
 from champion_luigi.base import durable
 from champion_luigi.commands.verify import command
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import verify as reconcile
@@ -69,7 +70,7 @@ def verify(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def differences() -> list[tuple[date, str, str]]:
-    return [(each.date, each.where, each.what) for each in reconcile.of_range().differences]
+    return [(each.date, each.where, each.what) for each in reconcile.of_range(EQUITY).differences]
 
 
 def payload_file(day: date) -> Path:
@@ -260,10 +261,10 @@ def test_start_and_end_bound_the_comparison(loaded: None) -> None:
     """Both dates are included."""
     truncate(lake_file(BOTH_DAY))
     flip_a_bit(payload_file(LEGACY_DAY))
-    first = reconcile.of_range(LEGACY_DAY, LEGACY_DAY)
+    first = reconcile.of_range(EQUITY, LEGACY_DAY, LEGACY_DAY)
     assert [each.where for each in first.differences] == ["raw"]
     assert (first.raw, first.lake, first.warehouse) == (1, 1, 1)
-    assert [each.where for each in reconcile.of_range(BOTH_DAY, BOTH_DAY).differences] == ["lake"]
+    assert [each.where for each in reconcile.of_range(EQUITY, BOTH_DAY, BOTH_DAY).differences] == ["lake"]
 
 
 def test_a_range_that_is_none_is_refused() -> None:
@@ -294,7 +295,7 @@ def test_repair_makes_again_what_is_damaged_and_nothing_else(loaded: None, tmp_p
         ("2024-01-16", "warehouse"),
     }
     assert (document["left"], document["reasons"]) == ([], {})
-    assert reconcile.of_range().differences == []
+    assert reconcile.of_range(EQUITY).differences == []
     after = snapshot(tmp_path / "lake") | snapshot(tmp_path / "raw")
     changed = {Path(name).name for name in after if after[name] != before.get(name)}
     assert changed == {"cm15JUN2023bhav.csv.zip", "bhavcopy_20230615.json", "bhavcopy_20240115.parquet"}
@@ -318,7 +319,7 @@ def test_repair_follows_a_payload_that_was_published_anew(loaded: None, tmp_path
     done = verify("--repair", NSE_ARCHIVE_URL=str(tmp_path / "archive"))
     assert done.returncode == 0, done.stdout
     assert in_warehouse("SELECT count() FROM TABLE FINAL WHERE trade_date = '2024-01-15'") == [(rows.height - 1,)]
-    assert reconcile.of_range().differences == []
+    assert reconcile.of_range(EQUITY).differences == []
 
 
 def test_repair_leaves_what_the_archive_no_longer_has(loaded: None, tmp_path: Path) -> None:
@@ -348,7 +349,7 @@ def test_a_day_gone_from_the_lake_is_made_again(loaded: None) -> None:
     content = lake_file(BOTH_DAY).read_bytes()
     lake_file(BOTH_DAY).unlink()
     shutil.rmtree(Path(os.environ["DATA_DIR"]) / "parsed")
-    left, reasons = repair(reconcile.of_range().differences)
+    left, reasons = repair(reconcile.of_range(EQUITY).differences)
     assert (left, reasons) == ([], {})
     assert lake_file(BOTH_DAY).read_bytes() == content
 

@@ -14,9 +14,9 @@ import pytest
 from helpers import wait_for
 from luigid_server import luigid, task_list
 from mlflow_server import MlflowServer, kill_carriers
+from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.server import Fault, SimulatedArchive
 
 pytestmark = [
     pytest.mark.integration,

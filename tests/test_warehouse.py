@@ -684,7 +684,7 @@ def test_a_server_that_dies_between_loads_is_transient_and_loses_nothing(tmp_pat
 
 def test_a_port_where_something_else_listens_is_an_error_of_ours() -> None:
     """A web server in ClickHouse's place."""
-    from champion_luigi.simulated.server import SimulatedArchive
+    from simulated_server import SimulatedArchive
 
     with SimulatedArchive() as other:
         place = Place("127.0.0.1", int(other.url.rpartition(":")[2]), query_seconds=1)

@@ -40,7 +40,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from champion_luigi.datasets.equity import FIRST_DATE, SOURCE_COLUMNS, format_and_date
+from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
 from champion_luigi.exchange.sessions import CLOSED_KINDS, END_KIND, SESSION_KINDS
 
 COLUMNS = ("date", "kind", "name", "basis")
@@ -392,11 +392,11 @@ def read_archive(folder: Path) -> frozenset[date]:
 
 def _files(folder: Path) -> Iterator[date]:
     for path in sorted(folder.rglob("*.zip")):
-        found = format_and_date("/" + path.relative_to(folder).as_posix())
+        found = EQUITY.of_path("/" + path.relative_to(folder).as_posix())
         if found is None:
             continue
-        published_as, day = found
-        inside = _date_inside(path, SOURCE_COLUMNS[published_as]["trade_date"])
+        source, day = found
+        inside = _date_inside(path, EQUITY.published_columns(source.name)["trade_date"])
         if inside == day:
             yield day
         else:

@@ -6,8 +6,10 @@ the two only is an error: `agreed` says which.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import date
 from pathlib import Path
 
 import click
@@ -17,8 +19,8 @@ import champion_luigi
 from champion_luigi.base import errors, stages
 from champion_luigi.commands import cli
 from champion_luigi.config import luigi_defaults, settings
-from champion_luigi.datasets import equity, schema
-from champion_luigi.parsing import normalize
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import chunks
 from champion_luigi.tracking import runs
 from champion_luigi.tracking.journal import Event
@@ -64,6 +66,8 @@ _WARNINGS = {
     "close_outside_low_high": "rows whose close is outside low to high",
     "high_below_low": "rows whose high is below their low",
     "dummy_isin": "rows with an ISIN that is none",
+    "zero_close": "indices whose close is 0, such as one of dividends at its yearly start",
+    "pb_without_pe": "indices with a price to book value and no price to earnings, such as for losses of the members",
 }
 _PROGRESS = {
     "days_due": "days that were missing",
@@ -131,43 +135,78 @@ starred out wherever a message would show them.
 
 
 def schema_page() -> str:
-    """The columns with types, units and sources, and the rules for rows."""
-    rows = []
-    for column in schema.COLUMNS:
-        sources = [equity.SOURCE_COLUMNS[name].get(column.name, "–") for name in ("legacy", "udiff")]
-        types = (column.kind.type, f"`{column.clickhouse.split(' CODEC')[0]}`")
-        null = "never" if column.required else "may be"
-        rows.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *sources))
-    head = ("column", "Polars", "ClickHouse", "unit", "null?", "meaning", "in legacy", "in UDiFF")
-    agreed("warnings", _WARNINGS, normalize.WARNINGS)
-    key = ", ".join(f"`{name}`" for name in ("trade_date", *equity.EQUITY.key))
-    eras = [
-        (each.source, each.first, each.last if each.last.year < 9999 else "", len(each.columns)) for each in _eras()
+    """Each data set's places, columns and rules, from its declaration."""
+    agreed("warnings", _WARNINGS, warning_names())
+    datasets = catalog.DATASETS.values()
+    rows = [
+        (f"[`{each.name}`](#{each.name})", f"`{each.view}`", _key(each), each.first_date, f"{each.published_at:%H:%M}")
+        for each in datasets
     ]
+    head = ("data set", "view", "key of a row", "first day", "expected by (IST)")
+    sections = "\n".join(_dataset_section(each) for each in datasets)
     return f"""# Schema
 
-The columns of the lake's files and of the warehouse's view, version {schema.VERSION}. The key of a row is
-{key}. Prices are as traded, in rupees; turnover is in rupees, not lakhs;
-volume is in shares.
+What the exchange publishes, and what becomes of it: one data set after the other. The columns are those of the lake's
+files and of the warehouse's view. The table behind a view has two more, `version` and `is_deleted`: see
+[how a load works](../explanation.md).
 
 {table(head, *rows)}
 
-The table behind the view has two more columns, `version` and `is_deleted`: see [how a load works](../explanation.md).
+{sections}"""
 
-## What the exchange published, and when
 
-{table(("format", "first date", "last date", "columns"), *eras)}
+def warning_names() -> set[str]:
+    """The names of every data set's warnings."""
+    return {name for dataset in catalog.DATASETS.values() for name in dataset.warnings()}
 
-## Rows with a warning
 
-They are kept, and counted by rule.
+def _key(dataset: Dataset) -> str:
+    return ", ".join(f"`{name}`" for name in ("trade_date", *dataset.key))
 
-{table(("rule", "what it counts"), *((f"`{name}`", text) for name, text in _WARNINGS.items()))}
+
+def _dataset_section(dataset: Dataset) -> str:
+    """A data set: its module's own words, its columns, the files that it is read from, and its warnings."""
+    module = importlib.import_module(f"champion_luigi.datasets.{dataset.name}")
+    text = inspect.cleandoc(module.__doc__ or "").replace("``", "`")
+    sources = [source.name for source in dataset.sources]
+    columns = []
+    for column in dataset.columns:
+        types = (column.kind.type, f"`{column.clickhouse.split(' CODEC')[0]}`")
+        published = [column.published_by(source) or "–" for source in sources]
+        null = "never" if column.required else "may be"
+        columns.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *published))
+    head = ("column", "Polars", "ClickHouse", "unit", "null?", "meaning", *(f"in {source}" for source in sources))
+    files = [
+        (source.name, f"`{source.path_of(source.first)}`", *_dates(source.first, source.last))
+        for source in dataset.sources
+    ]
+    eras = [(each.source, *_dates(each.first, each.last), len(each.columns)) for each in dataset.layouts]
+    warnings = [(f"`{name}`", _WARNINGS[name]) for name in dataset.warnings()]
+    return f"""## {dataset.name}
+
+{text}
+
+The key of a row is {_key(dataset)}. The view is `{dataset.view}`, its table `{dataset.table}`; the columns are of
+version {dataset.version}.
+
+{table(head, *columns)}
+
+Its files, below the archive's base URL:
+
+{table(("source", "path of its first day", "first day", "last day"), *files)}
+
+Their columns, by era:
+
+{table(("source", "first day", "last day", "columns"), *eras)}
+
+Rows with a warning are kept, and counted by rule:
+
+{table(("rule", "what it counts"), *warnings)}
 """
 
 
-def _eras() -> tuple[equity.Layout, ...]:
-    return equity.LAYOUTS
+def _dates(first: date, last: date) -> tuple[str, str]:
+    return str(first), "" if last == date.max else str(last)
 
 
 def commands_page() -> str:
@@ -310,7 +349,7 @@ may still write.
 def metrics_page() -> str:
     """What MLflow gets."""
     agreed("counts", _COUNTS, runs._COUNTS)
-    agreed("warnings", _WARNINGS, normalize.WARNINGS)
+    agreed("warnings", _WARNINGS, warning_names())
     agreed("metrics of a fill", _PROGRESS, chunks.Progress(due=0).metrics())
     agreed("metrics of a range", _RANGE, runs._RANGE_METRICS.values())
     day = [

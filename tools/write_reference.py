@@ -13,7 +13,7 @@ from pathlib import Path
 from reference_pages import errors_table, made_pages, setting_rows, table
 
 from champion_luigi.config import settings
-from champion_luigi.datasets import schema
+from champion_luigi.datasets.equity import EQUITY
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -31,10 +31,10 @@ def settings_table() -> str:
 
 
 def schema_table() -> str:
-    """Each canonical column: type, unit and meaning."""
+    """Each canonical column of the equity bhavcopy: type, unit and meaning."""
     rows = [
         (f"`{each.name}`", each.kind.type, each.unit or "–", "never" if each.required else "may be", each.meaning)
-        for each in schema.COLUMNS
+        for each in EQUITY.columns
     ]
     return table(("column", "Polars", "unit", "null?", "meaning"), *rows)
 

@@ -10,13 +10,17 @@ import contextlib
 import errno
 import hashlib
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from champion_luigi.base.errors import StorageError
+
+logger = logging.getLogger("champion_luigi")
 
 LEFTOVER_PREFIX = ".tmp-"
 
@@ -115,6 +119,18 @@ def sha256(content: bytes) -> str:
 def json_bytes(value: object) -> bytes:
     """A JSON document for people and programs: indented, ending in a newline."""
     return (json.dumps(value, indent=1, default=str, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON document; None where there is none, or where it cannot be read as one, which is logged."""
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        logger.warning("%s is not readable and is taken as absent: %s", path, error)
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def now() -> str:

@@ -24,6 +24,7 @@ from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import luigi_defaults
 from champion_luigi.datasets.equity import UDIFF_FROM
+from champion_luigi.datasets.model import Dataset
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
 
@@ -128,7 +129,9 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         description="first date for which the UDiFF file is asked for first",
     )
     published_at = Text(
-        env="CHAMPION_PUBLISHED_AT", default="19:00", description="when a day's file is expected, IST, HH:MM"
+        env="CHAMPION_PUBLISHED_AT",
+        default="",
+        description="when a day's file is expected, IST, HH:MM; empty: the data set's own time (equity 19:00)",
     )
     max_rejected_share = Number(
         env="CHAMPION_MAX_REJECTED_SHARE", default=0.05, description="share of rejected rows above which a day fails"
@@ -264,9 +267,11 @@ def lake_dir() -> Path:
     return Path(get("lake_dir")).expanduser() if get("lake_dir") else data_dir() / "lake"
 
 
-def published_at() -> time:
-    """When a day's file is expected, India time."""
+def published_at(dataset: Dataset) -> time:
+    """When a day's file of a data set is expected, India time."""
     text = get("published_at")
+    if not text:
+        return dataset.published_at
     try:
         return time.fromisoformat(text)
     except ValueError as error:

@@ -1,10 +1,10 @@
-"""Where things are, as the settings say: the archive and what it answered, the warehouse, what is due, the rejects."""
+"""What the settings name: the archive and its answers, a data set's files, the warehouse."""
 
 from __future__ import annotations
 
 import functools
 import os
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -12,7 +12,10 @@ from urllib.parse import unquote, urlsplit
 from champion_luigi.base import secrets
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers
+from champion_luigi.exchange.expectation import Expectation
+from champion_luigi.storage.paths import DayFiles
 from champion_luigi.warehouse import connection
 
 if TYPE_CHECKING:
@@ -36,14 +39,9 @@ def warehouse_place() -> connection.Place:
     )
 
 
-def due_folder() -> Path:
-    """Where it is noted what is asked for again."""
-    return settings.data_dir() / "due"
-
-
-def ledger_file() -> Path:
-    """Where it is remembered what the archive answered."""
-    return settings.data_dir() / "ledger.jsonl"
+def files(dataset: Dataset) -> DayFiles:
+    """Where the files of a data set are."""
+    return DayFiles(settings.data_dir(), dataset)
 
 
 def archive_name() -> str:
@@ -51,9 +49,20 @@ def archive_name() -> str:
     return secrets.public(settings.get("archive_url")).rstrip("/")
 
 
-def archive_answers() -> dict[date, answers.Answer]:
+def official_from() -> dict[str, date]:
+    """From when on a source is tried first, by its name, where a setting says so."""
+    return {"udiff": settings.get("udiff_from")}
+
+
+def expectation(dataset: Dataset) -> Expectation:
+    """What is expected of a data set's days now."""
+    known = archive_answers(dataset)
+    return Expectation(dataset.first_date, settings.published_at(dataset), known, datetime.now(UTC))
+
+
+def archive_answers(dataset: Dataset) -> dict[date, answers.Answer]:
     """What this archive answered for dates about which the calendar is wrong or silent."""
-    path = ledger_file()
+    path = files(dataset).answers
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -88,11 +97,6 @@ def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...])
 def max_unzipped_bytes() -> int:
     """The largest that a payload may unzip to."""
     return int(settings.get("max_unzipped_mb")) * 1024 * 1024
-
-
-def rejects_file(day: date) -> Path:
-    """Where a day's rejected rows are kept, one JSON object a line; absent where none were."""
-    return settings.data_dir() / "rejects" / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}.jsonl"
 
 
 def open_archive(

@@ -5,11 +5,17 @@ from __future__ import annotations
 from datetime import date
 
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Source
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (EQUITY,)}
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (EQUITY, INDEX_CLOSE)}
 NAMES = tuple(DATASETS)
 DEFAULT = EQUITY.name
+
+
+def named(dataset: str) -> dict[str, str]:
+    """The field that a journal record states beside others; none for the default data set, which was alone once."""
+    return {} if dataset == DEFAULT else {"dataset": dataset}
 
 
 def of_path(path: str) -> tuple[Dataset, Source, date] | None:

@@ -1,8 +1,8 @@
 # mypy: implicit-reexport
 """The equity bhavcopy: each cash-market security's prices, volume and turnover of a day, 1994-11-03 to today.
 
-Published as ``legacy`` zips until 2024-07-05 and as ``udiff`` zips since 2024-07-08, back-filled to 2024-01-01. The
-next change of the exchange is a new source, layout or column here. Source: the exchange's own files, 1994 to 2026.
+Published as ``legacy`` zips until 2024-07-05 and as ``udiff`` zips since 2024-07-08, back-filled to 2024-01-01. Prices
+are as traded: splits and bonuses are not adjusted. Source: the exchange's own files, 1994 to 2026.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from champion_luigi.datasets.model import COUNT, DAY, PRICE, TEXT, Column, Datas
 if TYPE_CHECKING:
     import polars as pl
 
+# The next change of the exchange is a new source, layout or column here.
 FIRST_DATE = date(1994, 11, 3)
 # The day from which UDiFF is the official file; legacy answers 404 from here on.
 UDIFF_FROM = date(2024, 7, 8)

@@ -202,6 +202,11 @@ class Dataset:
         return {column.name: getattr(pl, column.kind.type) for column in self.columns}
 
     @property
+    def no_sums(self) -> tuple[int, ...]:
+        """The sums of a day without rows."""
+        return (0,) * len(self.sums)
+
+    @property
     def first_date(self) -> date:
         """The first date that a source has."""
         return min(source.first for source in self.sources)

@@ -18,7 +18,7 @@ from champion_luigi.base.errors import (
     RejectedPayload,
     StorageError,
 )
-from champion_luigi.datasets.equity import UDIFF_FROM, archive_path, formats_for
+from champion_luigi.datasets.model import Dataset
 
 # No validators are known.
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -26,9 +26,12 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Published:
-    """One day's file as the archive gave it. ``url`` carries no credentials; ``headers`` are the validators."""
+    """One day's file as the archive gave it. ``url`` carries no credentials; ``headers`` are the validators.
 
-    format: str
+    ``source`` names which of the data set's sources it is, ``name`` is the exchange's own name of the file.
+    """
+
+    source: str
     name: str
     url: str
     content: bytes
@@ -55,26 +58,27 @@ class Archive(Protocol):
 
 def fetch(
     archive: Archive,
+    dataset: Dataset,
     day: date,
-    udiff_from: date = UDIFF_FROM,
+    official_from: Mapping[str, date] = MappingProxyType({}),
     known: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Published:
-    """Get a day's file in the format that is official for it, or in the other one that can exist for it.
+    """Get a day's file from the source that is official for it, or else from another one that can have it.
 
-    ``known`` are validators by URL, of what is here already. Raises NotModified where the file is still that one, and
-    NotPublished where every format that the date can have answers 404.
+    ``official_from`` is as for `Dataset.sources_of`. ``known`` are validators by URL, of what is here already. Raises
+    NotModified where the file is still that one, and NotPublished where every source of the date answers 404.
     """
     asked = []
     answered = None
-    for format in formats_for(day, udiff_from):
-        path = archive_path(format, day)
+    for source in dataset.sources_of(day, official_from):
+        path = source.path_of(day)
         try:
             content, headers = archive.get(path, day, known.get(archive.url(path), NOTHING))
         except NotPublished as error:
             asked.append(archive.url(path))
             answered = error.answered
             continue
-        return Published(format, path.rpartition("/")[2], archive.url(path), content, headers)
+        return Published(source.name, path.rpartition("/")[2], archive.url(path), content, headers)
     missing = NotPublished(
         "the archive has no file for this date",
         day=day,

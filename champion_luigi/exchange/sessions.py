@@ -21,11 +21,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from champion_luigi.base.errors import WrongClock
-from champion_luigi.datasets.equity import FIRST_DATE
+from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
 
 INDIA = timezone(timedelta(hours=5, minutes=30), "IST")
-# A regular day's file appears between 18:00 and 19:00 IST.
-PUBLISHED_AT = time(19, 0)
 
 # The kinds of exception and what `describe` calls them. Session kinds trade, closed kinds do not.
 SESSION_KINDS: Mapping[str, str] = MappingProxyType(
@@ -109,7 +107,7 @@ def next_after(day: date) -> date:
             return day
 
 
-def latest_published(now: datetime, published_at: time = PUBLISHED_AT) -> date:
+def latest_published(now: datetime, published_at: time = EQUITY.published_at) -> date:
     """The latest session whose file should be out at ``now``, a datetime of any time zone.
 
     ``published_at`` is India time, and the minute itself counts as published. ValueError where ``now`` has no time

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from champion_luigi.parsing.payload import Bhavcopy, fields_of
+from champion_luigi.parsing.payload import Recognised, fields_of
 
 LINE = "_line"
 TEXT = "_text"
@@ -15,12 +15,12 @@ REST = "_rest"
 _FIRST_LINE = 2
 
 
-def parse(bhavcopy: Bhavcopy) -> pl.DataFrame:
+def parse(recognised: Recognised) -> pl.DataFrame:
     """A recognised payload as a table of text: `_line`, `_text`, then the source's columns, one row a line."""
-    names = bhavcopy.header
-    lines = pl.DataFrame({TEXT: bhavcopy.lines}, schema={TEXT: pl.String}).with_row_index(LINE, offset=_FIRST_LINE)
-    if bhavcopy.numbers:
-        lines = lines.with_columns(pl.Series(LINE, bhavcopy.numbers, dtype=lines.schema[LINE]))
+    names = recognised.header
+    lines = pl.DataFrame({TEXT: recognised.lines}, schema={TEXT: pl.String}).with_row_index(LINE, offset=_FIRST_LINE)
+    if recognised.numbers:
+        lines = lines.with_columns(pl.Series(LINE, recognised.numbers, dtype=lines.schema[LINE]))
     quoted = lines[TEXT].str.contains('"', literal=True)
     if not quoted.any():
         return _split(lines, names)

@@ -15,28 +15,16 @@ from typing import Any
 import polars as pl
 
 from champion_luigi.base.errors import CheckFailed
-from champion_luigi.datasets.equity import SOURCE_COLUMNS
-from champion_luigi.datasets.schema import COLUMNS, NAMES, NUMBERS, Column
+from champion_luigi.datasets.model import Column, Dataset
 from champion_luigi.parsing.lines import FITS, LINE, REST, TEXT
-from champion_luigi.parsing.payload import fields_of, read_date
-
-MAX_REJECTED_SHARE = 0.05
-# The canonical columns' types, in order: the schema of a normalized table and of a lake file.
-TYPES = pl.Schema({column.name: getattr(pl, column.kind.type) for column in COLUMNS})
+from champion_luigi.parsing.payload import fields_of
 
 _RULE = "_rule"
+_NOT_POSITIVE = "not_positive"
 _SAMPLE = 3
 # What a detail quotes of a value, which can be as long as the file, and a message of a detail: the text has all of it.
 _QUOTED_LENGTH = 60
 _SAMPLE_LENGTH = 300
-_ISIN = "^[A-Z]{2}[A-Z0-9]{9}[0-9]$"
-
-# Oddities that the exchange really publishes: counted by rule, never dropped.
-WARNINGS: Mapping[str, pl.Expr] = {
-    "close_outside_low_high": (pl.col("close") < pl.col("low")) | (pl.col("close") > pl.col("high")),
-    "high_below_low": pl.col("high") < pl.col("low"),
-    "dummy_isin": ~pl.col("isin").str.contains(_ISIN),
-}
 
 
 @dataclass(frozen=True)
@@ -59,30 +47,33 @@ class Normalized:
     warnings: dict[str, int]
 
 
-def normalize(table: pl.DataFrame, format: str, day: date) -> Normalized:
+def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> Normalized:
     """Canonical columns and types from a parsed table; lines that cannot stand become rejects.
 
-    Rules, the first broken one counts: `field_count`, `bad_date`, `other_date`, `missing_key`,
-    `missing_number`, `bad_number`, `negative_number`, `close_not_positive`, `duplicate_key`.
+    Rules, the first broken one counts: `field_count`, `bad_date`, `other_date`, `missing_key`, `missing_number`,
+    `bad_number`, `negative_number`, `<column>_not_positive`, `duplicate_key`.
     """
-    judged = _judged(table, format, day)
+    judged = _judged(table, dataset, source, day)
     clean = judged[_RULE].null_count() == judged.height
     standing = judged if clean else judged.filter(pl.col(_RULE).is_null())
     rows = standing.select(
         pl.when(pl.col(column.name) != 0).then(pl.col(column.name)) if column.zero_is_null else pl.col(column.name)
-        for column in COLUMNS
+        for column in dataset.columns
     )
-    rejects = [] if clean else list(_rejects(table, judged.filter(pl.col(_RULE).is_not_null()), day))
-    return Normalized(rows, rejects, count_warnings(rows))
+    rejects = [] if clean else list(_rejects(table, judged.filter(pl.col(_RULE).is_not_null()), dataset, day))
+    return Normalized(rows, rejects, count_warnings(rows, dataset))
 
 
-def count_warnings(rows: pl.DataFrame) -> dict[str, int]:
+def count_warnings(rows: pl.DataFrame, dataset: Dataset) -> dict[str, int]:
     """How many canonical rows show each oddity, by rule."""
-    counts = rows.select(rule.sum().alias(name) for name, rule in WARNINGS.items()).row(0, named=True)
+    warnings = dataset.warnings()
+    if not warnings:
+        return {}
+    counts = rows.select(rule.sum().alias(name) for name, rule in warnings.items()).row(0, named=True)
     return {name: int(count or 0) for name, count in counts.items()}
 
 
-def check(normalized: Normalized, day: date, source: str, max_rejected_share: float = MAX_REJECTED_SHARE) -> None:
+def check(normalized: Normalized, day: date, source: str, max_rejected_share: float) -> None:
     """Raise CheckFailed, with the counts and a sample, where the day as a whole cannot stand."""
     rejected = len(normalized.rejects)
     raw = normalized.rows.height + rejected
@@ -104,28 +95,30 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
     )
 
 
-def _judged(table: pl.DataFrame, format: str, day: date) -> pl.DataFrame:
+def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl.DataFrame:
     """Canonical columns, their texts as `_text_<name>`, `_line`, and in `_rule` the first rule that a row breaks.
 
     One query, because a day is so small that each further one costs more than what it computes.
     """
-    source = {ours: theirs for ours, theirs in SOURCE_COLUMNS[format].items() if theirs in table.columns}
+    published = {name: theirs for name, theirs in dataset.published_columns(source).items() if theirs in table.columns}
     # Outer blanks off, and null where nothing is written.
-    texts = {ours: pl.col(theirs).str.strip_chars() for ours, theirs in source.items()}
-    dates = {text: read_date(text) for text in table[source["trade_date"]].unique().drop_nulls()}
+    texts = {name: pl.col(theirs).str.strip_chars() for name, theirs in published.items()}
+    dates = {text: dataset.read_date(text, day) for text in table[published["trade_date"]].unique().drop_nulls()}
     return (
         table.lazy()
         .select(
             LINE,
             FITS,
             pl.int_range(pl.len()).alias("_place"),
-            *(pl.when(text != "").then(text).alias(TEXT + "_" + name) for name, text in texts.items()),
+            *(pl.when(_is_written(text, dataset)).then(text).alias(TEXT + "_" + name) for name, text in texts.items()),
         )
-        .with_columns(_typed(name, source, dates) for name in NAMES if name != "layout")
-        .with_columns(pl.lit(format).alias("layout"), _rule(source, day))
+        .with_columns(
+            _typed(column, dataset, published, dates) for column in dataset.columns if column.name != "layout"
+        )
+        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, published, day))
         .with_columns(
             # Among the rows that stand so far, the first of a key stays.
-            pl.when(pl.col(_RULE).is_null() & ~pl.struct("symbol", "series", _RULE).is_first_distinct())
+            pl.when(pl.col(_RULE).is_null() & ~pl.struct(*dataset.key, _RULE).is_first_distinct())
             .then(pl.lit("duplicate_key"))
             .otherwise(pl.col(_RULE))
             .alias(_RULE)
@@ -134,50 +127,58 @@ def _judged(table: pl.DataFrame, format: str, day: date) -> pl.DataFrame:
     )
 
 
-def _typed(name: str, source: Mapping[str, str], dates: Mapping[str, date | None]) -> pl.Expr:
-    if name not in source:
-        return pl.lit(None, dtype=TYPES[name]).alias(name)
+def _is_written(text: pl.Expr, dataset: Dataset) -> pl.Expr:
+    return text != dataset.nulls[0] if len(dataset.nulls) == 1 else ~text.is_in(dataset.nulls)
+
+
+def _typed(column: Column, dataset: Dataset, published: Mapping[str, str], dates: Mapping[str, date | None]) -> pl.Expr:
+    name, type_ = column.name, dataset.types[column.name]
+    if name not in published:
+        return pl.lit(None, dtype=type_).alias(name)
     text = pl.col(TEXT + "_" + name)
-    if TYPES[name] == pl.Date:
+    if type_ == pl.Date:
         stripped = {written.strip(): read for written, read in dates.items()}
         return text.replace_strict(stripped, default=None, return_dtype=pl.Date).alias(name)
-    value = text.cast(TYPES[name], strict=False)
-    if TYPES[name] == pl.Float64:
+    value = text.cast(type_, strict=False)
+    if type_ == pl.Float64:
         # "inf" and "nan" read as floats, and are no prices.
         value = pl.when(value.is_finite()).then(value)
+    if column.times != 1:
+        value = (value * column.times).round(2)
     return value.alias(name)
 
 
-def _rule(source: Mapping[str, str], day: date) -> pl.Expr:
-    numbers = [column.name for column in NUMBERS if column.name in source]
-    required = [column.name for column in NUMBERS if column.required]
+def _rule(dataset: Dataset, published: Mapping[str, str], day: date) -> pl.Expr:
+    numbers = [column.name for column in dataset.numbers if column.name in published]
+    required = [column.name for column in dataset.numbers if column.required]
+    unsigned = [column.name for column in dataset.numbers if not column.signed and column.name in published]
     verdicts = {
         "field_count": ~pl.col(FITS),
         "bad_date": pl.col("trade_date").is_null(),
         "other_date": pl.col("trade_date") != day,
-        "missing_key": pl.col("symbol").is_null() | pl.col("series").is_null(),
+        "missing_key": pl.any_horizontal(pl.col(name).is_null() for name in dataset.key),
         "missing_number": pl.any_horizontal(pl.col(TEXT + "_" + name).is_null() for name in required),
         "bad_number": pl.any_horizontal(
             pl.col(TEXT + "_" + name).is_not_null() & pl.col(name).is_null() for name in numbers
         ),
-        "negative_number": pl.any_horizontal((pl.col(name) < 0).fill_null(False) for name in numbers),
-        "close_not_positive": pl.col("close") <= 0,
+        "negative_number": pl.any_horizontal((pl.col(name) < 0).fill_null(False) for name in unsigned),
+        **{f"{column.name}_{_NOT_POSITIVE}": pl.col(column.name) <= 0 for column in dataset.numbers if column.positive},
     }
     return pl.coalesce(pl.when(broken).then(pl.lit(rule)) for rule, broken in verdicts.items()).alias(_RULE)
 
 
-def _rejects(table: pl.DataFrame, broken: pl.DataFrame, day: date) -> Iterator[Reject]:
+def _rejects(table: pl.DataFrame, broken: pl.DataFrame, dataset: Dataset, day: date) -> Iterator[Reject]:
     for row in broken.iter_rows(named=True):
         published = table.row(row["_place"], named=True)
         fields = [published[name] or "" for name in table.columns if not name.startswith("_")]
         text = published[TEXT] or ",".join(fields if published[REST] is None else [*fields, published[REST]])
-        yield Reject(day, row[LINE], row[_RULE], _detail(row, published), text)
+        yield Reject(day, row[LINE], row[_RULE], _detail(row, published, dataset), text)
 
 
-def _detail(row: Mapping[str, Any], published: Mapping[str, Any]) -> str:
-    texts = ((name, row[TEXT + "_" + name]) for name in NAMES if TEXT + "_" + name in row)
+def _detail(row: Mapping[str, Any], published: Mapping[str, Any], dataset: Dataset) -> str:
+    texts = ((name, row[TEXT + "_" + name]) for name in dataset.names if TEXT + "_" + name in row)
     written = {name: text and text[:_QUOTED_LENGTH] for name, text in texts}
-    key = f"symbol {written['symbol']!r}, series {written['series']!r}"
+    key = ", ".join(f"{name} {written[name]!r}" for name in dataset.key)
     match row[_RULE]:
         case "field_count":
             return f"{len(fields_of(published[TEXT]))} fields for {len(published) - 4} columns"
@@ -185,10 +186,9 @@ def _detail(row: Mapping[str, Any], published: Mapping[str, Any]) -> str:
             return f"{key}: date {written['trade_date']!r}"
         case "missing_key" | "duplicate_key":
             return key
-        case "close_not_positive":
-            return f"{key}: close {written['close']!r}"
         case rule:
-            at_fault = [column for column in NUMBERS if column.name in written and _is_at_fault(rule, row, column)]
+            numbers = [column for column in dataset.numbers if column.name in written]
+            at_fault = [column for column in numbers if _is_at_fault(rule, row, column)]
             return f"{key}: " + ", ".join(f"{column.name} {written[column.name]!r}" for column in at_fault)
 
 
@@ -198,4 +198,6 @@ def _is_at_fault(rule: str, row: Mapping[str, Any], column: Column) -> bool:
         return column.required and written is None
     if rule == "bad_number":
         return written is not None and value is None
-    return value is not None and value < 0
+    if rule.endswith(_NOT_POSITIVE):
+        return rule == f"{column.name}_{_NOT_POSITIVE}"
+    return not column.signed and value is not None and value < 0

@@ -1,4 +1,4 @@
-"""What a published payload must be: a zip with one CSV, a known header, and the day asked for inside.
+"""What a published payload must be: a CSV, zipped or not, with a known header and the requested day inside.
 
 Reads as little as it can and knows no data frames: it stands at the door, and is used again when the
 payload at rest is parsed.
@@ -10,11 +10,11 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 
 from champion_luigi.base.errors import RejectedPayload, UnknownLayout, WrongDate
 from champion_luigi.base.secrets import hidden
-from champion_luigi.datasets.equity import LAYOUTS, SOURCE_COLUMNS, Layout, is_in_force
+from champion_luigi.datasets.model import Dataset, Layout
 from champion_luigi.parsing.unzip import MAX_UNZIPPED_BYTES, unzip
 
 # The largest day has 3,200 lines of at most 300 letters.
@@ -22,14 +22,16 @@ _MOST_LINES = 200_000
 _MOST_LETTERS = 100_000
 
 _LOOKED_AT = 10_000
-# The delivery file: published beside the bhavcopy, a subset of its rows, not a source of this pipeline.
-_FULL_COLUMNS = {"SYMBOL", "SERIES", "DATE1", "DELIV_QTY", "DELIV_PER"}
 
 
 @dataclass(frozen=True)
-class Bhavcopy:
-    """A payload that was recognised. ``lines`` are the data rows as published, without line ends."""
+class Recognised:
+    """A payload of a data set that was recognised. ``lines`` are the data rows as published, without line ends.
 
+    ``source`` says where the payload came from: a URL, or a path.
+    """
+
+    dataset: Dataset
     day: date
     source: str
     layout: Layout
@@ -40,9 +42,13 @@ class Bhavcopy:
 
 
 def recognise(
-    payload: bytes, day: date, source: str = "payload", max_unzipped_bytes: int = MAX_UNZIPPED_BYTES
-) -> Bhavcopy:
-    """Read a published payload, zipped or plain, far enough to know that it is the bhavcopy of ``day``.
+    payload: bytes,
+    dataset: Dataset,
+    day: date,
+    source: str = "payload",
+    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+) -> Recognised:
+    """Read a published payload, zipped or plain, far enough to know that it is the data set's file of ``day``.
 
     Raises TruncatedPayload, RejectedPayload, UnknownLayout or WrongDate, each naming ``source``.
     """
@@ -63,15 +69,15 @@ def recognise(
     if not lines:
         raise RejectedPayload("the file is empty", day=day, source=source, expected="a header line and rows")
     header = _names(lines[0])
-    layout = _layout(header, day, source)
+    layout = _layout(header, dataset, day, source)
     has_gaps = numbers[-1] != len(numbers)
-    bhavcopy = Bhavcopy(day, source, layout, header, lines[1:], tuple(numbers[1:]) if has_gaps else ())
-    if not bhavcopy.lines:
+    found = Recognised(dataset, day, source, layout, header, lines[1:], tuple(numbers[1:]) if has_gaps else ())
+    if not found.lines:
         raise RejectedPayload(
             "the file has a header and no rows", day=day, source=source, expected="rows", found="0 rows"
         )
-    _require_date(bhavcopy)
-    return bhavcopy
+    _require_date(found)
+    return found
 
 
 def fields_of(line: str) -> list[str]:
@@ -82,16 +88,6 @@ def fields_of(line: str) -> list[str]:
         return next(csv.reader([line], skipinitialspace=True))
     except csv.Error:
         return []
-
-
-def read_date(text: str) -> date | None:
-    """A date as the exchange writes it: 2024-07-08, 15-JAN-2024, 3-NOV-1994 or 13-Jul-20; None where it is none."""
-    for pattern in ("%d-%b-%Y", "%Y-%m-%d", "%d-%b-%y"):
-        try:
-            return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007 - a calendar date has no zone
-        except ValueError:
-            continue
-    return None
 
 
 def _lines(text: str, day: date, source: str) -> list[str]:
@@ -132,26 +128,30 @@ def _names(line: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _layout(header: tuple[str, ...], day: date, source: str) -> Layout:
+def _layout(header: tuple[str, ...], dataset: Dataset, day: date, source: str) -> Layout:
     found = set(header)
     if len(found) == len(header):
-        for layout in LAYOUTS:
-            if found == set(layout.columns) and is_in_force(layout, day):
+        for layout in dataset.layouts:
+            if found == set(layout.columns) and layout.is_in_force(day):
                 return layout
-    if found >= _FULL_COLUMNS:
-        raise UnknownLayout(
-            "this is the full (delivery) file, not the bhavcopy", day=day, source=source, found=_listed(header)
-        )
-    nearest = max(LAYOUTS, key=lambda layout: (len(found & set(layout.columns)), is_in_force(layout, day)))
+    for name, columns in dataset.lookalikes.items():
+        if found >= columns:
+            raise UnknownLayout(
+                f"this is {name}, not the {dataset.title}", day=day, source=source, found=_listed(header)
+            )
+    nearest = max(dataset.layouts, key=lambda layout: (len(found & set(layout.columns)), layout.is_in_force(day)))
     if not found & set(nearest.columns):
         raise RejectedPayload(
-            "the first line is no header of a bhavcopy", day=day, source=source, found=_start(",".join(header))
+            f"the first line is not the header of the {dataset.title}",
+            day=day,
+            source=source,
+            found=_start(",".join(header)),
         )
-    raise _unknown(header, nearest, day, source)
+    raise _unknown(header, dataset, nearest, day, source)
 
 
-def _unknown(header: tuple[str, ...], nearest: Layout, day: date, source: str) -> UnknownLayout:
-    in_force = [layout for layout in LAYOUTS if layout.source == nearest.source and is_in_force(layout, day)]
+def _unknown(header: tuple[str, ...], dataset: Dataset, nearest: Layout, day: date, source: str) -> UnknownLayout:
+    in_force = [layout for layout in dataset.layouts if layout.source == nearest.source and layout.is_in_force(day)]
     expected = in_force[0] if in_force else nearest
     missing = [name for name in expected.columns if name not in header]
     unexpected = [name for name in dict.fromkeys(header) if name not in expected.columns]
@@ -167,29 +167,30 @@ def _unknown(header: tuple[str, ...], nearest: Layout, day: date, source: str) -
         source=source,
         expected=f"{len(expected.columns)} columns",
         found="; ".join(found) or f"the {nearest.source} layout of {nearest.first} to {nearest.last}",
-        todo="If the exchange has changed its file, add the layout to champion_luigi/layouts.py.",
+        todo=f"If the exchange has changed its file, add the layout to champion_luigi/datasets/{dataset.name}.py.",
     )
 
 
-def _require_date(bhavcopy: Bhavcopy) -> None:
-    column = bhavcopy.header.index(SOURCE_COLUMNS[bhavcopy.layout.source]["trade_date"])
+def _require_date(recognised: Recognised) -> None:
+    dataset, day = recognised.dataset, recognised.day
+    column = recognised.header.index(dataset.published_columns(recognised.layout.source)["trade_date"])
     seen: dict[str, date | None] = {}
-    for line in bhavcopy.lines:
+    for line in recognised.lines:
         fields = fields_of(line)
         if len(fields) <= column:
             continue
         text = fields[column]
         if text not in seen:
-            seen[text] = read_date(text)
-            if seen[text] == bhavcopy.day:
+            seen[text] = dataset.read_date(text, day)
+            if seen[text] == day:
                 return
     if seen:
         dates = ", ".join(str(found or repr(text[:20])) for text, found in list(seen.items())[:5])
         raise WrongDate(
             "the file holds another day",
-            day=bhavcopy.day,
-            source=bhavcopy.source,
-            expected=f"rows of {bhavcopy.day}",
+            day=day,
+            source=recognised.source,
+            expected=f"rows of {day}",
             found=dates,
             todo="For a holiday the archive may publish the previous session again under the holiday's name.",
         )

@@ -14,17 +14,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import luigi
 
+from champion_luigi.base import durable
 from champion_luigi.base.errors import NotPublished, Refused, TransientError
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets.equity import archive_path
-from champion_luigi.exchange import answers, sessions
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.exchange import answers
 from champion_luigi.pipeline import lanes as threads
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
@@ -95,6 +97,7 @@ class Progress:
 
 def fill_days(
     of: type[DayTask],
+    dataset: Dataset,
     days: Sequence[date],
     progress: Progress,
     show: Callable[[Progress], None] = lambda _progress: None,
@@ -117,13 +120,13 @@ def fill_days(
         try:
             while chunks or running:
                 while chunks and len(running) < lanes:
-                    chunk = [of(date=day) for day in chunks.pop(0)]
+                    chunk = [of(date=day, dataset=dataset.name) for day in chunks.pop(0)]
                     lane = threads.Lane(chunk, max(1, workers // lanes), company=workers // 2, **scheduler)
                     running.append((chunk, lane))
                 chunk, lane = running[0]
                 lane.wait()
                 running.popleft()
-                _settle(chunk, errors, suspects, progress)
+                _settle(dataset, chunk, errors, suspects, progress)
                 if because := _reason_to_stop(chunk, errors):
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
@@ -135,11 +138,11 @@ def fill_days(
         finally:
             for _, lane in running:
                 lane.stop()
-    if suspects and _has_given_lately():
-        _enter_closed(suspects, list(suspects), progress)
+    if suspects and _has_given_lately(dataset):
+        _enter_closed(dataset, suspects, list(suspects), progress)
     for day, error in suspects.items():
         progress.failed[day] = f"{error} No other file was fetched in this fill, so it is not taken as closed."
-        _record_outcome(day, "failed", progress.failed[day])
+        _record_outcome(dataset, day, "failed", progress.failed[day])
 
 
 class _Recorder:
@@ -173,56 +176,62 @@ class _Recorder:
 
 
 def _settle(
+    dataset: Dataset,
     chunk: Sequence[DayTask],
     errors: Mapping[date, BaseException],
     suspects: dict[date, NotPublished],
     progress: Progress,
 ) -> None:
     """Say for each day of a chunk that is not complete what became of it."""
+    expectation = wiring.expectation(dataset)
     for day in (task.date for task in chunk if not task.complete()):
         error = errors.get(day)
         if error is None:
             progress.elsewhere.append(day)
         elif not isinstance(error, NotPublished):
             progress.failed[day] = f"{type(error).__name__}: {error}"
-            _record_outcome(day, "failed", progress.failed[day])
-        elif (_today(error) - day).days <= settings.get("closed_after_days"):
-            progress.unpublished[day] = _when_to_try_again(day, error)
-            _record_outcome(day, "unpublished", progress.unpublished[day])
+            _record_outcome(dataset, day, "failed", progress.failed[day])
         else:
-            suspects[day] = error
+            found = expectation.after_404(day, error.answered, settings.get("closed_after_days"))
+            if found.state == "closed":
+                suspects[day] = error
+            else:
+                progress.unpublished[day] = found.why
+                _record_outcome(dataset, day, "unpublished", found.why)
     # What this archive was found not to have before, and has not now, is as closed as it was.
-    known = (
-        {day for day, answer in wiring.archive_answers().items() if answer.verdict == "closed"} if suspects else set()
-    )
-    _enter_closed(suspects, [day for day in suspects if progress.fetched or day in known], progress)
+    confirmed = [day for day in suspects if progress.fetched or day in expectation.closed]
+    _enter_closed(dataset, suspects, confirmed, progress)
 
 
-def _has_given_lately() -> bool:
+def _has_given_lately(dataset: Dataset) -> bool:
     """Whether a receipt says that this archive gave a file within a day: to a fill that was killed before it told."""
     archive = wiring.configured_archive()
     since = (datetime.now(UTC) - _LATELY).isoformat()
-    for path in (settings.data_dir() / "raw").glob("*/bhavcopy_*.json"):
-        receipt = JsonFile(str(path)).load() or {}
+    for day, entry in wiring.files(dataset).days("raw").items():
+        receipt = durable.read_json(Path(entry.path)) or {}
         try:
-            asked = archive.url(archive_path(receipt["format"], date.fromisoformat(receipt["date"])))
-            if receipt["url"] == asked and receipt["fetched_at"] > since:
+            source = dataset.source(receipt["format"])
+            if source and receipt["url"] == archive.url(source.path_of(day)) and receipt["fetched_at"] > since:
                 return True
         except (KeyError, TypeError, ValueError):
             continue  # edited, or damaged
     return False
 
 
-def _enter_closed(suspects: dict[date, NotPublished], days: Sequence[date], progress: Progress) -> None:
+def _enter_closed(
+    dataset: Dataset, suspects: dict[date, NotPublished], days: Sequence[date], progress: Progress
+) -> None:
     for day in days:
         error = suspects.pop(day)
-        answers.record(wiring.ledger_file(), day, "closed", wiring.archive_name(), error.source or "")
+        answers.record(wiring.files(dataset).answers, day, "closed", wiring.archive_name(), error.source or "")
         progress.closed[day] = f"the archive has no file, and is not asked again without --recheck-closed: {error}"
-        _record_outcome(day, "closed", progress.closed[day])
+        _record_outcome(dataset, day, "closed", progress.closed[day])
 
 
-def _record_outcome(day: date, outcome: str, reason: str) -> None:
-    record.record(Event.SETTLED, date=day, outcome=outcome, reason=settings.without_secrets(reason))
+def _record_outcome(dataset: Dataset, day: date, outcome: str, reason: str) -> None:
+    record.record(
+        Event.SETTLED, date=day, outcome=outcome, reason=settings.without_secrets(reason), **catalog.named(dataset.name)
+    )
 
 
 def _reason_to_stop(chunk: Sequence[DayTask], errors: Mapping[date, BaseException]) -> str:
@@ -255,21 +264,3 @@ def _listening(on_success: Callable[[DayTask], None]) -> Iterator[dict[date, Bas
     finally:
         for event, handler in handlers:
             DayTask.remove_event_handler(event, handler)
-
-
-def _today(error: NotPublished) -> date:
-    """The day in India by this machine's clock, or by the archive's where that is behind.
-
-    By a clock that is ahead, sessions to come would be past ones that the archive has no file for, and closed for ever.
-    """
-    now = datetime.now(sessions.INDIA)
-    return min(now, (error.answered or now).astimezone(sessions.INDIA)).date()
-
-
-def _when_to_try_again(day: date, error: NotPublished) -> str:
-    expected = datetime.combine(day, settings.published_at(), sessions.INDIA)
-    if _today(error) < day <= datetime.now(sessions.INDIA).date():
-        return f"not published yet: by the archive's clock it is {_today(error)}. Set this machine's clock"
-    if expected > datetime.now(sessions.INDIA):
-        return f"not published yet, expected from {expected:%Y-%m-%d %H:%M} India time: try again then"
-    return "not published yet, though it should be: try again in an hour, or look whether the exchange was closed"

@@ -8,24 +8,20 @@ import logging
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, ClassVar
+from datetime import date
+from typing import Any, ClassVar
 
 import luigi
 import tenacity
 
 from champion_luigi.base import durable, locks
-from champion_luigi.base.errors import (
-    ChampionError,
-    is_transient,
-)
+from champion_luigi.base.errors import ChampionError, is_transient
 from champion_luigi.config import settings, wiring
-from champion_luigi.exchange import sessions
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import due, version
+from champion_luigi.storage.paths import DayFiles
 from champion_luigi.tracking import record, runs
-
-if TYPE_CHECKING:
-    pass
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
@@ -45,7 +41,7 @@ class SessionDate(luigi.DateParameter):
         if super().has_task_value(task_name, param_name):
             given: date = super().task_value(task_name, param_name)
             return given
-        return sessions.latest_published(datetime.now(UTC), settings.published_at())
+        return wiring.expectation(catalog.DATASETS[catalog.DEFAULT]).latest
 
 
 class DayTask(luigi.Task):
@@ -53,6 +49,12 @@ class DayTask(luigi.Task):
 
     date: date = SessionDate(  # type: ignore[assignment]
         description="trading day, India time, YYYY-MM-DD; default: the latest session that should be published by now"
+    )
+    dataset: str = luigi.ChoiceParameter(  # type: ignore[assignment]
+        choices=catalog.NAMES,
+        default=catalog.DEFAULT,
+        positional=False,
+        description="what of the day: " + ", ".join(catalog.NAMES),
     )
 
     stage: ClassVar[int]
@@ -74,6 +76,21 @@ class DayTask(luigi.Task):
         return parameters
 
     @property
+    def definition(self) -> Dataset:
+        """What the data set states of itself."""
+        return catalog.DATASETS[self.dataset]
+
+    @property
+    def files(self) -> DayFiles:
+        """Where the data set's files are."""
+        return wiring.files(self.definition)
+
+    @property
+    def label(self) -> str:
+        """The day in messages: its date, behind the data set's name unless that is the default."""
+        return f"{self.date}" if self.dataset == catalog.DEFAULT else f"{self.dataset} {self.date}"
+
+    @property
     def priority(self) -> int:  # type: ignore[override]  # Luigi reads it, and never writes it
         """Oldest day first, or newest, and each day to its end before the next begins. Luigi takes the highest."""
         number = self.date.toordinal()
@@ -82,14 +99,14 @@ class DayTask(luigi.Task):
     @durable.explained()
     def complete(self) -> bool:
         """Whether the output is there, and neither this stage nor one before it is asked for again."""
-        version.require()
+        version.require(settings.data_dir())
         try:
             if self._has_just_run:
                 # What another process has asked for since is for that one, or for the next run.
                 self._has_just_run = False
                 asked_again = []
             else:
-                asked_again = due.stages(wiring.due_folder(), self.date)
+                asked_again = due.stages(self.files.due, self.date)
             return super().complete() and not any(each <= self.stage for each in asked_again)
         except ChampionError as error:
             # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.
@@ -100,10 +117,10 @@ class DayTask(luigi.Task):
     def run(self) -> None:
         """Do the work once, by one process at a time, retrying transient errors alone."""
         self._has_just_run = False
-        version.claim()
+        version.claim(settings.data_dir())
         self.facts: dict[str, Any] = {"worker": self._worker()}
         link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
-        if link is not None and (page := record.runs_page(runs.name_of_day(self.date))):
+        if link is not None and (page := record.runs_page(runs.name_of_day(self.date, self.dataset))):
             link(page)
         started = time.monotonic()
         with locks.counting_waits() as waits:
@@ -123,14 +140,13 @@ class DayTask(luigi.Task):
             reraise=True,
         )
         retrying(self.prepare)
-        lock = settings.data_dir() / "locks" / f"{self.date}.lock"
-        with locks.locked(lock, f"{self.date}", settings.get("lock_wait_seconds"), self.say):
+        with locks.locked(self.files.lock(self.date), self.label, settings.get("lock_wait_seconds"), self.say):
             self.was_complete = self.complete()
             if self.was_complete:
                 self.say("done by another process meanwhile")
                 return
             retrying(self.work)
-            due.done(wiring.due_folder(), self.date, self.stage)
+            due.done(self.files.due, self.date, self.stage)
 
     def prepare(self) -> None:
         """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
@@ -151,7 +167,7 @@ class DayTask(luigi.Task):
         """Show a message in the log and, while Luigi runs the task, in the visualiser."""
         # The scheduler shows it to whoever looks at its pages.
         message = settings.without_secrets(message)
-        logger.info("%s %s: %s", self.task_family, self.date, message)
+        logger.info("%s %s: %s", self.task_family, self.label, message)
         show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
         if show is not None:
             show(for_the_visualiser(message))

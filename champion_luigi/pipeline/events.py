@@ -18,26 +18,26 @@ from luigi.tools.range import RangeDailyBase, RangeEvent
 from champion_luigi.base.package import VERSION
 from champion_luigi.base.stages import NUMBER_OF
 from champion_luigi.config import settings
+from champion_luigi.datasets import catalog
 from champion_luigi.pipeline import log, process
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import record as recording
 from champion_luigi.tracking.journal import Event
-from champion_luigi.warehouse import connection
 
 # The last task that was asked for of each date in an execution. It is noted where tasks are scheduled, so that forked
 # workers know it too.
-_last_tasks: dict[tuple[str, date], str] = {}
+_last_tasks: dict[tuple[str, str, date], str] = {}
 
 
 @DayTask.event_handler(luigi.Event.START)
 def _on_start(task: DayTask) -> None:
     process.prepare()
     process.end_worker_on_sigterm()
-    last = _last_tasks.get((recording.current(), task.date), task.task_family)
+    last = _last_tasks.get((recording.current(), task.dataset, task.date), task.task_family)
     what = {"last": last, "version": VERSION}
     if last == LoadClickHouse.__name__:
-        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{connection.TABLE}"
+        what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{task.definition.table}"
     _record(Event.START, task, **what)
 
 
@@ -73,7 +73,7 @@ def _on_dependency_discovered(task: luigi.Task, dependency: luigi.Task) -> None:
     if isinstance(dependency, DayTask):
         process.prepare()
     if isinstance(task, DayTask):
-        key = recording.current(), task.date
+        key = recording.current(), task.dataset, task.date
         if task.stage >= NUMBER_OF.get(_last_tasks.get(key, ""), -1):
             _last_tasks[key] = task.task_family
 
@@ -85,7 +85,7 @@ def _on_work_ahead(_task: DayTask) -> None:
 
 
 def _record(event: Event, task: DayTask, **more: Any) -> None:
-    recording.record(event, task=task.task_family, date=task.date, **more)
+    recording.record(event, task=task.task_family, date=task.date, **catalog.named(task.dataset), **more)
 
 
 def _record_range(name: str, of: str, value: float) -> None:

@@ -12,6 +12,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -24,15 +25,18 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
 from champion_luigi.base.package import VERSION
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import day_task, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import complete_days
+from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, version
 from champion_luigi.tracking import record, runs
 from champion_luigi.tracking.journal import Event
-from champion_luigi.warehouse import connection, opened
+from champion_luigi.warehouse import opened
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
 logger = logging.getLogger("luigi-interface.fill")
@@ -72,6 +76,12 @@ class FillBhavcopy(RangeDailyBase):
         description="date after the last one; default: up to the latest session",
     )
     task_limit = luigi.IntParameter(default=_ALL, description="most days in one run; the log says how many are left")
+    dataset: str = luigi.ChoiceParameter(  # type: ignore[assignment]
+        choices=catalog.NAMES,
+        default=catalog.DEFAULT,
+        positional=False,
+        description="what of the days: " + ", ".join(catalog.NAMES),
+    )
     recheck_closed = luigi.BoolParameter(
         default=False, significant=False, description="ask again for sessions that the archive answered 404 for"
     )
@@ -83,6 +93,11 @@ class FillBhavcopy(RangeDailyBase):
     on_progress: Callable[[Progress], None] | None = None
     progress: Progress | None = None
     _has_just_run = False
+
+    @property
+    def definition(self) -> Dataset:
+        """What the data set states of itself."""
+        return catalog.DATASETS[self.dataset]
 
     def requires(self) -> list[luigi.Task]:
         """The last task of each missing session, in the order of running."""
@@ -99,7 +114,7 @@ class FillBhavcopy(RangeDailyBase):
     @durable.explained()
     def complete(self) -> bool:
         """Whether no session of the range is missing, by one listing."""
-        version.require()
+        version.require(settings.data_dir())
         if self._has_just_run:
             # Luigi asks once more, right after `run`. What others have asked for again meanwhile is theirs to do.
             self._has_just_run = False
@@ -113,6 +128,12 @@ class FillBhavcopy(RangeDailyBase):
         """For Luigi's summary, which looks here for why a task is pending: what `run` yielded makes it so itself."""
         return [self]
 
+    def _task_parameters(self, param: Any) -> dict[str, Any]:
+        """Each day's task is of the same data set; a site's own task has none."""
+        of = {"dataset": self.dataset} if issubclass(self.of, DayTask) else {}
+        parameters: dict[str, Any] = super()._task_parameters(param)
+        return of | parameters
+
     def moving_start(self, now: datetime) -> datetime:
         """An explicit start is never clipped."""
         if self.start is not None:
@@ -121,19 +142,15 @@ class FillBhavcopy(RangeDailyBase):
 
     def moving_stop(self, now: datetime) -> datetime:
         """The day after the latest session that should be published at ``now`` (UTC, naive, as Luigi has it)."""
-        latest = sessions.latest_published(now.replace(tzinfo=UTC), settings.published_at())
-        return datetime.combine(latest + timedelta(days=1), datetime.min.time())
+        expectation = replace(wiring.expectation(self.definition), now=now.replace(tzinfo=UTC))
+        return datetime.combine(expectation.latest + timedelta(days=1), datetime.min.time())
 
     def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:
         """The sessions from start to stop (exclusive): by the calendar, corrected by what the archive answered."""
         start, stop = finite_start.date(), finite_stop.date()
-        known = wiring.archive_answers()
-        days = set(sessions.sessions(start, stop))
-        days |= {day for day, answer in known.items() if answer.verdict == "session" and start <= day < stop}
-        if not self.recheck_closed:
-            days -= {day for day, answer in known.items() if answer.verdict == "closed"}
+        days = wiring.expectation(self.definition).days(start, stop, recheck_closed=self.recheck_closed)
         # What a killed redo has left: such a day is here, whatever the calendar or this archive says of it.
-        days |= due.first_stages(wiring.due_folder(), start, stop).keys()
+        days |= due.first_stages(wiring.files(self.definition).due, start, stop).keys()
         return [datetime.combine(day, datetime.min.time()) for day in sorted(days)]
 
     def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
@@ -141,7 +158,7 @@ class FillBhavcopy(RangeDailyBase):
         if not finite_datetimes:
             return []
         first, last = finite_datetimes[0].date(), finite_datetimes[-1].date()
-        complete = complete_days(self.of, first, last + timedelta(days=1))
+        complete = complete_days(self.of, self.definition, first, last + timedelta(days=1))
         if complete is None:
             missing: list[datetime] = super().missing_datetimes(finite_datetimes)
             return missing
@@ -149,7 +166,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
-        version.claim()
+        version.claim(settings.data_dir())
         try:
             with record.execution():
                 self.progress = Progress(due=0)
@@ -186,7 +203,9 @@ class FillBhavcopy(RangeDailyBase):
         order = day_task.newest_first.set(self.reverse)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
-                fill_days(self.of, days, progress, self._show, workers=_workers(), **_scheduler_of(self))
+                fill_days(
+                    self.of, self.definition, days, progress, self._show, workers=_workers(), **_scheduler_of(self)
+                )
         finally:
             day_task.newest_first.reset(order)
         self._say(progress.sentence())
@@ -201,11 +220,11 @@ class FillBhavcopy(RangeDailyBase):
             return
         start, stop = self._bounds()
         first, last = start.date(), (stop - timedelta(days=1)).date()
-        if page := record.runs_page(runs.name_of_fill(first, last)):
+        if page := record.runs_page(runs.name_of_fill(first, last, self.dataset)):
             self._tell("set_tracking_url", page)
-        what = {"first": first, "last": last, "days_due": len(days)}
+        what: dict[str, Any] = {"first": first, "last": last, "days_due": len(days), **catalog.named(self.dataset)}
         if self.of is LoadClickHouse:
-            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{connection.TABLE}"
+            what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{self.definition.table}"
         record.record(Event.FILL_START, of=self.of.__name__, workers=_workers(), version=VERSION, **what)
 
     def _record_end(self, status: str, words: str, error: BaseException | str) -> None:

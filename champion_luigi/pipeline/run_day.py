@@ -13,9 +13,9 @@ import luigi
 
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
-from champion_luigi.config.wiring import rejects_file
+from champion_luigi.datasets import catalog
 from champion_luigi.pipeline.day_task import DayTask, SessionDate
-from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
+from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.tracking import record
 from champion_luigi.warehouse import opened
@@ -40,6 +40,7 @@ class DayResult:
 def run_day(
     trade_date: date | None = None,
     *,
+    dataset: str = catalog.DEFAULT,
     output_base_path: str | Path | None = None,
     load_to_clickhouse: bool = True,
     clickhouse_host: str | None = None,
@@ -48,9 +49,10 @@ def run_day(
     clickhouse_password: str | None = None,
     clickhouse_database: str | None = None,
 ) -> DayResult:
-    """Run the chain for one day, by default the latest session that should be out by now, and say what it came to.
+    """Run the chain for one day, by default the latest session that should be out by now, and report the result.
 
-    ``output_base_path`` is the lake's root. What is not given comes from the environment and ``luigi.cfg``.
+    ``dataset`` names one of the catalog's data sets, ``output_base_path`` is the lake's root. What is not given comes
+    from the environment and ``luigi.cfg``.
     A day that is complete already is not run again. Raises what went wrong in the task that failed.
     """
     values = {
@@ -64,11 +66,12 @@ def run_day(
     with settings.overridden(values), record.execution():
         day = _day(trade_date)
         try:
-            _build(LoadClickHouse(date=day) if load_to_clickhouse else WriteParquet(date=day))
+            last: type[DayTask] = LoadClickHouse if load_to_clickhouse else WriteParquet
+            _build(last(date=day, dataset=dataset))
         finally:
             # A notebook that goes on must not keep other processes from the embedded engine.
             opened.close_shared()
-        return _result(day, load_to_clickhouse)
+        return _result(day, dataset, load_to_clickhouse)
 
 
 def _day(trade_date: date | None) -> date:
@@ -108,11 +111,12 @@ def _failures() -> Iterator[list[BaseException]]:
             DayTask.remove_event_handler(event, note)
 
 
-def _result(day: date, load_to_clickhouse: bool) -> DayResult:
-    lake_path = WriteParquet(date=day).output().file
-    metadata = lake.read_metadata(lake_path)
+def _result(day: date, dataset: str, load_to_clickhouse: bool) -> DayResult:
+    written = WriteParquet(date=day, dataset=dataset)
+    lake_path = written.output().file
+    metadata = lake.read_metadata(lake_path, written.definition)
     rejected = int(metadata["rejected_rows"])
-    marker = LoadClickHouse(date=day).output().load() if load_to_clickhouse else None
+    marker = LoadClickHouse(date=day, dataset=dataset).output().load() if load_to_clickhouse else None
     return DayResult(
         trade_date=day,
         rows_processed=int(metadata["rows"]),
@@ -121,7 +125,7 @@ def _result(day: date, load_to_clickhouse: bool) -> DayResult:
         loaded=int(marker["rows"]) if marker else 0,
         layout=metadata["format"],
         warnings=json.loads(metadata["warnings"]),
-        raw_path=ScrapeBhavcopy(date=day).output().file.with_name(metadata["source_file"]),
+        raw_path=written.files.receipt(day).with_name(metadata["source_file"]),
         lake_path=lake_path,
-        rejects_path=rejects_file(day) if rejected else None,
+        rejects_path=written.files.rejects(day) if rejected else None,
     )

@@ -6,8 +6,6 @@ processes race, and does not fsync; `files.write_whole` does none of that.
 
 from __future__ import annotations
 
-import json
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -17,10 +15,7 @@ from typing import Any
 import luigi
 
 from champion_luigi.base import durable
-from champion_luigi.datasets import schema
-
-logger = logging.getLogger("champion_luigi")
-
+from champion_luigi.datasets.model import Dataset
 
 # What this process wrote last and has not yet read again, by path: (the file's signature, its content in memory).
 _written: OrderedDict[str, tuple[tuple[int, ...], Any]] = OrderedDict()
@@ -29,7 +24,10 @@ _MOST_REMEMBERED = 64
 
 
 class WholeFile(luigi.LocalTarget):
-    """A file that is written in one step, and need not be decoded by the process that has just written it."""
+    """A file written atomically; `take` returns the value just written without reading it back."""
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(str(path))
 
     @property
     def file(self) -> Path:
@@ -40,10 +38,14 @@ class WholeFile(luigi.LocalTarget):
         """Replace the file's content, atomically and durably; ``value`` is what it decodes to, for `take`."""
         durable.write_whole(self.file, content)
         if value is not None:
-            with _written_lock:
-                _written[self.path] = (self._signature(), value)
-                while len(_written) > _MOST_REMEMBERED:
-                    _written.popitem(last=False)
+            self.remember(value)
+
+    def remember(self, value: Any) -> None:
+        """Hold for `take` what the file, which this process has just written, decodes to."""
+        with _written_lock:
+            _written[self.path] = (self._signature(), value)
+            while len(_written) > _MOST_REMEMBERED:
+                _written.popitem(last=False)
 
     def take(self) -> Any:
         """What this process wrote here with a ``value``, once, as long as the file is still that one; else None."""
@@ -68,33 +70,24 @@ class JsonFile(WholeFile):
 
     def load(self) -> dict[str, Any] | None:
         """The document, or None where there is none or it cannot be read as one (which is logged)."""
-        try:
-            document = json.loads(self.file.read_bytes())
-        except FileNotFoundError:
-            return None
-        except (ValueError, OSError) as error:
-            logger.warning("%s is not readable and is taken as absent: %s", self.path, error)
-            return None
-        return document if isinstance(document, dict) else None
+        return durable.read_json(self.file)
 
 
 class LoadMarker(JsonFile):
     """Says that a lake file's rows are in a warehouse. It exists only for that warehouse and that file's content."""
 
-    def __init__(self, path: str, lake_file: Path, warehouse: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | Path, dataset: Dataset, lake_file: Path, warehouse: Mapping[str, Any]) -> None:
         super().__init__(path)
+        self.dataset = dataset
         self.lake_file = lake_file
         self.warehouse = dict(warehouse)
 
     def exists(self) -> bool:
-        """Whether the load that the marker tells of is the one that is due. Raises OtherVersion for a newer one."""
+        """Whether the load that the marker records is the one that is due. Raises OtherVersion for a newer one."""
         document = self.load()
         if document is None or document.get("warehouse") != self.warehouse:
             return False
-        if (written := document.get("schema_version", 1)) != schema.VERSION:
-            if not isinstance(written, int) or written > schema.VERSION:
-                schema.require_version(written, self.path)
-            return False
+        self.dataset.require_version(document.get("schema_version"), self.path)
         return self._has_same_lake_file(document)
 
     def _has_same_lake_file(self, document: Mapping[str, Any]) -> bool:

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import luigi
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import (
-    ChampionError,
     CheckFailed,
     DamagedFile,
     NotPublished,
@@ -27,7 +27,6 @@ from champion_luigi.base.errors import (
     TerminalError,
 )
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets import schema
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.pipeline import lanes
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
@@ -39,7 +38,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from champion_luigi.exchange.archive import Published
-    from champion_luigi.parsing.payload import Bhavcopy
+    from champion_luigi.exchange.expectation import Expectation
+    from champion_luigi.parsing.payload import Recognised
 
 
 class ScrapeBhavcopy(DayTask):
@@ -55,16 +55,16 @@ class ScrapeBhavcopy(DayTask):
         return []
 
     def output(self) -> JsonFile:
-        return raw.receipt_of(self.date)
+        return JsonFile(self.files.receipt(self.date))
 
     def work(self) -> None:
         try:
-            published, bhavcopy = self._fetch()
+            published, recognised = self._fetch()
         except (NotPublished, RejectedPayload) as error:
             if not self.output().exists():
                 raise
-            # Asked for again in vain: no day is closed, or stays due for ever, of which the file is kept.
-            due.done(wiring.due_folder(), self.date, self.stage)
+            # A repeated request in vain: no day is closed, or stays due for ever, of which the file is kept.
+            due.done(self.files.due, self.date, self.stage)
             raise TerminalError(
                 f"the file that is kept could not be fetched again: {error.what}",
                 day=self.date,
@@ -74,25 +74,26 @@ class ScrapeBhavcopy(DayTask):
                 todo="What is kept stays: run the same again to go on with it.",
             ) from None
 
-        receipt = raw.keep(self.date, published, bhavcopy)
+        receipt = keep(self, published, recognised)
 
-        answer = wiring.archive_answers().get(self.date)
-        if answer.verdict == "closed" if answer else not sessions.is_session(self.date):
-            answers.record(wiring.ledger_file(), self.date, "session", wiring.archive_name(), published.url)
-        self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.format}
-        self.say(f"{published.name}, {len(published.content):,} bytes, {len(bhavcopy.lines):,} rows")
+        if wiring.expectation(self.definition).of(self.date).state == "closed":
+            answers.record(self.files.answers, self.date, "session", wiring.archive_name(), published.url)
+        self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.source}
+        self.say(f"{published.name}, {len(published.content):,} bytes, {len(recognised.lines):,} rows")
 
-    def _fetch(self) -> tuple[Published, Bhavcopy]:
-        from champion_luigi.config import wiring
-        from champion_luigi.exchange import archive
-        from champion_luigi.parsing import payload
-
-        _require_expected(self.date)
+    def _fetch(self) -> tuple[Published, Recognised]:
+        expected = wiring.expectation(self.definition)
+        found = expected.of(self.date)
+        if found.state == "closed" and not settings.get("ask_closed"):
+            raise NotPublished(
+                f"there is nothing to fetch: {found.why}",
+                day=self.date,
+                todo="The archive was not asked. To ask it all the same, set CHAMPION_ASK_CLOSED=true.",
+            )
         try:
-            published = archive.fetch(wiring.configured_archive(), self.date, settings.get("udiff_from"))
+            return fetch(self)
         except NotPublished as error:
-            raise _with_session(error, self.date) from None
-        return published, payload.recognise(published.content, self.date, published.url, wiring.max_unzipped_bytes())
+            raise _with_session(error, self.date, expected) from None
 
 
 class ParseBhavcopy(DayTask):
@@ -101,23 +102,20 @@ class ParseBhavcopy(DayTask):
     stage = 1
 
     def requires(self) -> ScrapeBhavcopy:
-        return ScrapeBhavcopy(date=self.date)
+        return ScrapeBhavcopy(date=self.date, dataset=self.dataset)
 
     def output(self) -> WholeFile:
-        return _intermediate("parsed", self.date)
+        return WholeFile(self.files.table("parsed", self.date))
 
     def work(self) -> None:
-        from champion_luigi.config import wiring
-        from champion_luigi.parsing import payload
-        from champion_luigi.parsing.lines import parse
-        from champion_luigi.storage import raw
+        from champion_luigi.parsing import lines, payload
 
-        receipt, kept = raw.payload_of(self.input())
-        recognised = kept.take()
+        receipt, kept = raw.payload_of(self.files, self.date)
+        recognised = WholeFile(kept).take()
         if recognised is None:
-            content = raw.verified(receipt, kept, self.input())
-            recognised = payload.recognise(content, self.date, kept.path, wiring.max_unzipped_bytes())
-        table = parse(recognised)
+            content = raw.verified(receipt, kept, self.input().file)
+            recognised = payload.recognise(content, self.definition, self.date, str(kept), wiring.max_unzipped_bytes())
+        table = lines.parse(recognised)
 
         metadata = {
             "source_file": receipt["file"],
@@ -128,7 +126,7 @@ class ParseBhavcopy(DayTask):
         self.output().write(tables.table_bytes(table, metadata), (table, metadata))
 
         self.facts |= {"raw_rows_parsed": table.height, **_source_in(metadata)}
-        self.say(f"{table.height:,} rows of {kept.file.name}")
+        self.say(f"{table.height:,} rows of {kept.name}")
 
 
 class NormalizeBhavcopy(DayTask):
@@ -137,19 +135,18 @@ class NormalizeBhavcopy(DayTask):
     stage = 2
 
     def requires(self) -> ParseBhavcopy:
-        return ParseBhavcopy(date=self.date)
+        return ParseBhavcopy(date=self.date, dataset=self.dataset)
 
     def output(self) -> WholeFile:
-        return _intermediate("normalized", self.date)
+        return WholeFile(self.files.table("normalized", self.date))
 
     def work(self) -> None:
-        from champion_luigi.config import wiring
         from champion_luigi.parsing import normalize
 
         table, metadata = _table(self.input())
-        normalized = normalize.normalize(table, metadata["format"], self.date)
+        normalized = normalize.normalize(table, self.definition, metadata["format"], self.date)
 
-        _keep_rejects(wiring.rejects_file(self.date), normalized.rejects)
+        _keep_rejects(self.files.rejects(self.date), normalized.rejects)
         self.facts |= {
             "normalized_rows": normalized.rows.height,
             "filtered_rows": len(normalized.rejects),
@@ -163,7 +160,7 @@ class NormalizeBhavcopy(DayTask):
             self.input().file.unlink(missing_ok=True)
             raise
         metadata |= {
-            "schema_version": str(schema.VERSION),
+            "schema_version": str(self.definition.version),
             "rows": str(normalized.rows.height),
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
@@ -180,16 +177,16 @@ class WriteParquet(DayTask):
     stage = 3
 
     def requires(self) -> NormalizeBhavcopy:
-        return NormalizeBhavcopy(date=self.date)
+        return NormalizeBhavcopy(date=self.date, dataset=self.dataset)
 
     def output(self) -> WholeFile:
-        return WholeFile(str(lake.partition(settings.lake_dir(), self.date)))
+        return WholeFile(lake.partition(settings.lake_dir(), self.date, self.definition))
 
     def work(self) -> None:
         rows, metadata = _table(self.input())
-        schema.require_version(metadata.get("schema_version"), self.input().path, self.date)
-        rows = lake.sorted_by_key(rows)
-        content = lake.parquet_bytes(rows, metadata | {"schema_version": str(schema.VERSION)})
+        self.definition.require_version(metadata.get("schema_version"), self.input().path, self.date)
+        rows = lake.sorted_by_key(rows, self.definition)
+        content = lake.parquet_bytes(rows, metadata)
         self.output().write(content, (rows, durable.sha256(content), metadata))
 
         self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content), **_source_in(metadata)}
@@ -210,7 +207,7 @@ class LoadClickHouse(DayTask):
         return {} if settings.get("clickhouse_host") or lanes.in_threads.get() else {"embedded_warehouse": 1}
 
     def requires(self) -> WriteParquet:
-        return WriteParquet(date=self.date)
+        return WriteParquet(date=self.date, dataset=self.dataset)
 
     def prepare(self) -> None:
         """Take the embedded engine.
@@ -223,19 +220,21 @@ class LoadClickHouse(DayTask):
 
     def output(self) -> LoadMarker:
         place = wiring.warehouse_place()
-        path = settings.data_dir() / "loaded" / place.slug / f"{self.date:%Y}" / f"bhavcopy_{self.date:%Y%m%d}.json"
-        return LoadMarker(str(path), lake.partition(settings.lake_dir(), self.date), place.identity())
+        lake_file = lake.partition(settings.lake_dir(), self.date, self.definition)
+        path = self.files.marker(place.slug, self.date)
+        return LoadMarker(path, self.definition, lake_file, place.identity(self.definition))
 
     def work(self) -> None:
         lake_file = self.input().file
         status = lake_file.stat()
-        rows, content_sha256, metadata = self.input().take() or _lake_table(lake_file)
-        _require_untouched_as_loaded(self.output(), [status.st_size, status.st_mtime_ns], content_sha256)
+        rows, content_sha256, metadata = self.input().take() or lake.rows_to_load(lake_file, self.definition)
+        self._require_untouched_as_loaded([status.st_size, status.st_mtime_ns], content_sha256)
         table = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
-        loaded = table.load(self.date, rows, company=lanes.in_threads.get() // 2)
+        loaded = table.load(self.definition, self.date, rows, company=lanes.in_threads.get() // 2)
+        name = table.name_of(self.definition)
 
         marker = self.output()
-        marker.warehouse = wiring.warehouse_place().identity()
+        marker.warehouse = wiring.warehouse_place().identity(self.definition)
         marker.dump(
             {
                 "date": self.date,
@@ -246,38 +245,60 @@ class LoadClickHouse(DayTask):
                 "lake_file": lake_file.name,
                 "lake_sha256": content_sha256,
                 "lake_stat": [status.st_size, status.st_mtime_ns],
-                "schema_version": schema.VERSION,
+                "schema_version": self.definition.version,
                 "loaded_at": durable.now(),
             }
         )
-        self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": table.name, **_source_in(metadata)}
-        self.say(f"{loaded.rows:,} rows in {table.name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
+        self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": name, **_source_in(metadata)}
+        self.say(f"{loaded.rows:,} rows in {name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
+
+    def _require_untouched_as_loaded(self, stat: list[int], found: str) -> None:
+        """DamagedFile where a marker, of whichever warehouse, knows the lake file as it is with other bytes in it.
+
+        A file that somebody has written since, on purpose, has another time, and is loaded as it is.
+        """
+        for path in self.files.markers_anywhere(self.date):
+            known = durable.read_json(path) or {}
+            if known.get("lake_stat") == stat and known.get("lake_sha256") != found:
+                raise DamagedFile(
+                    "the lake file is not what was loaded before, and it has not been written since",
+                    source=str(self.input().file),
+                    expected=f"sha256 {known.get('lake_sha256')}",
+                    found=found,
+                    todo="The disk has changed it: champion verify --repair makes it anew.",
+                )
 
 
-def _intermediate(stage: str, day: date) -> WholeFile:
-    return WholeFile(str(settings.data_dir() / stage / f"{day:%Y}" / f"bhavcopy_{day:%Y%m%d}{tables.SUFFIX}"))
+def fetch(
+    task: ScrapeBhavcopy, known: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+) -> tuple[Published, Recognised]:
+    """The day's file from the archive, recognised as such. ``known`` and errors are as for `archive.fetch`."""
+    from champion_luigi.exchange import archive
+    from champion_luigi.parsing import payload
+
+    source = wiring.configured_archive()
+    published = archive.fetch(source, task.definition, task.date, wiring.official_from(), known)
+    limit = wiring.max_unzipped_bytes()
+    return published, payload.recognise(published.content, task.definition, task.date, published.url, limit)
 
 
-def _require_expected(day: date) -> None:
-    """NotPublished, without a request, for a day on which nothing was published as far as is known."""
-    if settings.get("ask_closed"):
-        return
-    answer = wiring.archive_answers().get(day)
-    if answer is None and sessions.is_session(day):
-        return
-    if answer is not None and answer.verdict == "session":
-        return
-    reason = f"{answer.archive} answered 404 on {answer.time[:10]}" if answer else sessions.describe(day)
-    raise NotPublished(
-        f"there is nothing to fetch: {reason}",
-        day=day,
-        todo="The archive was not asked. To ask it all the same, set CHAMPION_ASK_CLOSED=true.",
-    )
+def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> dict[str, Any]:
+    """Store a payload and its receipt, which is returned, and hold what it was recognised as for the next task."""
+    described = {
+        "format": published.source,
+        "url": published.url,
+        "rows": len(recognised.lines),
+        "validators": published.headers,
+    }
+    receipt = raw.keep(task.files, task.date, published.name, published.content, described)
+    WholeFile(task.output().file.with_name(published.name)).remember(recognised)
+    return receipt
 
 
-def _with_session(error: NotPublished, day: date) -> ChampionError:
-    is_recent = (datetime.now(sessions.INDIA).date() - day).days <= settings.get("closed_after_days")
-    when = f" A session's file is expected from {settings.published_at():%H:%M} India time." if is_recent else ""
+def _with_session(error: NotPublished, day: date, expected: Expectation) -> NotPublished:
+    when = ""
+    if expected.is_recent(day, settings.get("closed_after_days")):
+        when = f" A session's file is expected from {expected.published_at:%H:%M} India time."
     told = NotPublished(
         error.what,
         day=day,
@@ -293,38 +314,6 @@ def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
     """A table and its metadata: from memory where this process has just written it."""
     table: tuple[pl.DataFrame, dict[str, str]] = target.take() or tables.read_table(target.file)
     return table
-
-
-def _lake_table(lake_file: Path) -> tuple[pl.DataFrame, str, dict[str, str]]:
-    """The rows of a lake file, the sha256 of exactly the bytes that they were read from, and its metadata."""
-    content = durable.read_whole(lake_file)
-    rows, metadata = lake.table_of(content, lake_file)
-    if tuple(rows.columns) != tuple(schema.NAMES):
-        raise DamagedFile(
-            "the lake file has other columns",
-            source=str(lake_file),
-            expected=", ".join(schema.NAMES),
-            found=", ".join(rows.columns),
-            todo="If another program wrote it, move it away; then run the day again.",
-        )
-    return rows, durable.sha256(content), metadata
-
-
-def _require_untouched_as_loaded(marker: LoadMarker, stat: list[int], found: str) -> None:
-    """DamagedFile where a marker, of whichever warehouse, knows the lake file as it is with other bytes in it.
-
-    A file that somebody has written since, on purpose, has another time, and is loaded as it is.
-    """
-    for path in marker.file.parents[2].glob(f"*/{marker.file.parent.name}/{marker.file.name}"):
-        known = JsonFile(str(path)).load() or {}
-        if known.get("lake_stat") == stat and known.get("lake_sha256") != found:
-            raise DamagedFile(
-                "the lake file is not what was loaded before, and it has not been written since",
-                source=str(marker.lake_file),
-                expected=f"sha256 {known.get('lake_sha256')}",
-                found=found,
-                todo="The disk has changed it: champion verify --repair makes it anew.",
-            )
 
 
 def _source_in(metadata: Mapping[str, str]) -> dict[str, str]:

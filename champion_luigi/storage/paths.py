@@ -15,8 +15,9 @@ from pathlib import Path
 
 from champion_luigi.datasets.model import Dataset
 
-# Of the tables between two tasks.
-TABLE_SUFFIX = ".arrows"
+# How the files of a kind end; of markers, ``loaded/<warehouse>``, as receipts do.
+_SUFFIXES = {"parsed": ".arrows", "normalized": ".arrows", "rejects": ".jsonl"}
+_DOCUMENT = ".json"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class DayFiles:
 
     def receipt(self, day: date) -> Path:
         """What describes a day's payload, and lies beside it."""
-        return self._of("raw", day, ".json")
+        return self._of("raw", day)
 
     def restated(self, day: date, sha256: str) -> Path:
         """The folder of a payload that was replaced, and of its receipt."""
@@ -36,15 +37,15 @@ class DayFiles:
 
     def table(self, stage: str, day: date) -> Path:
         """The table that a stage, ``parsed`` or ``normalized``, leaves for the next one."""
-        return self._of(stage, day, TABLE_SUFFIX)
+        return self._of(stage, day)
 
     def rejects(self, day: date) -> Path:
         """The rejected rows of a day, one JSON object a line; absent where none were."""
-        return self._of("rejects", day, ".jsonl")
+        return self._of("rejects", day)
 
     def marker(self, warehouse: str, day: date) -> Path:
         """What says that a day is loaded into a warehouse, by the warehouse's short name."""
-        return self._of(f"loaded/{warehouse}", day, ".json")
+        return self._of(f"loaded/{warehouse}", day)
 
     def markers_anywhere(self, day: date) -> list[Path]:
         """The markers of a day for every warehouse that was ever loaded."""
@@ -77,11 +78,15 @@ class DayFiles:
     def days(self, kind: str, start: date = date.min, stop: date = date.max) -> dict[date, os.DirEntry[str]]:
         """The finished files of a kind, as for `folder`, from ``start`` to ``stop`` (exclusive)."""
         found = {}
+        suffix = _SUFFIXES.get(kind, _DOCUMENT)
         for year in self.years(kind):
             if start.year <= year <= stop.year:
                 with os.scandir(self.folder(kind) / str(year)) as entries:
                     for entry in entries:
-                        if (day := self.day_of(entry.name)) and start <= day < stop:
+                        if not entry.name.endswith(suffix):
+                            continue
+                        day = self.day_of(entry.name)
+                        if day and day.year == year and start <= day < stop:
                             found[day] = entry
         return found
 
@@ -93,8 +98,8 @@ class DayFiles:
             return []
         return sorted(int(name) for name in names if re.fullmatch(r"\d{4}", name))
 
-    def _of(self, kind: str, day: date, suffix: str) -> Path:
-        return self.folder(kind) / f"{day:%Y}" / (name_of(self.dataset, day) + suffix)
+    def _of(self, kind: str, day: date) -> Path:
+        return self.folder(kind) / f"{day:%Y}" / (name_of(self.dataset, day) + _SUFFIXES.get(kind, _DOCUMENT))
 
 
 def name_of(dataset: Dataset, day: date) -> str:

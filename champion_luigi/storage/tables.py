@@ -18,8 +18,6 @@ from champion_luigi.base.errors import DamagedFile
 if TYPE_CHECKING:
     import polars as pl
 
-SUFFIX = ".arrows"
-
 
 def table_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
     """A table and its metadata as the content of one file."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, OtherVersion, StorageError
 from champion_luigi.base.package import VERSION
-from champion_luigi.config import settings
 
 # Grows by one with each change of where things are in DATA_DIR, or of what is in them, that older versions cannot know.
 LAYOUT = 1
@@ -39,22 +38,22 @@ class Noted:
     package: str
 
 
-def require() -> None:
+def require(data_dir: Path) -> None:
     """Raise OtherVersion where DATA_DIR is of a newer layout, DamagedFile where it cannot be told. Writes nothing."""
-    folder = settings.data_dir().absolute()
+    folder = data_dir.absolute()
     if folder not in _known and noted(folder) is not None:
         _known.add(folder)
 
 
-def claim() -> None:
+def claim(data_dir: Path) -> None:
     """Require, and note the layout where it is not noted yet: for those who are about to write."""
-    require()
-    folder = settings.data_dir().absolute()
+    require(data_dir)
+    folder = data_dir.absolute()
     if folder in _known:
         return
     with _noting:
         # Another thread, or another process, may have come first.
-        require()
+        require(data_dir)
         if folder in _known:
             return
         if any((folder / name).exists() for name in _OUTPUTS):

@@ -16,6 +16,7 @@ from datetime import date, datetime
 from typing import Any, Literal
 
 from champion_luigi.base.stages import NUMBER_OF, STAGE_OF
+from champion_luigi.datasets import catalog
 from champion_luigi.tracking.journal import FAILURES, Event, Position
 
 Record = dict[str, Any]
@@ -375,14 +376,20 @@ class Runs:
         self._first.pop((execution, date), None)
 
 
-def name_of_day(day: date | str) -> str:
-    """The name of the runs of a date."""
-    return f"bhavcopy-etl-{day}"
+def name_of_day(day: date | str, dataset: str = catalog.DEFAULT) -> str:
+    """The name of the runs of a data set's date."""
+    return f"{_stem(dataset)}-etl-{day}"
 
 
-def name_of_fill(first: date | str, last: date | str) -> str:
-    """The name of the runs of a range, both dates included."""
-    return f"bhavcopy-fill-{first}-{last}"
+def name_of_fill(first: date | str, last: date | str, dataset: str = catalog.DEFAULT) -> str:
+    """The name of the runs of a range of a data set, both dates included."""
+    return f"{_stem(dataset)}-fill-{first}-{last}"
+
+
+def _stem(dataset: str) -> str:
+    # A later version's journal may name a data set that this one does not know.
+    known = catalog.DATASETS.get(dataset)
+    return known.stem if known else dataset
 
 
 def process_of(execution: str) -> str:

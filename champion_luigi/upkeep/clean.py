@@ -20,13 +20,11 @@ from pathlib import Path
 
 from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, StorageError
-from champion_luigi.config import settings
-from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.config import settings, wiring
+from champion_luigi.datasets import catalog
 from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.pipeline.tasks import NormalizeBhavcopy, ParseBhavcopy
-from champion_luigi.storage import tables
-from champion_luigi.storage.paths import day_in
+from champion_luigi.storage.paths import DayFiles
 from champion_luigi.tracking import journal, record
 
 LEFTOVER_SECONDS = 3600.0
@@ -39,11 +37,12 @@ _PRESENCE = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Item:
-    """A file that can go: leftover, lock, or intermediate; its size in bytes; of an intermediate, the day."""
+    """A file that can go: leftover, lock, or intermediate; its size in bytes; of an intermediate, whose it is."""
 
     kind: str
     path: Path
     bytes: int
+    files: DayFiles | None = None
     day: date | None = None
 
 
@@ -79,16 +78,18 @@ def find(intermediates_of: type[DayTask] | None = None) -> tuple[list[Item], lis
 
 def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | None:
     """Delete a file that was found; what came in between, where it must stay after all. Raises StorageError."""
-    lock = item.path if item.kind == "lock" else settings.data_dir() / "locks" / f"{item.day}.lock"
+    lock = item.files.lock(item.day) if item.files and item.day else item.path
     try:
         if item.kind == "leftover":
             item.path.unlink(missing_ok=True)
             return None
         # Taking a lock and giving it back removes its file, and never that of a process that has just taken it.
         with locks.locked(lock, lock.name, 0):
-            if item.day and intermediates_of and not intermediates_of(date=item.day).complete():
-                return Kept(item.path, "its day has become due meanwhile")
-            if item.day:
+            if item.files and item.day and intermediates_of:
+                task = intermediates_of(date=item.day, dataset=item.files.dataset.name)
+                if not task.complete():
+                    return Kept(item.path, "its day has become due meanwhile")
+            if item.files:
                 item.path.unlink(missing_ok=True)
             return None
     except Busy:
@@ -119,27 +120,24 @@ def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
 def _locks() -> Iterator[Path]:
     """The locks that there are: of days, of the archive's pace, of the warehouse, of the journal, of processes."""
     data, folder = settings.data_dir().absolute(), record.journal_folder().absolute()
-    for parent, pattern in ((data / "locks", _LOCK), (journal.presence_file(folder, ""), _PRESENCE)):
+    of_days = [(DayFiles(data, dataset).folder("locks"), _LOCK) for dataset in catalog.DATASETS.values()]
+    for parent, pattern in (*of_days, (journal.presence_file(folder, ""), _PRESENCE)):
         if parent.is_dir():
             yield from (path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name))
     yield from (path for path in (data / "warehouse.lock", folder / "carrier.lock") if path.is_file())
 
 
-def _intermediates(of: type[DayTask]) -> list[Item]:
-    found = [
-        Item("intermediate", path.absolute(), path.stat().st_size, day)
-        for stage in (ParseBhavcopy, NormalizeBhavcopy)
-        for day, path in _outputs(stage)
-    ]
-    days = [item.day for item in found if item.day]
-    complete = listing.complete_days(of, min(days), max(days) + timedelta(days=1)) if days else set()
-    return [item for item in found if complete and item.day in complete]
-
-
-def _outputs(stage: type[ParseBhavcopy] | type[NormalizeBhavcopy]) -> Iterator[tuple[date, Path]]:
-    """The outputs of a stage: what is named like one, and is where one is."""
-    folder = settings.data_dir() / stage(date=date.min).output().file.parents[1].name
-    for path in sorted(folder.glob("*/*" + tables.SUFFIX)):
-        day = day_in(EQUITY, path.name)
-        if day and path == stage(date=day).output().file:
-            yield day, path
+def _intermediates(of: type[DayTask]) -> Iterator[Item]:
+    """The tables between two tasks, of the days that are complete."""
+    for dataset in catalog.DATASETS.values():
+        files = wiring.files(dataset)
+        found = [
+            (day, Path(entry.path)) for stage in ("parsed", "normalized") for day, entry in files.days(stage).items()
+        ]
+        if not found:
+            continue
+        days = {day for day, _ in found}
+        complete = listing.complete_days(of, dataset, min(days), max(days) + timedelta(days=1)) or set()
+        for day, path in found:
+            if day in complete:
+                yield Item("intermediate", path.absolute(), path.stat().st_size, files, day)

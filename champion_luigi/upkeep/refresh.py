@@ -8,6 +8,7 @@ replace lake and warehouse at once each, and what a kill leaves is done by the n
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
@@ -25,9 +26,11 @@ from champion_luigi.base.errors import (
     StorageError,
     is_transient,
 )
-from champion_luigi.config import settings, wiring
+from champion_luigi.config import settings
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
+from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet, fetch, keep
 from champion_luigi.storage import due, lake, raw, version
 from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from champion_luigi.exchange.archive import Published
-    from champion_luigi.parsing.payload import Bhavcopy
+    from champion_luigi.parsing.payload import Recognised
 
 State = Literal["unchanged", "changed", "failed"]
 
@@ -83,13 +86,13 @@ class _Kept:
         return None if self.content is None else str(self.receipt["sha256"])
 
 
-def days_there(most: int, end: date | None = None) -> list[date]:
+def days_there(dataset: Dataset, most: int, end: date | None = None) -> list[date]:
     """The last ``most`` days that the lake has, up to ``end`` (included), oldest first."""
     stop = end + timedelta(days=1) if end else date.max
-    return sorted(day for day, _ in lake.days(settings.lake_dir(), stop=stop))[-most:]
+    return sorted(day for day, _ in lake.days(settings.lake_dir(), dataset, stop=stop))[-most:]
 
 
-def refresh(days: Sequence[date]) -> Iterator[Outcome]:
+def refresh(dataset: Dataset, days: Sequence[date]) -> Iterator[Outcome]:
     """Ask for each day again, and say what came of it.
 
     Ends early, after the outcome that says so, where the archive refuses or does not answer for some days in a row.
@@ -97,7 +100,7 @@ def refresh(days: Sequence[date]) -> Iterator[Outcome]:
     unanswered = 0
     for day in days:
         try:
-            yield refresh_day(day)
+            yield refresh_day(dataset, day)
             unanswered = 0
         except ChampionError as error:
             unanswered += isinstance(error, ArchiveUnreachable)
@@ -107,59 +110,60 @@ def refresh(days: Sequence[date]) -> Iterator[Outcome]:
                 return
 
 
-def refresh_day(day: date) -> Outcome:
+def refresh_day(dataset: Dataset, day: date) -> Outcome:
     """Ask the archive for a day again, and replace it where its payload has changed.
 
     Raises what a fetch raises, and what is wrong with a new payload; raw, lake and warehouse then are as they were.
     """
-    version.claim()
-    last: type[DayTask] = LoadClickHouse if is_loaded(day) else WriteParquet
-    lock = settings.data_dir() / "locks" / f"{day}.lock"
-    with locks.locked(lock, f"{day}", settings.get("lock_wait_seconds")):
-        outcome = _ask(day, last)
-    if last(date=day).complete():
+    version.claim(settings.data_dir())
+    last: type[DayTask] = LoadClickHouse if is_loaded(dataset, day) else WriteParquet
+    task = ScrapeBhavcopy(date=day, dataset=dataset.name)
+    with locks.locked(task.files.lock(day), task.label, settings.get("lock_wait_seconds")):
+        outcome = _ask(task, last)
+    if last(date=day, dataset=dataset.name).complete():
         return outcome
-    if reason := again.complete({day: last}).get(day):
+    if reason := again.complete(dataset, {day: last}).get(day):
         return replace(outcome, state="failed", reason=reason)
     if outcome.state == "unchanged":
         return Outcome(day, "unchanged", outcome.reason or "what an earlier run had left is completed")
     return outcome
 
 
-def count_changes(old: pl.DataFrame, new: pl.DataFrame) -> Changes:
+def count_changes(dataset: Dataset, old: pl.DataFrame, new: pl.DataFrame) -> Changes:
     """How two normalized tables of a day differ, by key."""
     import polars as pl
 
-    key = ["symbol", "series"]
+    key = list(dataset.key)
     both = old.join(new, on=key, how="inner", suffix="_new")
     values = [name for name in new.columns if name not in key]
     differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_new")) for name in values)
     return Changes(new.height - both.height, both.filter(differs).height, old.height - both.height)
 
 
-def is_loaded(day: date) -> bool:
+def is_loaded(dataset: Dataset, day: date) -> bool:
     """Whether the day was loaded into the configured warehouse, from whichever lake file."""
-    marker = LoadClickHouse(date=day).output()
+    marker = LoadClickHouse(date=day, dataset=dataset.name).output()
     document = marker.load()
     return document is not None and document.get("warehouse") == marker.warehouse
 
 
-def _ask(day: date, last: type[DayTask]) -> Outcome:
+def _ask(task: ScrapeBhavcopy, last: type[DayTask]) -> Outcome:
     from champion_luigi.exchange.archive import NotModified
 
-    kept = _kept(day)
+    day, files = task.date, task.files
+    kept = _kept(task)
     try:
-        published, recognised = _fetch(day, kept)
+        published, recognised = _fetch(task, kept)
     except NotModified:
-        return _unchanged(day, kept, last)
-    if recognised is None:
-        return _unchanged(day, kept, last)
+        return _unchanged(task, kept, last)
     sha256 = durable.sha256(published.content)
+    if sha256 == kept.sha256:
+        return _unchanged(task, kept, last)
     if sha256 == kept.lake_sha256:
-        raw.keep(day, published, recognised)
+        keep(task, published, recognised)
         return Outcome(day, "unchanged", "the kept payload was not the lake's, and is put back")
 
-    changes = _changes(day, _normalized(day, published, recognised))
+    changes = _changes(task, _normalized(task, published, recognised))
     old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
     outcome = Outcome(day, "changed", old_sha256=old_sha256, new_sha256=sha256, changes=changes)
     record.record(
@@ -168,73 +172,61 @@ def _ask(day: date, last: type[DayTask]) -> Outcome:
         old_sha256=old_sha256,
         new_sha256=sha256,
         **{f"rows_{name}": count for name, count in (vars(changes) if changes else {}).items()},
+        **catalog.named(task.dataset),
     )
-    due.ask(wiring.due_folder(), day, range(ScrapeBhavcopy.stage, last.stage + 1))
-    raw.keep(day, published, recognised)
-    due.done(wiring.due_folder(), day, ScrapeBhavcopy.stage)
+    due.ask(files.due, day, range(ScrapeBhavcopy.stage, last.stage + 1))
+    keep(task, published, recognised)
+    due.done(files.due, day, ScrapeBhavcopy.stage)
     return outcome
 
 
-def _unchanged(day: date, kept: _Kept, last: type[DayTask]) -> Outcome:
-    # Killed between the receipt and the striking out of its stage, there is nothing left to fetch.
-    due.done(wiring.due_folder(), day, ScrapeBhavcopy.stage)
+def _unchanged(task: ScrapeBhavcopy, kept: _Kept, last: type[DayTask]) -> Outcome:
+    # If a run died after writing the receipt, only the note is left to clear.
+    due.done(task.files.due, task.date, ScrapeBhavcopy.stage)
     if kept.lake_sha256 not in (None, kept.sha256):
-        due.ask(wiring.due_folder(), day, range(ParseBhavcopy.stage, last.stage + 1))
-    return Outcome(day, "unchanged")
+        due.ask(task.files.due, task.date, range(ParseBhavcopy.stage, last.stage + 1))
+    return Outcome(task.date, "unchanged")
 
 
-def _kept(day: date) -> _Kept:
-    output = ScrapeBhavcopy(date=day).output()
-    receipt = output.load() or {}
+def _kept(task: ScrapeBhavcopy) -> _Kept:
+    receipt_file = task.output().file
+    receipt = durable.read_json(receipt_file) or {}
     content = None
-    if raw.is_receipt(receipt):
-        try:
-            content = durable.read_whole(output.file.with_name(str(receipt["file"])))
-        except StorageError:
-            content = None
-        if content is not None and durable.sha256(content) != receipt["sha256"]:
-            content = None
+    if raw.is_receipt(task.files, receipt):
+        with contextlib.suppress(StorageError, DamagedFile):
+            content = raw.verified(receipt, receipt_file.with_name(str(receipt["file"])), receipt_file)
     try:
-        lake_sha256 = lake.read_metadata(lake.partition(settings.lake_dir(), day)).get("source_sha256")
+        path = lake.partition(settings.lake_dir(), task.date, task.definition)
+        lake_sha256 = lake.read_metadata(path, task.definition).get("source_sha256")
     except (DamagedFile, StorageError):
         lake_sha256 = None
-    # A server that says "as it was" is believed only where what was is here.
+    # A server that answers "not modified" is believed only where the earlier file is here.
     validators = {receipt["url"]: receipt.get("validators") or {}} if content is not None and "url" in receipt else {}
     return _Kept(receipt, content, lake_sha256, validators)
 
 
-def _fetch(day: date, kept: _Kept) -> tuple[Published, Bhavcopy | None]:
-    """As `ScrapeBhavcopy` fetches; recognised where it is another file than the kept one."""
-    from champion_luigi.config import wiring
-    from champion_luigi.exchange import archive
-    from champion_luigi.parsing import payload
-
-    def once() -> tuple[Published, Bhavcopy | None]:
-        published = archive.fetch(wiring.configured_archive(), day, settings.get("udiff_from"), kept.validators)
-        if durable.sha256(published.content) == kept.sha256:
-            return published, None
-        return published, payload.recognise(published.content, day, published.url, wiring.max_unzipped_bytes())
-
+def _fetch(task: ScrapeBhavcopy, kept: _Kept) -> tuple[Published, Recognised]:
+    """As `ScrapeBhavcopy` fetches, with its retries. Raises NotModified where the archive says so."""
     return tenacity.Retrying(
-        stop=tenacity.stop_after_attempt(ScrapeBhavcopy.attempts),
-        wait=tenacity.wait_fixed(settings.get("scrape_retry_seconds")),
+        stop=tenacity.stop_after_attempt(task.attempts),
+        wait=tenacity.wait_fixed(settings.get(task.retry_setting)),
         retry=tenacity.retry_if_exception(is_transient),
         reraise=True,
-    )(once)
+    )(fetch, task, kept.validators)
 
 
-def _normalized(day: date, published: Published, recognised: Bhavcopy) -> pl.DataFrame:
+def _normalized(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> pl.DataFrame:
     """The rows of a new payload. Raises CheckFailed where it cannot stand."""
     from champion_luigi.parsing import lines, normalize
 
-    normalized = normalize.normalize(lines.parse(recognised), published.format, day)
-    normalize.check(normalized, day, published.url, settings.get("max_rejected_share"))
+    normalized = normalize.normalize(lines.parse(recognised), task.definition, published.source, task.date)
+    normalize.check(normalized, task.date, published.url, settings.get("max_rejected_share"))
     return normalized.rows
 
 
-def _changes(day: date, new: pl.DataFrame) -> Changes | None:
+def _changes(task: ScrapeBhavcopy, new: pl.DataFrame) -> Changes | None:
     try:
-        old, _ = lake.read_parquet(lake.partition(settings.lake_dir(), day))
+        old, _ = lake.read_parquet(lake.partition(settings.lake_dir(), task.date, task.definition), task.definition)
     except (DamagedFile, StorageError):
         return None
-    return count_changes(old, new)
+    return count_changes(task.definition, old, new)

@@ -7,7 +7,6 @@ A file that cannot be read is a difference of its day, and ends nothing.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,13 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ScrapeBhavcopy
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import lake, raw, tables
-from champion_luigi.storage.paths import day_in
+from champion_luigi.storage.paths import DayFiles
 from champion_luigi.warehouse import opened
-from champion_luigi.warehouse import table as warehouse
-from champion_luigi.warehouse.table import Held
+from champion_luigi.warehouse.table import Sums, Warehouse
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,114 +67,117 @@ class _LakeFile:
     path: Path
     sha256: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    held: Held | None = None
+    held: Sums | None = None
     other_dates: str = ""
     trouble: str = ""
     is_as_normalized: bool = True
 
 
-def of_range(start: date | None = None, end: date | None = None) -> Verdict:
-    """Compare every date from ``start`` to ``end``, both included; by default all that there is.
+def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Verdict:
+    """Compare every date of a data set from ``start`` to ``end``, both included; by default all dates.
 
     Raises Busy where another process holds the embedded warehouse, and what a server's connection raises.
     """
     verdict = Verdict()
-    table = _open_warehouse()
-    for year in _years(table):
+    of = _Of.dataset(dataset)
+    for year in of.years():
         first, stop = date(year, 1, 1), date(year + 1, 1, 1)
         first = max(first, start or first)
         stop = min(stop, end + timedelta(days=1) if end else stop)
         if first < stop:
-            _compare(first, stop, table, verdict)
-    if table is not None:
+            _compare(of, first, stop, verdict)
+    if of.warehouse is not None:
         verdict.warehouse = verdict.warehouse or 0
     if verdict.differences:
         # A task may have written between our looks at raw, lake and warehouse: what differs once only does not differ.
-        again = _of_days({each.date for each in verdict.differences}, table)
+        again = _of_days(of, {each.date for each in verdict.differences})
         verdict.differences = [each for each in verdict.differences if each in again]
     return verdict
 
 
-def of_days(days: Iterable[date]) -> list[Difference]:
+def of_days(dataset: Dataset, days: Iterable[date]) -> list[Difference]:
     """What does not agree on these dates."""
-    return _of_days(days, _open_warehouse())
+    return _of_days(_Of.dataset(dataset), days)
 
 
-def _of_days(days: Iterable[date], table: warehouse.Warehouse | None) -> list[Difference]:
+@dataclass(frozen=True)
+class _Of:
+    """What is compared: a data set's files, and the warehouse, unless nothing was ever loaded into it."""
+
+    files: DayFiles
+    warehouse: Warehouse | None
+
+    @classmethod
+    def dataset(cls, dataset: Dataset) -> _Of:
+        place = wiring.warehouse_place()
+        warehouse = None if place.is_absent else opened.shared(place, settings.get("lock_wait_seconds"))
+        return cls(wiring.files(dataset), warehouse)
+
+    @property
+    def definition(self) -> Dataset:
+        return self.files.dataset
+
+    @property
+    def loaded(self) -> str:
+        """The kind of file that markers of this warehouse are."""
+        return f"loaded/{wiring.warehouse_place().slug}"
+
+    def years(self) -> list[int]:
+        """The years of which there is anything, ascending."""
+        found = {day.year for day, _ in lake.days(settings.lake_dir(), self.definition)}
+        found |= {*self.files.years("raw"), *self.files.years(self.loaded)}
+        return sorted(found | set(self.warehouse.years(self.definition) if self.warehouse else ()))
+
+    def documents(self, kind: str, first: date, stop: date) -> dict[date, dict[str, Any]]:
+        """The receipts or markers of a range; an empty one where it cannot be read."""
+        entries = self.files.days(kind, first, stop)
+        return {day: durable.read_json(Path(entry.path)) or {} for day, entry in entries.items()}
+
+
+def _of_days(of: _Of, days: Iterable[date]) -> list[Difference]:
     verdict = Verdict()
     for day in sorted(days):
-        _compare(day, day + timedelta(days=1), table, verdict)
+        _compare(of, day, day + timedelta(days=1), verdict)
     return verdict.differences
 
 
-def _open_warehouse() -> warehouse.Warehouse | None:
-    place = wiring.warehouse_place()
-    return None if place.is_absent else opened.shared(place, settings.get("lock_wait_seconds"))
-
-
-def _years(table: warehouse.Warehouse | None) -> list[int]:
-    found = {day.year for day, _ in lake.days(settings.lake_dir())}
-    for task in (ScrapeBhavcopy, LoadClickHouse):
-        folder = task(date=date(2000, 1, 1)).output().file.parent.parent
-        found |= {int(path.name) for path in folder.glob("[0-9][0-9][0-9][0-9]")}
-    return sorted(found | set(table.years() if table else ()))
-
-
-def _compare(first: date, stop: date, table: warehouse.Warehouse | None, verdict: Verdict) -> None:
+def _compare(of: _Of, first: date, stop: date, verdict: Verdict) -> None:
     """Compare the dates from ``first`` to ``stop`` (exclusive), which are of one year."""
-    receipts = _documents(ScrapeBhavcopy(date=first).output().file.parent, first, stop)
-    markers = _documents(LoadClickHouse(date=first).output().file.parent, first, stop) if table else {}
-    identity = wiring.warehouse_place().identity()
+    receipts = of.documents("raw", first, stop)
+    markers = of.documents(of.loaded, first, stop) if of.warehouse else {}
+    identity = wiring.warehouse_place().identity(of.definition)
     markers = {day: marker for day, marker in markers.items() if marker.get("warehouse") == identity}
-    held = table.held(first, stop) if table else {}
-    lake_files = _lake_files(first, stop, markers)
+    held = of.warehouse.held(of.definition, first, stop) if of.warehouse else {}
+    lake_files = _lake_files(of, first, stop, markers)
 
     days = receipts.keys() | markers.keys() | held.keys() | lake_files.keys()
     for day in sorted(days):
         found = [
-            *_raw_differences(day, receipts.get(day), in_lake=day in lake_files),
+            *_raw_differences(of, day, receipts.get(day), in_lake=day in lake_files),
             *_lake_differences(day, lake_files.get(day), receipts.get(day), markers.get(day)),
         ]
-        if table:
-            found += _warehouse_differences(day, lake_files.get(day), markers.get(day), held.get(day))
+        if of.warehouse:
+            found += _warehouse_differences(of, day, lake_files.get(day), markers.get(day), held.get(day))
         verdict.differences += found
     verdict.days |= days
     verdict.raw += len(receipts)
     verdict.lake += len(lake_files)
-    if table:
+    if of.warehouse:
         verdict.warehouse = (verdict.warehouse or 0) + len(held)
-
-
-def _documents(folder: Path, first: date, stop: date) -> dict[date, dict[str, Any]]:
-    """The receipts or markers in a year's folder; an empty one where it cannot be read."""
-    found = {}
-    for path in folder.glob("*.json"):
-        day = day_in(EQUITY, path.name)
-        if day and first <= day < stop:
-            found[day] = _document(path)
-    return found
-
-
-def _document(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 # Raw
 
 
-def _raw_differences(day: date, receipt: Mapping[str, Any] | None, *, in_lake: bool) -> Iterator[Difference]:
+def _raw_differences(of: _Of, day: date, receipt: Mapping[str, Any] | None, *, in_lake: bool) -> Iterator[Difference]:
     if receipt is None:
         if in_lake:
             yield Difference(day, "raw", "receipt", "one for the day in the lake", "none")
         return
-    if not raw.is_receipt(receipt):
+    if not raw.is_receipt(of.files, receipt):
         yield Difference(day, "raw", "receipt", "a receipt with file, format and sha256", "one that cannot be read")
         return
-    path = ScrapeBhavcopy(date=day).output().file.with_name(str(receipt["file"]))
+    path = of.files.receipt(day).with_name(str(receipt["file"]))
     try:
         found = durable.sha256(durable.read_whole(path))
     except StorageError as error:
@@ -190,58 +190,60 @@ def _raw_differences(day: date, receipt: Mapping[str, Any] | None, *, in_lake: b
 # Lake
 
 
-def _lake_files(first: date, stop: date, markers: Mapping[date, Any]) -> dict[date, _LakeFile]:
+def _lake_files(of: _Of, first: date, stop: date, markers: Mapping[date, Any]) -> dict[date, _LakeFile]:
     found = {}
-    for day, entry in lake.days(settings.lake_dir(), first, stop):
+    for day, entry in lake.days(settings.lake_dir(), of.definition, first, stop):
         found[day] = file = _LakeFile(Path(entry.path))
         try:
             content = durable.read_whole(file.path)
             file.sha256 = durable.sha256(content)
             if day in markers:
-                file.metadata = lake.read_metadata(file.path)
+                file.metadata = lake.read_metadata(file.path, of.definition)
             else:
-                # Nothing tells what its bytes were: what it holds is held against the table that it was written from.
-                rows, file.metadata = lake.table_of(content, file.path)
-                file.is_as_normalized = _is_as_normalized(day, rows, file.metadata)
+                # No marker records its bytes: its rows are compared with the table that it was written from.
+                rows, file.metadata = lake.table_of(content, file.path, of.definition)
+                file.is_as_normalized = _is_as_normalized(of, day, rows, file.metadata)
         except (StorageError, DamagedFile) as error:
             file.trouble = error.what
-    _fill_in({day: file for day, file in found.items() if not file.trouble})
+    _fill_in(of, {day: file for day, file in found.items() if not file.trouble})
     return found
 
 
-def _is_as_normalized(day: date, rows: pl.DataFrame, metadata: Mapping[str, str]) -> bool:
+def _is_as_normalized(of: _Of, day: date, rows: pl.DataFrame, metadata: Mapping[str, str]) -> bool:
     """Whether these are the rows of the normalized table, where that is there, whole, and of the same payload."""
     try:
-        expected, theirs = tables.read_table(NormalizeBhavcopy(date=day).output().file)
+        expected, theirs = tables.read_table(of.files.table("normalized", day))
     except (StorageError, DamagedFile):
         return True
-    return theirs.get("source_sha256") != metadata.get("source_sha256") or lake.sorted_by_key(expected).equals(rows)
+    return theirs.get("source_sha256") != metadata.get("source_sha256") or lake.sorted_by_key(
+        expected, of.definition
+    ).equals(rows)
 
 
-def _fill_in(readable: Mapping[date, _LakeFile]) -> None:
+def _fill_in(of: _Of, readable: Mapping[date, _LakeFile]) -> None:
     """Say what the files hold: by one scan of all, or one each where a file among them cannot be read."""
     import polars as pl
 
     if not readable:
         return
     try:
-        held = _scanned([file.path for file in readable.values()])
+        held = _scanned(of, [file.path for file in readable.values()])
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         if len(readable) > 1:
             for day, file in readable.items():
-                _fill_in({day: file})
+                _fill_in(of, {day: file})
         else:
             [file] = readable.values()
             file.trouble = f"the Parquet file cannot be read: {' '.join(str(error).split())[:200]}"
         return
     for day, file in readable.items():
-        *sums, low, high, nulls = held.get(str(file.path), (0, 0, 0, 0.0, 0.0, None, None, 0))
-        file.held = Held(*sums)
+        rows, keys, low, high, nulls, *sums = held.get(str(file.path), (0, 0, None, None, 0, *of.definition.no_sums))
+        file.held = Sums(rows, keys, tuple(sums))
         if file.held.rows and (low != day or high != day or nulls):
             file.other_dates = f"{low} to {high}" + (f", {nulls} rows without one" if nulls else "")
 
 
-def _scanned(paths: list[Path]) -> dict[str, tuple[Any, ...]]:
+def _scanned(of: _Of, paths: list[Path]) -> dict[str, tuple[Any, ...]]:
     import polars as pl
 
     day = pl.col("trade_date")
@@ -250,11 +252,11 @@ def _scanned(paths: list[Path]) -> dict[str, tuple[Any, ...]]:
         .group_by("_path")
         .agg(
             pl.len(),
-            pl.struct("symbol", "series").n_unique().alias("keys"),
-            *(pl.col(name).sum() for name in ("volume", "turnover", "close")),
-            day.min().alias("low"),
-            day.max().alias("high"),
-            day.null_count().alias("nulls"),
+            pl.struct(*of.definition.key).n_unique().alias("_keys"),
+            day.min().alias("_low"),
+            day.max().alias("_high"),
+            day.null_count().alias("_nulls"),
+            *(pl.col(name).sum() for name in of.definition.sums),
         )
         .collect(engine="streaming")
     )
@@ -290,7 +292,7 @@ def _lake_differences(
 
 
 def _warehouse_differences(
-    day: date, file: _LakeFile | None, marker: Mapping[str, Any] | None, held: Held | None
+    of: _Of, day: date, file: _LakeFile | None, marker: Mapping[str, Any] | None, held: Sums | None
 ) -> Iterator[Difference]:
     if held is not None and held.keys != held.rows:
         yield Difference(day, "warehouse", "distinct keys", str(held.rows), str(held.keys))
@@ -305,12 +307,10 @@ def _warehouse_differences(
         return  # nothing to hold it against, or not loaded, as far as anything says
     if marker is not None and marker.get("lake_sha256") != file.sha256:
         return  # it is the lake's file that has changed, which is said already
-    yield from _unequal(day, file.held, held or Held(0, 0, 0, 0.0, 0.0))
-
-
-def _unequal(day: date, in_lake: Held, in_warehouse: Held) -> Iterator[Difference]:
-    for name in ("rows", "volume", "turnover", "close"):
-        expected, found = getattr(in_lake, name), getattr(in_warehouse, name)
+    in_warehouse = held or Sums(0, 0, of.definition.no_sums)
+    pairs = {"rows": (file.held.rows, in_warehouse.rows)}
+    for name, *pair in zip(of.definition.sums, file.held.sums, in_warehouse.sums, strict=True):
+        pairs[f"sum of {name}"] = (pair[0], pair[1])
+    for what, (expected, found) in pairs.items():
         if not math.isclose(expected, found, rel_tol=_CLOSE):
-            what = name if name == "rows" else f"sum of {name}"
             yield Difference(day, "warehouse", what, f"{expected} as in the lake", str(found))

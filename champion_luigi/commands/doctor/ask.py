@@ -1,21 +1,19 @@
-"""One question to a server over HTTP, bounded in time and size, for `champion doctor`: standard library alone."""
+"""One question to a server over HTTP for `champion doctor`, bounded in time and size."""
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
-from ssl import SSLContext
-from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
+import requests
+from requests.auth import HTTPBasicAuth
+from urllib3.exceptions import HTTPError
+
+from champion_luigi.base import secrets
 from champion_luigi.base.errors import ChampionError
-from champion_luigi.base.secrets import hidden
+from champion_luigi.exchange.bounded import BoundedAdapter
 
 _MOST_BYTES = 1024 * 1024
 _SHOWN_LETTERS = 200
@@ -27,14 +25,19 @@ class Reply:
 
     status: int
     text: str
-    headers: Mapping[str, str]
     ahead: float | None
 
     @property
     def shown(self) -> str:
         """The status, and the beginning of the text, on one line."""
-        text = hidden(" ".join(self.text.split()))
+        text = secrets.hidden(" ".join(self.text.split()))
         return f"{self.status}, {text[:_SHOWN_LETTERS]}" if text else str(self.status)
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as in requests
+        """None: a redirect is an answer, and is not followed, as credentials would go with it."""
+        return None
 
 
 def ask(
@@ -43,64 +46,43 @@ def ask(
     method: str = "GET",
     credentials: tuple[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
-    content: bytes | None = None,
-    tls: SSLContext | None = None,
+    verify: bool | str = True,
     seconds: float = 5.0,
 ) -> Reply:
     """Ask once, with the URL's own credentials or these. ChampionError, without the credentials, where nobody answers.
 
-    A redirect is an answer, and is not followed: credentials would go with it.
+    ``verify``: whether the server's certificate is checked, or the file of the authorities that may have signed it.
     """
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise ChampionError("the address is not a URL", found=str(error)) from None
-    user, _, password = parts.netloc.rpartition("@")[0].partition(":")
-    if user:
-        credentials = credentials or (unquote(user), unquote(password))
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    sent = dict(headers or {})
-    if credentials:
-        sent["Authorization"] = "Basic " + base64.b64encode(":".join(credentials).encode()).decode()
+    # As bytes: requests would take them for Latin-1, which has not every character.
+    auth = HTTPBasicAuth(*(each.encode() for each in credentials)) if credentials else None
     began = time.time()
     try:
-        request = Request(address, content, sent, method=method)  # noqa: S310 - whoever asks has chosen the scheme
-        opener = build_opener(_NoRedirects, HTTPSHandler(context=tls))
-        try:
-            answer = opener.open(request, timeout=seconds)
-        except HTTPError as error:
-            answer = error
-        with answer:
-            # Some servers repeat what they were sent.
-            secret = sent.get("Authorization", "").rpartition(" ")[2] or "\0"
-            text = answer.read(_MOST_BYTES).decode(errors="replace").replace(secret, "***")
-            return Reply(answer.status, text, dict(answer.headers), _ahead(answer.headers, began, time.time()))
-    except (OSError, HTTPException, ValueError) as error:
-        cause = error.reason if isinstance(error, URLError) else error
-        raise ChampionError(
-            "there is no answer", source=host_of(address), found=f"{type(cause).__name__}: {_words(cause)}"
-        ) from None
+        with _Session() as session:
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, BoundedAdapter(seconds))
+            session.headers.update({"Accept-Encoding": "identity", **(headers or {})})
+            with (
+                session.request(method, url, auth=auth, verify=verify, timeout=seconds, stream=True) as answer,
+                answer.raw.limit,  # type: ignore[union-attr]  # the adapter has set it
+            ):
+                text = answer.raw.read(_MOST_BYTES).decode(errors="replace")
+    except (OSError, HTTPError, ValueError) as error:
+        raise ChampionError("there is no answer", source=secrets.public(url), found=_words(error)) from None
+    # Some servers repeat what they were sent.
+    sent = answer.request.headers.get("Authorization", "").rpartition(" ")[2]
+    return Reply(
+        answer.status_code,
+        text.replace(sent, "***") if sent else text,
+        _ahead(answer.headers, began, time.time()),
+    )
 
 
-def without_credentials(url: str) -> str:
-    """A URL as it may be shown: neither user nor password, and no query, which can hold them too."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
-
-
-def host_of(url: str) -> str:
-    """Scheme, host and port of a URL."""
-    parts = urlsplit(without_credentials(url))
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-class _NoRedirects(HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-def _words(cause: object) -> str:
-    return (cause.strerror or str(cause)) if isinstance(cause, OSError) else str(cause)
+def _words(error: BaseException) -> str:
+    """The innermost cause by its type, and the operating system's words for it; other texts can hold the address."""
+    while inner := error.__cause__ or error.__context__:
+        error = inner
+    words = getattr(error, "strerror", None)
+    return type(error).__name__ + (f": {words}" if words else "")
 
 
 def _ahead(headers: Mapping[str, str], began: float, ended: float) -> float | None:

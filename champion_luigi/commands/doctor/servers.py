@@ -5,19 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import ssl
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi.base import locks
+from champion_luigi.base import locks, secrets
 from champion_luigi.base.errors import ChampionError, NotPublished
-from champion_luigi.commands.doctor.ask import ask, without_credentials
+from champion_luigi.commands.doctor.ask import ask
 from champion_luigi.commands.doctor.disks import takes_files
 from champion_luigi.commands.doctor.findings import Finding
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets.equity import archive_path
+from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 from champion_luigi.tracking import journal, record
 
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 
 # Each is well below the time that the whole may take.
 _CONNECT_SECONDS, _READ_SECONDS, _TOTAL_SECONDS = 4.0, 5.0, 8.0
-# A day that every archive has which has any.
+# What an archive is asked for, and a day that every archive has which has any.
+_DATASET = catalog.DATASETS[catalog.DEFAULT]
 _OLD_DAY = date(2024, 1, 15)
 # Others ask the archive now if they have taken turns further ahead than this.
 _TURN_SECONDS = 3.0
@@ -39,14 +39,12 @@ _SQLITE = b"SQLite format 3\0"
 
 def archive() -> Finding:
     """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
-    from champion_luigi.config import wiring
-    from champion_luigi.config.wiring import open_archive
     from champion_luigi.exchange import archive as archives
     from champion_luigi.parsing import payload
 
     name = wiring.archive_name()
     pace = settings.data_dir() / "locks" / "archive.pace"
-    opened = open_archive(
+    opened = wiring.open_archive(
         settings.get("archive_url"),
         requests_per_second=settings.get("requests_per_second"),
         rate_file=pace if pace.exists() else None,
@@ -61,29 +59,31 @@ def archive() -> Finding:
         return Finding("WARNING", busy, "Run this again when they have ended.")
     day = _latest_session()
     try:
-        published = archives.fetch(opened, day, settings.get("udiff_from"))
+        published = archives.fetch(opened, _DATASET, day, wiring.official_from())
     except NotPublished:
         return _without_the_latest(opened, name, day, is_remote)
-    payload.recognise(published.content, day, published.url, settings.get("max_unzipped_mb") * 1024 * 1024)
+    payload.recognise(published.content, _DATASET, day, published.url, wiring.max_unzipped_bytes())
     found = f"{name} has the file of {day}"
     if name.startswith("simulated:"):
         found += ": invented instruments"
     # One small request more, for its clock.
-    ahead = _clock_of(settings.get("archive_url"), archive_path(published.format, day)) if is_remote else None
+    base = settings.get("archive_url")
+    path = published.url.removeprefix(name)
+    ahead = _clock_of(base, path) if is_remote else None
     return Finding("OK", found, server_ahead=ahead)
 
 
 def _without_the_latest(opened: Archive, name: str, day: date, is_remote: bool) -> Finding:
     """What to make of an archive that answers 404 for the latest session."""
     try:
-        opened.get(archive_path("legacy", _OLD_DAY), _OLD_DAY)
+        opened.get(_DATASET.sources_of(_OLD_DAY)[0].path_of(_OLD_DAY), _OLD_DAY)
     except NotPublished:
         return Finding(
             "PROBLEM" if is_remote else "WARNING",
             f"{name} has the file neither of {day} nor of {_OLD_DAY}",
             "Set NSE_ARCHIVE_URL to what the exchange's own folders (content/...) are below.",
         )
-    when = f"{settings.published_at():%H:%M}"
+    when = f"{settings.published_at(_DATASET):%H:%M}"
     return Finding(
         "WARNING",
         f"{name} answers, and has no file of {day} yet",
@@ -101,9 +101,9 @@ def _next_turn(pace: Path) -> float:
 
 def _latest_session() -> date:
     """The latest session that should be published by now, and that the archive is not known to have no file for."""
-    day = sessions.latest_published(datetime.now(UTC), settings.published_at())
-    answers = wiring.archive_answers()
-    while day in answers and answers[day].verdict == "closed":
+    expectation = wiring.expectation(_DATASET)
+    day = expectation.latest
+    while day in expectation.closed:
         day = sessions.previous(day)
     return day
 
@@ -136,24 +136,21 @@ def mlflow() -> Finding:
         return _mlflow_server(uri)
     if uri.startswith("sqlite:///"):
         return _sqlite(Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])))
-    return Finding("OK", f"{without_credentials(uri)}: not looked at, `champion track flush` tells")
+    return Finding("OK", f"{secrets.public(uri)}: not looked at, `champion track flush` tells")
 
 
 def _mlflow_server(uri: str) -> Finding:
     """Ask the server for the experiment, with the user's rights: whether it is there does not matter."""
-    public = without_credentials(uri)
+    public = secrets.public(uri)
     name = urlencode({"experiment_name": settings.get("mlflow_experiment_name")})
-    tls = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or None)
-    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
+    is_insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     user, password, token = (os.environ.get(f"MLFLOW_TRACKING_{each}") for each in ("USERNAME", "PASSWORD", "TOKEN"))
     try:
         reply = ask(
             f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/get-by-name?{name}",
             credentials=(user, password) if user and password else None,
             headers={"Authorization": f"Bearer {token}"} if token and not (user and password) else None,
-            tls=tls,
+            verify=not is_insecure and (os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True),
             seconds=_READ_SECONDS,
         )
     except ChampionError as error:
@@ -227,7 +224,7 @@ def luigid() -> Finding:
     except ValueError as error:
         return Finding("WARNING", f"[core] in luigi.cfg cannot be used: {error}", "Correct it.")
     url = configured.scheduler_url or f"http://{configured.scheduler_host}:{configured.scheduler_port}"
-    public = without_credentials(url)
+    public = secrets.public(url)
     try:
         reply = ask(f"{url.rstrip('/')}/api/is_paused", seconds=_CONNECT_SECONDS)
     except ChampionError:

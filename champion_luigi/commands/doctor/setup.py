@@ -7,29 +7,25 @@ import difflib
 import os
 import platform
 import re
+import sys
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from datetime import datetime
 from importlib import metadata
 
 import luigi
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands.doctor.findings import Finding, told
 from champion_luigi.config import settings
+from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 
 _SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")
 _TABLE_ENDS_DAYS = 60
-_OPERATORS: Mapping[str, Callable[[list[int], list[int]], bool]] = {
-    ">=": lambda found, bound: found >= bound,
-    "<=": lambda found, bound: found <= bound,
-    ">": lambda found, bound: found > bound,
-    "<": lambda found, bound: found < bound,
-    "!=": lambda found, bound: found != bound,
-    "==": lambda found, bound: found == bound,
-}
 
 
 # What is installed
@@ -42,10 +38,11 @@ def python() -> Finding:
         about = metadata.metadata("champion_luigi")
     except metadata.PackageNotFoundError:
         return Finding("OK", found)
-    if not _satisfies(platform.python_version(), about["Requires-Python"] or ""):
+    here = ".".join(map(str, sys.version_info[:3]))
+    if not SpecifierSet(about["Requires-Python"] or "").contains(here):
         return Finding("PROBLEM", found, f"Install Python {about['Requires-Python']}.")
     tested = re.findall(r":: (\d+\.\d+)$", "\n".join(about.get_all("Classifier") or []), re.MULTILINE)
-    if ".".join(platform.python_version_tuple()[:2]) not in tested:
+    if here.rpartition(".")[0] not in tested:
         return Finding("WARNING", found, f"It is tested with {', '.join(tested)}.")
     return Finding("OK", found)
 
@@ -53,56 +50,47 @@ def python() -> Finding:
 def packages() -> Finding:
     """The versions of what the package requires, against what it requires. Nothing of it is imported."""
     try:
-        required = _required("champion_luigi")
+        required = list(_required("champion_luigi"))
     except metadata.PackageNotFoundError:
         return Finding("WARNING", "champion_luigi itself is not installed", "Install it: pip install -e .")
     found, wrong = [], []
-    for name, bounds in required:
+    for each in required:
         try:
-            version = metadata.version(name)
+            version = metadata.version(each.name)
         except metadata.PackageNotFoundError:
-            wrong.append(f"{name} is missing")
+            wrong.append(f"{each.name} is missing")
             continue
-        if not _satisfies(version, bounds):
-            wrong.append(f"{name} is {version}, and has to be {bounds}")
-        elif name in _SHOWN:
-            found.append(f"{name} {version}")
+        if not each.specifier.contains(version, prereleases=True):
+            wrong.append(f"{each.name} is {version}, and has to be {each.specifier}")
+        elif each.name in _SHOWN:
+            found.append(f"{each.name} {version}")
     if wrong:
         return Finding("PROBLEM", "; ".join(wrong), "Install the package again, in an environment of its own.")
     return Finding("OK", ", ".join(found))
 
 
-def _required(name: str, extras: str | None = None) -> list[tuple[str, str]]:
-    """What a distribution requires, with the bounds of its version; with ``extras``, what these require in addition."""
-    required = []
-    for text in metadata.requires(name) or []:
-        parts = re.fullmatch(r"([\w.-]+)(?:\[([^]]*)\])?\s*([^;]*?)\s*(?:;\s*(.*))?", text)
-        if parts is None or (parts[4] or "").replace("'", '"') != (f'extra == "{extras}"' if extras else ""):
-            continue
-        required.append((parts[1], parts[3]))
-        if parts[2]:
-            with contextlib.suppress(metadata.PackageNotFoundError):
-                required += _required(parts[1], parts[2])
-    return required
-
-
-def _satisfies(version: str, bounds: str) -> bool:
-    """Whether a version is within bounds such as ``<4,>=3.8``; a bound of another kind is passed over."""
-    for operator, bound in re.findall(r"([<>=!]=|[<>])\s*([\d.]+)", bounds):
-        numbers = [[int(number) for number in re.findall(r"\d+", text)] for text in (version, bound)]
-        length = max(map(len, numbers))
-        if not _OPERATORS[operator](*(each + [0] * (length - len(each)) for each in numbers)):
-            return False
-    return True
+def _required(name: str, extra: str = "") -> Iterator[Requirement]:
+    """What a distribution requires; with an ``extra``, what this requires in addition."""
+    for each in map(Requirement, metadata.requires(name) or []):
+        is_needed = each.marker.evaluate({"extra": extra}) if each.marker else not extra
+        if is_needed:
+            yield each
+            for of_its in sorted(each.extras):
+                with contextlib.suppress(metadata.PackageNotFoundError):
+                    yield from _required(each.name, of_its)
 
 
 # Settings
 
 
+def _published_at() -> object:
+    return settings.published_at(catalog.DATASETS[catalog.DEFAULT])
+
+
 def every_setting() -> Finding:
     """Whether each setting can be read, and whether what is set is one."""
     wrong = []
-    readers: list[Callable[[], object]] = [settings.published_at, settings.tracking_is_on, settings.clickhouse_password]
+    readers: list[Callable[[], object]] = [_published_at, settings.tracking_is_on, settings.clickhouse_password]
     named = [(section.__name__, name) for section in settings.SECTIONS for name, _ in section.get_params()]
     for section, name in named:
         full = name if section == "champion" else f"{section}_{name}"

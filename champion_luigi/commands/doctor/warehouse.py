@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-import ssl
 import subprocess
 import sys
 import tempfile
+import time
+from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlencode
+from typing import TYPE_CHECKING
 
-from champion_luigi.base.errors import Busy, ChampionError
-from champion_luigi.commands.doctor.ask import Reply, ask
-from champion_luigi.commands.doctor.findings import Finding, of_error, told
+from champion_luigi.base.errors import Busy, ChampionError, WarehouseError
+from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import wiring
 from champion_luigi.datasets import schema
-from champion_luigi.warehouse.connection import ADDRESS, TABLE, VIEW, Place
+from champion_luigi.warehouse.connection import TABLE, VIEW, Place, connect_server, explained, quoted
 from champion_luigi.warehouse.opened import open_warehouse
 
-_READ_SECONDS = 5.0
+if TYPE_CHECKING:
+    from champion_luigi.warehouse.connection import Client
+
 _ENGINE_SECONDS = 10.0
-_WRONG_USER = (192, 193, 194, 516)
 _NO_SUCH_STATEMENT = 62
 
 
@@ -31,21 +33,21 @@ def warehouse() -> Finding:
     if not place.host:
         return _embedded(place)
     try:
-        return _server(place)
+        # The driver waits for an answer ten seconds longer than a query may take.
+        client = connect_server(replace(place, query_seconds=0), {})
+        with contextlib.closing(client), explained(place):
+            return _server(place, client)
     except ChampionError as error:
-        return Finding("PROBLEM", f"{place.words}: {told(error)}", ADDRESS)
+        return of_error(error)
 
 
-def _server(place: Place) -> Finding:
-    first = _query(place, "SELECT version()")
-    version = first.text.strip()
-    if first.status != 200 or not re.fullmatch(r"[\d.]+\w*(-\w+)*", version):
-        return _refused(place, first)
-    where = f"database = {_text(place.database)} AND table = {_text(TABLE)}"
-    listed = _query(place, f"SELECT name, type FROM system.columns WHERE {where} FORMAT TabSeparatedRaw")  # noqa: S608
-    if listed.status != 200:
-        return _refused(place, listed)
-    found = dict(line.split("\t", 1) for line in listed.text.splitlines())
+def _server(place: Place, client: Client) -> Finding:
+    began = time.time()
+    [(version, now)] = client.query("SELECT version(), toUnixTimestamp64Milli(now64(3))").result_rows
+    ahead = now / 1000 - (began + time.time()) / 2
+    columns = "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}"
+    rows = client.query(columns, {"database": place.database, "table": TABLE}).result_rows
+    found: dict[str, str] = dict(rows)  # type: ignore[arg-type]  # of two columns
     if found and (different := _differences(found)):
         return Finding(
             "PROBLEM",
@@ -53,17 +55,17 @@ def _server(place: Place) -> Finding:
             "Rename or drop it and load again: every day is in the lake.",
         )
     words = f"ClickHouse {version} at {place.words}: the table is " + ("there" if found else "made by the first load")
-    lacking = _lacking(place, bool(found))
+    lacking = _lacking(place, client, bool(found))
     if lacking is None:
-        return Finding("OK", words + "; grants not looked at", server_ahead=first.ahead)
+        return Finding("OK", words + "; grants not looked at", server_ahead=ahead)
     if lacking:
         return Finding(
             "PROBLEM",
             f"user {place.user} at {place.words} lacks {', '.join(lacking)}",
-            f"GRANT {', '.join(dict.fromkeys(lacking))} ON {_quoted(place.database)}.* TO {_quoted(place.user)}",
-            first.ahead,
+            f"GRANT {', '.join(dict.fromkeys(lacking))} ON {quoted(place.database)}.* TO {quoted(place.user)}",
+            ahead,
         )
-    return Finding("OK", words, server_ahead=first.ahead)
+    return Finding("OK", words, server_ahead=ahead)
 
 
 def _differences(found: dict[str, str]) -> str:
@@ -73,56 +75,23 @@ def _differences(found: dict[str, str]) -> str:
     return ", ".join(name for name in {**expected, **found} if expected.get(name) != found.get(name))
 
 
-def _lacking(place: Place, is_there: bool) -> list[str] | None:
+def _lacking(place: Place, client: Client, is_there: bool) -> list[str] | None:
     """The rights that a load needs and the user has not; None where the server is too old to say."""
-    database = _quoted(place.database)
     needed = [("SELECT", TABLE), ("INSERT", TABLE), ("SELECT", VIEW)]
     if not is_there:
         needed += [("CREATE DATABASE", "*"), ("CREATE TABLE", TABLE), ("CREATE VIEW", VIEW)]
     lacking = []
     for right, on in needed:
-        reply = _query(place, f"CHECK GRANT {right} ON {database}.{on}", read_only=False)
-        if _code(reply) == _NO_SUCH_STATEMENT:
-            return None
-        if reply.text.strip() != "1" and right not in lacking:
+        try:
+            with explained(place):
+                is_granted = client.command(f"CHECK GRANT {right} ON {quoted(place.database)}.{on}")
+        except WarehouseError as error:
+            if f"Code: {_NO_SUCH_STATEMENT}." in (error.found or ""):
+                return None
+            is_granted = 0
+        if str(is_granted) != "1" and right not in lacking:
             lacking.append(right)
     return lacking
-
-
-def _query(place: Place, statement: str, *, read_only: bool = True) -> Reply:
-    """Ask the server as its client does. A GET cannot change anything; but the server then grants nothing either."""
-    is_tls = place.secure or place.port in (443, 8443)
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    tls = ssl.create_default_context()
-    if not place.verify:
-        tls.check_hostname = False
-        tls.verify_mode = ssl.CERT_NONE
-    base = f"{'https' if is_tls else 'http'}://{host}:{place.port}/"
-    return ask(
-        base + ("?" + urlencode({"query": statement}) if read_only else ""),
-        method="GET" if read_only else "POST",
-        content=None if read_only else statement.encode(),
-        credentials=(place.user, place.password),
-        tls=tls,
-        seconds=_READ_SECONDS,
-    )
-
-
-def _refused(place: Place, reply: Reply) -> Finding:
-    if _code(reply) in _WRONG_USER:
-        todo = "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
-    elif _code(reply):
-        todo = "Look up the code in ClickHouse's documentation."
-    else:
-        todo = ADDRESS
-    what = "ClickHouse refuses" if _code(reply) else "what answers is not ClickHouse over HTTP"
-    return Finding("PROBLEM", f"{place.words}: {what}: {reply.shown}", todo, reply.ahead)
-
-
-def _code(reply: Reply) -> int:
-    """ClickHouse's own code of an error; 0 where there is none."""
-    found = re.match(r"Code: (\d+)\.", reply.text)
-    return int(found[1]) if found and reply.status != 200 else 0
 
 
 def _embedded(place: Place) -> Finding:
@@ -176,11 +145,3 @@ def _has_tables(place: Place) -> bool:
     """Whether table and view are in the folder, under the engine's names, so that opening it makes nothing."""
     name = re.sub(rb"[^A-Za-z0-9_]", lambda found: b"%%%02X" % found[0][0], place.database.encode()).decode()
     return all((place.folder / "metadata" / name / f"{table}.sql").exists() for table in (TABLE, VIEW))
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _quoted(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"

@@ -28,7 +28,7 @@ def command(file: Path, start: datetime | None, end: datetime | None) -> None:
     champion status for the same range.
     """
     from champion_luigi.base import durable
-    from champion_luigi.commands.report import facts, html, page
+    from champion_luigi.commands.report import facts, page, text
 
     document = facts.document(*output.dates(start, end))
     content = page.page(document)
@@ -36,5 +36,5 @@ def command(file: Path, start: datetime | None, end: datetime | None) -> None:
     status = document["status"]
     click.echo(
         f"{file}: {status['start']} to {status['end']}, {status['loaded']} of {status['due']} sessions loaded, "
-        f"{html.size(len(content))}"
+        f"{text.size(len(content))}"
     )

@@ -1,16 +1,18 @@
-"""A report's pictures: the calendar, a table that says each day's facts, and bars over time as inline SVG."""
+"""A report's pictures as plain values: the calendar's cells, a line of facts a day, and bars over time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from champion_luigi.commands.report.html import NOT_RECORDED, element, embedded_json, escaped, plural, seconds, size
+from champion_luigi.commands.report.text import NOT_RECORDED, plural, seconds, size, whole
+from champion_luigi.tracking.runs import STAGES
 
 Day = Mapping[str, Any]
 
-# A state's class in the calendar, and what it is called.
+# A state's class in the calendar, and its name.
 STATES = {
     "loaded": ("l", "loaded"),
     "lake": ("k", "in the lake only"),
@@ -18,27 +20,52 @@ STATES = {
     "missing": ("m", "missing"),
     "closed": ("c", "closed: the archive has no file"),
 }
-_NO_SESSION = "n"
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _LEVELS = 6
 _LONGEST_REASON = 240
 _HEIGHT = 100
-# Few bars would otherwise be as wide as the page.
-_FEW_BARS = 10
 
 
 # The calendar
 
 
-def calendar(days: Sequence[Day], first: date, last: date) -> str:
-    """The dates from ``first`` to ``last``, a grid of weeks a year, the newest year first."""
+def calendar(days: Sequence[Day], first: date, last: date) -> Iterator[dict[str, Any]]:
+    """The years from ``first`` to ``last``, newest first: the number of days in each state, months, rows of cells."""
     by_date = {date.fromisoformat(day["date"]): day for day in days}
     # Years before the exchange's first are no use to anybody.
     first = max(first, date(min(by_date, default=last).year, 1, 1))
     step = level_step(days)
-    years = range(last.year, first.year - 1, -1)
-    return "\n".join(_year(year, by_date, (first, last), step) for year in years)
+    for year in range(last.year, first.year - 1, -1):
+        monday = date(year, 1, 1) - timedelta(days=date(year, 1, 1).weekday())
+        weeks = (date(year, 12, 31) - monday).days // 7 + 1
+        starts = [*((date(year, month, 1) - monday).days // 7 for month in range(1, 13)), weeks]
+        rows = [[monday + timedelta(days=7 * week + weekday) for week in range(weeks)] for weekday in range(7)]
+        yield {
+            "number": year,
+            "states": Counter(day["state"] for each, day in by_date.items() if each.year == year),
+            # A month stands above the weeks in which it begins.
+            "months": [(name, starts[at + 1] - starts[at]) for at, name in enumerate(_MONTHS)],
+            "rows": [
+                [
+                    _cell(each, by_date.get(each), step) if each.year == year and first <= each <= last else None
+                    for each in row
+                ]
+                for row in rows
+            ],
+            "weekdays": _WEEKDAYS,
+        }
+
+
+def _cell(each: date, day: Day | None, step: int) -> tuple[date, str, str]:
+    """A date, its cell's class and its cell's name."""
+    name = f"{_WEEKDAYS[each.weekday()]} {each.day} {_MONTHS[each.month - 1]} {each.year}"
+    if day is None:
+        return each, "n", f"{name}: no session"
+    css = STATES[day["state"]][0]
+    if day["state"] in ("loaded", "lake"):
+        css += " rx" if day["rows"] is None else f" r{min(day['rows'] // step, _LEVELS - 1)}"
+    return each, css, f"{name}: {facts_of(day)}"
 
 
 def level_step(days: Sequence[Day]) -> int:
@@ -50,54 +77,6 @@ def level_step(days: Sequence[Day]) -> int:
             if magnitude * factor * _LEVELS > most:
                 return magnitude * factor
         magnitude *= 10
-
-
-def _year(year: int, by_date: Mapping[date, Day], span: tuple[date, date], step: int) -> str:
-    monday = date(year, 1, 1) - timedelta(days=date(year, 1, 1).weekday())
-    weeks = (date(year, 12, 31) - monday).days // 7 + 1
-    rows = [_months_row(monday, weeks, year)]
-    for weekday, name in enumerate(_WEEKDAYS):
-        dates = (monday + timedelta(days=7 * week + weekday) for week in range(weeks))
-        cells = "".join(
-            _cell(each, by_date.get(each), step, each == span[1])
-            if each.year == year and span[0] <= each <= span[1]
-            else "<td></td>"
-            for each in dates
-        )
-        rows.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
-    here = [day for each, day in by_date.items() if each.year == year]
-    due = sum(1 for day in here if day["state"] != "closed")
-    loaded = sum(1 for day in here if day["state"] == "loaded")
-    rest = [
-        f"{each} {name}"
-        for name in ("lake", "failed", "missing", "closed")
-        if (each := sum(1 for day in here if day["state"] == name))
-    ]
-    words = "; ".join([f"{loaded:,} of {plural(due, 'session')} loaded", *rest])
-    heading = f'<h3 id="y{year}">{year} <span>{words}</span></h3>'
-    grid = element("table", "\n".join(rows), role="grid", aria_labelledby=f"y{year}", aria_readonly="true")
-    return f'<div class="year">{heading}\n{grid}</div>'
-
-
-def _months_row(monday: date, weeks: int, year: int) -> str:
-    """The months above the weeks in which they begin."""
-    starts = [(date(year, month, 1) - monday).days // 7 for month in range(1, 13)] + [weeks]
-    cells = "".join(
-        f'<th colspan="{stop - start}" scope="colgroup">{name}</th>'
-        for name, start, stop in zip(_MONTHS, starts, starts[1:], strict=False)
-    )
-    return f"<tr><td></td>{cells}</tr>"
-
-
-def _cell(each: date, day: Day | None, step: int, has_focus: bool) -> str:
-    name = f"{_WEEKDAYS[each.weekday()]} {each.day} {_MONTHS[each.month - 1]} {each.year}"
-    focus = " tabindex=0" if has_focus else ""
-    if day is None:
-        return f'<td class={_NO_SESSION}{focus} aria-label="{name}: no session"></td>'
-    classes = STATES[day["state"]][0]
-    if day["state"] in ("loaded", "lake"):
-        classes += " rx" if day["rows"] is None else f" r{min(day['rows'] // step, _LEVELS - 1)}"
-    return f'<td class="{classes}"{focus} aria-label="{name}: {escaped(facts_of(day))}"></td>'
 
 
 def facts_of(day: Day) -> str:
@@ -124,22 +103,34 @@ def _ruled(counts: Mapping[str, int] | None, words: Callable[[int], str], unknow
     return words(sum(counts.values())) + (f" ({named})" if named else "")
 
 
-def legend(days: Sequence[Day]) -> str:
-    """What the calendar's two maps show, with a sample of each kind of cell."""
+def legend(days: Sequence[Day]) -> dict[str, list[tuple[str, str]]]:
+    """The calendar's two maps, by class: each kind of cell with its meaning."""
     step = level_step(days)
-    kinds = [(css, words) for css, words in STATES.values()] + [(_NO_SESSION, "no session")]
-    levels = [(f"r{level}", f"{level * step:,} to {(level + 1) * step - 1:,} rows") for level in range(_LEVELS)] + [
-        ("rx", f"rows {NOT_RECORDED}")
-    ]
-
-    def samples(entries: Sequence[tuple[str, str]], css: str) -> str:
-        items = "".join(f'<li><span class="sample {each}"></span>{words}</li>' for each, words in entries)
-        return f'<ul class="legend {css}">{items}</ul>'
-
-    return samples(kinds, "of-coverage") + samples(levels + kinds[2:], "of-rows")
+    kinds = [*STATES.values(), ("n", "no session")]
+    levels = [(f"r{level}", f"{level * step:,} to {(level + 1) * step - 1:,} rows") for level in range(_LEVELS)]
+    return {"of-coverage": kinds, "of-rows": [*levels, ("rx", f"rows {NOT_RECORDED}"), *kinds[2:]]}
 
 
 # Bars over time
+
+
+def charts(periods: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The page's charts by section; a kind of count without any rule is a sentence in place of a chart."""
+    rules: list[dict[str, Any]] = []
+    for kind, note in (("rejected", "rejected"), ("warnings", "warning")):
+        found = {rule for each in periods for rule, number in (each[kind] or {}).items() if number}
+        rules += [bars(rule, periods, [kind, rule], whole, note) for rule in sorted(found)]
+        if not found:
+            is_known = any(each[kind] is not None for each in periods)
+            rules.append({"sentence": f"{note.capitalize()}: {'none' if is_known else NOT_RECORDED}."})
+    return {
+        "volume": [
+            bars("Rows a day", periods, ["rows_a_day"], whole),
+            bars("Parquet a day", periods, ["bytes_a_day"], size),
+        ],
+        "rules": rules,
+        "durations": [bars(stage, periods, ["seconds", stage], seconds) for stage in STAGES.values()],
+    }
 
 
 def bars(
@@ -148,37 +139,31 @@ def bars(
     path: Sequence[str],
     words: Callable[[float | None], str],
     note: str = "",
-) -> str:
+) -> dict[str, Any]:
     """A bar for each period, of the value that ``path`` leads to; one that was not recorded is a grey mark."""
-    values = [value_at(period, path) for period in periods]
-    known = [(value, period["name"]) for value, period in zip(values, periods, strict=True) if value is not None]
-    highest, when = max(known, default=(0, ""), key=lambda each: each[0])
-    shape, unknown = [], []
-    for at, value in enumerate(values):
-        if value is None:
-            unknown.append(f"M{at + 0.1:g} {_HEIGHT}v-3h.8v3z")
-        elif value > 0:
-            shape.append(f"M{at + 0.1:g} {_HEIGHT}v-{max(value / highest * _HEIGHT, 1):.4g}h.8V{_HEIGHT}z")
+    values = [_value_at(period, path) for period in periods]
     names = [period["name"] for period in periods]
-    summary = f"{title}: highest {words(highest)} in {when}" if known else f"{title}: {NOT_RECORDED}"
-    axis = [names[0], names[len(names) // 2], names[-1]] if len(names) > 2 else names
-    svg = (
-        f'<svg viewBox="0 0 {len(values)} {_HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escaped(summary)}"><path class="bars" d="{"".join(shape)}"/>'
-        f'<path class="unknown" d="{"".join(unknown)}"/><path class="marker" d=""/></svg>'
-    )
-    css = "chart few" if len(values) <= _FEW_BARS else "chart"
-    short = element("b", escaped(title)) + (f" <span>{escaped(note)}</span>" if note else "")
-    scale = f"<span>{words(highest) if known else ''}</span><span>{'0' if known else ''}</span>"
-    labels = "".join(f"<span>{escaped(name)}</span>" for name in axis)
-    return (
-        f'<figure class="{css}" data-path="{escaped(embedded_json(list(path)))}"><figcaption>{short}'
-        f"<output>{escaped(summary.removeprefix(title + ': '))}</output></figcaption>"
-        f'<div class="plot"><div class="scale">{scale}</div>{svg}<div class="axis">{labels}</div></div></figure>'
-    )
+    known = [(value, name) for value, name in zip(values, names, strict=True) if value is not None]
+    highest, when = max(known, default=(0.0, ""), key=lambda each: each[0])
+    return {
+        "title": title,
+        "note": note,
+        "path": path,
+        "width": len(values),
+        "height": _HEIGHT,
+        "summary": f"highest {words(highest)} in {when}" if known else NOT_RECORDED,
+        "scale": [words(highest), "0"] if known else ["", ""],
+        "axis": [names[0], names[len(names) // 2], names[-1]] if len(names) > 2 else names,
+        "bars": "".join(
+            f"M{at + 0.1:g} {_HEIGHT}v-{max(value / highest * _HEIGHT, 1):.4g}h.8V{_HEIGHT}z"
+            for at, value in enumerate(values)
+            if value
+        ),
+        "unknown": "".join(f"M{at + 0.1:g} {_HEIGHT}v-3h.8v3z" for at, value in enumerate(values) if value is None),
+    }
 
 
-def value_at(period: Mapping[str, Any], path: Sequence[str]) -> float | None:
+def _value_at(period: Mapping[str, Any], path: Sequence[str]) -> float | None:
     """A period's value; of counts by rule a rule that is not named has 0, where any were recorded."""
     found: Any = period
     for step in path:

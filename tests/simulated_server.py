@@ -1,7 +1,7 @@
 """The simulated exchange archive over HTTP, on loopback only, with the faults that the real one has.
 
-Serves `simulator.payload`, or a folder of real files laid out as on the exchange. Needs nothing but the standard
-library, so that it can stand under tests of any HTTP client.
+Serves `exchange.payload`, or a folder of real files laid out as on the exchange. Needs nothing but the package
+and the standard library. Run as a program, it serves in the foreground.
 """
 
 from __future__ import annotations
@@ -375,9 +375,7 @@ def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the archive in the foreground until it is interrupted, and print its URL."""
-    parser = argparse.ArgumentParser(
-        prog="python -m champion_luigi.simulated.server", description="A simulated NSE archive."
-    )
+    parser = argparse.ArgumentParser(description="A simulated NSE archive.")
     parser.add_argument("--port", type=int, default=8750, help="loopback port, 0 for any free one (default 8750)")
     parser.add_argument("--folder", type=Path, help="serve the files in this folder, laid out as on the exchange")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer (default 0)")

@@ -1,0 +1,245 @@
+"""The simulated index closes: about 30 indices in 2012, 160 in 2026, in files shaped as the exchange publishes them.
+
+Real are the layout, the number and date formats of each era and the kinds of names; members, values and valuations are
+invented. Share indices follow the market of the simulated instruments, as does the Nifty 50.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
+
+from champion_luigi.datasets.index_close import NOT_PUBLISHED
+from champion_luigi.datasets.model import Layout, Source
+from champion_luigi.exchange import sessions
+from champion_luigi.simulated.dice import MARKET, SHORT_HUNDREDTHS, along, is_within, rolled
+
+# How many indices there are at the start of a year, with straight lines between.
+POPULATION = ((2012, 30), (2013, 32), (2014, 41), (2016, 54), (2023, 104), (2026, 160), (2027, 167))
+
+# Oddities of the exchange's own files.
+_SLASHES = (date(2014, 6, 26), date(2015, 6, 30))
+_NO_SLASHES = date(2014, 8, 12)
+_MONTH_FIRST = frozenset({date(2023, 4, 6), date(2023, 4, 10), date(2023, 4, 11)})
+_WITHOUT_S_AND_P_FROM = date(2013, 2, 8)
+_NIFTY_FROM = date(2015, 11, 9)
+
+# Of 256 days: those whose dates have slashes in the year that has both, those with CRLF line ends, and those whose
+# numbers below 1 have no zero before the point. Of 256 quarters: those in which an index has no P/E, for losses.
+_SLASHED, _CRLF, _BARE, _LOSSES = 64, 192, 64, 3
+
+# What an index is made of decides which of its columns have values.
+_SHARES = "shares"  # all of them
+_AT_CLOSE = "shares at the close"  # no open, high and low
+_NUMBER = "number"  # the close and its change alone
+_BONDS = "bonds"  # values, no shares and no valuation
+_VOLATILITY = "volatility"  # as bonds, the open with four decimals
+_DIVIDENDS = "dividends"  # the close alone, from 0 each April
+
+_SECTORS_2012 = {
+    "Auto": "Auto",
+    "Bank": "Bank",
+    "Energy": "Energy",
+    "Finance": "Financial Services",
+    "FMCG": "FMCG",
+    "IT": "IT",
+    "Media": "Media",
+    "Metal": "Metal",
+    "MNC": "MNC",
+    "Pharma": "Pharma",
+    "PSU Bank": "PSU Bank",
+    "Realty": "Realty",
+    "Consumption": "India Consumption",
+    "Commodities": "Commodities",
+    "Infrastructure": "Infrastructure",
+    "PSE": "PSE",
+    "Service Sector": "Services Sector",
+}
+_FACTORS = ("Quality 30", "Value 30", "Momentum 30", "Alpha 30", "Low Volatility 30", "Equal Weight", "Dividend 20")
+_UNIVERSES = ("Nifty100", "NIFTY200", "Nifty500", "NIFTY Midcap150", "Nifty Smallcap250", "Nifty MidSmallcap400")
+_THEMES = (
+    *("Digital", "Defence", "Manufacturing", "Mobility", "Housing", "Tourism", "Railways", "Logistics", "Internet"),
+    *("Rural", "Chemicals", "Healthcare", "Capital Markets", "Ports & Shipping", "Oil & Gas", "Water", "Textiles"),
+    *("Consumer Durables", "Power", "Insurance"),
+)
+_YEARS = ("4-8 yr", "8-13 yr", "11-15 yr", "15 yr and above", "Composite", "1-3 yr", "3-5 yr")
+
+
+class _Index(NamedTuple):
+    """What never changes of an index: its names before and after November 2015, and what it is made of.
+
+    ``base`` is its value of 1994 in tens of points, or in hundredths where the market does not move it. ``usual`` is
+    its members' volume in thousands of shares, ``price`` their average price in rupees. ``pe``, ``pb`` and ``pays``,
+    the dividend yield, are in hundredths.
+    """
+
+    before: str
+    name: str
+    kind: str
+    base: int
+    usual: int
+    price: int
+    pe: int
+    pb: int
+    pays: int
+
+
+def written(day: date, source: Source, layout: Layout) -> bytes | None:  # noqa: ARG001 - there is one source
+    """A session's CSV; None for the sessions of which the exchange's archive has none."""
+    if day in NOT_PUBLISHED:
+        return None
+    [dice] = rolled(f"index closes {day}", 1, 3)
+    end = "\r\n" if dice[0] < _CRLF else "\n"
+    lines = [",".join(layout.columns), *_lines(day, _stamp(day, dice[1]), is_bare=dice[2] < _BARE), ""]
+    return end.join(lines).encode("ascii")
+
+
+def _stamp(day: date, dice: int) -> str:
+    if day in _MONTH_FIRST:
+        return f"{day:%m-%d-%Y}"
+    is_slashed = is_within(day, _SLASHES) and day != _NO_SLASHES and (dice < _SLASHED or day == _SLASHES[0])
+    return f"{day:%d/%m/%Y}" if is_slashed else f"{day:%d-%m-%Y}"
+
+
+def _lines(day: date, stamp: str, *, is_bare: bool) -> list[str]:
+    listed = _universe()[: along(POPULATION, day)]
+    closes, previous = _closes(day), _closes(sessions.previous(day))
+    [losses] = rolled(f"losses of quarter {_quarter(day)}", 1, len(_universe()))
+
+    def text(hundredths: int) -> str:
+        whole, rest = divmod(abs(hundredths), 100)
+        sign = "-" if hundredths < 0 else ""
+        return f"{sign}{'' if is_bare and not whole and rest else whole}{SHORT_HUNDREDTHS[rest]}"
+
+    lines = []
+    for place, (of, a, b, c, d, e) in enumerate(zip(listed, *rolled(f"indices {day}", 5, len(listed)), strict=True)):
+        close, before = closes[place], previous[place]
+        change = close - before
+        percent = (abs(change) * 20_000 // before + 1) // 2 * (1 if change > 0 else -1) if before else 0
+        fields = [_name(of, day), stamp, "-", "-", "-", text(close), text(change), text(percent), *"-----"]
+        if of.kind in (_SHARES, _BONDS, _VOLATILITY):
+            open = before + (before * (a - 128) >> 14) // 5 * 5
+            high = max(open, close) + (close * b >> 15) // 5 * 5
+            low = min(open, close) - (close * c >> 15) // 5 * 5
+            fields[2:5] = text(open), text(high), text(low)
+            if of.kind == _VOLATILITY:
+                fields[2:4] = f"{open // 100}.{open % 100:02}25", text(high + 5)
+        if of.kind in (_SHARES, _AT_CLOSE):
+            volume = of.usual * (700 + 3 * d) + e
+            turnover = volume * of.price // 100_000
+            valuation = (of.pe + d // 4, of.pb + d // 32, of.pays + e // 64)
+            fields[8:] = str(volume), text(turnover), *map(text, valuation)
+        # The Nifty 50 is to be plausible.
+        if place and losses[place] < _LOSSES:
+            fields[10] = "-"
+        if of.kind == _DIVIDENDS:
+            # Whatever its closes: the exchange does not calculate its change.
+            fields[6:8] = "0", "-"
+        lines.append(",".join(fields))
+    return lines
+
+
+def _name(of: _Index, day: date) -> str:
+    name = of.name if day >= _NIFTY_FROM else of.before
+    return name if day < _WITHOUT_S_AND_P_FROM else name.removeprefix("S&P ")
+
+
+@lru_cache(maxsize=16)
+def _closes(day: date) -> list[int]:
+    """The close of every index there ever is, in hundredths of a point, from the date alone."""
+    market = along(MARKET, day)
+    elapsed = (day - date(day.year, (day.month - 1) // 3 * 3 + 1, 1)).days
+    count = len(_universe())
+    [here], [there] = (rolled(f"index ways of quarter {_quarter(day) + each}", 1, count) for each in (0, 1))
+    [noise] = rolled(f"index closes {day}", 1, count)
+    return [
+        _close(of, day, market, (a * (92 - elapsed) + b * elapsed) // 92, n)
+        for of, a, b, n in zip(_universe(), here, there, noise, strict=True)
+    ]
+
+
+def _close(of: _Index, day: date, market: int, way: int, noise: int) -> int:
+    """A close in hundredths of a point; ``way`` and ``noise`` are 0 to 255."""
+    if of.kind == _DIVIDENDS:
+        # Nothing is paid by May; from then on a seventh of the year's dividends at a time.
+        return of.base * ((day.month - 4) % 12 * 7 // 12)
+    if of.kind == _VOLATILITY:
+        return (of.base + 5 * way + noise) // 5 * 5
+    if of.kind == _BONDS:
+        days = (day - date(2012, 1, 1)).days
+        return of.base * (100_000 + 18 * days) * (9995 + way // 64 + noise // 64) // 10**9
+    close = of.base * market * (900 + 200 * way // 255) * (9930 + 140 * noise // 255) // 10**7
+    return close // 5 * 5 if of.kind == _SHARES else close
+
+
+def _quarter(day: date) -> int:
+    return day.year * 4 + (day.month - 1) // 3
+
+
+@lru_cache(maxsize=1)
+def _universe() -> tuple[_Index, ...]:
+    """Every index that there ever is, in the order of their beginning, which is the files'."""
+    return tuple(_index(place, before, name, kind) for place, (before, name, kind) in enumerate(_kinds()))
+
+
+def _index(place: int, before: str, name: str, kind: str) -> _Index:
+    a, b, c, d, e, f = rolled(f"index {place}", 1, 6)[0]
+    base = 175 if place == 0 else 20 + 2 * a
+    if kind == _BONDS:
+        base = 100_000 + 700 * a
+    elif kind == _VOLATILITY:
+        base = 1100
+    elif kind == _DIVIDENDS:
+        base = 1150
+    return _Index(before, name, kind, base, 200 * (1 + b) * (1 + b % 7), 150 + 2 * c, 800 + 12 * d, 100 + 4 * e, 40 + f)
+
+
+def _kinds() -> list[tuple[str, str, str]]:
+    """The names before and after November 2015 and the kind of every index."""
+    first = [
+        ("S&P CNX Nifty", "Nifty 50", _SHARES),
+        ("CNX Nifty Junior", "Nifty Next 50", _SHARES),
+        ("CNX 100", "Nifty 100", _SHARES),
+        ("CNX 200", "Nifty 200", _SHARES),
+        ("S&P CNX 500", "Nifty 500", _SHARES),
+        ("NIFTY Midcap 50", "Nifty Midcap 50", _SHARES),
+        ("CNX Midcap", "NIFTY Midcap 100", _SHARES),
+        ("CNX Smallcap", "NIFTY Smallcap 100", _SHARES),
+        ("S&P CNX Nifty Dividend", "Nifty50 Dividend Points", _DIVIDENDS),
+        *((f"CNX {before}", f"Nifty {after}", _SHARES) for before, after in _SECTORS_2012.items()),
+        ("S&P CNX Nifty Shariah", "Nifty50 Shariah", _AT_CLOSE),
+        ("S&P CNX 500 Shariah", "Nifty500 Shariah", _AT_CLOSE),
+        ("CNX Low Volatility", "Nifty Low Volatility 50", _AT_CLOSE),
+        ("CNX DEFTY", "Nifty50 USD", _NUMBER),
+    ]
+    second = [
+        ("CNX Alpha Index", "Nifty Alpha 50", _AT_CLOSE),
+        ("CNX High Beta", "Nifty High Beta 50", _AT_CLOSE),
+        ("CNX 100 Equal Weight", "NIFTY100 Equal Weight", _AT_CLOSE),
+        ("LIX 15", "Nifty100 Liquid 15", _SHARES),
+        ("CPSE", "Nifty CPSE", _SHARES),
+        ("NV 20", "Nifty50 Value 20", _AT_CLOSE),
+        ("LIX15 Midcap", "Nifty Midcap Liquid 15", _AT_CLOSE),
+        ("India VIX", "India VIX", _VOLATILITY),
+        ("NI15", "Nifty Growth Sectors 15", _SHARES),
+        ("Nifty TR 1X Inverse", "Nifty50 TR 1x Inverse", _NUMBER),
+        ("Nifty TR 2X Leverage", "Nifty50 TR 2x Leverage", _NUMBER),
+        ("GSEC10 NSE Index", "Nifty 10 yr Benchmark G-Sec", _BONDS),
+        ("GSECBM NSE Index", "Nifty 10 yr Benchmark G-Sec (Clean Price)", _BONDS),
+    ]
+    later = [
+        *((f"Nifty {years} G-Sec Index", _BONDS) for years in _YEARS),
+        *((f"{among} {factor}", _SHARES) for factor in _FACTORS for among in _UNIVERSES),
+        *((f"Nifty India {theme}", (_SHARES, _AT_CLOSE)[n % 2]) for n, theme in enumerate(_THEMES)),
+        ("Nifty 50 Futures TR Index", _NUMBER),
+        ("Nifty 50 Arbitrage", _NUMBER),
+        *(
+            (f"{among} {sector}", _AT_CLOSE)
+            for among in ("Nifty MidSmall", "Nifty500", "NIFTY SME")
+            for sector in _SECTORS_2012.values()
+        ),
+        ("Nifty REITs & InvITs", _AT_CLOSE),
+        ("Nifty 1D Rate Index", _NUMBER),
+    ]
+    return [*first, *second, *((name, name, kind) for name, kind in later)]

@@ -1,0 +1,275 @@
+"""What every data set of the catalog holds to, whatever it publishes: names, columns, paths, layouts, a writer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from datetime import date, timedelta
+from itertools import pairwise
+
+import polars as pl
+import pytest
+
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Column, Dataset, Layout, Source
+from champion_luigi.exchange import sessions
+from champion_luigi.simulated.exchange import WRITERS, payload, respond
+
+DATASETS = tuple(catalog.DATASETS.values())
+EACH_SOURCE = [(dataset, source) for dataset in DATASETS for source in dataset.sources]
+EACH_LAYOUT = [(dataset, layout) for dataset in DATASETS for layout in dataset.layouts]
+EACH_COLUMN = [(dataset, column) for dataset in DATASETS for column in dataset.columns]
+
+each_dataset = pytest.mark.parametrize("dataset", DATASETS, ids=lambda dataset: dataset.name)
+each_source = pytest.mark.parametrize(
+    ("dataset", "source"), EACH_SOURCE, ids=[f"{dataset.name} {source.name}" for dataset, source in EACH_SOURCE]
+)
+each_layout = pytest.mark.parametrize(
+    ("dataset", "layout"),
+    EACH_LAYOUT,
+    ids=[f"{dataset.name} {layout.source} {layout.first}" for dataset, layout in EACH_LAYOUT],
+)
+each_column = pytest.mark.parametrize(
+    ("dataset", "column"), EACH_COLUMN, ids=[f"{dataset.name} {column.name}" for dataset, column in EACH_COLUMN]
+)
+
+# Number columns that identify, and have no unit.
+IDENTIFIERS = {"instrument_id"}
+
+# Each data set's version and its columns: name, type, whether null is possible.
+COLUMNS: dict[str, tuple[int, str]] = {
+    "equity": (
+        1,
+        "trade_date Date, symbol String, series String, isin String?, instrument_id Int64?, name String?, "
+        "open Float64?, high Float64?, low Float64?, close Float64, last Float64?, prev_close Float64?, "
+        "settlement Float64?, volume Int64, turnover Float64, trades Int64?, lot_size Int64?, layout String",
+    ),
+    "index_close": (
+        1,
+        "trade_date Date, index_name String, open Float64?, high Float64?, low Float64?, close Float64, "
+        "change Float64?, change_percent Float64?, volume Int64?, turnover Float64?, pe Float64?, pb Float64?, "
+        "dividend_yield Float64?, layout String",
+    ),
+}
+
+
+def sessions_of(layout: Layout) -> tuple[date, date]:
+    """The first and the last session of a layout, as far as the table of sessions goes."""
+    last = min(layout.last, sessions.table_end())
+    return sessions.next_after(layout.first - timedelta(days=1)), sessions.previous(last + timedelta(days=1))
+
+
+def header(content: bytes) -> tuple[str, ...]:
+    """The names in the first line of a published file; a name that is empty is none."""
+    if content.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            content = archive.read(archive.namelist()[0])
+    first = next(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+    return tuple(name.strip() for name in first if name.strip())
+
+
+# The catalog
+
+
+def test_a_data_set_is_found_by_its_name() -> None:
+    """The first is the one that commands mean where none is named."""
+    assert list(catalog.NAMES) == [dataset.name for dataset in DATASETS]
+    assert catalog.DEFAULT == DATASETS[0].name == "equity"
+
+
+@pytest.mark.parametrize("of", [lambda each: each.name, lambda each: each.stem, lambda each: each.folder])
+def test_no_two_data_sets_share_a_name_a_stem_or_a_folder(of: Callable[[Dataset], str]) -> None:
+    """Their files would overwrite each other's."""
+    assert max(Counter(map(of, DATASETS)).values()) == 1
+
+
+def test_no_two_tables_or_views_share_a_name() -> None:
+    """Both stand in one database."""
+    assert max(Counter([*(each.view for each in DATASETS), *(each.table for each in DATASETS)]).values()) == 1
+
+
+@each_dataset
+def test_names_can_be_those_of_files_and_tables(dataset: Dataset) -> None:
+    """Lower case and underscores; a folder cannot be taken for the year that the first data set has in its place."""
+    for name in (
+        dataset.name,
+        dataset.view,
+        dataset.stem,
+        *dataset.names,
+        *([dataset.folder] if dataset.folder else []),
+    ):
+        assert re.fullmatch("[a-z][a-z0-9_]*", name)
+    assert dataset.title
+
+
+# The columns
+
+
+@each_dataset
+def test_the_columns_of_a_version_are_these(dataset: Dataset) -> None:
+    """A change of a name, a type or the order asks for a new version, as files and tables out there have the old."""
+    columns = (f"{each.name} {each.kind.type}{'' if each.required else '?'}" for each in dataset.columns)
+    assert (dataset.version, ", ".join(columns)) == COLUMNS[dataset.name]
+
+
+@each_dataset
+def test_no_column_is_there_twice(dataset: Dataset) -> None:
+    """A column is found by its name."""
+    assert len(set(dataset.names)) == len(dataset.columns)
+
+
+@each_dataset
+def test_the_trade_date_is_first_and_the_layout_last(dataset: Dataset) -> None:
+    """Both are in every row; the layout is the package's own to fill in."""
+    assert dataset.names[0] == "trade_date"
+    assert dataset.names[-1] == "layout"
+    assert dataset.columns[-1].published == ""
+
+
+@each_dataset
+def test_the_key_is_of_columns_that_are_never_null(dataset: Dataset) -> None:
+    """A row without its key could not be told from another."""
+    required = {column.name for column in dataset.columns if column.required}
+    assert {"trade_date", "layout", *dataset.key} <= required
+    assert dataset.key
+    assert "trade_date" not in dataset.key
+
+
+@each_dataset
+def test_the_sums_are_of_number_columns(dataset: Dataset) -> None:
+    """They compare what was loaded with what was sent."""
+    assert dataset.sums
+    assert set(dataset.sums) <= {column.name for column in dataset.numbers}
+
+
+@each_column
+def test_a_column_says_what_it_means(dataset: Dataset, column: Column) -> None:
+    """A person who reads the documentation needs no other source; what is measured or counted has its unit."""
+    assert column.meaning
+    assert bool(column.unit) is (column.kind.type != "String" and column.name not in IDENTIFIERS)
+
+
+@each_column
+def test_both_types_of_a_column_agree(dataset: Dataset, column: Column) -> None:
+    """ClickHouse's type holds what Polars' type holds, and nulls just where there can be some."""
+    assert dataset.types[column.name] == getattr(pl, column.kind.type)
+    stored = column.clickhouse.partition(" CODEC")[0].removeprefix("LowCardinality(").rstrip(")")
+    assert stored.removeprefix("Nullable(") == column.kind.type
+    assert ("Nullable" in column.clickhouse) is not column.required
+
+
+@each_column
+def test_the_rules_for_numbers_are_number_columns_own(dataset: Dataset, column: Column) -> None:
+    """And none contradicts another."""
+    has_rules = column.signed or column.positive or column.zero_is_null or column.times != 1
+    assert column.is_number or not has_rules
+    assert not (column.signed and column.positive)
+    assert not (column.required and column.zero_is_null)
+
+
+@each_dataset
+def test_warnings_are_conditions_on_the_columns(dataset: Dataset) -> None:
+    """Each is true or false of a canonical row; their names become metrics."""
+    rows = pl.DataFrame(schema=dataset.types)
+    for name, condition in dataset.warnings().items():
+        assert re.fullmatch("[a-z_]+", name)
+        assert rows.select(condition.alias(name)).schema == {name: pl.Boolean}
+
+
+@each_dataset
+def test_an_empty_text_is_an_absent_value(dataset: Dataset) -> None:
+    """Whatever else stands for one."""
+    assert "" in dataset.nulls
+
+
+# The sources and their layouts
+
+
+@each_source
+def test_a_path_tells_its_day(dataset: Dataset, source: Source) -> None:
+    """Over the years of the source, and by the catalog as well."""
+    first, last = source.first, min(source.last, date(2030, 12, 31))
+    for day in (first, last, *(first + timedelta(days=days) for days in range(0, (last - first).days, 97))):
+        path = source.path_of(day)
+        assert path.startswith("/")
+        assert source.day_of(path) == day
+        assert catalog.of_path(path) == (dataset, source, day)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/robots.txt", "/content/indices/ind_close_all_31022024.csv"])
+def test_a_path_that_no_data_set_has_tells_nothing(path: str) -> None:
+    """Neither does one with a date that there is not."""
+    assert catalog.of_path(path) is None
+
+
+@pytest.mark.parametrize("day", [date(1994, 11, 3), date(2012, 10, 1), date(2024, 1, 15), date(2026, 2, 1)])
+def test_no_two_sources_share_a_path(day: date) -> None:
+    """A file belongs to one data set."""
+    paths = [source.path_of(day) for _, source in EACH_SOURCE]
+    assert len(set(paths)) == len(paths)
+
+
+@each_source
+def test_every_day_of_a_source_has_one_layout(dataset: Dataset, source: Source) -> None:
+    """Layouts follow each other without a gap, from the source's first date to its last."""
+    layouts = [layout for layout in dataset.layouts if layout.source == source.name]
+    assert (layouts[0].first, layouts[-1].last) == (source.first, source.last)
+    assert all(later.first - earlier.last == timedelta(days=1) for earlier, later in pairwise(layouts))
+
+
+@each_dataset
+def test_a_layout_is_of_a_source(dataset: Dataset) -> None:
+    """Whose names no two sources share."""
+    names = [source.name for source in dataset.sources]
+    assert len(set(names)) == len(names)
+    assert {layout.source for layout in dataset.layouts} == set(names)
+
+
+@each_source
+def test_every_published_column_is_one_of_the_sources(dataset: Dataset, source: Source) -> None:
+    """And becomes one canonical column."""
+    mapping = dataset.published_columns(source.name)
+    published = {name for layout in dataset.layouts if layout.source == source.name for name in layout.columns}
+    assert set(mapping.values()) <= published
+    assert len(set(mapping.values())) == len(mapping)
+
+
+@each_layout
+def test_a_layout_has_the_required_columns(dataset: Dataset, layout: Layout) -> None:
+    """A layout without one could give no row at all."""
+    published = dataset.published_columns(layout.source)
+    required = {column.name for column in dataset.columns if column.required} - {"layout"}
+    assert {published[name] for name in required} <= set(layout.columns)
+    assert len(set(layout.columns)) == len(layout.columns)
+
+
+# The simulated exchange
+
+
+def test_every_data_set_is_simulated() -> None:
+    """Demo, tests and benchmarks have all that the catalog has."""
+    assert WRITERS.keys() == catalog.DATASETS.keys()
+
+
+@each_layout
+def test_a_simulated_day_has_the_header_in_force(dataset: Dataset, layout: Layout) -> None:
+    """On the layout's first and last session, at the source's path."""
+    source = dataset.source(layout.source)
+    assert source is not None
+    for day in sessions_of(layout):
+        content = payload(day, source.name, dataset)
+        assert content is not None
+        assert header(content) == layout.columns
+        assert respond(source.path_of(day)) == (200, content)
+
+
+@each_source
+def test_a_holiday_is_not_simulated(dataset: Dataset, source: Source) -> None:
+    """The archive has a page there."""
+    holiday = date(2024, 1, 22)
+    assert payload(holiday, source.name, dataset) is None
+    assert respond(source.path_of(holiday))[0] == 404
