@@ -30,6 +30,7 @@ from simulated_server import SimulatedArchive
 
 from champion_luigi.base import durable, locks
 from champion_luigi.config.wiring import warehouse_place
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.chunks import Progress
 from champion_luigi.pipeline.fill import FillBhavcopy
@@ -460,7 +461,7 @@ def test_a_day_that_is_asked_for_again_does_not_fail_a_fill_that_is_done(
 
     def ask_again(progress: Progress) -> None:
         if progress.done == 2:
-            redo.make_due(DAYS[0], WriteParquet, WriteParquet)
+            redo.make_due(EQUITY, DAYS[0], WriteParquet, WriteParquet)
 
     task.on_progress = ask_again
     result = luigi_module.build([task], local_scheduler=True, detailed_summary=True)

@@ -349,7 +349,7 @@ def test_a_day_gone_from_the_lake_is_made_again(loaded: None) -> None:
     content = lake_file(BOTH_DAY).read_bytes()
     lake_file(BOTH_DAY).unlink()
     shutil.rmtree(Path(os.environ["DATA_DIR"]) / "parsed")
-    left, reasons = repair(reconcile.of_range(EQUITY).differences)
+    left, reasons = repair(EQUITY, reconcile.of_range(EQUITY).differences)
     assert (left, reasons) == ([], {})
     assert lake_file(BOTH_DAY).read_bytes() == content
 

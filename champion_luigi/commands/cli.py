@@ -50,6 +50,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         from champion_luigi.base import durable, signals
         from champion_luigi.commands import output
+        from champion_luigi.config import settings
         from champion_luigi.storage import version
 
         sys.excepthook = _show_crash
@@ -57,7 +58,7 @@ class _Commands(click.Group):
         try:
             with output.ending(name), signals.heeded(), durable.explained():
                 if name not in _WITHOUT_DATA and not {"-h", "--help"} & set(arguments):
-                    version.require()
+                    version.require(settings.data_dir())
                 return super().invoke(ctx)
         except OSError as error:
             if error.errno != errno.ENOSPC:

@@ -94,7 +94,7 @@ def _plan(task: FillBhavcopy) -> dict[str, Any]:
     missing = [each.date() for each in task.missing_datetimes(task.finite_datetimes(start, stop))]
     ordered = sorted(missing, reverse=task.reverse)
     days = ordered[: task.task_limit]
-    reasons = coverage.reasons(task.of, days)
+    reasons = coverage.reasons(task.definition, task.of, days)
     return {
         "start": start.date(),
         "end": (stop - timedelta(days=1)).date(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,10 @@ import click
 
 from champion_luigi.base.stages import STAGES
 from champion_luigi.commands import output
+from champion_luigi.datasets.equity import EQUITY
 
 if TYPE_CHECKING:
+    from champion_luigi.datasets.model import Dataset
     from champion_luigi.upkeep.redo import Plan
 
 
@@ -68,7 +70,7 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     if redo.STAGES[first].stage > redo.STAGES[last].stage:
         raise click.UsageError(f"--from {first} comes after --to {last}")
-    plans = [redo.plan(each, redo.STAGES[first], redo.STAGES[last]) for each in _days(day, start, end)]
+    plans = [redo.plan(EQUITY, each, redo.STAGES[first], redo.STAGES[last]) for each in _days(day, start, end)]
     if not as_json:
         click.echo(_in_words(plans, first, last, dry_run=dry_run), err=not dry_run)
     outcomes: dict[date, str] = {}
@@ -83,13 +85,12 @@ def command(  # noqa: PLR0917 - click calls it by name
 
 
 def _days(day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:
-    from champion_luigi.config import settings
-    from champion_luigi.exchange import sessions
+    from champion_luigi.config import wiring
 
     if (day is None) == (start is None) or (day and end):
         raise click.UsageError("say --date, or --start with or without --end")
     first, last = output.dates(day or start, day or end)
-    last = last or sessions.latest_published(datetime.now(UTC), settings.published_at())
+    last = last or wiring.expectation(EQUITY).latest
     assert first is not None
     if first > last:
         raise click.UsageError(f"--start {first} is after {last}")
@@ -104,15 +105,15 @@ def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str],
 
     codes = [0]
 
-    def fill(of: again.Stage, days: Sequence[date]) -> dict[date, str]:
-        task = FillDays.of_days(of, days)
+    def fill(dataset: Dataset, of: again.Stage, days: Sequence[date]) -> dict[date, str]:
+        task = FillDays.of_days(dataset, of, days)
         codes.append(bar.execute(task, {"local_scheduler": True}))
         progress = task.progress
         reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
-        return {day: reasons.get(day, "left") for day in days if not of(date=day).complete()}
+        return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).complete()}
 
     stages = redo.STAGES[first], redo.STAGES[last]
-    reasons = again.again({plan.day: stages for plan in plans}, fill, output.say)
+    reasons = again.again(EQUITY, {plan.day: stages for plan in plans}, fill, output.say)
     return {plan.day: reasons.get(plan.day, "done") for plan in plans}, max(codes)
 
 

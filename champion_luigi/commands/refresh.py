@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from champion_luigi.commands import output
+from champion_luigi.datasets.equity import EQUITY
 
 if TYPE_CHECKING:
     from champion_luigi.upkeep.refresh import Outcome
@@ -30,10 +31,10 @@ def command(context: click.Context, most: int, end: datetime | None, as_json: bo
     from champion_luigi.upkeep import refresh
     from champion_luigi.warehouse import opened
 
-    days = refresh.days_there(most, end.date() if end else None)
+    days = refresh.days_there(EQUITY, most, end.date() if end else None)
     outcomes = []
     try:
-        for outcome in refresh.refresh(days):
+        for outcome in refresh.refresh(EQUITY, days):
             outcomes.append(outcome)
             if not as_json:
                 click.echo(_in_words(outcome))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from champion_luigi.commands import output
+from champion_luigi.datasets.equity import EQUITY
 
 if TYPE_CHECKING:
     pass
@@ -25,7 +26,7 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
     """
     from champion_luigi.upkeep import coverage
 
-    found = coverage.of_range(*output.dates(start, end))
+    found = coverage.of_range(EQUITY, *output.dates(start, end))
     document = coverage.as_document(found)
     click.echo(output.as_json(document) if as_json else _in_words(document))
     if document["failed"]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from champion_luigi.commands import output
+from champion_luigi.datasets.equity import EQUITY
 
 if TYPE_CHECKING:
     from champion_luigi.upkeep.verify import Difference, Verdict
@@ -36,13 +37,13 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
     first, last = output.dates(start, end)
     try:
-        verdict = verify.of_range(first, last)
+        verdict = verify.of_range(EQUITY, first, last)
         document = _as_document(verdict, wiring.warehouse_place().words)
         left = verdict.differences
         if not as_json:
             click.echo(_in_words(document, verdict.differences))
         if repairs and verdict.differences:
-            left, reasons = repair(verdict.differences, output.say)
+            left, reasons = repair(EQUITY, verdict.differences, output.say)
             document["left"] = [vars(each) for each in left]
             document["reasons"] = {str(day): reason for day, reason in reasons.items()}
             if not as_json:

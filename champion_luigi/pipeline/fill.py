@@ -319,9 +319,10 @@ class FillDays(FillBhavcopy):
     given: frozenset[date] = frozenset()
 
     @classmethod
-    def of_days(cls, of: type[luigi.Task], days: Sequence[date]) -> FillDays:
+    def of_days(cls, dataset: Dataset, of: type[luigi.Task], days: Sequence[date]) -> FillDays:
         """A fill of these days, up to their task ``of``."""
-        parameters: dict[str, Any] = {"of": of, "start": min(days), "stop": max(days) + timedelta(days=1)}
+        stop = max(days) + timedelta(days=1)
+        parameters: dict[str, Any] = {"of": of, "dataset": dataset.name, "start": min(days), "stop": stop}
         task = cls(**parameters)
         task.given = frozenset(days)
         return task

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from champion_luigi.base.stages import STAGE_OF
+from champion_luigi.datasets import catalog
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import FAILURES, Event
 
@@ -28,13 +29,15 @@ class History:
     problems: list[Problem] = field(default_factory=list)
 
 
-def latest_problems(folder: Path) -> dict[date, str]:
+def latest_problems(folder: Path, dataset: str = catalog.DEFAULT) -> dict[date, str]:
     """Why the last run of each date failed, for the dates where it did."""
     found: dict[date, str] = {}
     for record in journal.read_events(folder, _PROBLEMS):
         # One that was edited, or is of another version, is passed over.
         with contextlib.suppress(KeyError, TypeError, ValueError):
             day = date.fromisoformat(record["date"])
+            if record.get("dataset", catalog.DEFAULT) != dataset:
+                continue
             if record["event"] in FAILURES:
                 found[day] = f"{record.get('task', '')}: {record.get('error', '')}"
             elif record["outcome"] == "unpublished":
@@ -44,14 +47,14 @@ def latest_problems(folder: Path) -> dict[date, str]:
     return found
 
 
-def of_range(folder: Path, first: date, last: date) -> History:
+def of_range(folder: Path, first: date, last: date, dataset: str = catalog.DEFAULT) -> History:
     """What the journal has of dates from ``first`` to ``last``. Records that cannot be read as such are passed over."""
     history = History()
     problems: dict[tuple[str, str], Problem] = {}
     low, high = first.isoformat(), last.isoformat()
     for record in journal.read_events(folder, _PROBLEMS | {Event.PROCESSING_TIME}):
         day = record.get("date")
-        if not isinstance(day, str) or not low <= day <= high:
+        if not isinstance(day, str) or not low <= day <= high or record.get("dataset", catalog.DEFAULT) != dataset:
             continue
         event, task = record["event"], str(record.get("task", ""))
         if event == Event.PROCESSING_TIME:

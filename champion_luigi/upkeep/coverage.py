@@ -6,14 +6,14 @@ Made from listings, markers and the journal, without opening the warehouse: thir
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Literal
 
 import luigi
 
 from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
-from champion_luigi.exchange import sessions
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import complete
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, lake
@@ -49,24 +49,23 @@ class Coverage:
         return [day for day in self.days if day.state in states]
 
 
-def of_range(start: date | None = None, end: date | None = None) -> Coverage:
+def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Coverage:
     """The coverage from ``start`` to ``end``, both included.
 
     By default from the first day that the lake has to the latest session that should be published by now; with an empty
     lake, of the last 100 days.
     """
-    latest = sessions.latest_published(datetime.now(UTC), settings.published_at())
+    expected = wiring.expectation(dataset)
+    latest = expected.latest
     last = min(end, latest) if end else latest
-    in_lake = {day for day, _ in lake.days(settings.lake_dir(), start or date.min, last + timedelta(days=1))}
+    in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, start or date.min, last + timedelta(days=1))}
     first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
     stop = last + timedelta(days=1)
-    loaded = complete.loaded_rows(first, stop)
-    answers = wiring.archive_answers()
-    closed = {day for day, answer in answers.items() if answer.verdict == "closed"}
-    extra = {day for day, answer in answers.items() if answer.verdict == "session" and first <= day < stop}
-    due = sorted({*sessions.sessions(first, stop), *extra, *(day for day in in_lake if day >= first)})
+    loaded = complete.loaded_rows(dataset, first, stop)
+    closed = expected.closed
+    due = sorted(expected.days(first, stop, recheck_closed=True) | {day for day in in_lake if day >= first})
     some_lack = any(day not in loaded and day not in in_lake and day not in closed for day in due)
-    problems = history.latest_problems(journal_folder()) if some_lack else {}
+    problems = history.latest_problems(journal_folder(), dataset.name) if some_lack else {}
 
     def day_of(day: date) -> Day:
         if day in loaded:
@@ -74,7 +73,7 @@ def of_range(start: date | None = None, end: date | None = None) -> Coverage:
         if day in in_lake:
             return Day(day, "lake", reason=problems.get(day, ""))
         if day in closed:
-            return Day(day, "closed", reason=f"{answers[day].archive} answered 404 on {answers[day].time[:10]}")
+            return Day(day, "closed", reason=expected.of(day).why)
         if day in problems:
             return Day(day, "failed", reason=problems[day])
         return Day(day, "missing")
@@ -113,22 +112,22 @@ def _named(days: list[Day]) -> list[dict[str, Any]]:
     return [{"date": day.date, "reason": day.reason} for day in days]
 
 
-def reasons(of: type[luigi.Task], days: list[date]) -> dict[date, str]:
+def reasons(dataset: Dataset, of: type[luigi.Task], days: list[date]) -> dict[date, str]:
     """Why each of these days is not complete."""
     if not days:
         return {}
     first, stop = min(days), max(days) + timedelta(days=1)
-    in_lake = {day for day, _ in lake.days(settings.lake_dir(), first, stop)}
-    again = due.first_stages(wiring.due_folder(), first, stop)
-    closed = {day for day, answer in wiring.archive_answers().items() if answer.verdict == "closed"}
-    problems = history.latest_problems(journal_folder())
+    in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, first, stop)}
+    again = due.first_stages(wiring.files(dataset).due, first, stop)
+    closed = wiring.expectation(dataset).closed
+    problems = history.latest_problems(journal_folder(), dataset.name)
 
     def reason(day: date) -> str:
         if day in again:
             return f"asked for again, from {STAGES[again[day]]}"
         failed = f"failed before: {problems[day]}" if day in problems else ""
         if of is LoadClickHouse and day in in_lake:
-            return "; ".join(filter(None, [f"in the lake, {_why_not_loaded(day)}", failed]))
+            return "; ".join(filter(None, [f"in the lake, {_why_not_loaded(dataset, day)}", failed]))
         if day in closed:
             return "closed before, and asked for again (--recheck-closed)"
         return failed or "missing"
@@ -136,12 +135,12 @@ def reasons(of: type[luigi.Task], days: list[date]) -> dict[date, str]:
     return {day: reason(day) for day in days}
 
 
-def _why_not_loaded(day: date) -> str:
-    marker = LoadClickHouse(date=day).output()
+def _why_not_loaded(dataset: Dataset, day: date) -> str:
+    marker = LoadClickHouse(date=day, dataset=dataset.name).output()
     document = marker.load()
     if document is None:
-        others = marker.file.parents[2].glob(f"*/*/{marker.file.name}")
-        return "and loaded into another warehouse only" if any(others) else "not loaded"
+        elsewhere = wiring.files(dataset).markers_anywhere(day)
+        return "and loaded into another warehouse only" if elsewhere else "not loaded"
     if document.get("warehouse") != marker.warehouse:
         return "and its marker is of another warehouse"
     return "and changed since it was loaded"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
     LoadClickHouse,
@@ -24,7 +25,7 @@ _ORDER: tuple[Where, ...] = ("raw", "lake", "warehouse")
 
 
 def repair(
-    differences: Sequence[Difference], on_message: Callable[[str], None] | None = None
+    dataset: Dataset, differences: Sequence[Difference], on_message: Callable[[str], None] | None = None
 ) -> tuple[list[Difference], dict[date, str]]:
     """Make due again what does not agree, and run it: raw, then what still differs in the lake, then in the warehouse.
 
@@ -39,24 +40,24 @@ def repair(
             if on_message:
                 others = f" and {len(affected) - 1} more" if affected[1:] else ""
                 on_message(f"repairing {affected[0]}{others}")
-            reasons |= again({day: _stages(day, where) for day in affected}, on_message=on_message)
-            left = verify.of_days(days)
+            reasons |= again(dataset, {day: _stages(dataset, day, where) for day in affected}, on_message=on_message)
+            left = verify.of_days(dataset, days)
     still = {each.date for each in left}
     return left, {day: reason for day, reason in sorted(reasons.items()) if day in still}
 
 
-def _stages(day: date, where: Where) -> tuple[type[DayTask], type[DayTask]]:
+def _stages(dataset: Dataset, day: date, where: Where) -> tuple[type[DayTask], type[DayTask]]:
     """The first and the last stage that a day needs again."""
     if where == "raw":
         # What follows it may be as it should be: the comparison after it tells.
         return ScrapeBhavcopy, ScrapeBhavcopy
     if where == "warehouse":
         return LoadClickHouse, LoadClickHouse
-    last = LoadClickHouse if is_loaded(day) else WriteParquet
-    source = (ScrapeBhavcopy(date=day).output().load() or {}).get("sha256")
+    last = LoadClickHouse if is_loaded(dataset, day) else WriteParquet
+    source = (ScrapeBhavcopy(date=day, dataset=dataset.name).output().load() or {}).get("sha256")
     # From the last table that is whole and made from the payload that is here.
     for before, stage in ((NormalizeBhavcopy, WriteParquet), (ParseBhavcopy, NormalizeBhavcopy)):
-        if _source_of(before(date=day)) == source and source is not None:
+        if _source_of(before(date=day, dataset=dataset.name)) == source and source is not None:
             return stage, last
     return ParseBhavcopy, last
 

@@ -18,10 +18,9 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.base.package import VERSION
 from champion_luigi.base.stages import STAGES
-from champion_luigi.config import settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
-from champion_luigi.storage.paths import DayFiles
 from champion_luigi.tracking import history
 from champion_luigi.tracking.record import journal_folder
 from champion_luigi.upkeep import coverage
@@ -38,13 +37,11 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
     ``status`` is what `champion status --json` gives for the same range; ``days`` are its sessions, oldest first;
     ``periods`` sums them up by day or month. Sizes are bytes, durations seconds without waiting, times UTC.
     """
-    found = coverage.of_range(start, end)
+    found = coverage.of_range(EQUITY, start, end)
     recorded = history.of_range(journal_folder(), found.first, found.last)
     unreadable: list[dict[str, str]] = []
-    lake_files = dict(lake.days(settings.lake_dir(), found.first, found.last + timedelta(days=1)))
-    reject_files = {
-        day: Path(entry.path) for day, entry in DayFiles(settings.data_dir(), EQUITY).days("rejects").items()
-    }
+    lake_files = dict(lake.days(settings.lake_dir(), EQUITY, found.first, found.last + timedelta(days=1)))
+    reject_files = {day: Path(entry.path) for day, entry in wiring.files(EQUITY).days("rejects").items()}
     days = []
     for day in found.days:
         facts: dict[str, Any] = {"rows": None, "rejected": None, "warnings": None, "bytes": None}
@@ -72,7 +69,7 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
 
 def _facts(path: Path, reject_file: Path | None) -> dict[str, Any]:
     """What a lake file says of itself. Raises StorageError or DamagedFile."""
-    metadata = lake.read_metadata(path)
+    metadata = lake.read_metadata(path, EQUITY)
     rejected = _whole(metadata.get("rejected_rows"))
     by_rule = None
     if rejected is not None:
