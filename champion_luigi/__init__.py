@@ -18,8 +18,7 @@ The packages in the order in which a day's data meets them; `pipeline/tasks.py` 
 Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy.
 """
 
-from importlib.metadata import PackageNotFoundError, version
-
+from champion_luigi.base import package as _package
 from champion_luigi.config import luigi_defaults
 
 luigi_defaults.apply()
@@ -49,7 +48,4 @@ __all__ = [
     "run_day",
 ]
 
-try:
-    __version__ = version("champion_luigi")
-except PackageNotFoundError:  # imported from a checkout that is not installed
-    __version__ = "0+unknown"
+__version__ = _package.VERSION

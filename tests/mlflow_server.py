@@ -302,7 +302,7 @@ def carry() -> int:
     """Carry the whole journal, in this process; how many flows have arrived."""
     carrier = Carrier(record.job())
     assert carrier.run() == DELIVERED, carrier.trouble
-    return carrier.delivered_flows
+    return carrier.delivered_runs
 
 
 def carriers(folder: Path) -> list[int]:

@@ -263,7 +263,7 @@ def test_without_a_warehouse_the_lake_decides() -> None:
 def test_what_is_asked_for_again_keeps_its_intermediates() -> None:
     """A redo that was killed will read them."""
     run(WriteParquet(date=DAY))
-    redo.make_due(DAY, WriteParquet)
+    redo.make_due(EQUITY, DAY, WriteParquet)
     assert cleaning.find(WriteParquet)[0] == []
 
 
@@ -271,7 +271,7 @@ def test_a_day_that_becomes_due_meanwhile_keeps_its_intermediates() -> None:
     """Between looking and deleting."""
     run(WriteParquet(date=DAY))
     items, _ = cleaning.find(WriteParquet)
-    redo.make_due(DAY, WriteParquet)
+    redo.make_due(EQUITY, DAY, WriteParquet)
     refused = [cleaning.remove(item, WriteParquet) for item in items]
     assert [kept.why for kept in refused if kept] == ["its day has become due meanwhile"] * 2
     assert len(intermediates(DAY)) == 2

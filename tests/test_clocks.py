@@ -259,7 +259,7 @@ def test_a_clock_that_is_set_in_the_middle_of_a_fill_spoils_nothing(
     assert len(durations) == 5 * len(DAYS)
     assert all(0 <= each < 60 for each in durations), f"round {number}, {jump}: {durations}"
 
-    book = runs.Book()
+    book = runs.Runs()
     for place, record in journal.read_from(tmp_path / "journal", {}):
         book.add(place, record)
     ended = [(flow, flow.end) for flow in book.tell(book.open_executions()) if flow.end is not None]

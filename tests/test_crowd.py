@@ -462,7 +462,7 @@ def test_a_day_that_is_asked_for_again_does_not_fail_a_fill_that_is_done(
 
     def ask_again(progress: Progress) -> None:
         if progress.done == 2:
-            redo.make_due(DAYS[0], WriteParquet, WriteParquet)
+            redo.make_due(EQUITY, DAYS[0], WriteParquet, WriteParquet)
 
     task.on_progress = ask_again
     result = luigi_module.build([task], local_scheduler=True, detailed_summary=True)

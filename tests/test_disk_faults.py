@@ -29,7 +29,6 @@ from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
-from champion_luigi.commands import verify as verify_command
 from champion_luigi.commands.report import facts
 from champion_luigi.config import wiring
 from champion_luigi.datasets.equity import EQUITY
@@ -42,9 +41,10 @@ from champion_luigi.pipeline.tasks import (
     WriteParquet,
 )
 from champion_luigi.storage import lake
-from champion_luigi.tracking import journal
-from champion_luigi.tracking.runs import Book
+from champion_luigi.tracking import history, journal
+from champion_luigi.tracking.runs import Runs
 from champion_luigi.upkeep import coverage, verify
+from champion_luigi.upkeep.repair import repair
 from champion_luigi.warehouse import connection, opened
 from champion_luigi.warehouse.opened import open_warehouse
 
@@ -684,7 +684,7 @@ def test_something_else_in_the_place_of_a_part_of_data_dir(seed: int, loaded: Pa
         spoiled.unlink(missing_ok=True)
     built = build(*(LoadClickHouse(date=day) for day in DAYS))
     assert (built.is_done, built.errors) == (True, []), f"{about}: {built.errors}"
-    left, reasons = verify_command.repair(verify.of_range(EQUITY).differences)
+    left, reasons = repair(EQUITY, verify.of_range(EQUITY).differences)
     assert (left, reasons) == ([], {}), about
     opened.close_shared()
     assert seen(loaded) == whole, about
@@ -741,7 +741,7 @@ def test_rot_in_a_lake_file_or_payload_is_found_and_repaired(seed: int, where: s
     )
     found = verify.of_range(EQUITY).differences
     assert {(each.date, each.where) for each in found} == {(day, where)}, f"{about}: {found}"
-    left, reasons = verify_command.repair(found)
+    left, reasons = repair(EQUITY, found)
     assert (left, reasons) == ([], {}), about
     opened.close_shared()
     assert seen(loaded) == whole, about
@@ -767,7 +767,7 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
     assert [each for each, _ in seen_days] == [each for each in DAYS if each != day], about
     opened.close_shared()
     monkeypatch.delenv("CLICKHOUSE_DATABASE")
-    left, _ = verify_command.repair(verify.of_range(EQUITY).differences)
+    left, _ = repair(EQUITY, verify.of_range(EQUITY).differences)
     assert left == [], about
     opened.close_shared()
     assert seen(loaded) == whole, about
@@ -818,7 +818,7 @@ def test_rot_in_a_receipt_or_marker_harms_no_data(seed: int, loaded: Path, whole
     assert all(isinstance(error, ChampionError) for error in built.errors), f"{text}: {built.errors}"
     opened.close_shared()
     found = verify.of_range(EQUITY).differences
-    left, reasons = verify_command.repair(found)
+    left, reasons = repair(EQUITY, found)
     assert (left, reasons) == ([], {}), text
     opened.close_shared()
     assert build(*(LoadClickHouse(date=each) for each in DAYS)).is_done, text
@@ -944,9 +944,9 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
 
     about = f"seed {seed}: {path.read_bytes()[-2000:]!r}"
     coverage.of_range(EQUITY, date(2023, 6, 1), datetime.now(UTC).date())
-    coverage.latest_problems()
+    history.latest_problems(loaded / "journal")
     facts.document(DAY, NEXT_DAY)
-    book = Book()
+    book = Runs()
     for place_, record in journal.read_from(loaded / "journal", {}):
         book.add(place_, record)
     list(book.tell(set()))

@@ -411,7 +411,7 @@ def test_a_dry_run_says_why_a_day_is_due(tmp_path: Path, archive: SimulatedArchi
     marker.dump((marker.load() or {}) | {"warehouse": {"host": "embedded", "id": "deleted"}})
     LoadClickHouse(date=not_loaded).output().file.unlink()
     WriteParquet(date=changed).output().write(b"other rows")
-    redo.make_due(again, ParseBhavcopy)
+    redo.make_due(EQUITY, again, ParseBhavcopy)
     due = would_run(*RANGE)
     assert due.pop(str(failed)).startswith("failed before: ")
     assert due == {

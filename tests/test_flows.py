@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from champion_luigi.tracking.journal import Place
-from champion_luigi.tracking.runs import STAGES, Book, Flow, Metric, process_of
+from champion_luigi.base.stages import STAGE_OF as STAGES
+from champion_luigi.tracking.journal import Position
+from champion_luigi.tracking.runs import Metric, Run, Runs, process_of
 
 Record = dict[str, Any]
 
@@ -153,51 +154,51 @@ class Journal:
     """The files of a journal in memory, a hundred bytes a record."""
 
     def __init__(self) -> None:
-        self.lines: list[tuple[Place, Record]] = []
+        self.lines: list[tuple[Position, Record]] = []
 
     def write(self, *records: Record, file: str = JANUARY) -> None:
         for each in records:
             begin = max((place.end for place, _ in self.lines if place.file == file), default=0)
-            self.lines.append((Place(file, begin, begin + 100), each))
+            self.lines.append((Position(file, begin, begin + 100), each))
 
-    def read_from(self, offsets: Mapping[str, int]) -> list[tuple[Place, Record]]:
+    def read_from(self, offsets: Mapping[str, int]) -> list[tuple[Position, Record]]:
         """The records behind these offsets, a file after the other."""
         found = [line for line in self.lines if line[0].start >= offsets.get(line[0].file, 0)]
         return sorted(found, key=lambda line: (line[0].file, line[0].start))
 
 
-def book_of(*records: Record) -> Book:
+def book_of(*records: Record) -> Runs:
     """A book that has read these."""
     journal = Journal()
     journal.write(*records)
     return read(journal)
 
 
-def read(journal: Journal, offsets: Mapping[str, int] | None = None) -> Book:
+def read(journal: Journal, offsets: Mapping[str, int] | None = None) -> Runs:
     """A new book that has read a journal from some offsets on."""
-    book = Book()
+    book = Runs()
     for place, each in journal.read_from(offsets or {}):
         book.add(place, each)
     return book
 
 
-def told(*records: Record, gone: Collection[str] = ()) -> list[Flow]:
+def told(*records: Record, gone: Collection[str] = ()) -> list[Run]:
     """What a book that has read these tells."""
     return list(book_of(*records).tell(gone))
 
 
-def only(*records: Record, gone: Collection[str] = ()) -> Flow:
+def only(*records: Record, gone: Collection[str] = ()) -> Run:
     """The one flow that is told."""
     [flow] = told(*records, gone=gone)
     return flow
 
 
-def metrics(*flows: Flow) -> dict[str, float]:
+def metrics(*flows: Run) -> dict[str, float]:
     """The last value of each metric, where these are told one after the other."""
     return {each.name: each.value for flow in flows for each in flow.metrics}
 
 
-def deliver(book: Book, gone: Collection[str] = ()) -> list[Flow]:
+def deliver(book: Runs, gone: Collection[str] = ()) -> list[Run]:
     """Tell, and deliver all of it."""
     flows = list(book.tell(gone))
     for flow in flows:
@@ -486,7 +487,7 @@ def test_what_comes_after_the_end_of_an_execution_changes_nothing() -> None:
     assert [flow.status for flow in deliver(book)] == ["KILLED"]
     late = [*end_of_task(SCRAPE, 2), start(PARSE, 3), start(SCRAPE, 4, date=OTHER_DAY)]
     for number, each in enumerate(late):
-        book.add(Place(JANUARY, 200 + 100 * number, 300 + 100 * number), each)
+        book.add(Position(JANUARY, 200 + 100 * number, 300 + 100 * number), each)
     assert list(book.tell([PROCESS])) == []
     assert book.offsets() == book.seen()
 
@@ -578,7 +579,7 @@ def test_the_progress_of_a_fill_is_told_as_it_goes() -> None:
     """Each point of its metrics at the number of days that are done, once."""
     book = book_of(*fill_begins())
     deliver(book)
-    book.add(Place(JANUARY, 900, 1000), fill_goes_on(10, days_due=200, days_done=48, rows=960, days_per_second=4.8))
+    book.add(Position(JANUARY, 900, 1000), fill_goes_on(10, days_due=200, days_done=48, rows=960, days_per_second=4.8))
     [flow] = deliver(book)
     assert (flow.status, flow.end) == ("RUNNING", None)
     assert Metric("days_done", 48, ms(10), 48) in flow.metrics
@@ -640,7 +641,7 @@ def test_a_day_that_a_fill_has_settled_is_told_at_once(outcome: str, status: str
     asked = [start(SCRAPE, 1, execution=FILL), failed(SCRAPE, 2, "404", execution=FILL, error_type="NotPublished")]
     book = book_of(*fill_begins(), *asked)
     assert [flow.status for flow in deliver(book)] == ["RUNNING"]
-    book.add(Place(JANUARY, 900, 1000), settled(3, outcome, "the archive has no file"))
+    book.add(Position(JANUARY, 900, 1000), settled(3, outcome, "the archive has no file"))
     [flow] = book.tell([])
     assert flow.status == status
     assert (flow.params["status"], flow.params["error"]) == (outcome, "the archive has no file")
@@ -743,9 +744,9 @@ def test_the_progress_of_a_fill_that_was_not_delivered_is_told_with_what_comes_a
     """No point is lost, and none that was delivered comes again."""
     book = book_of(*fill_begins())
     deliver(book)
-    book.add(Place(JANUARY, 900, 1000), fill_goes_on(10, days_done=48))
+    book.add(Position(JANUARY, 900, 1000), fill_goes_on(10, days_done=48))
     assert len(list(book.tell([]))) == 1
-    book.add(Place(JANUARY, 1000, 1100), fill_goes_on(20, days_done=96))
+    book.add(Position(JANUARY, 1000, 1100), fill_goes_on(20, days_done=96))
     [flow] = book.tell([])
     assert [each.value for each in flow.metrics if each.name == "days_done"] == [48, 96]
     assert "range_delay" not in metrics(flow)
@@ -755,10 +756,10 @@ def test_progress_that_comes_while_a_fill_is_delivered_is_not_lost() -> None:
     """It was no part of what has arrived."""
     book = book_of(*fill_begins())
     [flow] = book.tell([])
-    book.add(Place(JANUARY, 900, 1000), fill_goes_on(10, days_done=48))
+    book.add(Position(JANUARY, 900, 1000), fill_goes_on(10, days_done=48))
     book.delivered(flow)
     for place, each in zip(range(1000, 1200, 100), fill_ends(20, days_done=96), strict=True):
-        book.add(Place(JANUARY, place, place + 100), each)
+        book.add(Position(JANUARY, place, place + 100), each)
     points = [each.value for flow in deliver(book) for each in flow.metrics if each.name == "days_done"]
     assert points[:2] == [48, 96]
 
@@ -801,7 +802,7 @@ def test_offsets_stay_before_a_fill_until_its_end_is_delivered() -> None:
     deliver(book)
     assert book.offsets() == {JANUARY: 1500}
     for place, each in zip(range(3400, 3600, 100), fill_ends(20), strict=True):
-        book.add(Place(JANUARY, place, place + 100), each)
+        book.add(Position(JANUARY, place, place + 100), each)
     deliver(book)
     assert book.offsets() == {JANUARY: 3600}
 
@@ -829,7 +830,7 @@ def test_the_end_of_an_execution_is_read_again_with_it() -> None:
 
 def test_a_book_that_has_read_nothing_has_no_offsets() -> None:
     """It says nothing of files that it does not know."""
-    assert (Book().offsets(), Book().seen(), list(Book().tell([]))) == ({}, {}, [])
+    assert (Runs().offsets(), Runs().seen(), list(Runs().tell([]))) == ({}, {}, [])
 
 
 # What is no part of a flow
@@ -1026,7 +1027,7 @@ def stories(draw: st.DrawFn) -> Story:
 
 
 @dataclass
-class Run:
+class Stored:
     """What a tracking server has of a flow: it begins once, and what it has ended is not told of it again."""
 
     start: int
@@ -1038,12 +1039,12 @@ class Run:
     end: int | None = None
 
 
-Runs = dict[tuple[str, str], Run]
+StoredRuns = dict[tuple[str, str], Stored]
 
 
-def take(runs: Runs, flow: Flow) -> bool:
+def take(runs: StoredRuns, flow: Run) -> bool:
     """Keep what is new of a flow; whether anything is."""
-    run = runs.setdefault((flow.execution, flow.name), Run(flow.start, flow.parent, dict(flow.tags)))
+    run = runs.setdefault((flow.execution, flow.name), Stored(flow.start, flow.parent, dict(flow.tags)))
     if run.end is not None and (flow.end is None or flow.end <= run.end):
         return False
     run.params = {**flow.params, **run.params}
@@ -1053,9 +1054,9 @@ def take(runs: Runs, flow: Flow) -> bool:
     return True
 
 
-def undisturbed(story: Story) -> tuple[Runs, list[Flow]]:
+def undisturbed(story: Story) -> tuple[StoredRuns, list[Run]]:
     """What arrives where one carrier reads all at once, and all of it is taken."""
-    runs: Runs = {}
+    runs: StoredRuns = {}
     flows = deliver(read(story.journal), story.lives.keys())
     for flow in flows:
         take(runs, flow)
@@ -1067,8 +1068,8 @@ def test_whatever_is_interrupted_arrives_as_if_nothing_had_been(story: Story) ->
     """Carriers are killed, deliver a part, note late how far they are: the same runs, each day at once and whole."""
     expected, flows = undisturbed(story)
     whole = {(flow.execution, flow.name): flow for flow in flows}
-    runs: Runs = {}
-    book, note, written = Book(), dict[str, int](), 0
+    runs: StoredRuns = {}
+    book, note, written = Runs(), dict[str, int](), 0
     everything = len(story.journal.lines)
     for step in [*story.steps, Step(everything + 10, everything, True, False), Step(0, everything, True, False)]:
         gone = {name for name, death in story.lives.items() if death < written}
@@ -1084,7 +1085,7 @@ def test_whatever_is_interrupted_arrives_as_if_nothing_had_been(story: Story) ->
         if step.notes:
             note = note | book.offsets()
         if step.is_killed:
-            book = Book()
+            book = Runs()
     assert runs == expected
     assert {run.status for run in runs.values()} <= {"FINISHED", "FAILED", "KILLED"}
     assert book.open_executions() == set()
@@ -1120,10 +1121,10 @@ def test_a_damaged_record_takes_no_other_with_it(damaged: Record) -> None:
     """A carrier that stopped there would stop there for ever; the day is told, by what MLflow takes."""
     records = [record("start", 1, task=WRITE, date=DAY, last=WRITE)]
     records += [record("success", 2, task=WRITE, date=DAY, facts={"rows_written": 28})]
-    book = Book()
+    book = Runs()
     for number, each in enumerate([{**records[0], **damaged}, *records, {**records[0], **damaged}]):
-        book.add(Place(JANUARY, number, number + 1), each)
-    book.add(Place(JANUARY, 4, 5), record("end", 3))
+        book.add(Position(JANUARY, number, number + 1), each)
+    book.add(Position(JANUARY, 4, 5), record("end", 3))
     told = [flow for flow in book.tell({PROCESS}) if flow.name == "bhavcopy-etl-2024-01-15"]
     assert [flow.status for flow in told][-1:] == ["FINISHED"]
     assert {metric.name for flow in told for metric in flow.metrics} <= {"rows_written", "flow_duration_seconds"}

@@ -17,7 +17,7 @@ import pytest
 
 from champion_luigi.base.errors import StorageError
 from champion_luigi.tracking import journal
-from champion_luigi.tracking.journal import Delivery, Place
+from champion_luigi.tracking.journal import Delivery, Event, Position
 
 
 def only_file(folder: Path) -> Path:
@@ -153,6 +153,26 @@ def test_a_full_disk_is_not_taken_for_a_written_record(tmp_path: Path) -> None:
     assert events(tmp_path) == ["whole"]
 
 
+# Some events alone
+
+
+def test_events_are_found_however_their_line_is_written(tmp_path: Path) -> None:
+    """By another program, or by hand: with other spaces, in another order."""
+    first, second = {"event": "failure", "date": "2024-01-15"}, {"date": "2024-01-16", "event": "settled"}
+    lines = [json.dumps(first, separators=(",", ":")), json.dumps(second, separators=(" , ", " :  ")), ""]
+    (tmp_path / "2024-01.jsonl").write_text("\n".join(lines))
+    assert list(journal.read_events(tmp_path, {Event.FAILURE, Event.SETTLED})) == [first, second]
+
+
+def test_only_these_events_are_read(tmp_path: Path) -> None:
+    """A name within another one, or in another field, is none; nor is a line that is cut off."""
+    for event in ("process_failure", "success", "failure"):
+        journal.append(tmp_path, {"event": event, "error": "a failure to start"})
+    with only_file(tmp_path).open("a") as file:
+        file.write('[1, "failure"]\n{"event": ["failure"]}\n{"event": "failure"')
+    assert [each["event"] for each in journal.read_events(tmp_path, {Event.FAILURE})] == ["failure"]
+
+
 # From where it was read before
 
 
@@ -162,7 +182,7 @@ def append(folder: Path, *events: object) -> None:
         journal.append(folder, {"event": event})
 
 
-def read_on(folder: Path, offsets: Mapping[str, int] | None = None) -> list[tuple[Place, object]]:
+def read_on(folder: Path, offsets: Mapping[str, int] | None = None) -> list[tuple[Position, object]]:
     """Where the records behind these offsets stand, and what they say."""
     return [(place, record["event"]) for place, record in journal.read_from(folder, offsets or {})]
 
@@ -211,7 +231,7 @@ def test_a_record_that_is_being_written_is_read_when_it_is_whole(tmp_path: Path)
     [(place, _)] = read_on(tmp_path)
     with (tmp_path / "2024-01.jsonl").open("ab") as file:
         file.write(b'"two"}\n')
-    assert read_on(tmp_path, {place.file: place.end}) == [(Place(place.file, 17, 34), "two")]
+    assert read_on(tmp_path, {place.file: place.end}) == [(Position(place.file, 17, 34), "two")]
 
 
 def test_what_is_no_record_has_no_place(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from mlflow_server import carry, empty_store, metrics_once, told
 from champion_luigi import run_day
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
+from champion_luigi.base.package import VERSION
 from champion_luigi.commands.cli import main
 from champion_luigi.commands.doctor import disks
 from champion_luigi.config import settings, wiring
@@ -101,7 +102,7 @@ def test_the_first_run_notes_the_layout(tmp_path: Path) -> None:
     built = build(WriteParquet(date=DAY))
     assert built.is_done
     noted = json.loads((tmp_path / "layout.json").read_bytes())
-    assert (noted["layout"], noted["package"]) == (datadir.LAYOUT, datadir.package())
+    assert (noted["layout"], noted["package"]) == (datadir.LAYOUT, VERSION)
 
 
 def test_what_only_looks_notes_nothing(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
-from champion_luigi.tracking import journal, record
-from champion_luigi.tracking.runs import Book, Flow
+from champion_luigi.tracking import journal, presence, record
+from champion_luigi.tracking.runs import Run, Runs
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse import table as warehouse
 
@@ -69,9 +69,9 @@ def records(folder: Path, **wanted: str) -> list[Record]:
     return [each for each in found if all(str(each.get(name)) == value for name, value in wanted.items())]
 
 
-def flows(folder: Path) -> list[Flow]:
+def flows(folder: Path) -> list[Run]:
     """What the journal comes to."""
-    book = Book()
+    book = Runs()
     for place, each in journal.read_from(folder / "journal", {}):
         book.add(place, each)
     return list(book.tell([]))
@@ -203,7 +203,7 @@ def test_a_record_is_of_this_process(tmp_path: Path) -> None:
     """With its host, its time and what it is about."""
     record.record("weighed", grams=3)
     [found] = records(tmp_path)
-    assert (found["event"], found["execution"], found["pid"]) == ("weighed", record.PROCESS, os.getpid())
+    assert (found["event"], found["execution"], found["pid"]) == ("weighed", presence.PROCESS, os.getpid())
     assert found["grams"] == 3
     assert found["host"]
     assert found["time"].endswith("+00:00")
@@ -216,7 +216,7 @@ def test_a_part_of_a_process_is_an_execution_of_its_own(tmp_path: Path) -> None:
             record.record("weighed")
     record.record("weighed")
     first, second, own = [each["execution"] for each in records(tmp_path, event="weighed")]
-    assert own == record.PROCESS
+    assert own == presence.PROCESS
     assert len({first, second, own}) == 3
     assert {name.partition(".")[0] for name in (first, second)} == {own}
 
@@ -289,10 +289,14 @@ def test_nothing_is_recorded_where_tracking_is_off(tmp_path: Path, monkeypatch: 
 def test_a_process_that_journals_can_be_seen_to_live(tmp_path: Path) -> None:
     """By the lock that it holds, named after it."""
     record.record("weighed")
-    assert locks.is_locked(journal.presence_file(tmp_path / "journal", record.PROCESS))
+    assert locks.is_locked(journal.presence_file(tmp_path / "journal", presence.PROCESS))
 
 
-ONE_RECORD = "from champion_luigi.tracking import record; record.record('weighed'); print(record.PROCESS, flush=True)"
+ONE_RECORD = """
+from champion_luigi.tracking import presence, record
+record.record('weighed')
+print(presence.PROCESS, flush=True)
+"""
 
 
 @pytest.mark.integration
@@ -455,7 +459,7 @@ def test_what_a_carrier_is_told_shows_no_secret(monkeypatch: pytest.MonkeyPatch)
     """Neither in a log, nor in a traceback; the carrier itself has them all, to star them out."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://reader:hunter2@mlflow.example")
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token-4711")
-    job = record.job(record.PROCESS)
+    job = record.job(presence.PROCESS)
     assert not any(secret in repr(job) for secret in ("hunter2", "token-4711"))
     assert job.without_secrets("hunter2 token-4711") == "*** ***"
     assert type(job).from_json(job.to_json()) == job

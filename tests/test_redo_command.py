@@ -27,7 +27,7 @@ from helpers import (
 )
 from simulated_server import Fault, SimulatedArchive
 
-from champion_luigi.base import durable, locks
+from champion_luigi.base import durable, locks, stages
 from champion_luigi.base.errors import Busy, TerminalError
 from champion_luigi.commands.redo import command
 from champion_luigi.config import settings, wiring
@@ -109,7 +109,7 @@ def versions(day: date) -> dict[str, tuple[int, int]]:
 def test_a_stage_and_what_follows_it_are_due(stage: str) -> None:
     """Nothing before it is; and one listing says the same as each task."""
     load(DAY)
-    redo.make_due(DAY, redo.STAGES[stage])
+    redo.make_due(EQUITY, DAY, redo.STAGES[stage])
     found = {name: task(date=DAY).complete() for name, task in redo.STAGES.items()}
     assert found == {name: task.stage < redo.STAGES[stage].stage for name, task in redo.STAGES.items()}
     assert found == {name: complete_days(task, EQUITY, DAY, NEXT) == {DAY} for name, task in redo.STAGES.items()}
@@ -119,7 +119,7 @@ def test_nothing_is_taken_away_by_it(tmp_path: Path) -> None:
     """Every output stays as it is; a note says what is due."""
     load(DAY)
     before = snapshot(tmp_path)
-    replaced = redo.make_due(DAY, NormalizeBhavcopy)
+    replaced = redo.make_due(EQUITY, DAY, NormalizeBhavcopy)
     after = snapshot(tmp_path)
     assert {name: after[name] for name in before} == before
     assert set(after) - set(before) == {f"due/{DAY}.json"}
@@ -129,14 +129,14 @@ def test_nothing_is_taken_away_by_it(tmp_path: Path) -> None:
 def test_what_has_no_output_is_not_noted(tmp_path: Path) -> None:
     """It is due as it is."""
     assert build(NormalizeBhavcopy(date=DAY)).is_done
-    assert redo.make_due(DAY, WriteParquet) == []
+    assert redo.make_due(EQUITY, DAY, WriteParquet) == []
     assert not (tmp_path / "due").exists()
 
 
 def test_a_stage_that_has_run_is_due_no_more() -> None:
     """Those behind it are, until they have run; then the note is gone."""
     load(DAY)
-    redo.make_due(DAY, NormalizeBhavcopy)
+    redo.make_due(EQUITY, DAY, NormalizeBhavcopy)
     assert build(NormalizeBhavcopy(date=DAY)).is_done
     assert due.stages(wiring.files(EQUITY).due, DAY) == [3, 4]
     load(DAY)
@@ -148,7 +148,7 @@ class AskedAgain(WriteParquet):
 
     def run(self) -> None:
         super().run()
-        redo.make_due(self.date, WriteParquet, WriteParquet)
+        redo.make_due(EQUITY, self.date, WriteParquet, WriteParquet)
 
 
 def test_what_is_asked_for_right_after_it_has_run_is_for_the_next_run(tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_day_that_a_task_is_at_is_not_made_due(tmp_path: Path, monkeypatch: py
     load(DAY)
     monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", "0")
     with locks.locked(tmp_path / "locks" / f"{DAY}.lock", "the test", 0), pytest.raises(Busy, match=str(os.getpid())):
-        redo.make_due(DAY, WriteParquet)
+        redo.make_due(EQUITY, DAY, WriteParquet)
     assert LoadClickHouse(date=DAY).complete()
 
 
@@ -207,7 +207,7 @@ def test_readers_see_the_day_at_every_moment(archive: Path) -> None:
     """In the lake and in the view, the old rows or the new ones, while all five stages run again."""
     load(DAY)
     publish(archive, DAY, "legacy", lines_of_day(DAY, ROWS - 5))
-    redo.make_due(DAY, ScrapeBhavcopy)
+    redo.make_due(EQUITY, DAY, ScrapeBhavcopy)
     seen: list[tuple[int, int]] = []
 
     def look(_message: str = "") -> None:
@@ -227,7 +227,7 @@ def test_what_is_kept_stays_where_the_archive_gives_no_file_any_more(
 ) -> None:
     """The attempt fails, closes no day, and the next run goes on with the kept file."""
     load(DAY)
-    redo.make_due(DAY, ScrapeBhavcopy)
+    redo.make_due(EQUITY, DAY, ScrapeBhavcopy)
     with SimulatedArchive() as server:
         server.faults[DAY] = Fault(fault)
         monkeypatch.setenv("NSE_ARCHIVE_URL", server.url)
@@ -243,7 +243,7 @@ def test_what_is_kept_stays_where_the_archive_gives_no_file_any_more(
 def test_a_fetch_that_is_refused_stays_due(monkeypatch: pytest.MonkeyPatch) -> None:
     """The archive may give it later."""
     load(DAY)
-    redo.make_due(DAY, ScrapeBhavcopy)
+    redo.make_due(EQUITY, DAY, ScrapeBhavcopy)
     with SimulatedArchive() as server:
         server.faults[DAY] = Fault("forbidden")
         monkeypatch.setenv("NSE_ARCHIVE_URL", server.url)
@@ -262,7 +262,9 @@ def test_redo_runs_the_stage_and_what_follows_it(stage: str) -> None:
     done = champion_here("redo", "--date", str(DAY), "--from", stage)
     assert done.returncode == 0, done.stderr
     after = versions(DAY)
-    assert {name for name in before if before[name] != after[name]} == set(list(redo.STAGES)[due.STAGES.index(stage) :])
+    assert {name for name in before if before[name] != after[name]} == set(
+        list(redo.STAGES)[stages.STAGES.index(stage) :]
+    )
 
 
 def test_redo_takes_over_a_corrected_file(tmp_path: Path, archive: Path) -> None:
@@ -425,8 +427,8 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
 def test_a_dry_run_names_what_was_asked_for_before() -> None:
     """By a redo that was killed."""
     load(DAY)
-    redo.make_due(DAY, NormalizeBhavcopy)
-    assert redo.plan(DAY, LoadClickHouse).runs == (
+    redo.make_due(EQUITY, DAY, NormalizeBhavcopy)
+    assert redo.plan(EQUITY, DAY, LoadClickHouse).runs == (
         ("normalize", "asked for before"),
         ("write", "asked for before"),
         ("load", "asked for"),
@@ -440,7 +442,7 @@ def test_a_dry_run_names_what_was_asked_for_before() -> None:
         (["--date", "2024-01-15"], "--from"),
         (["--date", "2024-01-15", "--start", "2024-01-15", "--from", "write"], "say --date, or --start"),
         (["--date", "2024-01-15", "--end", "2024-01-15", "--from", "write"], "say --date, or --start"),
-        (["--start", "2024-01-15", "--end", "2024-01-14", "--from", "write"], "is after 2024-01-14"),
+        (["--start", "2024-01-15", "--end", "2024-01-14", "--from", "write"], "is after --end 2024-01-14"),
         (["--date", "2024-01-15", "--from", "load", "--to", "write"], "--from load comes after --to write"),
         (["--date", "2024-01-15", "--from", "dance"], "dance"),
         (["--date", "today", "--from", "write"], "today"),
@@ -456,7 +458,7 @@ def test_redo_tells_what_it_cannot_understand(tmp_path: Path, arguments: list[st
 
 def test_each_stage_has_its_name() -> None:
     """The same number in the note as in the task, and the same choice on the command line."""
-    assert [task.stage for task in redo.STAGES.values()] == list(range(len(due.STAGES)))
+    assert [task.stage for task in redo.STAGES.values()] == list(range(len(stages.STAGES)))
     [choice] = [parameter.type for parameter in command.params if parameter.name == "first"]
     assert list(choice.choices) == list(redo.STAGES)  # type: ignore[attr-defined]
     assert all(issubclass(task, DayTask) for task in redo.STAGES.values())

@@ -190,7 +190,7 @@ def fill(days: list[date], workers: int) -> Progress:
     """A fill of these days by so many workers, which ends."""
     progress = Progress(due=len(days))
     try:
-        fill_days(LoadClickHouse, days, progress, workers=workers, local_scheduler=True, log_level="CRITICAL")
+        fill_days(LoadClickHouse, EQUITY, days, progress, workers=workers, local_scheduler=True, log_level="CRITICAL")
     finally:
         opened.close_shared()
     return progress

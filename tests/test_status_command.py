@@ -18,8 +18,7 @@ from champion_luigi.config import wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
-from champion_luigi.tracking import record
-from champion_luigi.upkeep import coverage
+from champion_luigi.tracking import journal, record
 from champion_luigi.warehouse import opened
 
 pytestmark = pytest.mark.integration
@@ -144,7 +143,7 @@ def test_unsent_records_are_counted() -> None:
     """Here all of them, as no carrier runs."""
     load(WEEK[0])
     found = document(*SPAN)
-    assert found["unsent_records"] == coverage.unsent_records() > 10
+    assert found["unsent_records"] == journal.count_undelivered(record.journal_folder()) > 10
 
 
 def test_no_secret_is_told(archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch) -> None:

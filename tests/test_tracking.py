@@ -56,6 +56,7 @@ from champion_luigi import ScrapeBhavcopy, WriteParquet, run_day
 from champion_luigi.base import locks
 from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
+from champion_luigi.base.package import VERSION
 from champion_luigi.commands.cli import main
 from champion_luigi.exchange import sessions
 from champion_luigi.tracking import journal, mlflow_store
@@ -210,7 +211,7 @@ def check_day(run: Run, day: date, layout: str) -> None:
     assert tags["layout"] == layout
     assert tags["archive_sha256"] == sha256(payload(day, layout))
     assert tags["host"] == socket.gethostname()
-    assert tags["package_version"] == recording.package_version()
+    assert tags["package_version"] == VERSION
     assert tags["worker"].startswith("Worker(")
     assert tags["retries"] == "0"
 

@@ -18,11 +18,12 @@ from clickhouse_server import ClickHouseServer, unavailable
 from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, retry_at_once, snapshot
 
 from champion_luigi.base import durable
-from champion_luigi.commands.verify import command, repair
+from champion_luigi.commands.verify import command
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import verify as reconcile
+from champion_luigi.upkeep.repair import repair
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
@@ -348,7 +349,7 @@ def test_a_day_gone_from_the_lake_is_made_again(loaded: None) -> None:
     content = lake_file(BOTH_DAY).read_bytes()
     lake_file(BOTH_DAY).unlink()
     shutil.rmtree(Path(os.environ["DATA_DIR"]) / "parsed")
-    left, reasons = repair(reconcile.of_range(EQUITY).differences)
+    left, reasons = repair(EQUITY, reconcile.of_range(EQUITY).differences)
     assert (left, reasons) == ([], {})
     assert lake_file(BOTH_DAY).read_bytes() == content
 

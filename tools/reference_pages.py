@@ -6,7 +6,6 @@ the two only is an error: `agreed` says which.
 
 from __future__ import annotations
 
-import ast
 import importlib
 import inspect
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,14 +16,14 @@ import click
 import luigi
 
 import champion_luigi
-from champion_luigi.base import errors
+from champion_luigi.base import errors, stages
 from champion_luigi.commands import cli
 from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import chunks
-from champion_luigi.tracking import record as recording
 from champion_luigi.tracking import runs
+from champion_luigi.tracking.journal import Event
 
 PACKAGE = Path(champion_luigi.__file__).parent
 
@@ -36,8 +35,6 @@ _LUIGI_CODES = {
     "scheduling_error": "a task could not be scheduled",
     "unhandled_exception": "an error in Luigi, or a setting that cannot be used",
 }
-# The calls whose first argument is an event.
-_RECORDING = {"record", "_record", "recording.record", "recording.conclude", "record.record", "record.conclude"}
 _EVENTS = {
     "start": ("a task starts", "`last` (the last task asked for), `version`, `clickhouse_table`"),
     "success": ("a task succeeded", "`facts`: its counts and where they come from"),
@@ -215,7 +212,7 @@ def _dates(first: date, last: date) -> tuple[str, str]:
 def commands_page() -> str:
     """Every command with its options, and every task with its parameters."""
     sections = "\n\n".join(_command(name, command) for name, command in sorted(walk(cli.main).items()))
-    days = [(f"`{name}`", _text(getattr(champion_luigi, name))) for name in runs.STAGES]
+    days = [(f"`{name}`", _text(getattr(champion_luigi, name))) for name in stages.STAGE_OF]
     fill = [
         (f"`--{name.replace('_', '-')}`", _INHERITED.get(name) or parameter.description)
         for name, parameter in champion_luigi.FillBhavcopy.get_params()
@@ -331,19 +328,9 @@ For a schedule, 20 is no alarm in the evening: the next run asks again. See [a s
 """
 
 
-def journalled_events() -> set[str]:
-    """The events that the package's modules record, found in their source; `end` is a constant there."""
-    found = {recording._END}
-    for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func) in _RECORDING:
-                found |= {str(each.value) for each in node.args[:1] if isinstance(each, ast.Constant)}
-    return found
-
-
 def journal_page() -> str:
     """The records of the journal."""
-    agreed("journal records", _EVENTS, journalled_events())
+    agreed("journal records", _EVENTS, set(Event))
     rows = [(f"`{event}`", when, fields or "–") for event, (when, fields) in _EVENTS.items()]
     return f"""# The journal
 
@@ -366,7 +353,7 @@ def metrics_page() -> str:
     agreed("metrics of a fill", _PROGRESS, chunks.Progress(due=0).metrics())
     agreed("metrics of a range", _RANGE, runs._RANGE_METRICS.values())
     day = [
-        (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for task, stage in runs.STAGES.items()
+        (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for stage, task in stages.TASKS.items()
     ]
     day += [("`flow_duration_seconds`", "from the first task's start to the last one's end")]
     day += [(f"`{name}`", text) for name, text in _COUNTS.items()]

@@ -1,19 +1,65 @@
-"""A fill's progress on a terminal: days done of days due, the day at hand, rows, rate, time left, failures."""
+"""A fill for people: a progress bar on a terminal, log lines elsewhere, then a summary and an exit code."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+import luigi
+from luigi.execution_summary import LuigiStatusCode
+from luigi.rpc import RPCError
 
+from champion_luigi.base.errors import ChampionError
+from champion_luigi.commands import output
 from champion_luigi.pipeline.chunks import Progress as FillProgress
+from champion_luigi.pipeline.fill import FillBhavcopy
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# The exit codes of Luigi's [retcode], by what its summary says.
+_EXIT_CODES = {
+    LuigiStatusCode.SUCCESS: 0,
+    LuigiStatusCode.SUCCESS_WITH_RETRY: 0,
+    LuigiStatusCode.FAILED: output.FAILED,
+    LuigiStatusCode.FAILED_AND_SCHEDULING_FAILED: output.NOT_SCHEDULED,
+    LuigiStatusCode.SCHEDULING_FAILED: output.NOT_SCHEDULED,
+    LuigiStatusCode.NOT_RUN: output.NOT_RUN,
+    LuigiStatusCode.MISSING_EXT: output.MISSING,
+}
+
+
+def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
+    """Run a fill, say on standard error what it came to, and give the exit code."""
+    task.complete()  # raises what is wrong with the settings, which Luigi would log with a traceback
+    on_terminal = sys.stderr.isatty()
+    with ExitStack() as stack:
+        if on_terminal:
+            from rich.console import Console
+
+            task.on_progress = stack.enter_context(shown(Console(stderr=True)))
+        try:
+            result = luigi.build(
+                [task], workers=1, detailed_summary=True, log_level="WARNING" if on_terminal else "INFO", **scheduler
+            )
+        except RPCError:
+            # Luigi has logged each attempt.
+            raise ChampionError(
+                "the central scheduler does not answer",
+                source=f"{scheduler.get('scheduler_host')}:{scheduler.get('scheduler_port')}",
+                todo="Start luigid, or leave out --scheduler-host, and run the same fill again: what is done is kept.",
+            ) from None
+    output.say("\n".join([*_summary(task), *task.outstanding()]))
+    return _EXIT_CODES[result.status]
 
 
 @contextmanager
 def shown(console: Console) -> Iterator[Callable[[FillProgress], None]]:
     """A bar for the time of the block, and what to call with the progress."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     columns = (
         TextColumn("{task.fields[current]}"),
         BarColumn(bar_width=None),
@@ -38,3 +84,13 @@ def shown(console: Console) -> Iterator[Callable[[FillProgress], None]]:
             )
 
         yield update
+
+
+def _summary(task: FillBhavcopy) -> list[str]:
+    if task.progress is None:
+        return ["Nothing is missing." if task.complete() else "The fill did not run: the log says why."]
+    lines = [task.progress.sentence()]
+    for words, reasons in (("failed", task.progress.failed), ("closed", task.progress.closed)):
+        named = [f"{words} {day}: {reason}" for day, reason in sorted(reasons.items())]
+        lines += output.some(named, f" {words}: the log names each")
+    return lines

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from champion_luigi.commands import output
 
 if TYPE_CHECKING:
     from champion_luigi.upkeep.clean import Item, Kept
@@ -40,7 +40,7 @@ def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) 
         items = [item for item in items if item not in refused]
         kept += refused.values()
     document = as_document(items, kept, dry_run=dry_run)
-    click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False) if as_json else _in_words(document))
+    click.echo(output.as_json(document) if as_json else _in_words(document))
 
 
 def as_document(items: list[Item], kept: list[Kept], *, dry_run: bool) -> dict[str, Any]:
@@ -61,27 +61,14 @@ def _in_words(document: dict[str, Any]) -> str:
         if entries:
             lines.append(_count(words, entries))
             if dry_run:
-                lines += [f"  {_short(entry['path'])}" for entry in entries[:_MOST_NAMED]]
-                if len(entries) > _MOST_NAMED:
-                    lines.append(f"  and {len(entries) - _MOST_NAMED} more: --json names each")
+                named = [output.short(entry["path"]) for entry in entries]
+                lines += [f"  {line}" for line in output.some(named, ": --json names each", _MOST_NAMED)]
     lines.append(_count("would free" if dry_run else "freed", removed) if removed else "There is nothing to remove.")
     reasons = Counter(each["why"] for each in document["kept"])
-    lines += [f"stays: {count} {_files(count)}, {why}" for why, count in sorted(reasons.items())]
+    lines += [f"stays: {count} {output.plural(count, 'file')}, {why}" for why, count in sorted(reasons.items())]
     return "\n".join(lines)
 
 
 def _count(words: str, entries: list[dict[str, Any]]) -> str:
     size = sum(entry["bytes"] for entry in entries)
-    return f"{words:<14}{len(entries):>8,} {_files(len(entries)):<5}{size:>18,} bytes"
-
-
-def _files(count: int) -> str:
-    return "file" if count == 1 else "files"
-
-
-def _short(path: Path) -> str:
-    """A path as it is below DATA_DIR: a terminal is 80 columns wide."""
-    from champion_luigi.config import settings
-
-    folder = settings.data_dir().absolute()
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    return f"{words:<14}{len(entries):>8,} {output.plural(len(entries), 'file'):<5}{size:>18,} bytes"

@@ -9,6 +9,7 @@ import click
 import luigi
 
 from champion_luigi.base.errors import ChampionError
+from champion_luigi.commands import output
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import EQUITY
@@ -19,8 +20,21 @@ from champion_luigi.warehouse import opened
 DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))
 
 
-def run(data_dir: Path) -> None:
-    """Load the demo's days into ``data_dir`` and print what came of it. Raises ChampionError where a day failed."""
+@click.command(name="demo")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Folder for the demo's outputs; your own data stays apart.",
+)
+def command(data_dir: Path) -> None:
+    """Run the pipeline for a few simulated days and show what it made."""
+    with output.ending("demo", output.FAILED):
+        _run(data_dir)
+
+
+def _run(data_dir: Path) -> None:
     values = {"data_dir": str(data_dir), "archive_url": "simulated:", "clickhouse_host": "", "lake_dir": ""}
     with settings.overridden(values):
         click.echo(f"Loading {len(DAYS)} simulated trading days ...")
@@ -38,9 +52,10 @@ def run(data_dir: Path) -> None:
 
 
 def _show(data_dir: Path) -> None:
+    view = f"{warehouse_place().database}.{EQUITY.view}"
     table = opened.shared(warehouse_place())
-    layouts = dict(table.query(f"SELECT trade_date, any(layout) FROM {warehouse_view()} GROUP BY trade_date"))
-    click.echo(f"\nRows per day in ClickHouse (SELECT ... FROM {warehouse_view()}):\n")
+    layouts = dict(table.query(f"SELECT trade_date, any(layout) FROM {view} GROUP BY trade_date"))
+    click.echo(f"\nRows per day in ClickHouse (SELECT ... FROM {view}):\n")
     for day, rows in table.rows_by_day(EQUITY):
         click.echo(f"  {day:%Y-%m-%d %a}  {rows:>6,}  {layouts[day]}")
     click.echo(
@@ -63,8 +78,3 @@ A real day, from the exchange, into ./data:
   .venv/bin/luigi --module champion_luigi LoadClickHouse --date 2024-01-15 --local-scheduler
 """
     )
-
-
-def warehouse_view() -> str:
-    """The view that people query."""
-    return f"{warehouse_place().database}.{EQUITY.view}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -10,27 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from champion_luigi.upkeep.redo import Plan
+from champion_luigi.base.stages import STAGES
+from champion_luigi.commands import output
+from champion_luigi.datasets.equity import EQUITY
 
-_DAY = click.DateTime(["%Y-%m-%d"])
+if TYPE_CHECKING:
+    from champion_luigi.datasets.model import Dataset
+    from champion_luigi.upkeep.redo import Plan
 
 
 @click.command(name="redo")
-@click.option("--date", "day", type=_DAY, help="One day; or else --start.")
-@click.option("--start", type=_DAY, help="First date.")
-@click.option("--end", type=_DAY, help="Last date, included. Default: the latest session that should be out by now.")
+@click.option("--date", "day", type=output.DAY, help="One day; or else --start.")
+@click.option("--start", type=output.DAY, help="First date.")
+@click.option(
+    "--end", type=output.DAY, help="Last date, included. Default: the latest session that should be out by now."
+)
 @click.option(
     "--from",
     "first",
-    type=click.Choice(["scrape", "parse", "normalize", "write", "load"]),
+    type=click.Choice(STAGES),
     required=True,
     help="The stage to begin with; those after it follow.",
 )
 @click.option(
     "--to",
     "last",
-    type=click.Choice(["write", "load"]),
+    type=click.Choice(STAGES[-2:]),
     default="load",
     show_default=True,
     help="The last stage: write ends with the lake. A file that changes is then due to be loaded.",
@@ -66,7 +70,7 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     if redo.STAGES[first].stage > redo.STAGES[last].stage:
         raise click.UsageError(f"--from {first} comes after --to {last}")
-    plans = [redo.plan(each, redo.STAGES[first], redo.STAGES[last]) for each in _days(day, start, end)]
+    plans = [redo.plan(EQUITY, each, redo.STAGES[first], redo.STAGES[last]) for each in _days(day, start, end)]
     if not as_json:
         click.echo(_in_words(plans, first, last, dry_run=dry_run), err=not dry_run)
     outcomes: dict[date, str] = {}
@@ -76,26 +80,18 @@ def command(  # noqa: PLR0917 - click calls it by name
             outcomes, code = _run([plan for plan in plans if not plan.nothing], first, last)
     if as_json:
         document = {"from": first, "to": last, "days": [_entry(plan, outcomes) for plan in plans]}
-        click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False))
+        click.echo(output.as_json(document))
     context.exit(code)
 
 
 def _days(day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:
-    from datetime import UTC
+    from champion_luigi.config import wiring
 
-    from champion_luigi.config import settings
-    from champion_luigi.exchange import sessions
-
-    begin = day or start
-    if begin is None or (day and (start or end)):
+    if (day is None) == (start is None) or (day and end):
         raise click.UsageError("say --date, or --start with or without --end")
-    first = begin.date()
-    if day:
-        last = first
-    elif end:
-        last = end.date()
-    else:
-        last = sessions.latest_published(datetime.now(UTC), settings.published_at())
+    first, last = output.dates(day or start, day or end)
+    last = last or wiring.expectation(EQUITY).latest
+    assert first is not None
     if first > last:
         raise click.UsageError(f"--start {first} is after {last}")
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
@@ -103,27 +99,22 @@ def _days(day: datetime | None, start: datetime | None, end: datetime | None) ->
 
 def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str], int]:
     """Make the days due and run them; what became of each, and the exit code."""
-    if not plans:
-        return {}, 0
-    from champion_luigi.commands import fill
-    from champion_luigi.upkeep import redo
+    from champion_luigi.commands import bar
+    from champion_luigi.pipeline.fill import FillDays
+    from champion_luigi.upkeep import again, redo
 
-    for plan in plans:
-        if plan.replaces:
-            redo.make_due(plan.day, redo.STAGES[first], redo.STAGES[last], _say)
-    days = [plan.day for plan in plans]
-    parameters: dict[str, Any] = {"of": redo.STAGES[last], "start": days[0], "stop": days[-1] + timedelta(days=1)}
-    task = fill.FillDays(**parameters)
-    task.given = frozenset(days)
-    code = fill.execute(task, {"local_scheduler": True})
-    progress = task.progress
-    reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
-    done = {day for day in days if redo.STAGES[last](date=day).complete()}
-    return {day: "done" if day in done else reasons.get(day, "left") for day in days}, code
+    codes = [0]
 
+    def fill(dataset: Dataset, of: again.Stage, days: Sequence[date]) -> dict[date, str]:
+        task = FillDays.of_days(dataset, of, days)
+        codes.append(bar.execute(task, {"local_scheduler": True}))
+        progress = task.progress
+        reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
+        return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).complete()}
 
-def _say(message: str) -> None:
-    click.echo(message, err=True)
+    stages = redo.STAGES[first], redo.STAGES[last]
+    reasons = again.again(EQUITY, {plan.day: stages for plan in plans}, fill, output.say)
+    return {plan.day: reasons.get(plan.day, "done") for plan in plans}, max(codes)
 
 
 def _entry(plan: Plan, outcomes: dict[date, str]) -> dict[str, Any]:
@@ -154,9 +145,9 @@ def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) ->
 
 
 def _short(path: Path) -> str:
-    """A path as it is below DATA_DIR, without the lake's folders: a terminal is 80 columns wide."""
+    """A path as it is below DATA_DIR, without the lake's folders."""
     from champion_luigi.config import settings
 
     if path.is_relative_to(settings.lake_dir()):
         return f"lake/.../{path.name}"
-    return str(path.relative_to(settings.data_dir()))
+    return output.short(path)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from champion_luigi.commands import output
+from champion_luigi.datasets.equity import EQUITY
+
 if TYPE_CHECKING:
     from champion_luigi.upkeep.refresh import Outcome
-
-_DAY = click.DateTime(["%Y-%m-%d"])
-# As for a fill: days have failed.
-_FAILED = 30
-_WIDTH = 80
 
 
 @click.command(name="refresh")
 @click.option("--days", "most", type=click.IntRange(min=1), required=True, help="How many of the days in the lake.")
-@click.option("--end", type=_DAY, help="The last of them. Default: the last in the lake.")
+@click.option("--end", type=output.DAY, help="The last of them. Default: the last in the lake.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
 @click.pass_context
 def command(context: click.Context, most: int, end: datetime | None, as_json: bool) -> None:
@@ -35,18 +31,18 @@ def command(context: click.Context, most: int, end: datetime | None, as_json: bo
     from champion_luigi.upkeep import refresh
     from champion_luigi.warehouse import opened
 
-    days = refresh.days_there(most, end.date() if end else None)
+    days = refresh.days_there(EQUITY, most, end.date() if end else None)
     outcomes = []
     try:
-        for outcome in refresh.refresh(days):
+        for outcome in refresh.refresh(EQUITY, days):
             outcomes.append(outcome)
             if not as_json:
                 click.echo(_in_words(outcome))
     finally:
         opened.close_shared()
     document = _as_document(days, outcomes)
-    click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False) if as_json else _sum(document))
-    context.exit(_FAILED if document["failed"] or document["not_asked"] else 0)
+    click.echo(output.as_json(document) if as_json else _sum(document))
+    context.exit(output.FAILED if document["failed"] or document["not_asked"] else 0)
 
 
 def _as_document(days: Sequence[Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -79,9 +75,7 @@ def _in_words(outcome: Outcome) -> str:
         words += f" (+{found.added} ~{found.changed} -{found.removed} rows)" if found else " (no old rows to compare)"
     if outcome.reason:
         words += f": {outcome.reason}"
-    return textwrap.fill(
-        f"{outcome.date} {words}", _WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-    )
+    return "\n".join(output.wrapped(f"{outcome.date} {words}", "    "))
 
 
 def _sum(document: dict[str, Any]) -> str:

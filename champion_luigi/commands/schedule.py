@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from champion_luigi.config.settings import SECTIONS, without_secrets
 
 # India has no daylight saving time, so its hours are fixed ones in UTC.
@@ -37,6 +39,30 @@ class Job:
     def lock(self) -> Path:
         """What keeps two runs from overlapping."""
         return self.folder / ".champion-fill.lock"
+
+
+@click.command(name="schedule")
+@click.option("--cron", "form", flag_value="cron", help="Lines for crontab -e.")
+@click.option("--systemd", "form", flag_value="systemd", help="A service and a timer.")
+@click.option(
+    "--write",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="With --systemd: write the units into this folder (/etc/systemd/system) rather than print them.",
+)
+def command(form: str | None, write: Path | None) -> None:
+    """Print what runs the fill each evening, for this installation, folder and environment."""
+    if form is None:
+        raise click.UsageError("say --cron or --systemd")
+    job = here()
+    if form == "cron":
+        click.echo(crontab(job), nl=False)
+        return
+    for name, text in systemd_units(job).items():
+        if write is None:
+            click.echo(f"# {name}\n{text}")
+        else:
+            (write / name).write_text(text, encoding="utf-8")
+            click.echo(f"wrote {write / name}")
 
 
 def here() -> Job:

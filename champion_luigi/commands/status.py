@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from datetime import date, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from champion_luigi.upkeep.coverage import Coverage
+from champion_luigi.commands import output
+from champion_luigi.datasets.equity import EQUITY
 
-_DAY = click.DateTime(["%Y-%m-%d"])
-# As for a fill: days are missing, days have failed.
-_MISSING = 20
-_FAILED = 30
-_MOST_NAMED = 10
+if TYPE_CHECKING:
+    pass
 
 
 @click.command(name="status")
-@click.option("--start", type=_DAY, help="First date. Default: the first day in the lake.")
-@click.option("--end", type=_DAY, help="Last date. Default: the latest session that should be published by now.")
+@click.option("--start", type=output.DAY, help="First date. Default: the first day in the lake.")
+@click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
 @click.pass_context
 def command(context: click.Context, start: datetime | None, end: datetime | None, as_json: bool) -> None:
@@ -30,45 +26,13 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
     """
     from champion_luigi.upkeep import coverage
 
-    found = coverage.of_range(start.date() if start else None, end.date() if end else None)
-    document = as_document(found)
-    click.echo(json.dumps(document, indent=1, default=str, ensure_ascii=False) if as_json else _in_words(document))
+    found = coverage.of_range(EQUITY, *output.dates(start, end))
+    document = coverage.as_document(found)
+    click.echo(output.as_json(document) if as_json else _in_words(document))
     if document["failed"]:
-        context.exit(_FAILED)
+        context.exit(output.FAILED)
     if document["missing"] or document["lake_only"]:
-        context.exit(_MISSING)
-
-
-def as_document(found: Coverage) -> dict[str, Any]:
-    """The state as a JSON document: dates are ISO texts, counts are days or, where they say so, rows."""
-    from champion_luigi.config import settings, wiring
-    from champion_luigi.upkeep import coverage
-
-    failed, lake_only = found.of("failed"), found.of("lake")
-    latest = found.latest_loaded
-    return {
-        "start": found.first,
-        "end": found.last,
-        "due": found.due,
-        "loaded": found.count("loaded"),
-        "lake_only": [_named(day.date, day.reason) for day in lake_only],
-        "failed": [_named(day.date, day.reason) for day in failed],
-        "missing": [day.date for day in found.of("missing")],
-        "closed": [_named(day.date, day.reason) for day in found.of("closed")],
-        "rows": found.rows,
-        "latest_due": found.latest_due,
-        "latest_loaded": latest,
-        "sessions_late": found.sessions_late,
-        "unsent_records": coverage.unsent_records(),
-        "warehouse": wiring.warehouse_place().words,
-        "lake": str(settings.lake_dir()),
-        "archive": wiring.archive_name(),
-        "tracking": settings.without_secrets(settings.tracking_uri()) if settings.tracking_is_on() else "off",
-    }
-
-
-def _named(day: date, reason: str) -> dict[str, Any]:
-    return {"date": day, "reason": reason}
+        context.exit(output.MISSING)
 
 
 def _in_words(document: dict[str, Any]) -> str:
@@ -87,10 +51,8 @@ def _in_words(document: dict[str, Any]) -> str:
         f"archive        {document['archive']}",
     ]
     for name, words in (("failed", "failed"), ("lake_only", "lake only"), ("missing", "missing")):
-        entries = document[name]
-        lines += ["", *(_entry(words, entry) for entry in entries[:_MOST_NAMED])] if entries else []
-        if len(entries) > _MOST_NAMED:
-            lines.append(f"and {len(entries) - _MOST_NAMED} more {words}: --json names each")
+        if entries := [_entry(words, entry) for entry in document[name]]:
+            lines += ["", *output.some(entries, f" {words}: --json names each")]
     if document["failed"] or document["missing"] or document["lake_only"]:
         lines += ["", f"To complete them: champion fill --start {document['start']}"]
     return "\n".join(lines)

@@ -9,7 +9,10 @@ import socket
 import subprocess
 import sys
 
+import click
+
 from champion_luigi.base.errors import ChampionError, SettingsError
+from champion_luigi.commands import output
 from champion_luigi.config import settings
 from champion_luigi.tracking import journal, record
 from champion_luigi.tracking.carrier import DELIVERED, Carrier
@@ -17,21 +20,42 @@ from champion_luigi.tracking.carrier import DELIVERED, Carrier
 _END_SECONDS = 5.0
 
 
-def flush() -> tuple[int, int]:
-    """Carry what the journal holds to MLflow. Raises ChampionError where some is left.
+@click.group(name="track")
+def command() -> None:
+    """MLflow: durations and counts of every run."""
 
-    Gives the number of MLflow runs that were told of, and of executions that go on and are carried when they end.
-    """
-    carrier = Carrier(record.job())
-    if carrier.run() != DELIVERED:
-        left = journal.count_undelivered(record.journal_folder())
-        raise ChampionError(
-            f"{left} records have not reached MLflow",
-            source=settings.without_secrets(settings.tracking_uri()),
-            found=carrier.trouble,
-            todo="They stay in the journal. Once MLflow takes them, run `champion track flush` again.",
-        )
-    return carrier.delivered_flows, len(journal.delivery(record.journal_folder()).open)
+
+@command.command
+def flush() -> None:
+    """Bring what the journal holds to MLflow now: what an outage left, or what CHAMPION_TRACKING=journal collects."""
+    with output.ending("track flush", output.FAILED):
+        store = settings.without_secrets(settings.tracking_uri())
+        carrier = Carrier(record.job())
+        if carrier.run() != DELIVERED:
+            raise ChampionError(
+                f"{journal.count_undelivered(record.journal_folder())} records have not reached MLflow",
+                source=store,
+                found=carrier.trouble,
+                todo="They stay in the journal. Once MLflow takes them, run `champion track flush` again.",
+            )
+    going_on = len(journal.delivery(record.journal_folder()).open)
+    left = f"{going_on} still at work, told at the end" if going_on else "nothing is left"
+    click.echo(f"{carrier.delivered_runs} runs told to MLflow at {store}; {left}.")
+
+
+@command.command("ui")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; it has no password.")
+@click.option("--port", default=5000, show_default=True, help="Port to listen on.")
+def ui_command(host: str, port: int) -> None:
+    """Show MLflow's pages on the configured store, until Ctrl-C."""
+    if url := server_url():
+        click.echo(f"MLflow's pages are on the configured server: {url}")
+        return
+    click.echo(f"MLflow on http://{host}:{port} in a few seconds; Ctrl-C ends it.")
+    click.echo(f"Store:      {settings.without_secrets(settings.tracking_uri())}")
+    click.echo(f"Experiment: {settings.get('mlflow_experiment_name')}")
+    with output.ending("track ui"):
+        sys.exit(ui(host, port))
 
 
 def server_url() -> str | None:

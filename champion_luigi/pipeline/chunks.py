@@ -29,6 +29,7 @@ from champion_luigi.pipeline import lanes as threads
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import record
+from champion_luigi.tracking.journal import Event
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
 logger = logging.getLogger("luigi-interface.fill")
@@ -132,7 +133,7 @@ def fill_days(
                     chunks.clear()
                 del chunk, lane
                 threads.collect()
-                record.record("fill_progress", metrics=progress.metrics())
+                record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:
             for _, lane in running:
@@ -229,7 +230,7 @@ def _enter_closed(
 
 def _record_outcome(dataset: Dataset, day: date, outcome: str, reason: str) -> None:
     record.record(
-        "settled", date=day, outcome=outcome, reason=settings.without_secrets(reason), **catalog.named(dataset.name)
+        Event.SETTLED, date=day, outcome=outcome, reason=settings.without_secrets(reason), **catalog.named(dataset.name)
     )
 
 

@@ -8,13 +8,14 @@ before a fork and saves each child the import.
 
 from __future__ import annotations
 
+import functools
 from datetime import date
 from typing import Any
 
 import luigi
-from luigi import Event
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
+from champion_luigi.base.package import VERSION
 from champion_luigi.base.stages import NUMBER_OF
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
@@ -22,61 +23,52 @@ from champion_luigi.pipeline import log, process
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import record as recording
+from champion_luigi.tracking.journal import Event
 
 # The last task that was asked for of each date in an execution. It is noted where tasks are scheduled, so that forked
 # workers know it too.
 _last_tasks: dict[tuple[str, str, date], str] = {}
 
 
-@DayTask.event_handler(Event.START)
+@DayTask.event_handler(luigi.Event.START)
 def _on_start(task: DayTask) -> None:
     process.prepare()
     process.end_worker_on_sigterm()
     last = _last_tasks.get((recording.current(), task.dataset, task.date), task.task_family)
-    what = {"last": last, "version": recording.package_version()}
+    what = {"last": last, "version": VERSION}
     if last == LoadClickHouse.__name__:
         what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{task.definition.table}"
-    _record("start", task, **what)
+    _record(Event.START, task, **what)
 
 
-@DayTask.event_handler(Event.SUCCESS)
+@DayTask.event_handler(luigi.Event.SUCCESS)
 def _on_success(task: DayTask) -> None:
     if getattr(task, "was_complete", False):
-        _record("found_complete", task)
+        _record(Event.FOUND_COMPLETE, task)
     else:
-        _record("success", task, facts=getattr(task, "facts", {}))
+        _record(Event.SUCCESS, task, facts=getattr(task, "facts", {}))
 
 
-@DayTask.event_handler(Event.PROCESSING_TIME)
+@DayTask.event_handler(luigi.Event.PROCESSING_TIME)
 def _on_processing_time(task: DayTask, seconds: float) -> None:
     if not getattr(task, "was_complete", False):
         # Luigi's seconds are a difference of two times of day, between which the clock may have been set.
         seconds = getattr(task, "run_seconds", None) or seconds
         waited = min(getattr(task, "waited_seconds", 0.0), seconds)
-        _record("processing_time", task, seconds=round(seconds - waited, 6), waited=round(waited, 6))
+        _record(Event.PROCESSING_TIME, task, seconds=round(seconds - waited, 6), waited=round(waited, 6))
 
 
-@DayTask.event_handler(Event.FAILURE)
+@DayTask.event_handler(luigi.Event.FAILURE)
 def _on_failure(task: DayTask, error: BaseException) -> None:
-    _record("failure", task, facts=getattr(task, "facts", {}), error=_text(error), error_type=type(error).__name__)
+    _record(Event.FAILURE, task, facts=getattr(task, "facts", {}), error=_text(error), error_type=type(error).__name__)
 
 
-@DayTask.event_handler(Event.PROCESS_FAILURE)
-def _on_process_failure(task: DayTask, message: str) -> None:
-    _record("process_failure", task, error=message)
-
-
-@DayTask.event_handler(Event.TIMEOUT)
-def _on_timeout(task: DayTask, message: str) -> None:
-    _record("timeout", task, error=message)
-
-
-@DayTask.event_handler(Event.BROKEN_TASK)
+@DayTask.event_handler(luigi.Event.BROKEN_TASK)
 def _on_broken_task(task: DayTask, error: BaseException) -> None:
-    _record("broken_task", task, error=_text(error), error_type=type(error).__name__)
+    _record(Event.BROKEN_TASK, task, error=_text(error), error_type=type(error).__name__)
 
 
-@luigi.Task.event_handler(Event.DEPENDENCY_DISCOVERED)
+@luigi.Task.event_handler(luigi.Event.DEPENDENCY_DISCOVERED)
 def _on_dependency_discovered(task: luigi.Task, dependency: luigi.Task) -> None:
     if isinstance(dependency, DayTask):
         process.prepare()
@@ -92,33 +84,27 @@ def _on_work_ahead(_task: DayTask) -> None:
     recording.start()
 
 
-@RangeDailyBase.event_handler(RangeEvent.DELAY)
-def _on_delay(of: str, days: int) -> None:
-    _record_range(RangeEvent.DELAY, of, days)
-
-
-@RangeDailyBase.event_handler(RangeEvent.COMPLETE_COUNT)
-def _on_complete_count(of: str, days: int) -> None:
-    _record_range(RangeEvent.COMPLETE_COUNT, of, days)
-
-
-@RangeDailyBase.event_handler(RangeEvent.COMPLETE_FRACTION)
-def _on_complete_fraction(of: str, share: float) -> None:
-    _record_range(RangeEvent.COMPLETE_FRACTION, of, share)
-
-
-# From the first line on.
-log.filter_luigi()
-
-
-def _record(event: str, task: DayTask, **more: Any) -> None:
+def _record(event: Event, task: DayTask, **more: Any) -> None:
     recording.record(event, task=task.task_family, date=task.date, **catalog.named(task.dataset), **more)
 
 
 def _record_range(name: str, of: str, value: float) -> None:
     if of in NUMBER_OF:
-        recording.record("range", name=name, value=value)
+        recording.record(Event.RANGE, name=name, value=value)
 
 
 def _text(error: BaseException) -> str:
     return settings.without_secrets(str(error) or repr(error))
+
+
+def _on_process_failure(event: Event, task: DayTask, message: str) -> None:
+    _record(event, task, error=message)
+
+
+for _luigis, _ours in ((luigi.Event.PROCESS_FAILURE, Event.PROCESS_FAILURE), (luigi.Event.TIMEOUT, Event.TIMEOUT)):
+    DayTask.event_handler(_luigis)(functools.partial(_on_process_failure, _ours))
+for _name in (RangeEvent.DELAY, RangeEvent.COMPLETE_COUNT, RangeEvent.COMPLETE_FRACTION):
+    RangeDailyBase.event_handler(_name)(functools.partial(_record_range, _name))
+
+# From the first line on.
+log.filter_luigi()

@@ -23,6 +23,7 @@ from luigi.tools.range import RangeDailyBase
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import TerminalError
+from champion_luigi.base.package import VERSION
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
@@ -34,6 +35,7 @@ from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, version
 from champion_luigi.tracking import record, runs
+from champion_luigi.tracking.journal import Event
 from champion_luigi.warehouse import opened
 
 # A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
@@ -223,12 +225,12 @@ class FillBhavcopy(RangeDailyBase):
         what: dict[str, Any] = {"first": first, "last": last, "days_due": len(days), **catalog.named(self.dataset)}
         if self.of is LoadClickHouse:
             what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{self.definition.table}"
-        record.record("fill_start", of=self.of.__name__, workers=_workers(), version=record.package_version(), **what)
+        record.record(Event.FILL_START, of=self.of.__name__, workers=_workers(), version=VERSION, **what)
 
     def _record_end(self, status: str, words: str, error: BaseException | str) -> None:
         assert self.progress is not None
         text = settings.without_secrets(str(error) or type(error).__name__ if error else "")
-        record.conclude("fill_end", status=status, words=words, error=text, metrics=self.progress.metrics())
+        record.conclude(Event.FILL_END, status=status, words=words, error=text, metrics=self.progress.metrics())
 
     def _days(self) -> list[date]:
         if not hasattr(self, "_cached_days"):
@@ -309,3 +311,26 @@ def _failures_in_words(progress: Progress, most: int = 5) -> str:
 
 def _india(now: datetime) -> datetime:
     return now.replace(tzinfo=UTC).astimezone(sessions.INDIA)
+
+
+class FillDays(FillBhavcopy):
+    """A fill of the days that it is ``given``, whatever the calendar and the clock say of them."""
+
+    given: frozenset[date] = frozenset()
+
+    @classmethod
+    def of_days(cls, dataset: Dataset, of: type[luigi.Task], days: Sequence[date]) -> FillDays:
+        """A fill of these days, up to their task ``of``."""
+        stop = max(days) + timedelta(days=1)
+        parameters: dict[str, Any] = {"of": of, "dataset": dataset.name, "start": min(days), "stop": stop}
+        task = cls(**parameters)
+        task.given = frozenset(days)
+        return task
+
+    def moving_stop(self, now: datetime) -> datetime:  # noqa: ARG002 - Luigi's signature
+        """The day after the last one."""
+        return datetime.combine(max(self.given) + timedelta(days=1), datetime.min.time())
+
+    def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:  # noqa: ARG002
+        """The days that are given."""
+        return [datetime.combine(day, datetime.min.time()) for day in sorted(self.given)]

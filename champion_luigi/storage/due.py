@@ -16,11 +16,9 @@ from datetime import date
 from pathlib import Path
 
 from champion_luigi.base import durable
+from champion_luigi.base.stages import STAGES
 
 logger = logging.getLogger("champion_luigi")
-
-# By the names that people type; a task's number is its place here.
-STAGES = ("scrape", "parse", "normalize", "write", "load")
 
 _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.json")
 

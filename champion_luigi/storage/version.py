@@ -10,11 +10,11 @@ import json
 import logging
 import threading
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, OtherVersion, StorageError
+from champion_luigi.base.package import VERSION
 
 # Grows by one with each change of where things are in DATA_DIR, or of what is in them, that older versions cannot know.
 LAYOUT = 1
@@ -58,7 +58,7 @@ def claim(data_dir: Path) -> None:
             return
         if any((folder / name).exists() for name in _OUTPUTS):
             logger.info("%s has no %s: it is taken as layout 1, and that is noted in it", folder, _NAME)
-        note = {"layout": LAYOUT, "package": package(), "noted_at": durable.now()}
+        note = {"layout": LAYOUT, "package": VERSION, "noted_at": durable.now()}
         durable.write_whole(folder / _NAME, durable.json_bytes(note))
         _known.add(folder)
 
@@ -87,16 +87,8 @@ def noted(folder: Path) -> Noted | None:
         raise OtherVersion(
             f"the data folder was written by a newer champion_luigi ({found.package})",
             source=str(folder),
-            expected=f"layout {LAYOUT}, of champion_luigi {package()}",
+            expected=f"layout {LAYOUT}, of champion_luigi {VERSION}",
             found=f"layout {found.layout}",
             todo="Use that version or a newer one. Nothing was read or changed.",
         )
     return found
-
-
-def package() -> str:
-    """The version of this package, as installed."""
-    try:
-        return version("champion_luigi")
-    except PackageNotFoundError:  # a checkout that is not installed
-        return "unknown"

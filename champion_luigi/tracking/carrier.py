@@ -21,7 +21,7 @@ from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
 from champion_luigi.tracking.mlflow_store import Tracker
-from champion_luigi.tracking.runs import Book, Flow, process_of
+from champion_luigi.tracking.runs import Run, Runs, process_of
 
 # Exit codes.
 DELIVERED = 0
@@ -82,25 +82,21 @@ class Carrier:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._book = Book()
+        self._runs = Runs()
         self._tracker: Tracker | None = None
         self._note = journal.delivery(job.folder)
         self._noted = time.monotonic()
-        self._trouble = ""
+        # Why not all has arrived, in words.
+        self.trouble = ""
         self._is_first = job.is_first
         self._ended: float | None = None
         self._pause = 0.0
-        self._flows: set[tuple[str, str]] = set()
+        self._delivered: set[tuple[str, str]] = set()
 
     @property
-    def delivered_flows(self) -> int:
-        """How many flows have arrived."""
-        return len(self._flows)
-
-    @property
-    def trouble(self) -> str:
-        """Why not all has arrived, in words."""
-        return self._trouble
+    def delivered_runs(self) -> int:
+        """How many runs have arrived."""
+        return len(self._delivered)
 
     def run(self) -> int:
         """Carry until there is nothing left to wait for; an exit code."""
@@ -114,9 +110,9 @@ class Carrier:
                     return code
                 # Whoever comes meanwhile, `champion track flush` say, may find out whether it goes better now.
                 time.sleep(self._pause)
-                self._book, self._tracker, self._is_first = Book(), None, False
+                self._runs, self._tracker, self._is_first = Runs(), None, False
             except Busy as error:
-                self._trouble = journal.delivery(self._job.folder).trouble or f"another carrier is at work: {error}"
+                self.trouble = journal.delivery(self._job.folder).trouble or f"another carrier is at work: {error}"
                 if self._job.process is None:
                     return LEFT
                 if self._is_over() and self._another_has_delivered():
@@ -124,9 +120,9 @@ class Carrier:
 
     def _carry(self) -> int | None:
         """Carry; an exit code, or None where another carrier may have a turn before this one goes on."""
-        self._trouble = ""
+        self.trouble = ""
         self._read()
-        doubtful = self._book.open_executions()
+        doubtful = self._runs.open_executions()
         if self._is_first:
             doubtful = {each for each in doubtful if process_of(each) != self._job.process}
         pause = _POLL_SECONDS
@@ -138,7 +134,7 @@ class Carrier:
                 self._ended = time.monotonic()
             is_idle = not self._read()
             arrived = self._try_to_deliver(gone, doubtful)
-            if self._trouble.startswith(_MISSING):
+            if self.trouble.startswith(_MISSING):
                 self._write_note()
                 return CANNOT
             now = time.monotonic()
@@ -146,24 +142,24 @@ class Carrier:
                 last_use = now
             if arrived and self._ended is not None:
                 self._ended = now
-            if not self._trouble and is_over:
+            if not self.trouble and is_over:
                 self._write_note()
                 return DELIVERED
-            if self._trouble and (
+            if self.trouble and (
                 self._job.process is None or (self._ended is not None and now - self._ended > _GIVE_UP_SECONDS)
             ):
                 self._write_note()
                 return LEFT
-            if not self._trouble and not self._book.open_executions() and now - last_use > _IDLE_SECONDS:
+            if not self.trouble and not self._runs.open_executions() and now - last_use > _IDLE_SECONDS:
                 self._write_note()
                 return DELIVERED
             if now - self._noted > _NOTE_SECONDS:
                 self._write_note()
-            if self._trouble and is_over:
+            if self.trouble and is_over:
                 self._pause = min(_LONGEST_PAUSE, 2 * max(self._pause, 0.25))
                 self._write_note()
                 return None
-            pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self._trouble else _POLL_SECONDS
+            pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self.trouble else _POLL_SECONDS
             self._sleep(pause)
 
     def _sleep(self, seconds: float) -> None:
@@ -175,47 +171,47 @@ class Carrier:
 
     def _read(self) -> bool:
         """Read on; whether there was anything."""
-        offsets = self._note.offsets | self._book.seen()
+        offsets = self._note.offsets | self._runs.seen()
         found = False
-        for place, record in journal.read_from(self._job.folder, offsets):
-            self._book.add(place, record)
+        for position, record in journal.read_from(self._job.folder, offsets):
+            self._runs.add(position, record)
             found = True
         return found
 
     def _gone(self) -> set[str]:
         """The processes that do not run, of those that have something open, and of its own."""
-        processes = {process_of(each) for each in self._book.open_executions()} | {self._job.process or ""}
+        processes = {process_of(each) for each in self._runs.open_executions()} | {self._job.process or ""}
         return {each for each in processes if not self._is_alive(each)}
 
     def _try_to_deliver(self, gone: set[str], doubtful: set[str]) -> bool:
         """Deliver what is final; whether anything arrived. What goes wrong is kept as `trouble`."""
-        before = len(self._flows)
-        self._trouble = ""
+        before = len(self._delivered)
+        self.trouble = ""
         try:
             if self._tracker is None:
                 self._tracker = Tracker(self._job.uri, self._job.experiment, self._job.artifacts)
                 self._tracker.doubt(doubtful)
                 gc.freeze()
                 gc.enable()
-            flows = list(self._book.tell(gone))
-            for start in range(0, len(flows), _AT_A_TIME):
-                self._tracker.deliver(flows[start : start + _AT_A_TIME], self._arrived)
+            runs = list(self._runs.tell(gone))
+            for start in range(0, len(runs), _AT_A_TIME):
+                self._tracker.deliver(runs[start : start + _AT_A_TIME], self._arrived)
                 if time.monotonic() - self._noted > _NOTE_SECONDS:
                     self._write_note()
-            if not self._book.open_executions() or self._is_over():
+            if not self._runs.open_executions() or self._is_over():
                 self._tracker.settle()
         except ModuleNotFoundError as error:
-            self._trouble = f"{_MISSING}: {error}"
+            self.trouble = f"{_MISSING}: {error}"
         except Exception as error:  # noqa: BLE001 - whatever a store raises, the journal keeps the records
-            self._trouble = self._job.without_secrets(f"{type(error).__name__}: {' '.join(str(error).split())}")[:1000]
-        if self._trouble and self._trouble != self._note.trouble:
-            print(f"{durable.now()} {self._trouble}", flush=True)
+            self.trouble = self._job.without_secrets(f"{type(error).__name__}: {' '.join(str(error).split())}")[:1000]
+        if self.trouble and self.trouble != self._note.trouble:
+            print(f"{durable.now()} {self.trouble}", flush=True)
             self._write_note()
-        return len(self._flows) > before
+        return len(self._delivered) > before
 
-    def _arrived(self, flow: Flow) -> None:
-        self._book.delivered(flow)
-        self._flows.add((flow.execution, flow.name))
+    def _arrived(self, run: Run) -> None:
+        self._runs.delivered(run)
+        self._delivered.add((run.execution, run.name))
 
     def _is_over(self) -> bool:
         process = self._job.process
@@ -233,10 +229,10 @@ class Carrier:
     def _write_note(self) -> None:
         """Note how far it has come, and clear away what killed processes left."""
         note = Delivery(
-            offsets=self._note.offsets | self._book.offsets(),
-            seen=self._note.offsets | self._book.seen(),
-            open=sorted(self._book.open_executions()),
-            trouble=self._trouble,
+            offsets=self._note.offsets | self._runs.offsets(),
+            seen=self._note.offsets | self._runs.seen(),
+            open=sorted(self._runs.open_executions()),
+            trouble=self.trouble,
             experiment_id=self._tracker.experiment_id if self._tracker else self._note.experiment_id,
             store=self._job.store if self._tracker else self._note.store,
         )

@@ -10,8 +10,9 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,32 @@ _opening = threading.Lock()
 _DELIVERY = "delivered.json"
 
 
+class Event(StrEnum):
+    """What a record reports, by the name that stands in its ``event``."""
+
+    START = "start"
+    SUCCESS = "success"
+    FOUND_COMPLETE = "found_complete"
+    PROCESSING_TIME = "processing_time"
+    FAILURE = "failure"
+    PROCESS_FAILURE = "process_failure"
+    TIMEOUT = "timeout"
+    BROKEN_TASK = "broken_task"
+    RANGE = "range"
+    FILL_START = "fill_start"
+    FILL_PROGRESS = "fill_progress"
+    SETTLED = "settled"
+    RESTATEMENT = "restatement"
+    FILL_END = "fill_end"
+    END = "end"
+
+
+# The events that end a task's run without success.
+FAILURES = frozenset({Event.FAILURE, Event.PROCESS_FAILURE, Event.TIMEOUT, Event.BROKEN_TASK})
+
+
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where a record stands: the file's name, and the offsets of its first byte and of the byte behind it."""
 
     file: str
@@ -86,7 +111,30 @@ def read(folder: Path) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def read_from(folder: Path, offsets: Mapping[str, int]) -> Iterator[tuple[Place, dict[str, Any]]]:
+def read_events(folder: Path, events: Collection[Event]) -> Iterator[dict[str, Any]]:
+    """The records of these events, oldest first: without decoding the others, which are most of a long journal."""
+    for path in sorted(folder.glob("*.jsonl")):
+        content = path.read_bytes()
+        for start, end in sorted(_lines_with(content, events).items()):
+            # A name may stand in another field too; a line that a full disk has cut off is passed over.
+            with contextlib.suppress(ValueError, TypeError, AttributeError):
+                record = json.loads(content[start:end])
+                if record.get("event") in events:
+                    yield record
+
+
+def _lines_with(content: bytes, words: Collection[str]) -> dict[int, int]:
+    """Where each line that has one of these words begins, and where it ends. A last line without an end waits."""
+    found: dict[int, int] = {}
+    for word in map(str.encode, words):
+        at = content.find(word)
+        while at >= 0 and (end := content.find(b"\n", at)) >= 0:
+            found[content.rfind(b"\n", 0, at) + 1] = end
+            at = content.find(word, end)
+    return found
+
+
+def read_from(folder: Path, offsets: Mapping[str, int]) -> Iterator[tuple[Position, dict[str, Any]]]:
     """The records behind these offsets (bytes, by file), and where each stands. A last line without an end waits."""
     for path in sorted(folder.glob("*.jsonl")):
         end = offsets.get(path.name, 0)
@@ -98,7 +146,7 @@ def read_from(folder: Path, offsets: Mapping[str, int]) -> Iterator[tuple[Place,
                 start, end = end, end + len(line)
                 if line.endswith(b"\n") and line.startswith(b"{"):
                     with contextlib.suppress(ValueError):
-                        yield Place(path.name, start, end), json.loads(line)
+                        yield Position(path.name, start, end), json.loads(line)
 
 
 def delivery(folder: Path) -> Delivery:

@@ -1,8 +1,8 @@
-"""Flows told to MLflow, each exactly once, whatever was told before: the only importer of mlflow.
+"""Runs delivered to MLflow, each exactly once, whatever was delivered before: the only importer of mlflow.
 
 MLflow itself is the memory of what it has: before the first run of an execution is made, its runs are looked up by
-their tag ``execution``, and again after each doubt (a lost answer, a carrier that was killed), so that nothing is told
-twice, and what was made twice all the same is deleted.
+their tag ``execution``, and again after each doubt (a lost answer, a carrier that was killed), so that nothing is
+delivered twice, and what was made twice all the same is deleted.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi.tracking.runs import Flow
+from champion_luigi.tracking.runs import Run
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import Run as MlflowRun
 
 # MLflow's own, read when it is imported: what a user has set, wins.
 _ENVIRONMENT = {
@@ -76,11 +76,11 @@ class Tracker:
         )
 
     def doubt(self, executions: Iterable[str]) -> None:
-        """Another carrier may have told of these, or be in the middle of it."""
+        """Another carrier may have delivered these, or be in the middle of it."""
         self._doubtful |= set(executions)
 
-    def deliver(self, flows: Iterable[Flow], arrived: Callable[[Flow], None]) -> None:
-        """Tell of flows; ``arrived`` is called for each one that MLflow has, in this thread.
+    def deliver(self, runs: Iterable[Run], arrived: Callable[[Run], None]) -> None:
+        """Deliver runs; ``arrived`` is called for each one that MLflow has, in this thread.
 
         Raises the first error once the others that were under way have ended.
         """
@@ -88,14 +88,14 @@ class Tracker:
             self._known.pop(execution, None)
         self._stale.clear()
         with ThreadPoolExecutor(self._threads) as pool:
-            batch: list[Flow] = []
-            for flow in [*flows, None]:
+            batch: list[Run] = []
+            for run in [*runs, None]:
                 # A fill goes by itself, as its days are made its children.
-                if flow is not None and flow.parent and len(batch) < _PAGE:
-                    batch.append(flow)
+                if run is not None and run.parent and len(batch) < _PAGE:
+                    batch.append(run)
                     continue
                 errors = []
-                for sent, result in [(each, pool.submit(self._tell, each)) for each in batch]:
+                for sent, result in [(each, pool.submit(self._deliver, each)) for each in batch]:
                     error = result.exception()
                     if error is None:
                         arrived(sent)
@@ -104,9 +104,9 @@ class Tracker:
                 if errors:
                     raise errors[0]
                 batch = []
-                if flow is not None:
-                    self._tell(flow)
-                    arrived(flow)
+                if run is not None:
+                    self._deliver(run)
+                    arrived(run)
 
     def settle(self) -> None:
         """Delete what was made twice where an answer was lost. Then nothing is in doubt."""
@@ -114,49 +114,49 @@ class Tracker:
             self._look_up(execution)
             self._doubtful.discard(execution)
 
-    def _tell(self, flow: Flow) -> None:
+    def _deliver(self, run: Run) -> None:
         from mlflow.entities import Metric, Param
 
-        run = self._run_of(flow)
-        if run.end is not None and (flow.end is None or flow.end <= run.end):
+        known = self._known_of(run)
+        if known.end is not None and (run.end is None or run.end <= known.end):
             return
         self._client.log_batch(
-            run.run_id,
-            metrics=[Metric(each.name, each.value, each.time, each.step) for each in flow.metrics],
+            known.run_id,
+            metrics=[Metric(each.name, each.value, each.time, each.step) for each in run.metrics],
             params=[
                 Param(name, _clipped(text, _PARAM_LENGTH))
-                for name, text in flow.params.items()
-                if name not in run.params
+                for name, text in run.params.items()
+                if name not in known.params
             ],
         )
-        run.params |= flow.params.keys()
-        if flow.end is not None:
-            self._client.set_terminated(run.run_id, flow.status, flow.end)
-            run.end = flow.end
+        known.params |= run.params.keys()
+        if run.end is not None:
+            self._client.set_terminated(known.run_id, run.status, run.end)
+            known.end = run.end
 
-    def _run_of(self, flow: Flow) -> _Known:
-        if flow.execution not in self._known:
-            self._known[flow.execution] = self._look_up(flow.execution)
-        runs = self._known[flow.execution]
-        if flow.name not in runs:
+    def _known_of(self, run: Run) -> _Known:
+        if run.execution not in self._known:
+            self._known[run.execution] = self._look_up(run.execution)
+        runs = self._known[run.execution]
+        if run.name not in runs:
             tags = {
-                **flow.tags,
-                _EXECUTION_TAG: flow.execution,
+                **run.tags,
+                _EXECUTION_TAG: run.execution,
                 "mlflow.source.name": "champion_luigi",
                 "mlflow.source.type": "JOB",
             }
-            if flow.parent and flow.parent in runs:
-                tags["mlflow.parentRunId"] = runs[flow.parent].run_id
+            if run.parent and run.parent in runs:
+                tags["mlflow.parentRunId"] = runs[run.parent].run_id
             tags = {name: _clipped(text, _TAG_LENGTH) for name, text in tags.items() if text}
             try:
-                run = self._client.create_run(self.experiment_id, flow.start, tags, flow.name)
+                made = self._client.create_run(self.experiment_id, run.start, tags, run.name)
             except BaseException:
                 # It may have been made all the same.
-                self._stale.add(flow.execution)
-                self._doubtful.add(flow.execution)
+                self._stale.add(run.execution)
+                self._doubtful.add(run.execution)
                 raise
-            runs[flow.name] = _Known(run.info.run_id, None, set())
-        return runs[flow.name]
+            runs[run.name] = _Known(made.info.run_id, None, set())
+        return runs[run.name]
 
     def _look_up(self, execution: str) -> dict[str, _Known]:
         """The runs that MLflow has of an execution, by name; of those with the same name, one is left."""
@@ -170,8 +170,8 @@ class Tracker:
                 runs[name] = _Known(run.info.run_id, end, set(run.data.params))
         return runs
 
-    def _search(self, execution: str) -> list[Run]:
-        found: list[Run] = []
+    def _search(self, execution: str) -> list[MlflowRun]:
+        found: list[MlflowRun] = []
         token = None
         while True:
             page = self._client.search_runs(

@@ -1,7 +1,7 @@
-"""Journal records, put together to flows: what one execution did for one trade date, or a fill as a whole.
+"""Journal records, put together to runs: what one execution did for one trade date, or a fill as a whole.
 
-A flow of a date is told once it is final: the last task that was asked for has succeeded, the fill has settled the
-date, or the process that ran it is gone. A fill is told from its start on, since its dates are its children.
+A run of a date is reported once it is final: its last requested task has succeeded, the fill has settled the date, or
+the process that ran it is gone. A fill is reported from its start on, since its dates are its children.
 Times are milliseconds since 1970, as MLflow has them; durations are seconds.
 """
 
@@ -15,26 +15,17 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
 
+from champion_luigi.base.stages import NUMBER_OF, STAGE_OF
 from champion_luigi.datasets import catalog
-from champion_luigi.tracking.journal import Place
+from champion_luigi.tracking.journal import FAILURES, Event, Position
 
 Record = dict[str, Any]
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 # What has become of the process of an execution: it goes on, it said that it ends, or it is gone without a word.
 Life = Literal["alive", "ended", "gone"]
 
-# The tasks in order, with the names that their metrics have.
-STAGES = {
-    "ScrapeBhavcopy": "scrape",
-    "ParseBhavcopy": "parse",
-    "NormalizeBhavcopy": "normalize",
-    "WriteParquet": "write",
-    "LoadClickHouse": "load",
-}
-_ORDER = list(STAGES)
 _COUNTS = ("raw_rows_parsed", "normalized_rows", "filtered_rows", "rows_written", "rows_loaded")
 _TAGS = ("layout", "archive_file", "archive_sha256", "worker")
-_FAILURES = frozenset({"failure", "process_failure", "timeout", "broken_task"})
 # What a worker raises that was told to end.
 _KILLS = frozenset({"SystemExit", "KeyboardInterrupt"})
 _RANGE_METRICS = {
@@ -47,8 +38,8 @@ _OUTCOMES: dict[str, tuple[Status, str]] = {
     "unpublished": ("FAILED", "unpublished"),
     "failed": ("FAILED", "failed"),
 }
-_DAY_EVENTS = _FAILURES | {"start", "processing_time", "success", "found_complete", "settled"}
-_FILL_EVENTS = frozenset({"range", "fill_start", "fill_progress", "fill_end"})
+_DAY_EVENTS = FAILURES | {Event.START, Event.PROCESSING_TIME, Event.SUCCESS, Event.FOUND_COMPLETE, Event.SETTLED}
+_FILL_EVENTS = frozenset({Event.RANGE, Event.FILL_START, Event.FILL_PROGRESS, Event.FILL_END})
 _BYTES_PER_MB = 1024 * 1024
 _ENDS = frozenset({"FINISHED", "FAILED", "KILLED"})
 _METRIC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ./-]*")
@@ -65,8 +56,8 @@ class Metric:
 
 
 @dataclass
-class Flow:
-    """What a tracking server is told of one flow. ``end`` (ms) is None while it runs; ``parent`` is a flow's name."""
+class Run:
+    """What MLflow gets of one run. ``end`` (ms) is None while it goes on; ``parent`` is another run's name."""
 
     execution: str
     name: str
@@ -100,7 +91,7 @@ class _Day:
 
     def add(self, record: Record) -> None:
         event, task, time = record["event"], record.get("task", ""), _milliseconds(record)
-        if event == "settled":
+        if event == Event.SETTLED:
             # That is said once the fill has looked at others: no time of this day's.
             if record["outcome"] in _OUTCOMES:
                 self.settled = (record["outcome"], str(record["reason"]))
@@ -108,20 +99,20 @@ class _Day:
         self.first = min(time, self.first or time)
         self.last = max(self.last, time)
         facts = record.get("facts", {})
-        if event == "start":
+        if event == Event.START:
             self.failure = None
             self.running.add(task)
             self.last_task = max(record.get("last") or task, self.last_task, task, key=_rank)
             self.table = record.get("clickhouse_table") or self.table
             self.tags["package_version"] = str(record.get("version", ""))
-        elif event == "processing_time":
-            if task in STAGES:
-                self._measure(f"{STAGES[task]}_duration_seconds", record["seconds"], time)
-        elif event in ("success", "found_complete"):
+        elif event == Event.PROCESSING_TIME:
+            if task in STAGE_OF:
+                self._measure(f"{STAGE_OF[task]}_duration_seconds", record["seconds"], time)
+        elif event in (Event.SUCCESS, Event.FOUND_COMPLETE):
             self.running.discard(task)
             self.succeeded.add(task)
-            self.has_worked |= event == "success"
-        elif event in _FAILURES:
+            self.has_worked |= event == Event.SUCCESS
+        elif event in FAILURES:
             self.has_worked = True
             self.running.discard(task)
             failure = (str(record.get("error_type", event)), str(record.get("error", "")))
@@ -161,8 +152,8 @@ class _Day:
         # All that this process did is done; another one does the rest.
         return "FINISHED", "success", ""
 
-    def flow(self, life: Life, parent: str | None) -> Flow | None:
-        """The flow; None as long as it goes on, and where nothing was done."""
+    def run(self, life: Life, parent: str | None) -> Run | None:
+        """The run; None as long as it goes on, and where nothing was done."""
         outcome = self.outcome(life)
         if outcome is None or self.first is None or not (self.has_worked or self.running):
             return None
@@ -176,7 +167,7 @@ class _Day:
             "status": words,
             "error": error,
         }
-        return Flow(
+        return Run(
             execution=self.execution,
             name=name_of_day(self.day),
             start=self.first,
@@ -206,18 +197,18 @@ class _Fill:
         event, time = record["event"], _milliseconds(record)
         self.last = max(self.last, time)
         self.has_news = True
-        if event == "fill_start":
+        if event == Event.FILL_START:
             self.name = name_of_fill(record["first"], record["last"])
             names = ("first", "last", "of", "workers", "clickhouse_table")
             self.params = {name: str(record[name]) for name in names if record.get(name)}
             self.tags["package_version"] = str(record.get("version", ""))
             self._measure({"days_due": record["days_due"]}, time, 0)
-        elif event == "range":
+        elif event == Event.RANGE:
             if metric := _RANGE_METRICS.get(record["name"]):
                 self._measure({metric: record["value"]}, time, 0)
         else:
             self._measure(record["metrics"], time, int(record["metrics"]["days_done"]))
-            if event == "fill_end" and record["status"] in _ENDS and isinstance(record["words"], str):
+            if event == Event.FILL_END and record["status"] in _ENDS and isinstance(record["words"], str):
                 self.outcome = record
 
     def _measure(self, values: Record, time: int, step: int) -> None:
@@ -225,28 +216,28 @@ class _Fill:
             Metric(name, float(value), time, step) for name, value in values.items() if _is_measure(name, value)
         ]
 
-    def running_flow(self) -> Flow | None:
-        """The flow as far as it has come, where there is news."""
+    def running(self) -> Run | None:
+        """The run as far as it has come, where there is news."""
         if not self.name or not self.has_news:
             return None
-        return Flow(
+        return Run(
             self.execution, self.name, self.first, metrics=list(self.metrics), params=dict(self.params), tags=self.tags
         )
 
-    def ended_flow(self, life: Life) -> Flow | None:
-        """The flow as it ended; None as long as it goes on."""
+    def ended(self, life: Life) -> Run | None:
+        """The run as it ended; None as long as it goes on."""
         if not self.name or not self.is_over(life):
             return None
         outcome = self.outcome or {"status": "KILLED", "words": "killed", "error": "the process ended before the fill"}
         duration = Metric("flow_duration_seconds", (self.last - self.first) / 1000, self.last)
         told = {"status": outcome["words"], "error": outcome.get("error", "")}
-        return Flow(
+        return Run(
             self.execution,
             self.name,
             self.first,
             self.last,
             outcome["status"],
-            # What is new comes before it, in the running flow.
+            # What is new comes before it, in the run as it goes on.
             metrics=[duration] if self.has_news else [*self.metrics, duration],
             params=self.params | {name: text for name, text in told.items() if text},
             tags=self.tags,
@@ -262,8 +253,8 @@ class _Fill:
         return "gone" if self.outcome["status"] == "KILLED" else "ended"
 
 
-class Book:
-    """Records as they come, and the flows that can be told of."""
+class Runs:
+    """Records as they come, and the runs that can be reported."""
 
     def __init__(self) -> None:
         self._days: dict[tuple[str, str], _Day] = {}
@@ -274,28 +265,28 @@ class Book:
         self._read: dict[str, int] = {}
         self._begun: dict[str, int] = {}
 
-    def add(self, place: Place, record: Record) -> None:
-        """Take the next record. One that is of no flow is passed over, as is one of a later version, or a damaged one.
+    def add(self, position: Position, record: Record) -> None:
+        """Take the next record. One that is of no run is passed over, as is one of a later version, or a damaged one.
 
-        It would stop each carrier at the same place for ever: what can be told of it is told without it.
+        Raising here would stop every carrier at this record. It is skipped, and the rest of the run is still reported.
         """
-        self._begun.setdefault(place.file, place.start)
-        self._read[place.file] = place.end
+        self._begun.setdefault(position.file, position.start)
+        self._read[position.file] = position.end
         with contextlib.suppress(AttributeError, KeyError, OverflowError, TypeError, ValueError):
-            self._add(place, record)
+            self._add(position, record)
 
-    def _add(self, place: Place, record: Record) -> None:
+    def _add(self, position: Position, record: Record) -> None:
         event, execution = record.get("event"), record.get("execution")
         if not execution or not event or "time" not in record:
             return
-        if event == "end":
+        if event == Event.END:
             self._ended.add(execution)
             if record.get("interrupted"):
                 self._interrupted.add(execution)
-            # It is a part of what is not told yet, and may stand in another month's file.
+            # It is a part of what is not reported yet, and may stand in another month's file.
             for (each, _), first in self._first.items():
                 if execution in (each, process_of(each)):
-                    first.setdefault(place.file, place.start)
+                    first.setdefault(position.file, position.start)
             return
         if {execution, process_of(execution)} & self._ended:
             return  # a thread or a child that has gone on: what became of its day has been said
@@ -303,8 +294,8 @@ class Book:
         if event not in (_DAY_EVENTS if key[1] else _FILL_EVENTS):
             return
         time = _milliseconds(record)
-        # Before it is taken: of one that turns out damaged half-way, something is there to be told of.
-        self._first.setdefault(key, {}).setdefault(place.file, place.start)
+        # Before it is taken: of one that turns out damaged half-way, something is left to report.
+        self._first.setdefault(key, {}).setdefault(position.file, position.start)
         if key[1]:
             self._days.setdefault(key, _Day(record)).add(record)
             if fill := self._fills.get(execution):
@@ -312,8 +303,8 @@ class Book:
         else:
             self._fills.setdefault(execution, _Fill(record)).add(record)
 
-    def tell(self, gone: Collection[str]) -> Iterator[Flow]:
-        """The flows that are final, and fills as far as they have come: a fill before its days, its end after them.
+    def tell(self, gone: Collection[str]) -> Iterator[Run]:
+        """The runs that are final, and fills as far as they have come: a fill before its days, its end after them.
 
         ``gone`` names the processes that had ended before the last records were read.
         """
@@ -328,33 +319,33 @@ class Book:
             return lives[execution]
 
         for fill in list(self._fills.values()):
-            if flow := fill.running_flow():
-                yield flow
+            if run := fill.running():
+                yield run
         for (execution, _), day in list(self._days.items()):
             of = self._fills.get(execution)
             state = (of.days_life() if of else None) or life(execution)
-            if flow := day.flow(state, of.name if of else None):
-                yield flow
+            if run := day.run(state, of.name if of else None):
+                yield run
             elif state != "alive" or day.outcome(state):
                 self._forget(execution, day.day)  # asked for and never begun, or found complete
         for fill in list(self._fills.values()):
-            if flow := fill.ended_flow(life(fill.execution)):
-                yield flow
+            if run := fill.ended(life(fill.execution)):
+                yield run
             elif not fill.name and life(fill.execution) != "alive":
                 self._fills.pop(fill.execution)  # it ended before it knew what to do
                 self._first.pop((fill.execution, ""), None)
 
-    def delivered(self, flow: Flow) -> None:
+    def delivered(self, run: Run) -> None:
         """Forget what has arrived."""
-        fill = self._fills.get(flow.execution)
-        if fill and fill.name == flow.name:
-            fill.metrics = fill.metrics[len(flow.metrics) :]
+        fill = self._fills.get(run.execution)
+        if fill and fill.name == run.name:
+            fill.metrics = fill.metrics[len(run.metrics) :]
             fill.has_news = False
-            if flow.end is not None:
-                self._fills.pop(flow.execution)
-                self._first.pop((flow.execution, ""), None)
+            if run.end is not None:
+                self._fills.pop(run.execution)
+                self._first.pop((run.execution, ""), None)
         else:
-            self._forget(flow.execution, flow.params["trade_date"])
+            self._forget(run.execution, run.params["trade_date"])
 
     def offsets(self) -> dict[str, int]:
         """How far each file of the journal need not be read again.
@@ -377,7 +368,7 @@ class Book:
         return dict(self._read)
 
     def open_executions(self) -> set[str]:
-        """The executions of which not all is told and delivered."""
+        """The executions of which not all is reported and delivered."""
         return {execution for execution, _ in self._first}
 
     def _forget(self, execution: str, date: str) -> None:
@@ -408,7 +399,7 @@ def process_of(execution: str) -> str:
 
 def _rank(task: str) -> int:
     """The place of a task in the order; a site's own, of which nothing is known, comes last."""
-    return _ORDER.index(task) if task in STAGES else len(_ORDER) if task else -1
+    return NUMBER_OF.get(task, len(NUMBER_OF) if task else -1)
 
 
 def _milliseconds(record: Record) -> int:

@@ -5,26 +5,23 @@ Made from listings, markers and the journal, without opening the warehouse: thir
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Literal
 
+import luigi
+
+from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.exchange import sessions
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import complete
-from champion_luigi.storage import lake
-from champion_luigi.tracking import journal
-from champion_luigi.tracking import record as recording
+from champion_luigi.pipeline.tasks import LoadClickHouse
+from champion_luigi.storage import due, lake
+from champion_luigi.tracking import history, journal
+from champion_luigi.tracking.record import journal_folder
 
 State = Literal["loaded", "lake", "failed", "missing", "closed"]
 
-# Records that end a date's run without success; `settled` is a fill's own word on it.
-_PROBLEMS = tuple(
-    f'"event": "{event}"'.encode() for event in ("failure", "process_failure", "timeout", "broken_task", "settled")
-)
 _DAYS_BACK = 100
 
 
@@ -47,54 +44,28 @@ class Coverage:
     days: tuple[Day, ...]
     latest_due: date
 
-    def count(self, state: State) -> int:
-        """How many sessions are in a state."""
-        return sum(1 for day in self.days if day.state == state)
-
     def of(self, *states: State) -> list[Day]:
         """The sessions that are in one of these states."""
         return [day for day in self.days if day.state in states]
 
-    @property
-    def due(self) -> int:
-        """How many sessions should be there: all but those that the archive turned out to have no file for."""
-        return sum(1 for day in self.days if day.state != "closed")
 
-    @property
-    def rows(self) -> int:
-        """Rows in the warehouse."""
-        return sum(day.rows for day in self.days)
-
-    @property
-    def latest_loaded(self) -> date | None:
-        """The last session that is in the warehouse."""
-        return max((day.date for day in self.days if day.state == "loaded"), default=None)
-
-    @property
-    def sessions_late(self) -> int:
-        """How many sessions that are due have come after the latest loaded one."""
-        latest = self.latest_loaded
-        return sum(1 for day in self.days if day.state != "closed" and (latest is None or day.date > latest))
-
-
-def of_range(start: date | None = None, end: date | None = None) -> Coverage:
+def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Coverage:
     """The coverage from ``start`` to ``end``, both included.
 
     By default from the first day that the lake has to the latest session that should be published by now; with an empty
     lake, of the last 100 days.
     """
-    latest = sessions.latest_published(datetime.now(UTC), settings.published_at())
+    expected = wiring.expectation(dataset)
+    latest = expected.latest
     last = min(end, latest) if end else latest
-    in_lake = {day for day, _ in lake.days(settings.lake_dir(), EQUITY, start or date.min, last + timedelta(days=1))}
+    in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, start or date.min, last + timedelta(days=1))}
     first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
     stop = last + timedelta(days=1)
-    loaded = complete.loaded_rows(first, stop)
-    answers = wiring.archive_answers()
-    closed = {day for day, answer in answers.items() if answer.verdict == "closed"}
-    extra = {day for day, answer in answers.items() if answer.verdict == "session" and first <= day < stop}
-    due = sorted({*sessions.sessions(first, stop), *extra, *(day for day in in_lake if day >= first)})
-    pending = [day for day in due if day not in loaded]
-    problems = latest_problems() if any(day not in in_lake and day not in closed for day in pending) else {}
+    loaded = complete.loaded_rows(dataset, first, stop)
+    closed = expected.closed
+    due = sorted(expected.days(first, stop, recheck_closed=True) | {day for day in in_lake if day >= first})
+    some_lack = any(day not in loaded and day not in in_lake and day not in closed for day in due)
+    problems = history.latest_problems(journal_folder(), dataset.name) if some_lack else {}
 
     def day_of(day: date) -> Day:
         if day in loaded:
@@ -102,7 +73,7 @@ def of_range(start: date | None = None, end: date | None = None) -> Coverage:
         if day in in_lake:
             return Day(day, "lake", reason=problems.get(day, ""))
         if day in closed:
-            return Day(day, "closed", reason=f"{answers[day].archive} answered 404 on {answers[day].time[:10]}")
+            return Day(day, "closed", reason=expected.of(day).why)
         if day in problems:
             return Day(day, "failed", reason=problems[day])
         return Day(day, "missing")
@@ -110,37 +81,66 @@ def of_range(start: date | None = None, end: date | None = None) -> Coverage:
     return Coverage(first, last, tuple(day_of(day) for day in due), latest)
 
 
-def latest_problems() -> dict[date, str]:
-    """What the last run of each date that did not end well said, by the journal."""
-    found: dict[date, str] = {}
-    for record in _problem_records():
-        try:
-            day = date.fromisoformat(record["date"])
-            if record["event"] != "settled":
-                found[day] = f"{record.get('task', '')}: {record.get('error', '')}"
-            elif record["outcome"] == "unpublished":
-                found.pop(day, None)  # it is merely too early
-            else:
-                found[day] = record["reason"]
-        except (KeyError, TypeError, ValueError):
-            continue  # edited, or of another version
-    return found
+def as_document(found: Coverage) -> dict[str, Any]:
+    """The state as a JSON document: dates are ISO texts, counts are days or, where they say so, rows."""
+    is_tracked = settings.tracking_is_on()
+    loaded = found.of("loaded")
+    due = [day.date for day in found.days if day.state != "closed"]
+    latest = max((day.date for day in loaded), default=None)
+    return {
+        "start": found.first,
+        "end": found.last,
+        "due": len(due),
+        "loaded": len(loaded),
+        "lake_only": _named(found.of("lake")),
+        "failed": _named(found.of("failed")),
+        "missing": [day.date for day in found.of("missing")],
+        "closed": _named(found.of("closed")),
+        "rows": sum(day.rows for day in loaded),
+        "latest_due": found.latest_due,
+        "latest_loaded": latest,
+        "sessions_late": sum(1 for day in due if latest is None or day > latest),
+        "unsent_records": journal.count_undelivered(journal_folder()) if is_tracked else 0,
+        "warehouse": wiring.warehouse_place().words,
+        "lake": str(settings.lake_dir()),
+        "archive": wiring.archive_name(),
+        "tracking": settings.without_secrets(settings.tracking_uri()) if is_tracked else "off",
+    }
 
 
-def _problem_records() -> Iterator[Mapping[str, Any]]:
-    for path in sorted(recording.journal_folder().glob("*.jsonl")):
-        with path.open("rb") as lines:
-            for line in lines:
-                # Reading the few that matter as JSON, of a line for each step of each day.
-                if any(event in line for event in _PROBLEMS):
-                    try:
-                        record = json.loads(line)
-                    except ValueError:
-                        continue
-                    if record.get("date"):
-                        yield record
+def _named(days: list[Day]) -> list[dict[str, Any]]:
+    return [{"date": day.date, "reason": day.reason} for day in days]
 
 
-def unsent_records() -> int:
-    """How many records of the journal have not reached MLflow; 0 where tracking is off."""
-    return journal.count_undelivered(recording.journal_folder()) if settings.tracking_is_on() else 0
+def reasons(dataset: Dataset, of: type[luigi.Task], days: list[date]) -> dict[date, str]:
+    """Why each of these days is not complete."""
+    if not days:
+        return {}
+    first, stop = min(days), max(days) + timedelta(days=1)
+    in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, first, stop)}
+    again = due.first_stages(wiring.files(dataset).due, first, stop)
+    closed = wiring.expectation(dataset).closed
+    problems = history.latest_problems(journal_folder(), dataset.name)
+
+    def reason(day: date) -> str:
+        if day in again:
+            return f"asked for again, from {STAGES[again[day]]}"
+        failed = f"failed before: {problems[day]}" if day in problems else ""
+        if of is LoadClickHouse and day in in_lake:
+            return "; ".join(filter(None, [f"in the lake, {_why_not_loaded(dataset, day)}", failed]))
+        if day in closed:
+            return "closed before, and asked for again (--recheck-closed)"
+        return failed or "missing"
+
+    return {day: reason(day) for day in days}
+
+
+def _why_not_loaded(dataset: Dataset, day: date) -> str:
+    marker = LoadClickHouse(date=day, dataset=dataset.name).output()
+    document = marker.load()
+    if document is None:
+        elsewhere = wiring.files(dataset).markers_anywhere(day)
+        return "and loaded into another warehouse only" if elsewhere else "not loaded"
+    if document.get("warehouse") != marker.warehouse:
+        return "and its marker is of another warehouse"
+    return "and changed since it was loaded"

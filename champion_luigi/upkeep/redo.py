@@ -10,26 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
-from champion_luigi.base import locks
+from champion_luigi.base import locks, stages
 from champion_luigi.config import settings, wiring
-from champion_luigi.exchange import sessions
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.pipeline import tasks
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.pipeline.tasks import (
-    LoadClickHouse,
-    NormalizeBhavcopy,
-    ParseBhavcopy,
-    ScrapeBhavcopy,
-    WriteParquet,
-)
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy
 from champion_luigi.storage import due
 
 # By the names that people type.
-STAGES: dict[str, type[DayTask]] = dict(
-    zip(due.STAGES, (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet, LoadClickHouse), strict=True)
-)
+STAGES: dict[str, type[DayTask]] = {stage: getattr(tasks, task) for stage, task in stages.TASKS.items()}
 
 
 @dataclass(frozen=True)
@@ -45,16 +38,18 @@ class Plan:
     nothing: str = ""
 
 
-def outputs_from(day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> list[Path]:
+def outputs_from(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> list[Path]:
     """The outputs that are there of a stage and of those that follow it, up to ``last``, in the order of the stages.
 
     The payload itself is not among them: a receipt that is due makes it due to be fetched again.
     """
-    paths = [task(date=day).output().file for task in STAGES.values() if stage.stage <= task.stage <= last.stage]
+    chain = [task for task in STAGES.values() if stage.stage <= task.stage <= last.stage]
+    paths = [task(date=day, dataset=dataset.name).output().file for task in chain]
     return [path for path in paths if path.exists()]
 
 
 def make_due(
+    dataset: Dataset,
     day: date,
     stage: type[DayTask],
     last: type[DayTask] = LoadClickHouse,
@@ -64,46 +59,43 @@ def make_due(
 
     They stay where they are until then. Where there is none of them, the stages are due already, and nothing is noted.
     """
-    lock = settings.data_dir() / "locks" / f"{day}.lock"
-    with locks.locked(lock, f"{day}", settings.get("lock_wait_seconds"), on_wait):
-        paths = outputs_from(day, stage, last)
+    files = wiring.files(dataset)
+    label = last(date=day, dataset=dataset.name).label
+    with locks.locked(files.lock(day), label, settings.get("lock_wait_seconds"), on_wait):
+        paths = outputs_from(dataset, day, stage, last)
         if paths:
-            due.ask(wiring.due_folder(), day, range(stage.stage, last.stage + 1))
+            due.ask(files.due, day, range(stage.stage, last.stage + 1))
     return paths
 
 
-def plan(day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> Plan:
+def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> Plan:
     """What would be done with a day, without doing it."""
-    if not outputs_from(day, ScrapeBhavcopy) and (reason := _why_nothing(day)):
+    if not outputs_from(dataset, day, ScrapeBhavcopy) and (reason := _why_nothing(dataset, day)):
         return Plan(day, nothing=reason)
-    replaced = outputs_from(day, stage, last)
-    chain = list(STAGES.items())
+    replaced = outputs_from(dataset, day, stage, last)
+    chain = [(name, task(date=day, dataset=dataset.name)) for name, task in STAGES.items()]
     start = stage.stage
-    while start and not chain[start - 1][1](date=day).complete():
+    while start and not chain[start - 1][1].complete():
         start -= 1
     runs = []
     for number in range(start, last.stage + 1):
         name, task = chain[number]
         if not replaced:
             # Nothing is asked for of such a day: what is complete stays.
-            if not task(date=day).complete():
+            if not task.complete():
                 runs.append((name, "output missing"))
         elif number > stage.stage:
-            runs.append((name, f"follows {due.STAGES[number - 1]}"))
+            runs.append((name, f"follows {stages.STAGES[number - 1]}"))
         elif number == stage.stage:
             runs.append((name, "asked for"))
         else:
-            runs.append((name, "asked for before" if task(date=day).output().file.exists() else "output missing"))
+            runs.append((name, "asked for before" if task.output().file.exists() else "output missing"))
     return Plan(day, tuple(replaced), tuple(runs))
 
 
-def _why_nothing(day: date) -> str:
+def _why_nothing(dataset: Dataset, day: date) -> str:
     """Why no file of a day is to be had, as far as is known; empty where one is."""
-    answer = wiring.archive_answers().get(day)
-    if answer is not None and answer.verdict == "closed":
-        return f"not there, and {answer.archive} answered 404 on {answer.time[:10]}"
-    if answer is None and not sessions.is_session(day):
-        return f"not there, and {sessions.describe(day)}"
-    if day > sessions.latest_published(datetime.now(UTC), settings.published_at()):
-        return "not published yet"
-    return ""
+    expected = wiring.expectation(dataset).of(day)
+    if expected.state == "closed":
+        return f"not there, and {expected.why}"
+    return expected.why if expected.state == "unpublished" else ""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,12 +29,12 @@ from champion_luigi.base.errors import (
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.pipeline import process
-from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet, fetch, keep
 from champion_luigi.storage import due, lake, raw, version
 from champion_luigi.tracking import record
+from champion_luigi.tracking.journal import Event
+from champion_luigi.upkeep import again
 
 if TYPE_CHECKING:
     import polars as pl
@@ -122,12 +122,8 @@ def refresh_day(dataset: Dataset, day: date) -> Outcome:
         outcome = _ask(task, last)
     if last(date=day, dataset=dataset.name).complete():
         return outcome
-    process.prepare()
-    progress = Progress(due=1)
-    fill_days(last, [day], progress, workers=1, local_scheduler=True, log_level="WARNING")
-    if not last(date=day).complete():
-        reason = progress.failed.get(day) or "the day is not complete: another process may be at it"
-        return Outcome(day, "failed", reason, outcome.old_sha256, outcome.new_sha256, outcome.changes)
+    if reason := again.complete(dataset, {day: last}).get(day):
+        return replace(outcome, state="failed", reason=reason)
     if outcome.state == "unchanged":
         return Outcome(day, "unchanged", outcome.reason or "what an earlier run had left is completed")
     return outcome
@@ -170,23 +166,18 @@ def _ask(task: ScrapeBhavcopy, last: type[DayTask]) -> Outcome:
     changes = _changes(task, _normalized(task, published, recognised))
     old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
     outcome = Outcome(day, "changed", old_sha256=old_sha256, new_sha256=sha256, changes=changes)
-    _journal(task, outcome)
+    record.record(
+        Event.RESTATEMENT,
+        date=day,
+        old_sha256=old_sha256,
+        new_sha256=sha256,
+        **{f"rows_{name}": count for name, count in (vars(changes) if changes else {}).items()},
+        **catalog.named(task.dataset),
+    )
     due.ask(files.due, day, range(ScrapeBhavcopy.stage, last.stage + 1))
     keep(task, published, recognised)
     due.done(files.due, day, ScrapeBhavcopy.stage)
     return outcome
-
-
-def _journal(task: ScrapeBhavcopy, outcome: Outcome) -> None:
-    counts = vars(outcome.changes) if outcome.changes else {}
-    record.record(
-        "restatement",
-        date=outcome.date,
-        old_sha256=outcome.old_sha256,
-        new_sha256=outcome.new_sha256,
-        **{f"rows_{name}": count for name, count in counts.items()},
-        **catalog.named(task.dataset),
-    )
 
 
 def _unchanged(task: ScrapeBhavcopy, kept: _Kept, last: type[DayTask]) -> Outcome:

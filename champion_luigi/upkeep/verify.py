@@ -308,7 +308,7 @@ def _warehouse_differences(
     if marker is not None and marker.get("lake_sha256") != file.sha256:
         return  # it is the lake's file that has changed, which is said already
     in_warehouse = held or Sums(0, 0, of.definition.no_sums)
-    pairs = {"rows": (file.held.rows, in_warehouse.rows)}
+    pairs: dict[str, tuple[float, float]] = {"rows": (file.held.rows, in_warehouse.rows)}
     for name, *pair in zip(of.definition.sums, file.held.sums, in_warehouse.sums, strict=True):
         pairs[f"sum of {name}"] = (pair[0], pair[1])
     for what, (expected, found) in pairs.items():

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from typing import TYPE_CHECKING
 
 import click
 
+from champion_luigi.commands import output
+
 if TYPE_CHECKING:
     from champion_luigi.commands.doctor.findings import Finding
 
-# As for a fill: days would fail.
-_PROBLEMS = 30
-_WIDTH = 80
 _INDENT = " " * 21
 _COLORS = {"OK": "green", "WARNING": "yellow", "PROBLEM": "red"}
 
@@ -36,21 +33,17 @@ def command(context: click.Context, as_json: bool) -> None:
             click.echo(_in_words(name, finding))
     if as_json:
         document = [{"check": name, "status": it.status, "found": it.found, "todo": it.todo} for name, it in found]
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        click.echo(output.as_json(document))
     count = {status: sum(1 for _, finding in found if finding.status == status) for status in _COLORS}
     if not as_json:
         click.echo(f"{len(found)} checks: {count['OK']} OK, {count['WARNING']} WARNING, {count['PROBLEM']} PROBLEM")
     if count["PROBLEM"]:
-        context.exit(_PROBLEMS)
+        context.exit(output.FAILED)
 
 
 def _in_words(name: str, finding: Finding) -> str:
     """One line, as long as it fits, and below it what to do."""
     texts = [finding.found, *([f"-> {finding.todo}"] if finding.todo else [])]
-    lines = [
-        line
-        for text in texts
-        for line in textwrap.wrap(text, _WIDTH - len(_INDENT), break_long_words=False, break_on_hyphens=False)
-    ]
+    lines = [line for text in texts for line in output.wrapped(text, width=output.WIDTH - len(_INDENT))]
     status = click.style(f"{finding.status:8}", fg=_COLORS[finding.status])
     return f"{status} {name:11} " + f"\n{_INDENT}".join(lines)

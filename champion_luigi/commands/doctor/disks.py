@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from champion_luigi.base import durable
+from champion_luigi.base.package import VERSION
 from champion_luigi.commands.doctor.findings import Finding, Status
 from champion_luigi.config import settings
 from champion_luigi.storage import version
@@ -33,7 +34,7 @@ def data_folder() -> Finding:
 def layout() -> Finding:
     """The layout of DATA_DIR, who noted it, and whether this version knows it."""
     found = version.noted(settings.data_dir())
-    here = f"this is champion_luigi {version.package()}"
+    here = f"this is champion_luigi {VERSION}"
     if found is None:
         return Finding("OK", f"none noted: the next run notes layout {version.LAYOUT}; {here}")
     return Finding("OK", f"layout {found.layout}, noted by champion_luigi {found.package}; {here}")

@@ -19,7 +19,6 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 from champion_luigi.tracking import journal, record
-from champion_luigi.upkeep import coverage
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
@@ -199,7 +198,7 @@ def unsent() -> Finding:
     if not settings.tracking_is_on():
         return Finding("OK", "none: tracking is off")
     folder = record.journal_folder()
-    count = coverage.unsent_records()
+    count = journal.count_undelivered(folder)
     if not count:
         return Finding("OK", "no record waits for MLflow")
     words = f"{count:,} records wait for MLflow"

@@ -1,4 +1,4 @@
-"""What the report tells: coverage, the lake files' own counts and the journal's durations, as one plain document.
+"""What the report shows: coverage, the lake files' own counts and the journal's durations, as one plain document.
 
 Rows, rejects and warnings are those that each lake file says of itself, so they are true of what is there, whoever
 wrote it, and whether or not it was journalled. What was never recorded is None, and never a guess.
@@ -10,39 +10,25 @@ import json
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
-from champion_luigi.commands import status
+from champion_luigi.base.package import VERSION
+from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
-from champion_luigi.tracking import journal
-from champion_luigi.tracking import record as recording
-from champion_luigi.tracking.runs import STAGES
+from champion_luigi.tracking import history
+from champion_luigi.tracking.record import journal_folder
 from champion_luigi.upkeep import coverage
 
-# The events that end a task's run without success, and what a fill itself says of a date.
-_FAILURES = frozenset({"failure", "process_failure", "timeout", "broken_task"})
-_SETTLED_WELL = frozenset({"closed", "unpublished"})
 # Rejects whose rule is not known, because their file is gone or is of another run.
 UNKNOWN_RULE = "rule not recorded"
-# Up to this many days are told day by day, more of them month by month.
+# Up to this many days are shown day by day, more of them month by month.
 _MOST_DAYS_BY_DAY = 120
-
-Problem = dict[str, Any]
-
-
-@dataclass
-class _Told:
-    """What the journal tells: seconds of the last success by date and stage, and what went wrong, oldest first."""
-
-    seconds: dict[str, dict[str, float]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
 
 
 def document(start: date | None = None, end: date | None = None) -> dict[str, Any]:
@@ -51,11 +37,11 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
     ``status`` is what `champion status --json` gives for the same range; ``days`` are its sessions, oldest first;
     ``periods`` sums them up by day or month. Sizes are bytes, durations seconds without waiting, times UTC.
     """
-    found = coverage.of_range(start, end)
-    told = _from_journal(found.first, found.last)
+    found = coverage.of_range(EQUITY, start, end)
+    recorded = history.of_range(journal_folder(), found.first, found.last)
     unreadable: list[dict[str, str]] = []
     lake_files = dict(lake.days(settings.lake_dir(), EQUITY, found.first, found.last + timedelta(days=1)))
-    reject_files = _reject_files()
+    reject_files = {day: Path(entry.path) for day, entry in wiring.files(EQUITY).days("rejects").items()}
     days = []
     for day in found.days:
         facts: dict[str, Any] = {"rows": None, "rejected": None, "warnings": None, "bytes": None}
@@ -67,16 +53,16 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
         except (StorageError, DamagedFile) as error:
             unreadable.append({"date": day.date.isoformat(), "reason": str(error)})
         known = {"date": day.date.isoformat(), "state": day.state, "reason": day.reason}
-        days.append(known | facts | {"seconds": told.seconds.get(day.date.isoformat(), {})})
+        days.append(known | facts | {"seconds": recorded.seconds.get(day.date.isoformat(), {})})
     states = {day["date"]: day["state"] for day in days}
     return {
         "made_at": durable.now(),
-        "version": recording.package_version(),
+        "version": VERSION,
         # As they are written there: dates as ISO texts.
-        "status": json.loads(json.dumps(status.as_document(found), default=str)),
+        "status": json.loads(json.dumps(coverage.as_document(found), default=str)),
         "days": days,
         "periods": _periods(days),
-        "problems": [{**each, "state": states.get(each["date"], "")} for each in reversed(told.problems)],
+        "problems": [{**each, "state": states.get(each["date"], "")} for each in reversed(recorded.problems)],
         "unreadable": unreadable,
     }
 
@@ -106,20 +92,6 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text and text.isdecimal() else None
 
 
-def _reject_files() -> dict[date, Path]:
-    """The files of rejected rows, by date."""
-    found = {}
-    for path in wiring.rejects_file(date.max).parent.parent.glob("*/bhavcopy_????????.jsonl"):
-        digits = path.stem.removeprefix("bhavcopy_")
-        try:
-            day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
-        except ValueError:
-            continue
-        if path == wiring.rejects_file(day):
-            found[day] = path
-    return found
-
-
 def _rejects_by_rule(path: Path) -> dict[str, int]:
     rules: Counter[str] = Counter()
     for line in durable.read_whole(path).splitlines():
@@ -128,41 +100,6 @@ def _rejects_by_rule(path: Path) -> dict[str, int]:
         except (ValueError, KeyError, TypeError):
             rules[UNKNOWN_RULE] += 1
     return dict(rules)
-
-
-def _from_journal(first: date, last: date) -> _Told:
-    """What the journal has of dates from ``first`` to ``last``. Records that cannot be read as such are passed over."""
-    told = _Told()
-    problems: dict[tuple[str, str], Problem] = {}
-    low, high = first.isoformat(), last.isoformat()
-    for record in journal.read(recording.journal_folder()):
-        day = record.get("date")
-        if not isinstance(day, str) or not low <= day <= high:
-            continue
-        event, task = record.get("event"), str(record.get("task", ""))
-        if event == "processing_time" and task in STAGES and isinstance(record.get("seconds"), int | float):
-            told.seconds.setdefault(day, {})[STAGES[task]] = round(record["seconds"], 4)
-        elif event in _FAILURES or event == "settled":
-            key = (str(record.get("execution")), day)
-            if record.get("outcome") in _SETTLED_WELL:
-                problems.pop(key, None)  # no session, or merely too early
-            elif event != "settled" or key not in problems:
-                # Again at the end: the latest record of an execution tells when.
-                problems.pop(key, None)
-                problems[key] = _problem(record, day, task)
-    told.problems = list(problems.values())
-    return told
-
-
-def _problem(record: Mapping[str, Any], day: str, task: str) -> Problem:
-    text = str(record.get("error", record.get("reason", "")))
-    kind = record.get("error_type")
-    return {
-        "date": day,
-        "task": task,
-        "time": str(record.get("time", "")),
-        "reason": f"{kind}: {text}" if kind else text,
-    }
 
 
 def _periods(days: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -176,7 +113,7 @@ def _periods(days: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _period(name: str, group: list[dict[str, Any]]) -> dict[str, Any]:
     there = [day for day in group if day["state"] in ("loaded", "lake")]
-    seconds = {stage: [day["seconds"][stage] for day in there if stage in day["seconds"]] for stage in STAGES.values()}
+    seconds = {stage: [day["seconds"][stage] for day in there if stage in day["seconds"]] for stage in STAGES}
     return {
         "name": name,
         "due": sum(1 for day in group if day["state"] != "closed"),

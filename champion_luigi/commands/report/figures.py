@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from champion_luigi.base.stages import STAGES
 from champion_luigi.commands.report.text import NOT_RECORDED, plural, seconds, size, whole
-from champion_luigi.tracking.runs import STAGES
 
 Day = Mapping[str, Any]
 
@@ -129,7 +129,7 @@ def charts(periods: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any
             bars("Parquet a day", periods, ["bytes_a_day"], size),
         ],
         "rules": rules,
-        "durations": [bars(stage, periods, ["seconds", stage], seconds) for stage in STAGES.values()],
+        "durations": [bars(stage, periods, ["seconds", stage], seconds) for stage in STAGES],
     }
 
 

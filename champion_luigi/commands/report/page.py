@@ -11,12 +11,12 @@ from typing import Any
 
 import jinja2
 
+from champion_luigi.base.stages import STAGES
 from champion_luigi.commands.report import figures, text
-from champion_luigi.tracking.runs import STAGES
 
 Document = Mapping[str, Any]
 
-_STAGES = list(STAGES.values())
+_STAGES = list(STAGES)
 
 
 def page(document: Document) -> bytes:

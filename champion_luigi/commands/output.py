@@ -1,0 +1,86 @@
+"""What commands have in common: options of dates, exit codes, JSON, and words that fit a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+from pathlib import Path
+
+import click
+
+from champion_luigi.base.errors import ChampionError
+from champion_luigi.config import luigi_defaults, settings
+
+DAY = click.DateTime(["%Y-%m-%d"])
+WIDTH = 80
+MOST_NAMED = 10
+
+
+def _code(name: str) -> int:
+    return int(luigi_defaults.DEFAULTS["retcode", name])
+
+
+# Exit codes, as Luigi's.
+MISSING = _code("missing_data")
+NOT_RUN = _code("not_run")
+FAILED = _code("task_failed")
+NOT_SCHEDULED = _code("scheduling_error")
+UNHANDLED = _code("unhandled_exception")
+
+
+def dates(start: datetime | None, end: datetime | None, last: str = "--end") -> tuple[date | None, date | None]:
+    """The dates of --start and of the option ``last``. Raises UsageError where the first is after the last."""
+    if start and end and start > end:
+        raise click.UsageError(f"--start {start:%Y-%m-%d} is after {last} {end:%Y-%m-%d}")
+    return start and start.date(), end and end.date()
+
+
+@contextlib.contextmanager
+def ending(name: str, code: int = UNHANDLED) -> Iterator[None]:
+    """End the process with an error's sentence and this code, where a command raises one of ours."""
+    try:
+        yield
+    except ChampionError as error:
+        say(f"champion {name}: {error}")
+        sys.exit(code)
+
+
+def say(message: str) -> None:
+    """Print a message on standard error: standard output has the result alone."""
+    click.echo(message, err=True)
+
+
+def as_json(document: object) -> str:
+    """A result as JSON: dates and paths as texts."""
+    return json.dumps(document, indent=1, default=str, ensure_ascii=False)
+
+
+def number(count: int, what: str) -> str:
+    """A count with its noun: ``1 day``, ``2 days``."""
+    return f"{count} {plural(count, what)}"
+
+
+def plural(count: int, what: str) -> str:
+    """A noun as its count wants it."""
+    return what if count == 1 else f"{what}s"
+
+
+def some(lines: Sequence[str], more: str, most: int = MOST_NAMED) -> list[str]:
+    """The first lines, and how many ``more`` there are."""
+    left = len(lines) - most
+    return [*lines[:most], *([f"and {left} more{more}"] if left > 0 else [])]
+
+
+def wrapped(text: str, indent: str = "", width: int = WIDTH) -> list[str]:
+    """A text in lines of a terminal's width; addresses and paths stay whole."""
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def short(path: Path) -> str:
+    """A path as it is below DATA_DIR."""
+    path, folder = path.absolute(), settings.data_dir().absolute()
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

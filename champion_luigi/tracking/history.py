@@ -1,0 +1,83 @@
+"""What the journal says of dates: how long their stages took, and what went wrong. The reader for status and report."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from champion_luigi.base.stages import STAGE_OF
+from champion_luigi.datasets import catalog
+from champion_luigi.tracking import journal
+from champion_luigi.tracking.journal import FAILURES, Event
+
+# `settled` is a fill's own word on a date.
+_PROBLEMS = FAILURES | {Event.SETTLED}
+_SETTLED_WELL = frozenset({"closed", "unpublished"})
+
+Problem = dict[str, Any]
+
+
+@dataclass
+class History:
+    """Seconds of the last success by date and stage, and what went wrong, oldest first."""
+
+    seconds: dict[str, dict[str, float]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def latest_problems(folder: Path, dataset: str = catalog.DEFAULT) -> dict[date, str]:
+    """Why the last run of each date failed, for the dates where it did."""
+    found: dict[date, str] = {}
+    for record in journal.read_events(folder, _PROBLEMS):
+        # One that was edited, or is of another version, is passed over.
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            day = date.fromisoformat(record["date"])
+            if record.get("dataset", catalog.DEFAULT) != dataset:
+                continue
+            if record["event"] in FAILURES:
+                found[day] = f"{record.get('task', '')}: {record.get('error', '')}"
+            elif record["outcome"] == "unpublished":
+                found.pop(day, None)  # it is merely too early
+            else:
+                found[day] = record["reason"]
+    return found
+
+
+def of_range(folder: Path, first: date, last: date, dataset: str = catalog.DEFAULT) -> History:
+    """What the journal has of dates from ``first`` to ``last``. Records that cannot be read as such are passed over."""
+    history = History()
+    problems: dict[tuple[str, str], Problem] = {}
+    low, high = first.isoformat(), last.isoformat()
+    for record in journal.read_events(folder, _PROBLEMS | {Event.PROCESSING_TIME}):
+        day = record.get("date")
+        if not isinstance(day, str) or not low <= day <= high or record.get("dataset", catalog.DEFAULT) != dataset:
+            continue
+        event, task = record["event"], str(record.get("task", ""))
+        if event == Event.PROCESSING_TIME:
+            if task in STAGE_OF and isinstance(record.get("seconds"), int | float):
+                history.seconds.setdefault(day, {})[STAGE_OF[task]] = round(record["seconds"], 4)
+            continue
+        key = (str(record.get("execution")), day)
+        if record.get("outcome") in _SETTLED_WELL:
+            problems.pop(key, None)  # no session, or merely too early
+        elif event in FAILURES or key not in problems:
+            # At the end once more: the latest record of an execution has the time.
+            problems.pop(key, None)
+            problems[key] = _problem(record, day, task)
+    history.problems = list(problems.values())
+    return history
+
+
+def _problem(record: Mapping[str, Any], day: str, task: str) -> Problem:
+    text = str(record.get("error", record.get("reason", "")))
+    kind = record.get("error_type")
+    return {
+        "date": day,
+        "task": task,
+        "time": str(record.get("time", "")),
+        "reason": f"{kind}: {text}" if kind else text,
+    }

@@ -1,0 +1,164 @@
+"""This process's presence at a journal, and the carrier that it starts there.
+
+A process holds a lock as long as it may journal, so that a carrier knows which executions can still go on. The first
+record starts the carrier; the end of the process waits for it, within bounds.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from champion_luigi.base import locks
+from champion_luigi.config import settings
+from champion_luigi.tracking import journal
+from champion_luigi.tracking.carrier import CANNOT, DELIVERED, Job
+from champion_luigi.tracking.journal import Event
+
+logger = logging.getLogger("luigi-interface")
+
+# One process, and the children that it forks.
+PROCESS = uuid.uuid4().hex
+
+_RESTART_SECONDS = 5.0
+_TELL_SECONDS = 3.0
+_LOG_BYTES = 1_000_000
+
+
+@dataclass
+class _Tracked:
+    """A journal that this process writes to: the proof that it lives, and its carrier."""
+
+    pid: int
+    presence: contextlib.ExitStack
+    job: Job
+    wait: float
+    carrier: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+
+
+_tracked: dict[Path, _Tracked] = {}
+_starting = threading.Lock()
+
+
+def attend(folder: Path, job: Callable[[], Job], stop_recording: Callable[[], None]) -> None:
+    """Hold the lock of this process, and have a carrier for its journal, by the ``job`` of the first call.
+
+    ``stop_recording`` is called when the process ends, before its last record. Raises OSError, StorageError or Busy.
+    """
+    tracked = _tracked.get(folder)
+    # A forked child leaves it to its parent, whose presence it shares.
+    if tracked and (tracked.pid != os.getpid() or not _is_due(tracked)):
+        return
+    with _starting:
+        tracked = _tracked.get(folder)
+        if tracked is None:
+            if not _tracked:
+                atexit.register(_end, stop_recording)
+            tracked = _tracked[folder] = _appear(folder, job)
+        if _is_due(tracked):
+            _start(tracked)
+
+
+def _appear(folder: Path, job: Callable[[], Job]) -> _Tracked:
+    presence = contextlib.ExitStack()
+    presence.enter_context(locks.locked(journal.presence_file(folder, PROCESS), "this process", 10))
+    return _Tracked(os.getpid(), presence, job(), float(settings.get("tracking_wait_seconds")))
+
+
+def _is_due(tracked: _Tracked) -> bool:
+    if tracked.carrier is None:
+        return settings.tracking_is_carried()
+    code = tracked.carrier.poll()
+    return code is not None and code != CANNOT and time.monotonic() - tracked.started > _RESTART_SECONDS
+
+
+def _start(tracked: _Tracked) -> None:
+    job = tracked.job if tracked.carrier is None else replace(tracked.job, is_first=False)
+    log_file = job.folder / "carrier.log"
+    with contextlib.suppress(FileNotFoundError):
+        if log_file.stat().st_size > _LOG_BYTES:
+            log_file.unlink()
+    with log_file.open("ab") as log:
+        # A session of its own: neither Ctrl-C nor the end of this process ends it. And -P: the folder that it is
+        # started in has no say in what it imports.
+        tracked.carrier = subprocess.Popen(
+            [sys.executable, "-P", "-c", "from champion_luigi.tracking.carrier import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    tracked.started = time.monotonic()
+    if pipe := tracked.carrier.stdin:
+        # One that has died already is seen by its exit code.
+        with contextlib.suppress(BrokenPipeError), pipe:
+            pipe.write(job.to_json().encode())
+
+
+def _end(stop_recording: Callable[[], None]) -> None:
+    """Record that this process ends, and wait for the carriers, as long as the settings allow."""
+    mine = [each for each in _tracked.values() if each.pid == os.getpid()]
+    try:
+        for tracked in mine:
+            stop_recording()
+            # Where the disk does not take it, that the process is gone says nearly the same.
+            with contextlib.suppress(OSError):
+                interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
+                last = {"event": Event.END, "execution": PROCESS, "interrupted": interrupted}
+                journal.append(tracked.job.folder, last)
+            tracked.presence.close()
+        for tracked in mine:
+            _wait(tracked)
+    except KeyboardInterrupt:
+        logger.warning("not waiting for MLflow any longer: what it has not taken stays in the journal")
+
+
+def _wait(tracked: _Tracked) -> None:
+    if tracked.carrier is None or tracked.wait <= 0:
+        return
+    deadline = time.monotonic() + tracked.wait
+    code = tracked.carrier.poll()
+    if code == DELIVERED and not _has_news(tracked.job.folder):
+        return
+    if code not in (None, CANNOT):
+        _start(tracked)  # it was killed, gave up, or had nothing to do for a while
+    code = _exit_code(tracked.carrier, min(_TELL_SECONDS, tracked.wait))
+    if code is None:
+        logger.info("waiting up to %g s for MLflow to take durations and counts", tracked.wait)
+        code = _exit_code(tracked.carrier, deadline - time.monotonic())
+    while code is not None and code < 0 and time.monotonic() < deadline:
+        _start(tracked)  # it was killed
+        code = _exit_code(tracked.carrier, deadline - time.monotonic())
+    folder = tracked.job.folder
+    if code == DELIVERED or not journal.count_undelivered(folder):
+        return
+    logger.warning(
+        "%d records have not reached MLflow (%s). They stay in %s, and go out with the next run or by "
+        "`champion track flush`.",
+        journal.count_undelivered(folder),
+        journal.delivery(folder).trouble or f"not within {tracked.wait:g} s",
+        folder,
+    )
+
+
+def _has_news(folder: Path) -> bool:
+    """Whether anything but that processes have ended has been journalled since a carrier last read."""
+    records = journal.read_from(folder, journal.delivery(folder).seen)
+    return any(record.get("event") != Event.END for _, record in records)
+
+
+def _exit_code(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(max(0.0, seconds))
+    return None

@@ -1,0 +1,63 @@
+"""Stages of days, done again: they are made due, then run, and what is still not done is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+import luigi
+
+from champion_luigi.config import settings
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.pipeline import process
+from champion_luigi.pipeline.chunks import Progress, fill_days
+from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.upkeep import redo
+
+Stage = type[DayTask]
+# Completes days up to a stage, and says why each that failed, or is not complete, is not.
+Fill = Callable[[Dataset, Stage, Sequence[date]], Mapping[date, str]]
+
+
+def again(
+    dataset: Dataset,
+    requests: Mapping[date, tuple[Stage, Stage]],
+    fill: Fill | None = None,
+    on_message: Callable[[str], None] | None = None,
+) -> dict[date, str]:
+    """Make the stages of each day due, from a first to a last one, and run them; why days are not done, by date.
+
+    ``fill`` runs them, by default `quietly`. Raises Busy where another process keeps a day for too long.
+    """
+    for day, (first, last) in requests.items():
+        redo.make_due(dataset, day, first, last, on_message)
+    return complete(dataset, {day: last for day, (_, last) in requests.items()}, fill)
+
+
+def complete(dataset: Dataset, requests: Mapping[date, Stage], fill: Fill | None = None) -> dict[date, str]:
+    """Run what is due of each day, up to a last stage; why days are not done, by date."""
+    reasons: dict[date, str] = {}
+    for last in dict.fromkeys(requests.values()):
+        reasons |= (fill or quietly)(dataset, last, [day for day in sorted(requests) if requests[day] is last])
+    return reasons
+
+
+def quietly(dataset: Dataset, last: Stage, days: Sequence[date]) -> dict[date, str]:
+    """Complete the days without a word but warnings; why each that failed, or is not complete, is not."""
+    reasons: dict[date, str] = {}
+
+    def note(task: DayTask, error: BaseException) -> None:
+        reasons.setdefault(task.date, str(error).removeprefix(f"{task.date}: "))
+
+    process.prepare()
+    progress = Progress(due=len(days))
+    workers = min(len(days), settings.get("fill_workers"))
+    # Of a stored file that could not be fetched again, `Progress` has no failure: the day is complete.
+    DayTask.event_handler(luigi.Event.FAILURE)(note)
+    try:
+        fill_days(last, dataset, days, progress, workers=workers, local_scheduler=True, log_level="WARNING")
+    finally:
+        DayTask.remove_event_handler(luigi.Event.FAILURE, note)
+    left = progress.stopped_because or "the day is not complete: another process may be at it"
+    missing = [day for day in days if day not in reasons and not last(date=day, dataset=dataset.name).complete()]
+    return {**reasons, **{day: progress.failed.get(day, left) for day in missing}}

@@ -1,0 +1,70 @@
+"""Making again exactly what does not agree: raw payloads, then the lake, then the warehouse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+
+from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.tasks import (
+    LoadClickHouse,
+    NormalizeBhavcopy,
+    ParseBhavcopy,
+    ScrapeBhavcopy,
+    WriteParquet,
+)
+from champion_luigi.storage import tables
+from champion_luigi.upkeep import verify
+from champion_luigi.upkeep.again import again
+from champion_luigi.upkeep.refresh import is_loaded
+from champion_luigi.upkeep.verify import Difference, Where
+
+_ORDER: tuple[Where, ...] = ("raw", "lake", "warehouse")
+
+
+def repair(
+    dataset: Dataset, differences: Sequence[Difference], on_message: Callable[[str], None] | None = None
+) -> tuple[list[Difference], dict[date, str]]:
+    """Make due again what does not agree, and run it: raw, then what still differs in the lake, then in the warehouse.
+
+    Gives the remaining differences, and by date the reason. Existing outputs stay until a new one replaces each.
+    """
+    days = {each.date for each in differences}
+    reasons: dict[date, str] = {}
+    left = list(differences)
+    for where in _ORDER:
+        affected = sorted({each.date for each in left if each.where == where and not each.is_for_people})
+        if affected:
+            if on_message:
+                others = f" and {len(affected) - 1} more" if affected[1:] else ""
+                on_message(f"repairing {affected[0]}{others}")
+            reasons |= again(dataset, {day: _stages(dataset, day, where) for day in affected}, on_message=on_message)
+            left = verify.of_days(dataset, days)
+    still = {each.date for each in left}
+    return left, {day: reason for day, reason in sorted(reasons.items()) if day in still}
+
+
+def _stages(dataset: Dataset, day: date, where: Where) -> tuple[type[DayTask], type[DayTask]]:
+    """The first and the last stage that a day needs again."""
+    if where == "raw":
+        # What follows it may be as it should be: the comparison after it tells.
+        return ScrapeBhavcopy, ScrapeBhavcopy
+    if where == "warehouse":
+        return LoadClickHouse, LoadClickHouse
+    last = LoadClickHouse if is_loaded(dataset, day) else WriteParquet
+    source = (ScrapeBhavcopy(date=day, dataset=dataset.name).output().load() or {}).get("sha256")
+    # From the last table that is whole and made from the payload that is here.
+    for before, stage in ((NormalizeBhavcopy, WriteParquet), (ParseBhavcopy, NormalizeBhavcopy)):
+        if _source_of(before(date=day, dataset=dataset.name)) == source and source is not None:
+            return stage, last
+    return ParseBhavcopy, last
+
+
+def _source_of(task: DayTask) -> str | None:
+    """The sha256 of the payload that a task's table was made from; None where the table is absent or damaged."""
+    try:
+        return tables.read_table(task.output().file)[1].get("source_sha256")
+    except (DamagedFile, StorageError):
+        return None
