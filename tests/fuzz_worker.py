@@ -206,8 +206,8 @@ def assert_repeatable(payload_bytes: bytes, day: date, found: payload.Recognised
 
 def assert_kept(normalized: Normalized) -> None:
     """A lake file gives back exactly what was written to it."""
-    rows = lake.sorted_by_key(normalized.rows)
-    read, metadata = lake.table_of(lake.parquet_bytes(rows, {"rows": str(rows.height)}), Path("mutant.parquet"))
+    rows = lake.sorted_by_key(normalized.rows, EQUITY)
+    read, metadata = lake.table_of(lake.parquet_bytes(rows, {"rows": str(rows.height)}), Path("mutant.parquet"), EQUITY)
     assert read.schema == pl.Schema(EQUITY.types)
     assert read.equals(rows)
     assert metadata == {"rows": str(rows.height)}

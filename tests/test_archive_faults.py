@@ -32,6 +32,7 @@ from misbehaving import CATALOGUE, READ, REFUSALS, TOTAL, MisbehavingArchive, Mi
 from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.config.wiring import open_archive
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
@@ -126,8 +127,8 @@ def span(days: list[date]) -> tuple[str, ...]:
 def rows_in_lake(folder: Path) -> dict[date, Rows]:
     """Each day of the lake, as `published` has its rows."""
     there: dict[date, Rows] = {}
-    for day, entry in lake.days(folder / "lake"):
-        frame, _ = lake.read_parquet(Path(entry.path))
+    for day, entry in lake.days(folder / "lake", EQUITY):
+        frame, _ = lake.read_parquet(Path(entry.path), EQUITY)
         there[day] = {(row[0], row[1]): row[2:] for row in frame.select("symbol", "series", *COLUMNS).iter_rows()}
     return there
 
@@ -135,6 +136,7 @@ def rows_in_lake(folder: Path) -> dict[date, Rows]:
 def rows_in_warehouse(folder: Path) -> tuple[int, dict[date, Rows]]:
     """How many rows readers see, and each day of them, as `published` has its rows."""
     table = open_warehouse(Place(folder=folder / "warehouse"))
+    table.prepare(EQUITY)
     try:
         rows = table.query(f"SELECT trade_date, symbol, series, {', '.join(COLUMNS)} FROM champion_market.equity_ohlc")
     finally:

@@ -34,6 +34,7 @@ from helpers import (
 
 from champion_luigi.base import locks
 from champion_luigi.commands.clean import command
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import clean as cleaning
@@ -109,7 +110,7 @@ def test_leftovers_go_from_data_and_lake(tmp_path: Path, monkeypatch: pytest.Mon
     found = [
         leave(tmp_path / "parsed" / "2024" / LEFTOVER),
         leave(tmp_path / "journal" / ".tmp-delivered.json-4711-0123abcd"),
-        leave(lake.partition(elsewhere, DAY).with_name(".tmp-bhavcopy_20240115.parquet-4711-0123abcd")),
+        leave(lake.partition(elsewhere, DAY, EQUITY).with_name(".tmp-bhavcopy_20240115.parquet-4711-0123abcd")),
     ]
     document = clean()
     assert {entry["path"] for entry in document["removed"]} == {str(path) for path in found}
@@ -151,7 +152,7 @@ def test_a_young_leftover_stays(tmp_path: Path) -> None:
 )
 def test_a_file_of_another_name_is_never_touched(tmp_path: Path, name: str) -> None:
     """However old it is, and although its day is in the lake."""
-    leave(lake.partition(tmp_path / "lake", DAY))
+    leave(lake.partition(tmp_path / "lake", DAY, EQUITY))
     path = leave(tmp_path / name)
     items, kept = cleaning.find(WriteParquet)
     assert (items, kept) == ([], [])
@@ -213,7 +214,7 @@ def test_a_running_fill_is_left_alone(tmp_path: Path, monkeypatch: pytest.Monkey
                 process.kill()
     assert process.returncode == 0, errors
     assert {str(tmp_path / "locks" / f"{day}.lock") for day in (DAY, NEXT)} <= set(held)
-    assert {day for day, _ in lake.days(tmp_path / "lake")} == {DAY, NEXT}
+    assert {day for day, _ in lake.days(tmp_path / "lake", EQUITY)} == {DAY, NEXT}
 
 
 # Outputs between two stages

@@ -111,6 +111,7 @@ def at(moment: datetime, command: list[str]) -> subprocess.CompletedProcess[str]
 def rows_of(folder: Path, day: date) -> set[tuple[str, str, float]]:
     """What readers of the warehouse see of a day."""
     table = open_warehouse(Place(folder=folder / "warehouse"), 10)
+    table.prepare(EQUITY)
     try:
         found = table.query(
             f"SELECT symbol, series, close FROM champion_market.equity_ohlc WHERE trade_date = toDate('{day}')"
@@ -143,7 +144,7 @@ def test_a_load_replaces_older_rows_whatever_the_clock_says(
         ending = [] if number else ["--stop", str(day + timedelta(days=1))]
         done = at(datetime(year, 3, 4, 5, 6, tzinfo=UTC), champion_command(*command, *ending))
         assert done.returncode == 0, f"seed {seed}, {years}, {year}\n{done.stderr}"
-        in_lake, _ = lake.read_parquet(lake.partition(tmp_path / "lake", day))
+        in_lake, _ = lake.read_parquet(lake.partition(tmp_path / "lake", day, EQUITY), EQUITY)
         rows = rows_of(tmp_path, day)
         assert rows == set(in_lake.select("symbol", "series", "close").iter_rows()), f"seed {seed}, {years}, {year}"
         assert (rows == expected) == (number % 2 == 0), f"seed {seed}, {years}, {year}"
@@ -196,7 +197,7 @@ def test_a_clock_that_is_ahead_closes_no_session_to_come(tmp_path: Path, archive
     archive.faults = {}
     done = at(wrong, champion_command("fill", *asked))
     assert done.returncode == 0, done.stderr
-    assert {day for day, _ in lake.days(tmp_path / "lake")} >= set(due)
+    assert {day for day, _ in lake.days(tmp_path / "lake", EQUITY)} >= set(due)
     campaign.tell(
         AREA,
         f"a clock that is {ahead} days ahead, so that a fill asks for sessions to come, which the archive answers 404",
@@ -249,7 +250,7 @@ def test_a_clock_that_is_set_in_the_middle_of_a_fill_spoils_nothing(
     assert len(archive.requests) == len(DAYS)
     for day in DAYS:
         expected = {(*key, row[3]) for key, row in published(payload(day, "legacy"), "legacy").items()}
-        in_lake, _ = lake.read_parquet(lake.partition(tmp_path / "lake", day))
+        in_lake, _ = lake.read_parquet(lake.partition(tmp_path / "lake", day, EQUITY), EQUITY)
         assert set(in_lake.select("symbol", "series", "close").iter_rows()) == expected, f"round {number}, {jump}"
     assert len(rows_of(tmp_path, DAYS[-1])) == len(expected)
 

@@ -23,6 +23,7 @@ from helpers import (
 from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base.errors import Busy
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
@@ -54,7 +55,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
 
 def rows_by_day(folder: Path) -> list[tuple[date, int]]:
     table = open_warehouse(Place(folder=folder / "warehouse"))
-    days = table.rows_by_day()
+    days = table.rows_by_day(EQUITY)
     table.close()
     return days
 

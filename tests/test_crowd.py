@@ -30,6 +30,7 @@ from simulated_server import SimulatedArchive
 
 from champion_luigi.base import durable, locks
 from champion_luigi.config.wiring import warehouse_place
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.chunks import Progress
 from champion_luigi.pipeline.fill import FillBhavcopy
@@ -182,7 +183,7 @@ def say(started: list[Started]) -> str:
 
 
 def lake_files(folder: Path) -> dict[date, bytes]:
-    return {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake")}
+    return {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake", EQUITY)}
 
 
 def works_done(folder: Path) -> Counter[tuple[str, str]]:
@@ -202,6 +203,7 @@ def assert_exact(folder: Path, undisturbed: Mapping[date, bytes], words: str, da
     assert lake_files(folder) == {day: undisturbed[day] for day in days}, words
     place = warehouse_place()
     table = open_warehouse(place, 10)
+    table.prepare(EQUITY)
     try:
         found = table.query(
             "SELECT trade_date, count(), uniqExact(symbol, series), sum(volume) "
@@ -211,7 +213,7 @@ def assert_exact(folder: Path, undisturbed: Mapping[date, bytes], words: str, da
         table.close()
     expected = []
     for day in days:
-        rows, _ = lake.read_parquet(lake.partition(folder / "lake", day))
+        rows, _ = lake.read_parquet(lake.partition(folder / "lake", day, EQUITY), EQUITY)
         expected.append((day, rows.height, rows.height, rows["volume"].sum()))
     assert found == expected, words
     assert left_over(folder) == [], words

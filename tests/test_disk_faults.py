@@ -119,7 +119,7 @@ class Seen:
 def seen(folder: Path) -> Seen:
     raw = folder / "raw"
     payloads = {path.name: path.read_bytes() for path in raw.rglob("*") if path.is_file() and path.suffix != ".json"}
-    in_lake = {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake")}
+    in_lake = {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake", EQUITY)}
     return Seen(payloads, in_lake, tuple(warehouse_rows(folder)))
 
 
@@ -128,6 +128,7 @@ def warehouse_rows(folder: Path) -> list[tuple[Any, ...]]:
     if place.is_absent:
         return []
     table = open_warehouse(place)
+    table.prepare(EQUITY)
     try:
         return table.query(
             "SELECT trade_date, count(), uniqExact(symbol, series), sum(volume), sum(toInt64(round(100 * turnover))), "
@@ -762,7 +763,7 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
     built = build(*(LoadClickHouse(date=each) for each in DAYS))
     assert isinstance(built.error, DamagedFile), f"{about}: {built.errors}"
     assert WriteParquet(date=day).output().path in str(built.error)
-    seen_days = opened.shared(wiring.warehouse_place()).rows_by_day()
+    seen_days = opened.shared(wiring.warehouse_place()).rows_by_day(EQUITY)
     assert [each for each, _ in seen_days] == [each for each in DAYS if each != day], about
     opened.close_shared()
     monkeypatch.delenv("CLICKHOUSE_DATABASE")

@@ -44,6 +44,7 @@ from champion_luigi.commands.doctor import checks, disks, servers, setup, wareho
 from champion_luigi.commands.doctor.command import command
 from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import settings
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
@@ -203,7 +204,9 @@ def test_nothing_is_changed_where_something_was(tmp_path: Path) -> None:
     Path(tmp_path / "mlflow").mkdir()
     Path(tmp_path / "mlflow" / "mlflow.db").write_bytes(b"SQLite format 3\0 and so on")
     journal.append(tmp_path / "journal", {"event": "start", "execution": "one"})
-    open_warehouse(Place(folder=tmp_path / "warehouse")).close()
+    opened = open_warehouse(Place(folder=tmp_path / "warehouse"))
+    opened.prepare(EQUITY)
+    opened.close()
     before = snapshot(tmp_path)
     done = run_doctor()
     assert "the table is there" in done.stdout, done.stdout
@@ -517,6 +520,7 @@ def test_a_server_with_the_table_is_ok(server: ClickHouseServer, monkeypatch: py
     """Its version is named, and its clock was read."""
     place = use(server, monkeypatch, "a `strange` na'me")
     opened = open_warehouse(place)
+    opened.prepare(EQUITY)
     [(version,)] = opened.query("SELECT version()")
     opened.close()
     found = warehouse.warehouse()
@@ -579,8 +583,10 @@ def test_a_held_embedded_warehouse_is_ok(tmp_path: Path) -> None:
     """The line says who holds it."""
     holder = start_python(
         "import sys\nfrom pathlib import Path\nfrom champion_luigi.warehouse.connection import Place\n"
+        "from champion_luigi.datasets.equity import EQUITY\n"
         "from champion_luigi.warehouse.opened import open_warehouse\n"
-        "opened = open_warehouse(Place(folder=Path(sys.argv[1])))\nprint('open', flush=True)\ninput()\nopened.close()",
+        "opened = open_warehouse(Place(folder=Path(sys.argv[1])))\nopened.prepare(EQUITY)\n"
+        "print('open', flush=True)\ninput()\nopened.close()",
         str(tmp_path / "warehouse"),
     )
     try:

@@ -657,7 +657,7 @@ def test_a_fill_loads_the_warehouse_and_lets_it_go(folder: Path, tmp_path: Path)
     assert task.progress.rows == 5 * ROWS
     table = open_warehouse(Place(folder=tmp_path / "warehouse"))
     try:
-        assert table.rows_by_day() == [(day, ROWS) for day in WEEK]
+        assert table.rows_by_day(EQUITY) == [(day, ROWS) for day in WEEK]
     finally:
         table.close()
 
@@ -696,5 +696,5 @@ def test_reverse_runs_the_newest_day_first_within_a_chunk_too(tmp_path: Path) ->
     with settings.overridden({"archive_url": "simulated:", "fill_workers": 1}):
         fill = FillBhavcopy(of=WriteParquet, start=days[0], stop=date(2024, 1, 13), reverse=True)  # type: ignore[call-arg]
         assert luigi.build([fill], local_scheduler=True, workers=1, log_level="ERROR")
-    written = sorted(lake.days(tmp_path / "lake"), key=lambda found: found[1].stat().st_mtime_ns)
+    written = sorted(lake.days(tmp_path / "lake", EQUITY), key=lambda found: found[1].stat().st_mtime_ns)
     assert [day for day, _ in written] == days[::-1]

@@ -33,6 +33,7 @@ from helpers import (
 from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.commands.cli import main
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake
@@ -91,13 +92,13 @@ def kill(process: subprocess.Popen[Any]) -> None:
 
 
 def in_lake(folder: Path) -> list[date]:
-    return sorted(day for day, _ in lake.days(folder / "lake"))
+    return sorted(day for day, _ in lake.days(folder / "lake", EQUITY))
 
 
 def in_warehouse(folder: Path) -> list[tuple[date, int]]:
     table = open_warehouse(Place(folder=folder / "warehouse"))
     try:
-        return table.rows_by_day()
+        return table.rows_by_day(EQUITY)
     finally:
         table.close()
 

@@ -32,7 +32,7 @@ from luigid_server import luigid, task_list
 from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base import locks
-from champion_luigi.datasets.equity import FIRST_DATE
+from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
@@ -102,11 +102,12 @@ def fill(*arguments: str, **environment: str) -> tuple[int, str]:
 
 def lake_files(folder: Path) -> dict[date, bytes]:
     """Each day of the lake, to the byte."""
-    return {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake")}
+    return {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake", EQUITY)}
 
 
 def query(folder: Path, statement: str) -> list[tuple[Any, ...]]:
     table = open_warehouse(Place(folder=folder / "warehouse"))
+    table.prepare(EQUITY)
     try:
         return table.query(statement)
     finally:
@@ -171,7 +172,8 @@ def test_a_year_with_faults_comes_to_what_was_published(
     assert times_asked(archive) - before == Counter(archive_path("legacy", day) for day in bad)
     assert max(before.values()) <= 3
     expected = [day for day in year if day not in missing]
-    counts = {day: int(lake.read_metadata(Path(entry.path))["rows"]) for day, entry in lake.days(tmp_path / "lake")}
+    written = {day: Path(entry.path) for day, entry in lake.days(tmp_path / "lake", EQUITY)}
+    counts = {day: int(lake.read_metadata(path, EQUITY)["rows"]) for day, path in written.items()}
     assert sorted(counts) == expected
     for day in [*expected[::10], *bad]:
         assert counts[day] == len(lines_of(payload(day, "legacy"))) - 1

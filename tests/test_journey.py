@@ -27,6 +27,7 @@ from helpers import (
 from simulated_server import SimulatedArchive
 
 from champion_luigi.commands import demo
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
@@ -50,6 +51,7 @@ class Forgetful(luigi.Task):
 def loaded(place: Place, day: date) -> Rows:
     """What readers of the warehouse see of a day, as `published` gives it."""
     table = open_warehouse(place)
+    table.prepare(EQUITY)
     rows = table.query(
         "SELECT symbol, series, open, high, low, close, last, prev_close, volume, turnover, trades, isin "
         f"FROM {place.database}.equity_ohlc WHERE trade_date = '{day}'"

@@ -213,7 +213,7 @@ def lake_reader(folder: Path) -> Callable[[], Seen]:
 
     def look() -> Seen:
         found = {}
-        for day, entry in lake.days(folder / "lake"):
+        for day, entry in lake.days(folder / "lake", EQUITY):
             status = Path(entry.path).stat()
             key = (day, status.st_ino, status.st_mtime_ns)
             if key not in read:
@@ -308,7 +308,7 @@ def check(folder: Path, expected: State, what: str) -> None:
 
     code, output = champion("verify")
     assert (code, output.splitlines()[-1]) == (0, "All agrees."), (what, output)
-    days = [day for day, _ in lake.days(folder / "lake")]
+    days = [day for day, _ in lake.days(folder / "lake", EQUITY)]
     code, output = champion("status", "--start", str(min(days)), "--end", str(max(days)))
     assert code == 0, (what, output)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import date
+import dataclasses
+from collections.abc import Callable
+from datetime import date, time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import pyarrow.dataset  # type: ignore[import-untyped]
 import pyarrow.parquet  # type: ignore[import-untyped]
 import pytest
 
-from champion_luigi.base.errors import DamagedFile, StorageError
-from champion_luigi.datasets.schema import NAMES
-from champion_luigi.parsing.normalize import TYPES
+from champion_luigi.base import durable
+from champion_luigi.base.errors import DamagedFile, OtherVersion, SettingsError, StorageError
+from champion_luigi.datasets import model
+from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import Column, Dataset
 from champion_luigi.storage import lake
 
 FRIDAY, MONDAY, TUESDAY = date(2024, 1, 12), date(2024, 1, 15), date(2024, 1, 16)
@@ -23,36 +27,36 @@ NEW_YEAR = date(2025, 1, 1)
 
 def table(day: date, *keys: tuple[str, str], **columns: Any) -> pl.DataFrame:
     """Rows in canonical columns; what is not given is null, or anything that may be there."""
-    values: dict[str, Any] = dict.fromkeys(NAMES)
+    values: dict[str, Any] = dict.fromkeys(EQUITY.names)
     values |= {"trade_date": day, "close": 10.5, "volume": 100, "turnover": 1050.0, "layout": "legacy"}
     keys = keys or (("ALPHA", "EQ"),)
     return pl.DataFrame(
-        [values | columns | {"symbol": symbol, "series": series} for symbol, series in keys], schema=TYPES
+        [values | columns | {"symbol": symbol, "series": series} for symbol, series in keys], schema=EQUITY.types
     )
 
 
 def put(root: Path, day: date, rows: pl.DataFrame | None = None) -> Path:
     """Write a day's partition as the pipeline does."""
-    path = lake.partition(root, day)
+    path = lake.partition(root, day, EQUITY)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(lake.parquet_bytes(lake.sorted_by_key(table(day) if rows is None else rows), {}))
+    path.write_bytes(lake.parquet_bytes(lake.sorted_by_key(table(day) if rows is None else rows, EQUITY), {}))
     return path
 
 
 def leave_behind(root: Path) -> None:
     """What killed runs, other programs and people leave in a lake."""
-    folder = lake.partition(root, MONDAY).parent
+    folder = lake.partition(root, MONDAY, EQUITY).parent
     (folder / ".tmp-bhavcopy_20240115.parquet-77-abcdef01").write_bytes(b"PAR1 half a file")
     (folder / ".bhavcopy_20240115.parquet.crc").write_bytes(b"crc")
     (folder / "_SUCCESS").touch()
     (folder / "bhavcopy_20240115.parquet.bak").write_bytes(b"an old copy")
     (folder / "notes.txt").write_text("checked by hand")
-    empty = lake.partition(root, TUESDAY).parent
+    empty = lake.partition(root, TUESDAY, EQUITY).parent
     empty.mkdir(parents=True)
     (empty / ".tmp-bhavcopy_20240116.parquet-78-abcdef02").touch()
-    (root / lake.TABLE / "year=2024" / "month=02").mkdir()
-    (root / lake.TABLE / "year=old").mkdir()
-    (root / lake.TABLE / ".DS_Store").touch()
+    (lake.folder(root, EQUITY) / "year=2024" / "month=02").mkdir()
+    (lake.folder(root, EQUITY) / "year=old").mkdir()
+    (lake.folder(root, EQUITY) / ".DS_Store").touch()
 
 
 # A file
@@ -60,7 +64,7 @@ def leave_behind(root: Path) -> None:
 
 def test_a_day_has_its_place_in_the_tree(tmp_path: Path) -> None:
     """Hive folders with padded numbers, and the date in the name."""
-    assert lake.partition(tmp_path, date(2024, 1, 5)) == (
+    assert lake.partition(tmp_path, date(2024, 1, 5), EQUITY) == (
         tmp_path / "normalized/equity_ohlc/year=2024/month=01/day=05/bhavcopy_20240105.parquet"
     )
 
@@ -68,7 +72,7 @@ def test_a_day_has_its_place_in_the_tree(tmp_path: Path) -> None:
 def test_rows_are_sorted_by_symbol_and_series(tmp_path: Path) -> None:
     """Which makes the file smaller, and its content the same however the source was ordered."""
     keys = [("BRAVO", "EQ"), ("ALPHA", "N1"), ("ALPHA", "BL"), ("B-1", "EQ"), ("ALPHA", "EQ")]
-    found = lake.sorted_by_key(table(MONDAY, *keys))
+    found = lake.sorted_by_key(table(MONDAY, *keys), EQUITY)
     assert found.select("symbol", "series").rows() == [
         ("ALPHA", "BL"),
         ("ALPHA", "EQ"),
@@ -87,7 +91,7 @@ def test_every_column_is_compressed_with_zstd(tmp_path: Path) -> None:
 
 def test_a_file_has_the_canonical_columns_and_no_partition_columns(tmp_path: Path) -> None:
     """The partition's numbers are in the path alone."""
-    assert pyarrow.parquet.read_schema(put(tmp_path, MONDAY)).names == list(NAMES)
+    assert pyarrow.parquet.read_schema(put(tmp_path, MONDAY)).names == list(EQUITY.names)
 
 
 def test_a_file_carries_its_metadata_for_every_reader(tmp_path: Path) -> None:
@@ -95,7 +99,7 @@ def test_a_file_carries_its_metadata_for_every_reader(tmp_path: Path) -> None:
     given = {"source_file": "cm15JAN2024bhav.csv.zip", "rows": "1", "schema_version": "1", "note": "é, ₹"}
     path = tmp_path / "file.parquet"
     path.write_bytes(lake.parquet_bytes(table(MONDAY), given))
-    assert lake.read_metadata(path) == given
+    assert lake.read_metadata(path, EQUITY) == given
     theirs = pyarrow.parquet.read_metadata(path).metadata
     assert {name: theirs[name.encode()].decode() for name in given} == given
 
@@ -107,8 +111,8 @@ def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
     )
     path = tmp_path / "file.parquet"
     path.write_bytes(lake.parquet_bytes(rows, {"format": "udiff"}))
-    found, metadata = lake.read_parquet(path)
-    assert found.schema == TYPES
+    found, metadata = lake.read_parquet(path, EQUITY)
+    assert found.schema == EQUITY.types
     assert found.equals(rows, null_equal=True)
     assert metadata == {"format": "udiff"}
 
@@ -121,15 +125,15 @@ def test_the_same_rows_make_the_same_bytes() -> None:
 def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
     """Nothing is lost with the last row."""
     path = tmp_path / "file.parquet"
-    path.write_bytes(lake.parquet_bytes(pl.DataFrame(schema=TYPES), {}))
-    assert lake.read_parquet(path)[0].schema == TYPES
+    path.write_bytes(lake.parquet_bytes(pl.DataFrame(schema=EQUITY.types), {}))
+    assert lake.read_parquet(path, EQUITY)[0].schema == EQUITY.types
 
 
 def test_a_missing_file_is_a_storage_error(tmp_path: Path) -> None:
     """It names the file."""
     path = tmp_path / "none.parquet"
     with pytest.raises(StorageError) as caught:
-        lake.read_parquet(path)
+        lake.read_parquet(path, EQUITY)
     assert caught.value.source == str(path)
 
 
@@ -140,11 +144,11 @@ def test_a_file_that_was_cut_short_is_damaged(tmp_path: Path, share: float) -> N
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(DamagedFile) as caught:
-        lake.read_parquet(path)
+        lake.read_parquet(path, EQUITY)
     assert caught.value.source == str(path)
     assert "Delete it and run the day again" in str(caught.value)
     with pytest.raises(DamagedFile):
-        lake.read_metadata(path)
+        lake.read_metadata(path, EQUITY)
 
 
 @pytest.mark.parametrize("content", [b"PAR1PAR1", b"\0" * 1000, b"<html></html>", b"PAR1" + b"\xff" * 500 + b"PAR1"])
@@ -153,7 +157,7 @@ def test_a_file_that_is_no_parquet_is_damaged(tmp_path: Path, content: bytes) ->
     path = tmp_path / "file.parquet"
     path.write_bytes(content)
     with pytest.raises(DamagedFile):
-        lake.read_parquet(path)
+        lake.read_parquet(path, EQUITY)
 
 
 # The tree
@@ -169,7 +173,7 @@ def test_scan_gives_all_days_by_date(tmp_path: Path) -> None:
 def test_scan_gives_the_canonical_columns(tmp_path: Path) -> None:
     """No column comes from the path."""
     put(tmp_path, MONDAY)
-    assert lake.scan(tmp_path).collect_schema() == TYPES
+    assert lake.scan(tmp_path).collect_schema() == EQUITY.types
     assert lake.scan(tmp_path).collect().equals(table(MONDAY), null_equal=True)
 
 
@@ -199,7 +203,7 @@ def test_scan_of_a_lake_without_files_is_empty(tmp_path: Path) -> None:
     """A new installation's query gives no rows, and fails nothing."""
     for root in (tmp_path, tmp_path / "not there"):
         found = lake.scan(root).collect()
-        assert (found.height, found.schema) == (0, TYPES)
+        assert (found.height, found.schema) == (0, EQUITY.types)
 
 
 def test_scan_takes_a_path_as_text(tmp_path: Path) -> None:
@@ -213,7 +217,7 @@ def test_scan_takes_a_path_literally(tmp_path: Path) -> None:
     root = tmp_path / "my [lake]* v=2"
     put(root, MONDAY)
     assert lake.scan(root).collect().height == 1
-    assert lake.scan(root).collect_schema() == TYPES
+    assert lake.scan(root).collect_schema() == EQUITY.types
 
 
 def test_scan_is_lazy(tmp_path: Path) -> None:
@@ -232,7 +236,7 @@ def test_days_are_listed_without_opening_a_file(tmp_path: Path) -> None:
     path.write_bytes(b"no parquet")
     leave_behind(tmp_path)
     (path.parent / "bhavcopy_20241301.parquet").touch()
-    found = dict(lake.days(tmp_path))
+    found = dict(lake.days(tmp_path, EQUITY))
     assert sorted(found) == [FRIDAY, MONDAY]
     assert found[MONDAY].path == str(path)
 
@@ -270,7 +274,7 @@ def in_duckdb(pattern: Path) -> duckdb.DuckDBPyRelation:
 
 def test_duckdb_reads_the_tree_with_its_partitions(root: Path) -> None:
     """One glob over finished names; year, month and day come from the path."""
-    relation = in_duckdb(root / lake.TABLE / "**" / "bhavcopy_*.parquet")
+    relation = in_duckdb(lake.folder(root, EQUITY) / "**" / "bhavcopy_*.parquet")
     assert relation.select(*COLUMNS).order("trade_date, series").fetchall() == FOUND
     assert relation.filter("year = 2025").select("close").fetchall() == [(10.3,)]
 
@@ -282,7 +286,7 @@ def test_duckdb_reads_the_tree_by_any_parquet_name(root: Path) -> None:
 
 def test_duckdb_finds_a_partition_by_its_numbers(root: Path) -> None:
     """Without being told of any types."""
-    relation = duckdb.read_parquet(str(root / lake.TABLE / "**" / "bhavcopy_*.parquet"), hive_partitioning=True)
+    relation = duckdb.read_parquet(str(lake.folder(root, EQUITY) / "**" / "bhavcopy_*.parquet"), hive_partitioning=True)
     found = relation.filter("year = 2024 AND month = 1 AND day = 12").select("trade_date").fetchall()
     assert found == [(FRIDAY,)]
 
@@ -291,21 +295,142 @@ def test_pyarrow_reads_the_tree_with_its_partitions(root: Path) -> None:
     """As a dataset: hidden leftovers are passed over, other programs' files are kept out by their ending."""
     paths = [str(path) for path in root.rglob("bhavcopy_*.parquet")]
     found = pyarrow.dataset.dataset(
-        sorted(paths), partitioning="hive", partition_base_dir=str(root / lake.TABLE), format="parquet"
+        sorted(paths), partitioning="hive", partition_base_dir=str(lake.folder(root, EQUITY)), format="parquet"
     ).to_table(columns=COLUMNS)
     assert [tuple(row.values()) for row in found.to_pylist()] == FOUND
 
 
 def test_pyarrow_reads_a_clean_tree_by_its_root_alone(tmp_path: Path) -> None:
     """The folder is all that a reader needs to name, and what killed runs of the package left does not matter."""
-    put(tmp_path, MONDAY)
-    (lake.partition(tmp_path, MONDAY).parent / ".tmp-bhavcopy_20240115.parquet-77-abcdef01").write_bytes(b"PAR1 half")
-    dataset = pyarrow.dataset.dataset(tmp_path / lake.TABLE, partitioning="hive")
+    put(tmp_path, MONDAY).with_name(".tmp-bhavcopy_20240115.parquet-77-abcdef01").write_bytes(b"PAR1 half")
+    dataset = pyarrow.dataset.dataset(lake.folder(tmp_path, EQUITY), partitioning="hive")
     found = dataset.to_table(columns=COLUMNS, filter=pyarrow.dataset.field("year") == 2024)
     assert [tuple(row.values()) for row in found.to_pylist()] == [(2024, 1, 15, MONDAY, "ALPHA", "EQ", 10.5, None)]
 
 
 def test_polars_reads_the_tree_with_its_partitions(root: Path) -> None:
     """Without the package, too."""
-    found = pl.scan_parquet(root / lake.TABLE / "**" / "bhavcopy_*.parquet", hive_partitioning=True)
+    found = pl.scan_parquet(lake.folder(root, EQUITY) / "**" / "bhavcopy_*.parquet", hive_partitioning=True)
     assert found.select(COLUMNS).sort("trade_date", "series").collect().rows() == FOUND
+
+
+# Another data set, and a schema that grows
+
+
+SMALL = Dataset(
+    name="small",
+    title="closes",
+    view="small_close",
+    stem="small",
+    folder="small",
+    sources=(),
+    layouts=(),
+    columns=(
+        Column("trade_date", model.DAY, "date, IST", "the trading day", required=True),
+        Column("index_name", model.TEXT, "", "as published that day", required=True),
+        Column("close", model.PRICE, "points", "closing value", required=True),
+    ),
+    key=("index_name",),
+    sums=("close",),
+    published_at=time(19),
+)
+GROWN = dataclasses.replace(
+    SMALL, version=2, columns=(*SMALL.columns, Column("note", model.TEXT, "", "a later column"))
+)
+
+
+def put_small(root: Path, day: date, dataset: Dataset, **values: Any) -> Path:
+    """Write a day of the small data set as a version of it does."""
+    row = {"trade_date": day, "index_name": "A", "close": 10.5} | values
+    rows = pl.DataFrame([row], schema={name: dataset.types.get(name, pl.String()) for name in row})
+    path = lake.partition(root, day, dataset)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(lake.parquet_bytes(rows, {"schema_version": str(dataset.version)}))
+    return path
+
+
+def test_equitys_bytes_are_those_of_the_first_version() -> None:
+    """A lake that exists is not written anew: the hash of a day is in its marker."""
+    rows = table(MONDAY, ("BETA", "EQ"), ("ALPHA", "NA"), ("ALPHA", "BL"), turnover=1050.25)
+    metadata = {"source_file": "cm15JAN2024bhav.csv.zip", "rows": "3", "schema_version": "1"}
+    content = lake.parquet_bytes(lake.sorted_by_key(rows, EQUITY), metadata)
+    if pl.__version__ != "2.1.0":
+        pytest.skip("another Polars may write the same rows in other bytes")
+    assert durable.sha256(content) == "b8fe72829921c455fb8aa770ef8e224ad975b68bfb71cfdff9f2b045a9583fb5"
+
+
+def test_data_sets_have_trees_of_their_own(tmp_path: Path) -> None:
+    """Neither sees the other's days, nor a file of the other's name in its tree."""
+    put(tmp_path, MONDAY)
+    path = put_small(tmp_path, TUESDAY, SMALL)
+    assert path == tmp_path / "normalized/small_close/year=2024/month=01/day=16/small_20240116.parquet"
+    path.with_name("bhavcopy_20240116.parquet").touch()
+    assert [day for day, _ in lake.days(tmp_path, EQUITY)] == [MONDAY]
+    assert [day for day, _ in lake.days(tmp_path, SMALL)] == [TUESDAY]
+    assert lake.scan(tmp_path, dataset=SMALL).collect().rows() == [(TUESDAY, "A", 10.5)]
+    assert lake.scan(tmp_path, dataset="equity").collect()["trade_date"].to_list() == [MONDAY]
+
+
+def test_an_unknown_data_set_is_told_the_known_ones(tmp_path: Path) -> None:
+    """A typing error in a notebook."""
+    with pytest.raises(SettingsError, match=r"no data set of that name; expected .*equity.*; found equty"):
+        lake.scan(tmp_path, dataset="equty")
+
+
+def test_rows_are_sorted_by_the_data_sets_key() -> None:
+    """Whatever it is."""
+    rows = pl.DataFrame({"index_name": ["B", "A"], "close": [1.0, 2.0]})
+    assert lake.sorted_by_key(rows, SMALL)["index_name"].to_list() == ["A", "B"]
+
+
+def test_older_files_read_as_null_beside_newer_ones(tmp_path: Path) -> None:
+    """By a scan, by a read and by a load; no file is written anew."""
+    older = put_small(tmp_path, MONDAY, SMALL)
+    put_small(tmp_path, TUESDAY, GROWN, note="there")
+    expected = [(MONDAY, "A", 10.5, None), (TUESDAY, "A", 10.5, "there")]
+    assert lake.scan(tmp_path, dataset=GROWN).collect().rows() == expected
+    assert lake.scan(tmp_path, dataset=GROWN).collect_schema() == GROWN.types
+    for rows in (lake.read_parquet(older, GROWN)[0], lake.rows_to_load(older, GROWN)[0]):
+        assert rows.rows() == expected[:1]
+        assert rows.schema == GROWN.types
+
+
+def test_a_newer_file_is_refused_and_said_to_be_newer(tmp_path: Path) -> None:
+    """Its further column would be lost."""
+    path = put_small(tmp_path, MONDAY, GROWN, note="there")
+    for read in (lake.read_parquet, lake.read_metadata, lake.rows_to_load):
+        with pytest.raises(OtherVersion, match="newer champion_luigi") as caught:
+            read(path, SMALL)
+        assert (caught.value.day, caught.value.found) == (MONDAY, "2")
+
+
+def test_rows_to_load_are_those_of_the_bytes_that_were_hashed(tmp_path: Path) -> None:
+    """With the file's metadata."""
+    path = put_small(tmp_path, MONDAY, GROWN, note="there")
+    rows, sha256, metadata = lake.rows_to_load(path, GROWN)
+    assert rows.rows() == [(MONDAY, "A", 10.5, "there")]
+    assert sha256 == durable.sha256(path.read_bytes())
+    assert metadata == {"schema_version": "2"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "change"),
+    [
+        (GROWN, lambda rows: rows.drop("note")),
+        (GROWN, lambda rows: rows.select("index_name", "trade_date", "close", "note")),
+        (GROWN, lambda rows: rows.with_columns(remarks=pl.lit("x"))),
+        (SMALL, lambda rows: rows.drop("close")),
+    ],
+    ids=["a later column missing in a file of its version", "another order", "a column more", "a first column missing"],
+)
+def test_a_file_of_other_columns_is_not_loaded(
+    tmp_path: Path, dataset: Dataset, change: Callable[[pl.DataFrame], pl.DataFrame]
+) -> None:
+    """Whoever wrote it, it says what it expected and found."""
+    path = put_small(tmp_path, MONDAY, dataset, **({"note": "x"} if dataset is GROWN else {}))
+    rows, metadata = lake.read_parquet(path, dataset)
+    path.write_bytes(lake.parquet_bytes(change(rows), metadata))
+    with pytest.raises(DamagedFile, match="the lake file has other columns") as caught:
+        lake.rows_to_load(path, GROWN)
+    assert caught.value.expected == "trade_date, index_name, close, note"
+    assert caught.value.found == ", ".join(change(rows).columns)

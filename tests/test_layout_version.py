@@ -31,10 +31,11 @@ from champion_luigi.base.errors import ChampionError, DamagedFile, OtherVersion
 from champion_luigi.commands.cli import main
 from champion_luigi.commands.doctor import disks
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets import schema
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import COUNT, Column
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline import complete, targets
+from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, WriteParquet
 from champion_luigi.storage import lake, tables
 from champion_luigi.storage import version as datadir
@@ -232,8 +233,8 @@ def test_doctor_tells_the_layout(tmp_path: Path) -> None:
 
 def rewrite_lake(day: date, version: str) -> Path:
     """Have a day's lake file say that it is of another version of the columns."""
-    path = lake.partition(settings.lake_dir(), day)
-    rows, metadata = lake.read_parquet(path)
+    path = lake.partition(settings.lake_dir(), day, EQUITY)
+    rows, metadata = lake.read_parquet(path, EQUITY)
     path.write_bytes(lake.parquet_bytes(rows, metadata | {"schema_version": version}))
     return path
 
@@ -259,38 +260,43 @@ def test_a_newer_lake_file_is_refused(version: str, tmp_path: Path) -> None:
     )
 
 
-def test_an_older_lake_file_is_made_anew_by_the_command_that_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The load says which; then the day is loaded, from what was fetched."""
-    build(WriteParquet(date=DAY))
-    forget()
-    monkeypatch.setattr(schema, "VERSION", 2)
-    error = build(LoadClickHouse(date=DAY)).error
-    assert isinstance(error, OtherVersion)
-    assert "an older champion_luigi" in str(error)
-    command = str(error).rpartition(": champion ")[2].split()
-    assert champion(*command)[0] == 0
-    assert LoadClickHouse(date=DAY).complete()
-    assert lake.read_metadata(lake.partition(settings.lake_dir(), DAY))["schema_version"] == "2"
+@pytest.fixture
+def grown(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let equity have a second version, with one more column."""
+
+    def grow() -> None:
+        forget()
+        opened.close_shared()
+        for cached in ("names", "types", "numbers"):
+            getattr(EQUITY, cached)  # so that it is put back
+            monkeypatch.delitem(vars(EQUITY), cached)
+        later = Column("delivered", COUNT, "shares", "a later column")
+        for name, value in {"version": 2, "columns": (*EQUITY.columns, later)}.items():
+            monkeypatch.setitem(vars(EQUITY), name, value)
+
+    return grow
+
+
+@pytest.mark.parametrize("stage", [NormalizeBhavcopy, WriteParquet, LoadClickHouse])
+def test_what_an_older_version_has_written_is_gone_on_with(stage: type[DayTask], grown: Callable[[], None]) -> None:
+    """The next task reads the column that it lacks as nulls; nothing is made anew, and an existing table grows."""
+    build(stage(date=DAY))
+    written = {path: path.read_bytes() for path in stage(date=DAY).output().file.parent.iterdir()}
+    grown()
+    assert build(LoadClickHouse(date=DAY)).is_done
+    assert build(LoadClickHouse(date=LEGACY_DAY)).is_done
+    found = opened.shared(wiring.warehouse_place()).query(
+        "SELECT trade_date, count() > 0, count(delivered) FROM champion_market.equity_ohlc "
+        "GROUP BY trade_date ORDER BY trade_date"
+    )
+    opened.close_shared()
+    assert found == [(day, 1, 0) for day in sorted([DAY, LEGACY_DAY])]
+    assert {path: path.read_bytes() for path in written} == written
     campaign.tell(
         AREA,
-        "a lake file of an older schema version",
-        "the load names the command that makes the day anew, and it does",
+        "what an older schema version has written, of fewer columns",
+        "the next task goes on with it, nulls in the later columns; an existing table gets the columns",
     )
-
-
-def test_an_older_normalized_table_is_not_written_as_if_it_were_new(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its columns are those of its time."""
-    build(NormalizeBhavcopy(date=DAY))
-    forget()
-    monkeypatch.setattr(schema, "VERSION", 2)
-    assert isinstance(build(WriteParquet(date=DAY)).error, OtherVersion)
-    assert not (tmp_path / "lake").exists()
-    assert champion("redo", "--date", str(DAY), "--from", "normalize", "--to", "write")[0] == 0
-    assert WriteParquet(date=DAY).complete()
 
 
 def change_marker(day: date, **what: object) -> None:
@@ -330,7 +336,7 @@ def test_a_table_with_a_newer_column_is_refused(tmp_path: Path) -> None:
     """The warehouse's own columns are its version; what to do depends on who made it."""
     build(LoadClickHouse(date=LEGACY_DAY))
     table = opened.shared(wiring.warehouse_place())
-    table.command(f"ALTER TABLE {table.name} ADD COLUMN delivered Nullable(Int64)")
+    table.command(f"ALTER TABLE {table.name_of(EQUITY)} ADD COLUMN delivered Nullable(Int64)")
     opened.close_shared()
     error = build(LoadClickHouse(date=DAY)).error
     assert isinstance(error, ChampionError)
@@ -377,7 +383,7 @@ def test_a_note_of_deliveries_of_a_newer_version_doubles_nothing(number: int, tm
 
 def assert_whole(days: list[date]) -> None:
     """The view and the lake have exactly what was published on these days."""
-    loaded = dict(opened.shared(wiring.warehouse_place()).rows_by_day())
+    loaded = dict(opened.shared(wiring.warehouse_place()).rows_by_day(EQUITY))
     opened.close_shared()
     for day in days:
         truth = (

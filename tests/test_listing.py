@@ -51,13 +51,13 @@ def complete(of: type[DayTask], *days: date) -> None:
 
 def mark(day: date, **changes: Any) -> Path:
     """A lake file and the marker of its load, with these changes; the marker's path."""
-    lake_file = lake.partition(settings.lake_dir(), day)
+    lake_file = lake.partition(settings.lake_dir(), day, EQUITY)
     durable.write_whole(lake_file, b"rows of " + str(day).encode())
     status = lake_file.stat()
     marker = LoadClickHouse(date=day).output()
     marker.dump(
         {
-            "warehouse": wiring.warehouse_place().identity(),
+            "warehouse": wiring.warehouse_place().identity(EQUITY),
             "lake_sha256": durable.sha256(lake_file.read_bytes()),
             "lake_stat": [status.st_size, status.st_mtime_ns],
             "schema_version": EQUITY.version,
@@ -139,11 +139,11 @@ def test_loads_into_a_warehouse_that_was_made_anew_are_not_listed() -> None:
 
 
 def rewrite(day: date) -> None:
-    durable.write_whole(lake.partition(settings.lake_dir(), day), b"other rows")
+    durable.write_whole(lake.partition(settings.lake_dir(), day, EQUITY), b"other rows")
 
 
 def remove(day: date) -> None:
-    lake.partition(settings.lake_dir(), day).unlink()
+    lake.partition(settings.lake_dir(), day, EQUITY).unlink()
 
 
 def damage_marker(day: date) -> None:
@@ -172,5 +172,5 @@ def test_a_load_that_is_due_again_is_not_listed(spoil: Callable[[date], None]) -
 def test_a_copied_lake_is_listed_as_loaded() -> None:
     """Other times and the same content: nothing is due."""
     complete(LoadClickHouse, DAYS[0])
-    os.utime(lake.partition(settings.lake_dir(), DAYS[0]), (1, 1))
+    os.utime(lake.partition(settings.lake_dir(), DAYS[0], EQUITY), (1, 1))
     assert complete_days(LoadClickHouse, EQUITY, START, STOP) == {DAYS[0]} == asked_one_by_one(LoadClickHouse)

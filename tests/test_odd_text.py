@@ -30,6 +30,7 @@ from conftest import environment_variables
 from helpers import AT_ONCE, archive_path, lines_of, payload, publish, wait_for
 from luigid_server import luigid
 
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse.connection import Place
@@ -244,7 +245,7 @@ def place(request: pytest.FixtureRequest) -> Filled:
 
 def test_the_lake_has_every_text_as_published(embedded: Filled) -> None:
     """For each of the programs that read it."""
-    file = lake.partition(embedded.data / "lake", DAY)
+    file = lake.partition(embedded.data / "lake", DAY, EQUITY)
     columns = ["symbol", "series", "isin", "name"]
     in_polars = lake.scan(embedded.data / "lake").filter(pl.col("volume") == 4711).select(columns).collect().rows()
     in_arrow = pyarrow.parquet.read_table(file, filters=[("volume", "=", 4711)], columns=columns).to_pylist()
@@ -332,8 +333,8 @@ def test_a_restatement_takes_odd_keys_away_and_leaves_the_others(
     ):
         table = open_warehouse(where)
         try:
-            assert table.load(DAY, rows).rows == len(TEXTS)
-            assert table.load(DAY, half).removed == len(TEXTS) - half.height
+            assert table.load(EQUITY, DAY, rows).rows == len(TEXTS)
+            assert table.load(EQUITY, DAY, half).removed == len(TEXTS) - half.height
             left = table.query(f"SELECT symbol, series FROM {where.database}.equity_ohlc ORDER BY symbol, series")
             assert left == sorted(half.select("symbol", "series").rows(), key=lambda row: row[0].encode())
         finally:

@@ -34,10 +34,11 @@ from champion_luigi import LoadClickHouse, ScrapeBhavcopy, WriteParquet, run_day
 from champion_luigi.base import locks
 from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, record
 from champion_luigi.tracking.runs import Book, Flow
-from champion_luigi.warehouse import connection, opened
+from champion_luigi.warehouse import opened
 from champion_luigi.warehouse import table as warehouse
 
 DAY = LEGACY_DAY
@@ -601,10 +602,10 @@ SLOW_SECONDS = 0.5
 
 
 def make_slow(table: warehouse.Warehouse) -> None:
-    table.command(f"DROP VIEW {table.place.database}.{connection.VIEW}")
+    table.command(f"DROP VIEW {table.place.database}.{EQUITY.view}")
     table.command(
-        f"CREATE VIEW {table.place.database}.{connection.VIEW} AS SELECT * EXCEPT (version, is_deleted) "
-        f"FROM {table.name} FINAL WHERE sleep({SLOW_SECONDS}) = 0"
+        f"CREATE VIEW {table.place.database}.{EQUITY.view} AS SELECT * EXCEPT (version, is_deleted) "
+        f"FROM {table.name_of(EQUITY)} FINAL WHERE sleep({SLOW_SECONDS}) = 0"
     )
 
 
@@ -617,9 +618,9 @@ def test_a_load_did_not_take_the_time_that_it_waited_for_its_turn(tmp_path: Path
     held: list[float] = []
 
     def hold() -> None:
-        with table._loading:
+        with table._loads._loading:
             holding.set()
-            wait_for(lambda: bool(table._asked), "a load that asks for its turn")
+            wait_for(lambda: bool(table._loads._asked), "a load that asks for its turn")
             begun = time.monotonic()
             time.sleep(0.3)
             held.append(time.monotonic() - begun)
@@ -643,7 +644,7 @@ def test_loads_by_turns_do_not_count_each_others_time(archive: None) -> None:
     days = [date(2022, 6, 15), DAY, UDIFF_DAY]
     assert build(*(WriteParquet(date=day) for day in days)).is_done
     lake_files = [WriteParquet(date=day).output().file for day in days]
-    rows = [lake.table_of(file.read_bytes(), file)[0] for file in lake_files]
+    rows = [lake.table_of(file.read_bytes(), file, EQUITY)[0] for file in lake_files]
     table = opened.shared(wiring.warehouse_place())
     make_slow(table)
     together = threading.Barrier(len(days))
@@ -652,7 +653,7 @@ def test_loads_by_turns_do_not_count_each_others_time(archive: None) -> None:
         with locks.counting_waits() as waits:
             together.wait(60)
             begun = time.monotonic()
-            table.load(days[number], rows[number])
+            table.load(EQUITY, days[number], rows[number])
             ended = time.monotonic()
         return begun, ended, ended - begun - sum(waits)
 

@@ -81,7 +81,7 @@ def load(*days: date) -> None:
 def in_warehouse(folder: Path) -> dict[date, int]:
     table = open_warehouse(Place(folder=folder / "warehouse"), 30)
     try:
-        return dict(table.rows_by_day())
+        return dict(table.rows_by_day(EQUITY))
     finally:
         table.close()
 
@@ -213,7 +213,7 @@ def test_readers_see_the_day_at_every_moment(archive: Path) -> None:
     def look(_message: str = "") -> None:
         table = opened.shared(wiring.warehouse_place(), 30)
         rows = lake.scan(settings.lake_dir()).collect().height
-        seen.append((rows, dict(table.rows_by_day()).get(DAY, 0)))
+        seen.append((rows, dict(table.rows_by_day(EQUITY)).get(DAY, 0)))
 
     look()
     assert build(LoadClickHouse(date=DAY), on_message=look).is_done

@@ -95,13 +95,13 @@ def rows_in(frame: pl.DataFrame) -> Rows:
 
 
 def rows_in_lake() -> Rows:
-    return rows_in(lake.read_parquet(WriteParquet(date=DAY).output().file)[0])
+    return rows_in(lake.read_parquet(WriteParquet(date=DAY).output().file, EQUITY)[0])
 
 
 def rows_in_warehouse() -> int:
     table = open_warehouse(warehouse_place())
     try:
-        return dict(table.rows_by_day()).get(DAY, 0)
+        return dict(table.rows_by_day(EQUITY)).get(DAY, 0)
     finally:
         table.close()
 

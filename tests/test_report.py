@@ -52,7 +52,7 @@ HOSTILE = [
 
 def put_in_lake(day: date, **metadata: str) -> Path:
     """A lake file that says of itself no more than this."""
-    path = lake.partition(Path(os.environ["DATA_DIR"]) / "lake", day)
+    path = lake.partition(Path(os.environ["DATA_DIR"]) / "lake", day, EQUITY)
     durable.write_whole(path, lake.parquet_bytes(pl.DataFrame({"symbol": ["A"]}), metadata))
     return path
 

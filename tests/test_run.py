@@ -27,6 +27,7 @@ from simulated_server import SimulatedArchive
 from champion_luigi import DayResult, run_day
 from champion_luigi.base.errors import CheckFailed, NotPublished, SettingsError, WarehouseError
 from champion_luigi.config import settings
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
 
@@ -56,7 +57,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
 def rows_in(place: Place) -> list[tuple[date, int]]:
     """The rows that a warehouse has of each day."""
     table = open_warehouse(place)
-    found = table.rows_by_day()
+    found = table.rows_by_day(EQUITY)
     table.close()
     return found
 
@@ -251,9 +252,10 @@ def test_the_embedded_warehouse_is_free_afterwards(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
-print(open_warehouse(Place(folder=Path(sys.argv[1]))).rows_by_day()[0][1])
+print(open_warehouse(Place(folder=Path(sys.argv[1]))).rows_by_day(EQUITY)[0][1])
 """
     reader = start_python(program, str(tmp_path / "warehouse"))
     assert reader.communicate(timeout=60)[0].strip() == str(ROWS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import functools
 import ipaddress
 import itertools
@@ -39,14 +40,16 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.commands.cli import main
-from champion_luigi.datasets import schema
+from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import COUNT, Column
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import opened
-from champion_luigi.warehouse.connection import TABLE, VIEW, Place
+from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.load import Loaded
 from champion_luigi.warehouse.opened import open_warehouse
-from champion_luigi.warehouse.table import Loaded, Warehouse
+from champion_luigi.warehouse.table import Warehouse
 
 if TYPE_CHECKING:
     import polars as pl
@@ -126,6 +129,7 @@ def through(proxy: FaultProxy, market: Place) -> Place:
 
 def query(place: Place, statement: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(open_warehouse(place)) as table:
+        table.prepare(EQUITY)
         return table.query(statement)
 
 
@@ -163,7 +167,7 @@ def seen(place: Place) -> dict[date, Rows]:
     """What readers see of each day; a key that they see twice is an error."""
     found: dict[date, Rows] = {}
     for day, symbol, series, *values in query(
-        place, f"SELECT trade_date, symbol, series, {', '.join(COLUMNS)} FROM `{place.database}`.{VIEW}"
+        place, f"SELECT trade_date, symbol, series, {', '.join(COLUMNS)} FROM `{place.database}`.{EQUITY.view}"
     ):
         rows = found.setdefault(day, {})
         assert (symbol, series) not in rows, f"{day} {symbol} {series} is seen twice"
@@ -212,10 +216,10 @@ def prices(day: date, count: int, price: float) -> pl.DataFrame:
 
     same = {"trade_date": day, "series": "EQ", "layout": "legacy", "close": price}
     rows = [
-        dict.fromkeys(schema.NAMES) | same | {"symbol": f"S{number}", "volume": number, "turnover": price * number}
+        dict.fromkeys(EQUITY.names) | same | {"symbol": f"S{number}", "volume": number, "turnover": price * number}
         for number in range(count)
     ]
-    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS})
+    return pl.DataFrame(rows, schema=EQUITY.types)
 
 
 def held(place: Place) -> dict[date, tuple[Any, ...]]:
@@ -223,7 +227,7 @@ def held(place: Place) -> dict[date, tuple[Any, ...]]:
     found = query(
         place,
         f"SELECT trade_date, count(), uniqExact(symbol, series), sum(volume), sum(toInt64(turnover)), "
-        f"sum(cityHash64(symbol, close)) FROM `{place.database}`.{VIEW} GROUP BY trade_date",
+        f"sum(cityHash64(symbol, close)) FROM `{place.database}`.{EQUITY.view} GROUP BY trade_date",
     )
     return {day: tuple(sums) for day, *sums in found}
 
@@ -233,7 +237,7 @@ def load_together(table: Warehouse, count: int, price: float) -> dict[date, Load
 
     def load(day: date) -> Loaded | BaseException:
         try:
-            return table.load(day, prices(day, count, price), company=3)
+            return table.load(EQUITY, day, prices(day, count, price), company=3)
         except ChampionError as error:
             return error
 
@@ -327,21 +331,21 @@ def at(length: int) -> Callable[[bytes], int]:
 def test_a_connection_that_breaks_anywhere_in_an_answer_is_no_answer(market: Place, proxy: FaultProxy) -> None:
     """Wherever the question for what is there is cut off, no row of it is forgotten: none of them stays for readers."""
     with contextlib.closing(open_warehouse(through(proxy, market))) as table:
-        table.load(DAY, prices(DAY, 40, 1.0))
-        known = query(market, f"SELECT count() FROM `{market.database}`.{TABLE}")
+        table.load(EQUITY, DAY, prices(DAY, 40, 1.0))
+        known = query(market, f"SELECT count() FROM `{market.database}`.{EQUITY.table}")
         assert known == [(40,)]
         lengths = range(20, 900, 20) if campaign.IS_WHOLE else range(60, 600, 120)
         for place, length in enumerate(lengths):
             proxy.faults.append(Fault("in answer", "close", on="known", cut=at(length)))
             count = 39 - place % 20
             with contextlib.suppress(WarehouseUnreachable):
-                table.load(DAY, prices(DAY, count, 2.0))
+                table.load(EQUITY, DAY, prices(DAY, count, 2.0))
             rows, keys, *_ = held(market)[DAY]
             assert rows == keys
             with contextlib.closing(open_warehouse(market)) as direct:
-                [total] = direct.query(f"SELECT count(), uniqExact(close) FROM `{market.database}`.{VIEW}")
+                [total] = direct.query(f"SELECT count(), uniqExact(close) FROM `{market.database}`.{EQUITY.view}")
                 assert total[1] == 1, f"rows of two loads are seen after a cut at byte {length}"
-                direct.load(DAY, prices(DAY, 40, 1.0))
+                direct.load(EQUITY, DAY, prices(DAY, 40, 1.0))
     campaign.tell(
         AREA,
         "the answer to what is there already is cut off at one byte after the other, its head included (FIN)",
@@ -372,12 +376,12 @@ def test_an_insert_that_arrives_only_after_a_correction_is_found_and_mended(mark
     with contextlib.closing(open_warehouse(through(proxy, market))) as table:
         proxy.faults += [Fault("request later", on="insert")] * 2
         with pytest.raises(WarehouseUnreachable):
-            table.load(DAY, prices(DAY, 100, 1.0))
-        table.load(DAY, prices(DAY, 90, 2.0))
+            table.load(EQUITY, DAY, prices(DAY, 100, 1.0))
+        table.load(EQUITY, DAY, prices(DAY, 90, 2.0))
         corrected = held(market)
         assert proxy.send_later_ones() == 2
-        assert table.held(DAY, DAYS[1])[DAY].rows == 100
-        assert table.load(DAY, prices(DAY, 90, 2.0)).removed == 10
+        assert table.held(EQUITY, DAY, DAYS[1])[DAY].rows == 100
+        assert table.load(EQUITY, DAY, prices(DAY, 90, 2.0)).removed == 10
         assert held(market) == corrected
     campaign.tell(
         AREA,
@@ -830,10 +834,11 @@ def test_a_user_who_may_only_read_can_use_the_commands_that_only_read(
     assert report.exit_code == 0, report.output
     counted = CliRunner().invoke(main, ["sql", "SELECT count() FROM equity_ohlc", "--format", "csv"])
     assert counted.output.splitlines()[-1] == str(sum(len(published_on(day)) for day in DAYS[:2]))
-    refused = CliRunner().invoke(main, ["sql", f"DROP TABLE {TABLE}", "--write"])
+    refused = CliRunner().invoke(main, ["sql", f"DROP TABLE {EQUITY.table}", "--write"])
     assert refused.exit_code == 40, refused.output
     command(
-        market, f"ALTER TABLE `{market.database}`.{TABLE} DELETE WHERE trade_date = '{DAY}' SETTINGS mutations_sync=1"
+        market,
+        f"ALTER TABLE `{market.database}`.{EQUITY.table} DELETE WHERE trade_date = '{DAY}' SETTINGS mutations_sync=1",
     )
     differing = CliRunner().invoke(main, ["verify"])
     assert differing.exit_code == 30, differing.output
@@ -852,7 +857,7 @@ def test_a_user_who_may_only_read_can_use_the_commands_that_only_read(
 def test_too_many_parts_are_waited_out(market: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table takes no more until it has merged: each attempt says so, and later all goes on."""
     assert fill(DAYS[:2], 1).done == 2
-    table = f"`{market.database}`.{TABLE}"
+    table = f"`{market.database}`.{EQUITY.table}"
     command(
         market,
         f"SYSTEM STOP MERGES {table}",
@@ -932,9 +937,9 @@ def test_a_table_of_another_version_is_named_and_a_new_one_gets_every_day(
 ) -> None:
     """Nothing is written into it; renamed, as the error says, it makes room for a table with all the lake's days."""
     assert fill(DAYS[:2], 3).done == 2
-    before = query(market, f"SELECT count() FROM `{market.database}`.{TABLE}")
+    before = query(market, f"SELECT count() FROM `{market.database}`.{EQUITY.table}")
     change, words = OLDER[what]
-    table = f"`{market.database}`.{TABLE}"
+    table = f"`{market.database}`.{EQUITY.table}"
     command(market, f"ALTER TABLE {table} {change}")
     built = build(LoadClickHouse(date=DAYS[2]))
     assert isinstance(built.error, WarehouseError)
@@ -973,18 +978,18 @@ def test_another_view_is_named_and_no_day_counts_as_loaded_that_it_does_not_show
     """Dropped, as the error says, it is made anew, and readers see every day."""
     assert fill(DAYS[:2], 3).done == 2
     select, words = VIEWS[what]
-    view = f"`{market.database}`.{VIEW}"
+    view = f"`{market.database}`.{EQUITY.view}"
     command(
         market,
         f"DROP VIEW {view}",
-        f"CREATE VIEW {view} AS " + select.format(table=f"`{market.database}`.{TABLE}"),
-        f"SYSTEM STOP MERGES `{market.database}`.{TABLE}",
+        f"CREATE VIEW {view} AS " + select.format(table=f"`{market.database}`.{EQUITY.table}"),
+        f"SYSTEM STOP MERGES `{market.database}`.{EQUITY.table}",
     )
     # The first of them is loaded again, as after a corrected file.
     next((Path(os.environ["DATA_DIR"]) / "loaded").rglob(f"bhavcopy_{DAY:%Y%m%d}.json")).unlink()
     built = build(LoadClickHouse(date=DAY))
     assert isinstance(built.error, WarehouseError)
-    for each in (words, "rop", VIEW, market.words):
+    for each in (words, "rop", EQUITY.view, market.words):
         assert each in str(built.error)
     assert sorted(markers()) == [DAYS[1]]
     opened.close_shared()
@@ -1001,7 +1006,42 @@ def test_another_view_is_named_and_no_day_counts_as_loaded_that_it_does_not_show
 def test_a_view_that_is_gone_is_made_anew(market: Place) -> None:
     """By the next load; the table stays as it is."""
     assert fill(DAYS[:2], 3).done == 2
-    command(market, f"DROP VIEW `{market.database}`.{VIEW}")
+    command(market, f"DROP VIEW `{market.database}`.{EQUITY.view}")
     assert fill(DAYS, 3).done == 3
     assert_as_published(market, *DAYS)
     campaign.tell(AREA, "the view is dropped", "the next load makes it anew; every day is as published")
+
+
+def test_a_user_who_may_not_change_a_table_is_told_who_must_run_what(market: Place) -> None:
+    """A table of an older version lacks columns: the statements are in the error; once they have run, it loads."""
+    columns = (*EQUITY.columns, Column("delivered", COUNT, "shares", "a later column"))
+    grown = dataclasses.replace(EQUITY, version=2, columns=columns)
+    with contextlib.closing(open_warehouse(market)) as table:
+        table.load(EQUITY, DAY, prices(DAY, 10, 1.0))
+    rows = prices(DAYS[1], 10, 1.0).with_columns(delivered=None).cast(grown.types)  # type: ignore[arg-type]
+    with contextlib.closing(open_warehouse(dataclasses.replace(market, user=LOADER.name))) as table:
+        with pytest.raises(WarehouseError) as caught:
+            table.load(grown, DAYS[1], rows)
+        assert caught.value.todo is not None
+        statements = caught.value.todo.removeprefix("Let somebody who may run: ").partition(". Then")[0].split("; ")
+        assert [each.split()[0] for each in statements] == ["ALTER", "CREATE"]
+        assert_no_secret(str(caught.value))
+        # Readers go on meanwhile, of whichever version.
+        assert table.rows_by_day(grown) == [(DAY, 10)]
+        command(market, *statements)
+        assert table.load(grown, DAYS[1], rows).rows == 10
+        view = f"`{market.database}`.{EQUITY.view}"
+        assert table.query(f"SELECT count(), count(delivered) FROM {view}") == [(20, 0)]
+    campaign.tell(
+        AREA,
+        "a later column, and a user who may not change the table",
+        "the load names the statements for somebody who may; readers go on; the same load then goes through",
+    )
+
+
+def test_a_user_who_may_only_read_makes_no_table(market: Place) -> None:
+    """A data set that was never loaded holds nothing: that is no error for those who compare."""
+    command(market, f"CREATE DATABASE `{market.database}`")
+    with contextlib.closing(open_warehouse(dataclasses.replace(market, user=READER.name))) as table:
+        assert table.rows_by_day(EQUITY) == []
+        assert table.held(EQUITY, DAY, DAYS[1]) == {}

@@ -468,7 +468,7 @@ def test_the_password_is_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
     assert place.password == "hunter2"
     section = settings.clickhouse()  # type: ignore[no-untyped-call, unused-ignore]
     parameters = task.to_str_params()  # type: ignore[no-untyped-call, unused-ignore]
-    shown = [section, task, parameters, place, place.identity(), place.words, place.slug]
+    shown = [section, task, parameters, place, place.identity(EQUITY), place.words, place.slug]
     shown += [task.output(), task.output().path, task.output().warehouse]
     assert [each for each in shown if "hunter2" in f"{each!r} {each}"] == []
 

@@ -18,6 +18,7 @@ from helpers import ThreeDays, payload, published, run_champion, run_luigi, star
 from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.config import settings
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Place
@@ -84,7 +85,7 @@ def left_over(folder: Path) -> list[Path]:
 def loaded_days(folder: Path) -> dict[date, int]:
     """How many rows the warehouse has of each day."""
     table = open_warehouse(Place(folder=folder / "warehouse"))
-    days = dict(table.rows_by_day())
+    days = dict(table.rows_by_day(EQUITY))
     table.close()
     return days
 
@@ -140,7 +141,7 @@ def test_a_fill_that_is_told_to_end_at_any_moment_ends(
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     if process.returncode == 0:
-        assert sorted(day for day, _ in lake.days(settings.lake_dir())) == FILL_DAYS, output
+        assert sorted(day for day, _ in lake.days(settings.lake_dir(), EQUITY)) == FILL_DAYS, output
 
     run = run_champion if "champion" in command else run_luigi
     again = run(*FILLS[command])

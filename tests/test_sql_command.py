@@ -63,13 +63,13 @@ def prices() -> pl.DataFrame:
         {**always, "symbol": "ALPHA", "isin": "INE000A01015", "close": 11.0, "volume": 1500},
         {**always, "symbol": "BETA&Z", "isin": None, "close": 9.05, "volume": 7},
     ]
-    return pl.DataFrame(rows, schema={column.name: getattr(pl, column.kind.type) for column in EQUITY.columns})
+    return pl.DataFrame(rows, schema=EQUITY.types)
 
 
 def fill(place: Place) -> None:
     table = open_warehouse(place)
     try:
-        table.load(DAY, prices())
+        table.load(EQUITY, DAY, prices())
     finally:
         table.close()
 

@@ -375,12 +375,12 @@ def test_a_lake_file_that_the_disk_has_changed_is_not_loaded_elsewhere(
     """It reads well, and its size and time are those that were loaded; but its bytes are not."""
     assert build(LoadClickHouse(date=DAY)).is_done
     path = WriteParquet(date=DAY).output().file
-    rows, _ = lake.read_parquet(path)
+    rows, _ = lake.read_parquet(path, EQUITY)
     status = path.stat()
     content = path.read_bytes()
     path.write_bytes(content.replace(b"legacy", b"lfgacy"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert lake.read_parquet(path)[0].shape == rows.shape
+    assert lake.read_parquet(path, EQUITY)[0].shape == rows.shape
     assert path.read_bytes() != content
 
     monkeypatch.setenv("CLICKHOUSE_DATABASE", "another")
@@ -596,7 +596,7 @@ def test_a_load_of_a_changed_lake_file_is_due(archive: SimulatedArchive) -> None
     """Something else than what was loaded lies in the lake now."""
     build(LoadClickHouse(date=DAY))
     path = WriteParquet(date=DAY).output().file
-    rows, metadata = lake.read_parquet(path)
+    rows, metadata = lake.read_parquet(path, EQUITY)
     path.write_bytes(lake.parquet_bytes(rows.head(100), metadata))
     assert is_load_due()
     assert build(LoadClickHouse(date=DAY)).is_done

@@ -47,6 +47,7 @@ from champion_luigi import run_day
 from champion_luigi.base import locks
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, mlflow_store, record
 from champion_luigi.tracking.carrier import LEFT, Carrier
@@ -388,7 +389,7 @@ def test_a_day_of_a_fill_that_is_ended_between_two_tasks_is_killed(archive: Simu
         assert process.returncode != 0
     carry()
     runs = told()
-    complete = {f"bhavcopy-etl-{day}" for day, _ in lake.days(settings.lake_dir())}
+    complete = {f"bhavcopy-etl-{day}" for day, _ in lake.days(settings.lake_dir(), EQUITY)}
     assert complete < statuses(runs).keys() - {FILL}
     assert killed(runs) == sorted({FILL} | statuses(runs).keys() - complete)
 

@@ -24,7 +24,7 @@ from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteP
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import verify as reconcile
 from champion_luigi.warehouse import opened
-from champion_luigi.warehouse.connection import TABLE, Place
+from champion_luigi.warehouse.connection import Place
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -85,7 +85,7 @@ def rewrite(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Damage:
     """Another lake file under the same name, with the metadata of the old one."""
 
     def damage(path: Path) -> None:
-        rows, metadata = lake.read_parquet(path)
+        rows, metadata = lake.read_parquet(path, EQUITY)
         path.write_bytes(lake.parquet_bytes(change(rows), metadata))
 
     return damage
@@ -110,17 +110,17 @@ def in_warehouse(statement: str) -> list[tuple[object, ...]]:
     """The rows that a statement gives, with TABLE in it for the table's name."""
     table = open_warehouse(Place(folder=Path(os.environ["DATA_DIR"]) / "warehouse"))
     try:
-        return table.query(statement.replace("TABLE", f"champion_market.{TABLE}"))
+        return table.query(statement.replace("TABLE", f"champion_market.{EQUITY.table}"))
     finally:
         table.close()
 
 
 def reload(day: date, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     """Put other rows into the warehouse than the lake has, behind the pipeline's back."""
-    rows, _ = lake.read_parquet(lake_file(LEGACY_DAY))
+    rows, _ = lake.read_parquet(lake_file(LEGACY_DAY), EQUITY)
     table = open_warehouse(Place(folder=Path(os.environ["DATA_DIR"]) / "warehouse"))
     try:
-        table.load(day, change(rows))
+        table.load(EQUITY, day, change(rows))
     finally:
         table.close()
 
@@ -312,7 +312,7 @@ def test_repair_says_what_it_does(loaded: None) -> None:
 
 def test_repair_follows_a_payload_that_was_published_anew(loaded: None, tmp_path: Path) -> None:
     """What the archive gives in place of a damaged payload goes on to lake and warehouse."""
-    rows, _ = lake.read_parquet(lake_file(BOTH_DAY))
+    rows, _ = lake.read_parquet(lake_file(BOTH_DAY), EQUITY)
     publish(tmp_path / "archive", BOTH_DAY, "legacy", lines_of(payload(BOTH_DAY, "legacy"))[:-1])
     flip_a_bit(payload_file(BOTH_DAY))
     done = verify("--repair", NSE_ARCHIVE_URL=str(tmp_path / "archive"))
@@ -363,7 +363,7 @@ def test_a_server_is_verified_as_the_embedded_engine_is(tmp_path: Path, monkeypa
         monkeypatch.setenv("CLICKHOUSE_PASSWORD", server.password)
         load()
         table = opened.open_warehouse(Place(server.host, server.port, server.user, server.password))
-        table.command(f"DELETE FROM {table.name} WHERE trade_date = '2024-01-15'")
+        table.command(f"DELETE FROM {table.name_of(EQUITY)} WHERE trade_date = '2024-01-15'")
         table.close()
         done = verify("--repair")
         assert done.returncode == 0, done.stdout

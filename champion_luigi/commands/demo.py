@@ -11,8 +11,9 @@ import luigi
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import warehouse_place
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse
-from champion_luigi.warehouse import connection, opened
+from champion_luigi.warehouse import opened
 
 # Both file formats on both sides of the switch, and a Saturday on which the exchange traded.
 DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))
@@ -40,7 +41,7 @@ def _show(data_dir: Path) -> None:
     table = opened.shared(warehouse_place())
     layouts = dict(table.query(f"SELECT trade_date, any(layout) FROM {warehouse_view()} GROUP BY trade_date"))
     click.echo(f"\nRows per day in ClickHouse (SELECT ... FROM {warehouse_view()}):\n")
-    for day, rows in table.rows_by_day():
+    for day, rows in table.rows_by_day(EQUITY):
         click.echo(f"  {day:%Y-%m-%d %a}  {rows:>6,}  {layouts[day]}")
     click.echo(
         f"""
@@ -66,4 +67,4 @@ A real day, from the exchange, into ./data:
 
 def warehouse_view() -> str:
     """The view that people query."""
-    return f"{warehouse_place().database}.{connection.VIEW}"
+    return f"{warehouse_place().database}.{EQUITY.view}"

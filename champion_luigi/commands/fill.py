@@ -20,6 +20,7 @@ from luigi.task_register import Register
 
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.fill import FillBhavcopy
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, lake
@@ -135,7 +136,7 @@ def _reasons(of: type[luigi.Task], days: list[date]) -> dict[date, str]:
     if not days:
         return {}
     first, stop = min(days), max(days) + timedelta(days=1)
-    in_lake = {day for day, _ in lake.days(settings.lake_dir(), first, stop)}
+    in_lake = {day for day, _ in lake.days(settings.lake_dir(), EQUITY, first, stop)}
     again = due.first_stages(wiring.due_folder(), first, stop)
     closed = {day for day, answer in wiring.archive_answers().items() if answer.verdict == "closed"}
     problems = coverage.latest_problems()

@@ -185,7 +185,7 @@ class WriteParquet(DayTask):
     def work(self) -> None:
         rows, metadata = _table(self.input())
         self.definition.require_version(metadata.get("schema_version"), self.input().path, self.date)
-        rows = lake.sorted_by_key(rows, self.definition)
+        rows = lake.sorted_by_key(lake.with_later_columns(rows, metadata, self.definition), self.definition)
         content = lake.parquet_bytes(rows, metadata)
         self.output().write(content, (rows, durable.sha256(content), metadata))
 

@@ -1,6 +1,7 @@
 """The Parquet lake: one file a trading day in hive folders, for Polars, DuckDB, pyarrow, ClickHouse or Spark.
 
-Readers should look for finished names (`bhavcopy_*.parquet`): what a killed run leaves behind has a leading dot.
+Readers should look for finished names (`bhavcopy_*.parquet`): what a killed run leaves behind has a leading dot. A file
+of an older version can lack columns that were added since: they are read as nulls.
 """
 
 from __future__ import annotations
@@ -8,34 +9,38 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import DamagedFile
+from champion_luigi.base.errors import DamagedFile, SettingsError
 from champion_luigi.base.secrets import hidden
-from champion_luigi.datasets import schema
+from champion_luigi.datasets.catalog import DATASETS
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.storage.paths import day_in, name_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-TABLE = Path("normalized", "equity_ohlc")
-
-_FILE = re.compile(r"bhavcopy_(\d{4})(\d{2})(\d{2})\.parquet")
+_SUFFIX = ".parquet"
 
 
-def partition(root: Path, day: date) -> Path:
+def folder(root: Path, dataset: Dataset) -> Path:
+    """Where a data set's tree begins: ``root/normalized/equity_ohlc``."""
+    return root / "normalized" / dataset.view
+
+
+def partition(root: Path, day: date, dataset: Dataset) -> Path:
     """Where a day's file is: ``root/normalized/equity_ohlc/year=2024/month=01/day=15/bhavcopy_20240115.parquet``."""
-    folder = root / TABLE / f"year={day.year}" / f"month={day.month:02}" / f"day={day.day:02}"
-    return folder / f"bhavcopy_{day:%Y%m%d}.parquet"
+    parts = f"year={day.year}", f"month={day.month:02}", f"day={day.day:02}", name_of(dataset, day) + _SUFFIX
+    return folder(root, dataset).joinpath(*parts)
 
 
-def sorted_by_key(rows: pl.DataFrame) -> pl.DataFrame:
-    """The order of a lake file: symbol, then series."""
-    return rows.sort("symbol", "series")
+def sorted_by_key(rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    """The order of a lake file: by the key, for equity symbol, then series."""
+    return rows.sort(dataset.key)
 
 
 def parquet_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
@@ -45,32 +50,61 @@ def parquet_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def read_parquet(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+def read_parquet(path: Path, dataset: Dataset) -> tuple[pl.DataFrame, dict[str, str]]:
     """A table and the metadata it was written with. Raises StorageError, DamagedFile or OtherVersion."""
-    return table_of(durable.read_whole(path), path)
+    return table_of(durable.read_whole(path), path, dataset)
 
 
-def table_of(content: bytes, path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+def table_of(content: bytes, path: Path, dataset: Dataset) -> tuple[pl.DataFrame, dict[str, str]]:
     """What `read_parquet` gives, from bytes that were read from ``path`` already."""
     import polars as pl  # listing the lake must not cost the import
 
     with _as_damaged(path):
-        metadata = _metadata_of(content, path)
-        return pl.read_parquet(io.BytesIO(content)), metadata
+        metadata = _metadata_of(content, path, dataset)
+        return with_later_columns(pl.read_parquet(io.BytesIO(content)), metadata, dataset), metadata
 
 
-def read_metadata(path: Path) -> dict[str, str]:
+def rows_to_load(path: Path, dataset: Dataset) -> tuple[pl.DataFrame, str, dict[str, str]]:
+    """The canonical rows of a lake file, the sha256 of exactly the bytes that they were read from, and its metadata.
+
+    Raises StorageError, OtherVersion, or DamagedFile, also where the columns are others.
+    """
+    content = durable.read_whole(path)
+    rows, metadata = table_of(content, path, dataset)
+    if tuple(rows.columns) != dataset.names:
+        raise DamagedFile(
+            "the lake file has other columns",
+            source=str(path),
+            expected=", ".join(dataset.names),
+            found=", ".join(rows.columns),
+            todo="If another program wrote it, move it away; then run the day again.",
+        )
+    return rows, durable.sha256(content), metadata
+
+
+def with_later_columns(rows: pl.DataFrame, metadata: Mapping[str, str], dataset: Dataset) -> pl.DataFrame:
+    """Rows that an older version wrote, with nulls in the columns that were added at the end since."""
+    import polars as pl
+
+    later = dataset.columns[rows.width :]
+    is_older = int(metadata.get("schema_version") or 1) < dataset.version
+    if not is_older or tuple(rows.columns) != dataset.names[: rows.width] or any(column.required for column in later):
+        return rows
+    return rows.with_columns(pl.lit(None, dataset.types[column.name]).alias(column.name) for column in later)
+
+
+def read_metadata(path: Path, dataset: Dataset) -> dict[str, str]:
     """The key-value metadata that a table was written with. Raises StorageError, DamagedFile or OtherVersion."""
     content = durable.read_whole(path)
     with _as_damaged(path):
-        return _metadata_of(content, path)
+        return _metadata_of(content, path, dataset)
 
 
-def _metadata_of(content: bytes, path: Path) -> dict[str, str]:
+def _metadata_of(content: bytes, path: Path, dataset: Dataset) -> dict[str, str]:
     import polars as pl
 
     found = pl.read_parquet_metadata(io.BytesIO(content))
-    schema.require_version(found.get("schema_version"), str(path), _date_of(path.name))
+    dataset.require_version(found.get("schema_version"), str(path), _date_of(path.name, dataset))
     return {name: text for name, text in found.items() if name != "ARROW:schema"}
 
 
@@ -88,29 +122,47 @@ def _as_damaged(path: Path) -> Iterator[None]:
         ) from error
 
 
-def days(root: Path, start: date = date.min, stop: date = date.max) -> Iterator[tuple[date, os.DirEntry[str]]]:
+def days(
+    root: Path, dataset: Dataset, start: date = date.min, stop: date = date.max
+) -> Iterator[tuple[date, os.DirEntry[str]]]:
     """The finished files of the lake from ``start`` to ``stop`` (exclusive), in no order, without opening one."""
-    for year in _folders(root / TABLE, "year=", start.year, stop.year):
+    for year in _folders(folder(root, dataset), "year=", start.year, stop.year):
         for month in _folders(Path(year), "month=", 1, 12):
             for day in _folders(Path(month), "day=", 1, 31):
                 with os.scandir(day) as entries:
                     for entry in entries:
-                        if (found := _date_of(entry.name)) and start <= found < stop:
+                        if (found := _date_of(entry.name, dataset)) and start <= found < stop:
                             yield found, entry
 
 
-def scan(root: str | Path, start: date = date.min, stop: date = date.max) -> pl.LazyFrame:
+def scan(
+    root: str | Path, start: date = date.min, stop: date = date.max, *, dataset: str | Dataset = "equity"
+) -> pl.LazyFrame:
     """All rows of the lake from ``start`` to ``stop`` (exclusive) as a LazyFrame in the canonical columns, by date.
 
-    Leftovers of killed runs are passed over; an empty lake gives an empty frame of the same schema.
+    Leftovers of killed runs are passed over; an empty lake gives an empty frame of the same schema. ``dataset`` is the
+    name of a data set.
     """
     import polars as pl
 
-    types = {column.name: getattr(pl, column.kind.type) for column in schema.COLUMNS}
-    found = sorted((day, entry.path) for day, entry in days(Path(root), start, stop))
+    of = _named(dataset) if isinstance(dataset, str) else dataset
+    found = sorted((day, entry.path) for day, entry in days(Path(root), of, start, stop))
     if not found:
-        return pl.LazyFrame(schema=types)
-    return pl.scan_parquet([path for _, path in found], hive_partitioning=False, schema=types, glob=False)
+        return pl.LazyFrame(schema=of.types)
+    return pl.scan_parquet(
+        [path for _, path in found],
+        hive_partitioning=False,
+        schema=of.types,
+        glob=False,
+        # No file lacks a column of the first version.
+        missing_columns="insert" if of.version > 1 else "raise",
+    )
+
+
+def _named(name: str) -> Dataset:
+    if found := DATASETS.get(name):
+        return found
+    raise SettingsError("there is no data set of that name", expected=" or ".join(DATASETS), found=name)
 
 
 def _folders(parent: Path, prefix: str, low: int, high: int) -> list[str]:
@@ -124,10 +176,5 @@ def _folders(parent: Path, prefix: str, low: int, high: int) -> list[str]:
     return [path for number, path in named if number.isdecimal() and low <= int(number) <= high]
 
 
-def _date_of(name: str) -> date | None:
-    if not (found := _FILE.fullmatch(name)):
-        return None
-    try:
-        return date(int(found[1]), int(found[2]), int(found[3]))
-    except ValueError:
-        return None
+def _date_of(name: str, dataset: Dataset) -> date | None:
+    return day_in(dataset, name) if name.endswith(_SUFFIX) else None

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import complete
 from champion_luigi.storage import lake
@@ -84,7 +85,7 @@ def of_range(start: date | None = None, end: date | None = None) -> Coverage:
     """
     latest = sessions.latest_published(datetime.now(UTC), settings.published_at())
     last = min(end, latest) if end else latest
-    in_lake = {day for day, _ in lake.days(settings.lake_dir(), start or date.min, last + timedelta(days=1))}
+    in_lake = {day for day, _ in lake.days(settings.lake_dir(), EQUITY, start or date.min, last + timedelta(days=1))}
     first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
     stop = last + timedelta(days=1)
     loaded = complete.loaded_rows(first, stop)

@@ -13,6 +13,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,7 @@ from champion_luigi.base.errors import SettingsError, WarehouseError, WarehouseU
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client as Client  # noqa: PLC0414 - others name it too
 
-TABLE = "normalized_equity_ohlc"
-VIEW = "equity_ohlc"
+    from champion_luigi.datasets.model import Dataset
 
 # ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network; and that a
 # statement, which the driver has sent again for want of an answer, still runs.
@@ -58,9 +58,9 @@ class Place:
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
         return safe if safe == name else f"{safe}-{zlib.crc32(name.encode()):08x}"
 
-    def identity(self) -> dict[str, Any]:
-        """What a marker says of the warehouse: enough to know it again, and no secret."""
-        named: dict[str, Any] = {"database": self.database, "table": TABLE}
+    def identity(self, dataset: Dataset) -> dict[str, Any]:
+        """What a marker says of the table that it is about: enough to know it again, and no secret."""
+        named: dict[str, Any] = {"database": self.database, "table": dataset.table}
         if self.host:
             return {"host": self.host, "port": self.port, **named}
         # A folder can be moved and stays the same warehouse; deleted and made anew it is another one.
@@ -85,6 +85,50 @@ class Place:
     @property
     def _id_file(self) -> Path:
         return self.folder / "champion.id"
+
+
+class Connection:
+    """An open client, its errors as ours, and the lock that goes with the embedded engine."""
+
+    def __init__(self, place: Place, client: Client, release: Callable[[], None]) -> None:
+        self.place = place
+        self._client = client
+        self._release = release
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """The rows that a statement gives. Raises WarehouseUnreachable or WarehouseError."""
+        # What is broken off before its first row looks like a table without rows, and a proxy can answer one question
+        # with the answer to another: a whole answer names its question.
+        asked = {"query_id": uuid.uuid4().hex} if self.place.host else {}
+        with explained(self.place):
+            answer = self._client.query(statement, settings=asked)
+            rows = [tuple(row) for row in answer.result_rows]
+        if asked and answer.query_id != asked["query_id"]:
+            # What may be still to come on this connection is no answer to the next question either.
+            self._client.close_connections()
+            raise WarehouseUnreachable(
+                "ClickHouse's answer broke off, or is not the answer to what was asked",
+                source=self.place.words,
+                todo=ADDRESS,
+            )
+        return rows
+
+    def command(self, statement: str) -> None:
+        """Run a statement that gives no rows."""
+        with explained(self.place):
+            self._client.command(statement)
+
+    def insert_arrow(self, table: str, columns: list[str], stream: bytes, settings: Mapping[str, Any]) -> None:
+        """Send an Arrow stream as one insert into a table, which is named as in a statement."""
+        with explained(self.place):
+            self._client.raw_insert(table, columns, insert_block=stream, fmt="ArrowStream", settings=dict(settings))
+
+    def close(self) -> None:
+        """Close the client, and let another process open the embedded engine."""
+        try:
+            self._client.close()
+        finally:
+            self._release()
 
 
 def connected(
@@ -245,3 +289,7 @@ def quoted(name: str) -> str:
 
 def text_of(value: str) -> str:
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def date_of(day: date) -> str:
+    return f"toDate('{day.isoformat()}')"

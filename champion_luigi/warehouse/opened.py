@@ -6,31 +6,21 @@ import atexit
 import os
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-from champion_luigi.warehouse.connection import Place, connected
-
-if TYPE_CHECKING:
-    pass
+from champion_luigi.warehouse.connection import Connection, Place, connected
 from champion_luigi.warehouse.table import Warehouse
 
 
 def open_warehouse(
     place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
 ) -> Warehouse:
-    """Connect, and make what is missing.
+    """Connect. A data set's table is made when it is first loaded.
 
     Raises WarehouseUnreachable, WarehouseError, or Busy where another process holds the embedded engine.
     """
     # A bounded query time, because the engine answers Ctrl-C only between queries.
     settings = {"max_execution_time": place.query_seconds}
-    warehouse = Warehouse(place, *connected(place, settings, lock_wait_seconds, on_wait))
-    try:
-        warehouse.create()
-    except BaseException:
-        warehouse.close()
-        raise
-    return warehouse
+    return Warehouse(Connection(place, *connected(place, settings, lock_wait_seconds, on_wait)))
 
 
 _sharing = threading.Lock()

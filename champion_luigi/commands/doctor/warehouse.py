@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 from champion_luigi.base.errors import Busy, ChampionError, WarehouseError
 from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import wiring
-from champion_luigi.datasets import schema
-from champion_luigi.warehouse.connection import TABLE, VIEW, Place, connect_server, explained, quoted
+from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.warehouse.connection import Place, connect_server, explained, quoted
 from champion_luigi.warehouse.opened import open_warehouse
+from champion_luigi.warehouse.table import differences
+
+TABLE, VIEW = EQUITY.table, EQUITY.view
 
 if TYPE_CHECKING:
     from champion_luigi.warehouse.connection import Client
@@ -48,7 +51,7 @@ def _server(place: Place, client: Client) -> Finding:
     columns = "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}"
     rows = client.query(columns, {"database": place.database, "table": TABLE}).result_rows
     found: dict[str, str] = dict(rows)  # type: ignore[arg-type]  # of two columns
-    if found and (different := _differences(found)):
+    if found and (different := ", ".join(differences(EQUITY, found).wrong)):
         return Finding(
             "PROBLEM",
             f"{place.words}: the table is not the one that this version makes ({different})",
@@ -66,13 +69,6 @@ def _server(place: Place, client: Client) -> Finding:
             ahead,
         )
     return Finding("OK", words, server_ahead=ahead)
-
-
-def _differences(found: dict[str, str]) -> str:
-    """How a table's columns differ from ours, by name."""
-    expected = {column.name: column.clickhouse.split(" CODEC")[0] for column in schema.COLUMNS}
-    expected |= {"version": "UInt64", "is_deleted": "UInt8"}
-    return ", ".join(name for name in {**expected, **found} if expected.get(name) != found.get(name))
 
 
 def _lacking(place: Place, client: Client, is_there: bool) -> list[str] | None:
@@ -130,6 +126,7 @@ def try_engine() -> None:
     try:
         opened = open_warehouse(place)
         try:
+            opened.prepare(EQUITY)
             [(version,)] = opened.query("SELECT version()")
         finally:
             opened.close()

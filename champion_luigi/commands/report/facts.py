@@ -19,6 +19,7 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.commands import status
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking import record as recording
@@ -53,7 +54,7 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
     found = coverage.of_range(start, end)
     told = _from_journal(found.first, found.last)
     unreadable: list[dict[str, str]] = []
-    lake_files = dict(lake.days(settings.lake_dir(), found.first, found.last + timedelta(days=1)))
+    lake_files = dict(lake.days(settings.lake_dir(), EQUITY, found.first, found.last + timedelta(days=1)))
     reject_files = _reject_files()
     days = []
     for day in found.days:
@@ -82,7 +83,7 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
 
 def _facts(path: Path, reject_file: Path | None) -> dict[str, Any]:
     """What a lake file says of itself. Raises StorageError or DamagedFile."""
-    metadata = lake.read_metadata(path)
+    metadata = lake.read_metadata(path, EQUITY)
     rejected = _whole(metadata.get("rejected_rows"))
     by_rule = None
     if rejected is not None:
