@@ -214,11 +214,11 @@ def commands_page() -> str:
     sections = "\n\n".join(_command(name, command) for name, command in sorted(walk(cli.main).items()))
     days = [(f"`{name}`", _text(getattr(champion_luigi, name))) for name in stages.STAGE_OF]
     fill = [
-        (f"`--{name.replace('_', '-')}`", _INHERITED.get(name) or parameter.description)
+        (f"`--{name.replace('_', '-')}`", _INHERITED.get(name) or _described(parameter))
         for name, parameter in champion_luigi.FillBhavcopy.get_params()
         if name in _INHERITED or (name in vars(champion_luigi.FillBhavcopy) and parameter.description)
     ]
-    date = dict(champion_luigi.LoadClickHouse.get_params())["date"].description
+    of_a_day = dict(champion_luigi.LoadClickHouse.get_params())
     return f"""# Commands
 
 `champion COMMAND --help` says the same at the prompt. Exit codes: [a page of their own](exit-codes.md).
@@ -232,7 +232,7 @@ above it.
 
 {table(("task", "what it does"), *days)}
 
-Their one parameter, `--date`: {date}.
+Their parameters: `--date`, {of_a_day["date"].description}; `--dataset`, {_described(of_a_day["dataset"])}.
 
 ## FillBhavcopy
 
@@ -240,6 +240,11 @@ Their one parameter, `--date`: {date}.
 
 {table(("parameter", "what it does"), *fill)}
 """
+
+
+def _described(parameter: luigi.Parameter) -> str:
+    """A parameter's description, without the choices that Luigi appends in no fixed order."""
+    return str(parameter.description).partition(" Choices: {")[0]
 
 
 def walk(group: click.Group, prefix: str = "champion") -> dict[str, click.Command]:
