@@ -311,7 +311,7 @@ def carriers(folder: Path) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            is_one = b"champion_luigi.carrier" in (entry / "cmdline").read_bytes()
+            is_one = b"champion_luigi.tracking.carrier" in (entry / "cmdline").read_bytes()
             if is_one and str((entry / "fd" / "1").readlink()).removesuffix(" (deleted)") == str(log):
                 found.append(int(entry.name))
     return found

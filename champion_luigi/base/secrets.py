@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import functools
+import html
 import itertools
+import json
 import re
 from collections.abc import Callable, Collection
 from urllib.parse import unquote, unquote_plus
@@ -21,9 +23,7 @@ _SECRET_NAME = re.compile(
     r"(?:^|[_-])pass|passw|pwd|secret|token|credential|(?:^|[_-])(?:auth|sig|key)$|apikey|authorization|signature",
     re.IGNORECASE,
 )
-_HTML_NAMES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 _DOUBLED = "'\"%$"
-_CONTROLS = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
 # A shorter part of a password in base64 could be of anything.
 _LEAST_BASE64 = 5
 
@@ -86,74 +86,48 @@ def _split(rest: str) -> tuple[str, str]:
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
     # The longest first: one may hold another.
     ordered = sorted(secrets, key=lambda secret: (-len(secret), secret))
-    return re.compile(
-        "|".join([_as_escaped(secret) for secret in ordered] + [_in_base64(secret) for secret in ordered])
-    )
+    return re.compile("|".join([*map(_as_escaped, ordered), *map(_in_base64, ordered)]))
 
 
 def _as_escaped(secret: str) -> str:
-    """A pattern for a secret with any of its characters escaped, in any of the usual ways, also more than once."""
-    parts = []
-    for blanks, character in re.findall(r"(\s+)|(\S)", secret):
-        # Texts that are put on one line have single blanks, whichever they were.
-        parts.append(f"(?:{'|'.join(map(_character, sorted({*blanks, ' '})))})+" if blanks else _character(character))
-    return "".join(parts)
+    """A pattern for a secret with any of its characters escaped once, in any of the usual ways."""
+    # Texts that are put on one line have single blanks, whichever they were.
+    return "".join(
+        rf"(?:{'|'.join(map(_character, {*blanks, ' '}))}|\+)+" if blanks else _character(character)
+        for blanks, character in re.findall(r"(\s+)|(\S)", secret)
+    )
 
 
-def _character(character: str, *, is_misread: bool = False) -> str:
+def _character(character: str) -> str:
     if character.isascii() and character.isalnum():
         return character
-    code = ord(character)
-    encoded = character.encode(errors="surrogatepass")
-    units = character.encode("utf-16-be", errors="surrogatepass")
-    pairs = [units[start : start + 2].hex() for start in range(0, len(units), 2)]
-    forms = [
-        # In a URL, also of a URL in a URL.
-        "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in encoded),
-        # In JSON, in Python, and in bytes of Python.
-        "".join(rf"\\+u(?i:{pair})" for pair in pairs),
-        rf"\\+(?i:U{code:08x})",
-        "".join(rf"\\+x(?i:{byte:02x})" for byte in encoded),
-        # In HTML and XML.
-        rf"&(?:amp;)*\#0*{code};",
-        rf"&(?:amp;)*\#[xX]0*(?i:{code:x});",
-    ]
-    if code < 0x100:
-        forms.append(rf"\\+x(?i:{code:02x})")
-    if not character.isascii() and not is_misread:
-        # UTF-8 that was read as Latin-1, as headers of HTTP are; Latin-1 as UTF-8; and one after the other.
-        misread, replaced = (
-            "".join(_character(each, is_misread=True) for each in content.decode("latin-1"))
-            for content in (encoded, "\ufffd".encode())
-        )
-        forms += [misread, rf"(?:\ufffd|\\+u(?i:fffd)|\?|{replaced}){{1,4}}"]
-    if character in _HTML_NAMES:
-        forms.append(rf"&(?:amp;)*{_HTML_NAMES[character]};")
-    if character in _CONTROLS:
-        forms.append(rf"\\+{_CONTROLS[character]}")
-    if character == "'":
-        # In a shell's quotes.
-        forms += [r"'\\+''", "'\"'\"'"]
-    if character.isspace():
-        return rf"(?:{'|'.join(forms)}|\\*\s|\+)"
-    if character == "\\":
-        return rf"(?:{'|'.join(forms)}|\\+)"
-    # Escaped first, as some of it begins with the character itself; or else as it is, behind backslashes, or twice, as
-    # SQL, CSV and luigi.cfg have it.
-    return rf"(?:{'|'.join(forms)}|\\*{re.escape(character)}{'{1,2}' if character in _DOUBLED else ''})"
+    code, encoded = ord(character), character.encode(errors="surrogatepass")
+    escapes = {
+        "".join(f"%{byte:02x}" for byte in encoded),
+        json.dumps(character)[1:-1],
+        rf"\u{code:04x}",
+        ascii(character)[1:-1],
+        repr(encoded)[2:-1],
+        html.escape(character),
+        f"&#{code};",
+        f"&#x{code:x};",
+    }
+    # The longest first here too.
+    escaped = "|".join(map(re.escape, sorted(escapes - {character}, key=len, reverse=True)))
+    # Or else as it is, behind backslashes, or twice, as SQL, CSV and luigi.cfg have it.
+    return rf"\\*(?:(?i:{escaped})|{re.escape(character)}{'{1,2}' if character in _DOUBLED else ''})"
 
 
 def _in_base64(secret: str) -> str:
     """A pattern for base64 of a text that the secret stands in; one that matches nothing where the secret is short."""
+    parts = set()
     # HTTP's own encoding is Latin-1 for some libraries.
     contents = {secret.encode(errors="surrogatepass"), secret.encode("latin-1", errors="ignore")}
-    parts = set()
     for content, before in itertools.product(contents, range(3)):
         text = base64.b64encode(b"\0" * before + content).decode().rstrip("=")
         # Letters at both ends also depend on the neighbours.
-        begin = (0, 2, 3)[before]
-        end = len(text) - (1 if (before + len(content)) % 3 else 0)
-        parts |= {text[begin:end], text[begin:end].translate(str.maketrans("+/", "-_"))}
+        part = text[(0, 2, 3)[before] : len(text) - (1 if (before + len(content)) % 3 else 0)]
+        parts |= {part, part.translate(str.maketrans("+/", "-_"))}
     long_enough = sorted(re.escape(part) for part in parts if len(part) >= _LEAST_BASE64)
     around = "[A-Za-z0-9+/_-]"
     return rf"{around}{{0,4}}(?:{'|'.join(long_enough)}){around}{{0,3}}(?:=|%3D)*" if long_enough else r"(?!)"
