@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import socket
-import subprocess
 import sys
+from typing import NoReturn
 
 import click
 
@@ -16,8 +14,6 @@ from champion_luigi.commands import output
 from champion_luigi.config import settings
 from champion_luigi.tracking import journal, record
 from champion_luigi.tracking.carrier import DELIVERED, Carrier
-
-_END_SECONDS = 5.0
 
 
 @click.group(name="track")
@@ -55,7 +51,7 @@ def ui_command(host: str, port: int) -> None:
     click.echo(f"Store:      {settings.without_secrets(settings.tracking_uri())}")
     click.echo(f"Experiment: {settings.get('mlflow_experiment_name')}")
     with output.ending("track ui"):
-        sys.exit(ui(host, port))
+        ui(host, port)
 
 
 def server_url() -> str | None:
@@ -64,8 +60,8 @@ def server_url() -> str | None:
     return settings.without_secrets(uri) if uri.startswith(("http:", "https:")) else None
 
 
-def ui(host: str, port: int) -> int:
-    """Serve MLflow's pages on the configured store until Ctrl-C. Raises SettingsError where the port is taken."""
+def ui(host: str, port: int) -> NoReturn:
+    """Become MLflow's server on the configured store, until Ctrl-C. Raises SettingsError where the port is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -74,33 +70,15 @@ def ui(host: str, port: int) -> int:
             raise SettingsError(
                 f"port {port} of {host} cannot be used: {error.strerror}", todo="Choose another one with --port."
             ) from error
-    (settings.data_dir() / "mlflow").mkdir(parents=True, exist_ok=True)
+    folder = settings.data_dir() / "mlflow"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Seven more processes, for MLflow's evaluations of language models, are left out.
+    defaults = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # The store's address may hold a password: an argument would show it to everybody on the machine.
-    environment = {
-        **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri(),
-        "MLFLOW_DISABLE_TELEMETRY": os.environ.get("MLFLOW_DISABLE_TELEMETRY", "true"),
-        # Seven more processes, for MLflow's evaluations of language models.
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": os.environ.get("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
-    }
+    environment = {**defaults, **os.environ, "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri()}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
-    # A session of its own, so that it ends whole, whichever way this command is told to.
     # A relative address means the same file as for the pipeline; MLflow's own files stay out of the user's folder.
-    folder = None if settings.get("mlflow_tracking_uri") else settings.data_dir() / "mlflow"
-    with subprocess.Popen(command, env=environment, cwd=folder, start_new_session=True) as server:  # noqa: S603 - ours
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        try:
-            return server.wait()
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            _end(server)
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """End all processes of the server, the patient way first."""
-    for name in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
-            os.killpg(server.pid, name)
-            server.wait(_END_SECONDS)
+    if not settings.get("mlflow_tracking_uri"):
+        os.chdir(folder)
+    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    os.execve(command[0], command, environment)  # noqa: S606 - ours
