@@ -36,7 +36,7 @@ from typing import Self
 HOST = "127.0.0.1"
 FIRST_ENGINE = (26, 7)  # 26.5 answers that SYSTEM START LISTEN is not supported
 
-_START_SECONDS = 60.0  # 0.2 to 0.4 on a quiet machine
+_START_SECONDS = 180.0  # 0.2 to 0.4 on a quiet machine
 _STOP_SECONDS = 0.5  # 0.03, but 5 if a client keeps a connection open: the engine is not given that time
 
 # The engine reads clickhouse-local.xml from its working folder; chdb, once imported, must not have read it already.

@@ -175,8 +175,8 @@ def is_readable(file: IO[Any] | int, seconds: float) -> bool:
 
 
 def wait_for(condition: Callable[[], bool], what: str, found: Callable[[], str] = str) -> None:
-    """Wait until something is so; a minute is long enough for anything. ``found`` tells what is so instead."""
-    deadline = time.monotonic() + 60
+    """Wait until something is so; three minutes are enough for anything. ``found`` tells what is so instead."""
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}: {found()}"
         time.sleep(0.02)

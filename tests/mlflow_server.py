@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 
-_START_SECONDS = 60.0
+_START_SECONDS = 180.0
 _STOP_SECONDS = 10.0
 
 # MLflow's processes are in its session and end with it; its standard input ends with the process that started it.
