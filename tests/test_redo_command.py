@@ -28,7 +28,7 @@ from champion_luigi.simulated.server import Fault, SimulatedArchive
 from champion_luigi.storage import due, lake, raw
 from champion_luigi.upkeep import redo
 from champion_luigi.warehouse import opened
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -68,7 +68,7 @@ def load(*days: date) -> None:
 
 
 def in_warehouse(folder: Path) -> dict[date, int]:
-    table = open_warehouse(Place(folder=folder / "warehouse"), 30)
+    table = open_warehouse(Address(folder=folder / "warehouse"), 30)
     try:
         return dict(table.rows_by_day(EQUITY))
     finally:

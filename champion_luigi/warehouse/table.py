@@ -15,7 +15,7 @@ from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
-from champion_luigi.warehouse.connection import Connection, Place, date_of, quoted, text_of
+from champion_luigi.warehouse.connection import Address, Connection, date_of, quoted, text_of
 from champion_luigi.warehouse.load import Loaded, Loads
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Warehouse:
     """An open warehouse: one client a process, several data sets, each with a table of its own."""
 
     def __init__(self, connection: Connection) -> None:
-        self.place: Place = connection.place
+        self.place: Address = connection.place
         self.query = connection.query
         self.command = connection.command
         self.close = connection.close

@@ -16,7 +16,7 @@ from champion_luigi.commands.doctor.ask import Reply, ask
 from champion_luigi.commands.doctor.findings import Finding, of_error, told
 from champion_luigi.config import wiring
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.warehouse.connection import ADDRESS, Place
+from champion_luigi.warehouse.connection import ADDRESS, Address
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import differences
 
@@ -39,7 +39,7 @@ def warehouse() -> Finding:
         return Finding("PROBLEM", f"{place.words}: {told(error)}", ADDRESS)
 
 
-def _server(place: Place) -> Finding:
+def _server(place: Address) -> Finding:
     first = _query(place, "SELECT version()")
     version = first.text.strip()
     if first.status != 200 or not re.fullmatch(r"[\d.]+\w*(-\w+)*", version):
@@ -69,7 +69,7 @@ def _server(place: Place) -> Finding:
     return Finding("OK", words, server_ahead=first.ahead)
 
 
-def _lacking(place: Place, is_there: bool) -> list[str] | None:
+def _lacking(place: Address, is_there: bool) -> list[str] | None:
     """The rights that a load needs and the user has not; None where the server is too old to say."""
     database = _quoted(place.database)
     needed = [("SELECT", TABLE), ("INSERT", TABLE), ("SELECT", VIEW)]
@@ -85,7 +85,7 @@ def _lacking(place: Place, is_there: bool) -> list[str] | None:
     return lacking
 
 
-def _query(place: Place, statement: str, *, read_only: bool = True) -> Reply:
+def _query(place: Address, statement: str, *, read_only: bool = True) -> Reply:
     """Ask the server as its client does. A GET cannot change anything; but the server then grants nothing either."""
     is_tls = place.secure or place.port in (443, 8443)
     host = f"[{place.host}]" if ":" in place.host else place.host
@@ -104,7 +104,7 @@ def _query(place: Place, statement: str, *, read_only: bool = True) -> Reply:
     )
 
 
-def _refused(place: Place, reply: Reply) -> Finding:
+def _refused(place: Address, reply: Reply) -> Finding:
     if _code(reply) in _WRONG_USER:
         todo = "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
     elif _code(reply):
@@ -121,7 +121,7 @@ def _code(reply: Reply) -> int:
     return int(found[1]) if found and reply.status != 200 else 0
 
 
-def _embedded(place: Place) -> Finding:
+def _embedded(place: Address) -> Finding:
     """Try the engine in a process of its own, which may crash or hang: on the tables, or else in a folder for once."""
     is_there = _has_tables(place)
     with tempfile.TemporaryDirectory(prefix="champion-doctor-") as scratch:
@@ -153,7 +153,7 @@ def _embedded(place: Place) -> Finding:
 
 def try_engine() -> None:
     """Open the warehouse in the folder ``argv[1]`` as database ``argv[2]``, and print what came of it as JSON."""
-    place = Place(folder=Path(sys.argv[1]), database=sys.argv[2])
+    place = Address(folder=Path(sys.argv[1]), database=sys.argv[2])
     try:
         opened = open_warehouse(place)
         try:
@@ -169,7 +169,7 @@ def try_engine() -> None:
     print(json.dumps(answer))
 
 
-def _has_tables(place: Place) -> bool:
+def _has_tables(place: Address) -> bool:
     """Whether table and view are in the folder, under the engine's names, so that opening it makes nothing."""
     name = re.sub(rb"[^A-Za-z0-9_]", lambda found: b"%%%02X" % found[0][0], place.database.encode()).decode()
     return all((place.folder / "metadata" / name / f"{table}.sql").exists() for table in (TABLE, VIEW))
