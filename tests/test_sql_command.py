@@ -352,8 +352,8 @@ def test_a_database_that_is_not_there_is_not_made(place: Address) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi import files
-with files.locked(Path(sys.argv[1]), "it", 0):
+from champion_luigi.base import locks
+with locks.locked(Path(sys.argv[1]), "it", 0):
     print(flush=True)
     input()
 """

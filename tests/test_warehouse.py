@@ -862,6 +862,17 @@ def test_what_no_growth_explains_is_refused(table: Warehouse, change: str, expec
     assert "note" not in str(table.query(f"DESCRIBE TABLE {named(table, SMALL)}"))
 
 
+def test_another_view_is_not_replaced_by_a_growth(table: Warehouse) -> None:
+    """Somebody has made it; it is named, and the table is left as it is."""
+    table.load(SMALL, DAY, small("A"))
+    view = f"`{table.place.database}`.small_close"
+    table.command(f"DROP VIEW {view}")
+    table.command(f"CREATE VIEW {view} AS SELECT index_name FROM {named(table, SMALL)}")
+    with pytest.raises(WarehouseError, match=r"the view .*small_close is not the one.* Drop the view"):
+        table.load(GROWN, DAY, small("A", of=GROWN))
+    assert "note" not in str(table.query(f"DESCRIBE TABLE {named(table, SMALL)}"))
+
+
 def test_a_growth_that_broke_off_is_ended_by_the_next_load(table: Warehouse) -> None:
     """Killed between the table and its view, or after one of two columns."""
     table.load(SMALL, DAY, small("A"))
