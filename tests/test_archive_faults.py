@@ -36,7 +36,7 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = [pytest.mark.faults, pytest.mark.integration]
@@ -135,7 +135,7 @@ def rows_in_lake(folder: Path) -> dict[date, Rows]:
 
 def rows_in_warehouse(folder: Path) -> tuple[int, dict[date, Rows]]:
     """How many rows readers see, and each day of them, as `published` has its rows."""
-    table = open_warehouse(Place(folder=folder / "warehouse"))
+    table = open_warehouse(Address(folder=folder / "warehouse"))
     table.prepare(EQUITY)
     try:
         rows = table.query(f"SELECT trade_date, symbol, series, {', '.join(COLUMNS)} FROM champion_market.equity_ohlc")

@@ -23,7 +23,7 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, runs
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = [
@@ -110,7 +110,7 @@ def at(moment: datetime, command: list[str]) -> subprocess.CompletedProcess[str]
 
 def rows_of(folder: Path, day: date) -> set[tuple[str, str, float]]:
     """What readers of the warehouse see of a day."""
-    table = open_warehouse(Place(folder=folder / "warehouse"), 10)
+    table = open_warehouse(Address(folder=folder / "warehouse"), 10)
     table.prepare(EQUITY)
     try:
         found = table.query(

@@ -26,7 +26,7 @@ from champion_luigi.base.errors import Busy
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import journal
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -54,7 +54,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
 
 
 def rows_by_day(folder: Path) -> list[tuple[date, int]]:
-    table = open_warehouse(Place(folder=folder / "warehouse"))
+    table = open_warehouse(Address(folder=folder / "warehouse"))
     days = table.rows_by_day(EQUITY)
     table.close()
     return days

@@ -124,7 +124,7 @@ def seen(folder: Path) -> Seen:
 
 
 def warehouse_rows(folder: Path) -> list[tuple[Any, ...]]:
-    place = connection.Place(folder=folder / "warehouse")
+    place = connection.Address(folder=folder / "warehouse")
     if place.is_absent:
         return []
     table = open_warehouse(place)

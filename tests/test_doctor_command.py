@@ -48,7 +48,7 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import ddl
 
@@ -69,26 +69,26 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
         yield running
 
 
-def use(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch, database: str) -> Place:
+def use(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch, database: str) -> Address:
     """Make the server's database the configured warehouse."""
     told = {"HOST": server.host, "PORT": server.port, "USER": server.user, "PASSWORD": server.password}
     for name, value in {**told, "DATABASE": database}.items():
         monkeypatch.setenv(f"CLICKHOUSE_{name}", str(value))
-    return Place(server.host, server.port, server.user, server.password, database)
+    return Address(server.host, server.port, server.user, server.password, database)
 
 
-def databases(place: Place) -> set[str]:
+def databases(place: Address) -> set[str]:
     """The databases of a server."""
-    other = open_warehouse(Place(place.host, place.port, place.user, place.password, "other"))
+    other = open_warehouse(Address(place.host, place.port, place.user, place.password, "other"))
     try:
         return {name for (name,) in other.query("SELECT name FROM system.databases")}
     finally:
         other.close()
 
 
-def statement(place: Place, *statements: str) -> None:
+def statement(place: Address, *statements: str) -> None:
     """Run statements on a server."""
-    other = open_warehouse(Place(place.host, place.port, place.user, place.password, "other"))
+    other = open_warehouse(Address(place.host, place.port, place.user, place.password, "other"))
     try:
         for each in statements:
             other.command(each)
@@ -204,7 +204,7 @@ def test_nothing_is_changed_where_something_was(tmp_path: Path) -> None:
     Path(tmp_path / "mlflow").mkdir()
     Path(tmp_path / "mlflow" / "mlflow.db").write_bytes(b"SQLite format 3\0 and so on")
     journal.append(tmp_path / "journal", {"event": "start", "execution": "one"})
-    opened = open_warehouse(Place(folder=tmp_path / "warehouse"))
+    opened = open_warehouse(Address(folder=tmp_path / "warehouse"))
     opened.prepare(EQUITY)
     opened.close()
     before = snapshot(tmp_path)
@@ -582,10 +582,10 @@ def test_a_server_that_is_not_one_is_a_problem(
 def test_a_held_embedded_warehouse_is_ok(tmp_path: Path) -> None:
     """The line says who holds it."""
     holder = start_python(
-        "import sys\nfrom pathlib import Path\nfrom champion_luigi.warehouse.connection import Place\n"
+        "import sys\nfrom pathlib import Path\nfrom champion_luigi.warehouse.connection import Address\n"
         "from champion_luigi.datasets.equity import EQUITY\n"
         "from champion_luigi.warehouse.opened import open_warehouse\n"
-        "opened = open_warehouse(Place(folder=Path(sys.argv[1])))\nopened.prepare(EQUITY)\n"
+        "opened = open_warehouse(Address(folder=Path(sys.argv[1])))\nopened.prepare(EQUITY)\n"
         "print('open', flush=True)\ninput()\nopened.close()",
         str(tmp_path / "warehouse"),
     )

@@ -648,14 +648,14 @@ def test_a_fault_that_passes_is_got_over(archive: SimulatedArchive, kind: Kind) 
 @pytest.mark.integration
 def test_a_fill_loads_the_warehouse_and_lets_it_go(folder: Path, tmp_path: Path) -> None:
     """A notebook that goes on does not keep others from it."""
-    from champion_luigi.warehouse.connection import Place
+    from champion_luigi.warehouse.connection import Address
     from champion_luigi.warehouse.opened import open_warehouse
 
     status, task = run(of=LoadClickHouse)
     assert status == LuigiStatusCode.SUCCESS
     assert task.progress is not None
     assert task.progress.rows == 5 * ROWS
-    table = open_warehouse(Place(folder=tmp_path / "warehouse"))
+    table = open_warehouse(Address(folder=tmp_path / "warehouse"))
     try:
         assert table.rows_by_day(EQUITY) == [(day, ROWS) for day in WEEK]
     finally:

@@ -38,7 +38,7 @@ from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import redo
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -96,7 +96,7 @@ def in_lake(folder: Path) -> list[date]:
 
 
 def in_warehouse(folder: Path) -> list[tuple[date, int]]:
-    table = open_warehouse(Place(folder=folder / "warehouse"))
+    table = open_warehouse(Address(folder=folder / "warehouse"))
     try:
         return table.rows_by_day(EQUITY)
     finally:

@@ -36,7 +36,7 @@ from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -106,7 +106,7 @@ def lake_files(folder: Path) -> dict[date, bytes]:
 
 
 def query(folder: Path, statement: str) -> list[tuple[Any, ...]]:
-    table = open_warehouse(Place(folder=folder / "warehouse"))
+    table = open_warehouse(Address(folder=folder / "warehouse"))
     table.prepare(EQUITY)
     try:
         return table.query(statement)

@@ -30,7 +30,7 @@ from champion_luigi.commands import demo
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -48,7 +48,7 @@ class Forgetful(luigi.Task):
 """
 
 
-def loaded(place: Place, day: date) -> Rows:
+def loaded(place: Address, day: date) -> Rows:
     """What readers of the warehouse see of a day, as `published` gives it."""
     table = open_warehouse(place)
     table.prepare(EQUITY)
@@ -93,7 +93,7 @@ def test_a_simulated_day_arrives_exactly(
         assert run_luigi("LoadClickHouse", "--date", str(day)).returncode == 0
         assert snapshot(tmp_path) == before
         assert [request.path for request in archive.requests] == [archive_path(format, day)]
-    found = loaded(Place(folder=tmp_path / "warehouse"), day)
+    found = loaded(Address(folder=tmp_path / "warehouse"), day)
     assert sums(found) == sums(truth)
     assert found == truth
     assert in_lake(tmp_path) == truth
@@ -123,7 +123,7 @@ def test_a_real_day_arrives_exactly(
     run = run_luigi("LoadClickHouse", "--date", str(day))
     assert run.returncode == 0, run.stderr
     truth = published(file.read_bytes(), format)
-    found = loaded(Place(folder=tmp_path / "warehouse"), day)
+    found = loaded(Address(folder=tmp_path / "warehouse"), day)
     assert sums(found) == sums(truth)
     assert found == truth
 
@@ -138,7 +138,7 @@ def test_a_day_arrives_in_a_server_exactly(
             monkeypatch.setenv(f"CLICKHOUSE_{name.upper()}", str(getattr(server, name)))
         run = run_luigi("LoadClickHouse", "--date", str(UDIFF_DAY), NSE_ARCHIVE_URL="simulated:")
         assert run.returncode == 0, run.stderr
-        place = Place(server.host, server.port, server.user, server.password)
+        place = Address(server.host, server.port, server.user, server.password)
         assert loaded(place, UDIFF_DAY) == published(payload(UDIFF_DAY, "udiff"), "udiff")
     assert not (tmp_path / "warehouse").exists()
 

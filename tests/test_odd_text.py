@@ -33,7 +33,7 @@ from luigid_server import luigid
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = [
@@ -328,8 +328,8 @@ def test_a_restatement_takes_odd_keys_away_and_leaves_the_others(
     rows = lake.scan(embedded.data / "lake").filter(pl.col("volume") == 4711).collect()
     half = rows[::2]
     for where in (
-        Place(server.host, server.port, server.user, server.password, database="restated"),
-        Place(folder=tmp_path / "warehouse"),
+        Address(server.host, server.port, server.user, server.password, database="restated"),
+        Address(folder=tmp_path / "warehouse"),
     ):
         table = open_warehouse(where)
         try:

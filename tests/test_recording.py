@@ -606,6 +606,7 @@ SLOW_SECONDS = 0.5
 
 
 def make_slow(table: warehouse.Warehouse) -> None:
+    table.prepare(EQUITY)
     table.command(f"DROP VIEW {table.place.database}.{EQUITY.view}")
     table.command(
         f"CREATE VIEW {table.place.database}.{EQUITY.view} AS SELECT * EXCEPT (version, is_deleted) "

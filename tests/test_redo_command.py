@@ -39,7 +39,7 @@ from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, Scr
 from champion_luigi.storage import due, lake
 from champion_luigi.upkeep import redo
 from champion_luigi.warehouse import opened
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -79,7 +79,7 @@ def load(*days: date) -> None:
 
 
 def in_warehouse(folder: Path) -> dict[date, int]:
-    table = open_warehouse(Place(folder=folder / "warehouse"), 30)
+    table = open_warehouse(Address(folder=folder / "warehouse"), 30)
     try:
         return dict(table.rows_by_day(EQUITY))
     finally:

@@ -28,7 +28,7 @@ from champion_luigi import DayResult, run_day
 from champion_luigi.base.errors import CheckFailed, NotPublished, SettingsError, WarehouseError
 from champion_luigi.config import settings
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -54,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
         yield running
 
 
-def rows_in(place: Place) -> list[tuple[date, int]]:
+def rows_in(place: Address) -> list[tuple[date, int]]:
     """The rows that a warehouse has of each day."""
     table = open_warehouse(place)
     found = table.rows_by_day(EQUITY)
@@ -163,7 +163,7 @@ def test_what_is_given_wins_over_the_environment(server: ClickHouseServer, monke
         clickhouse_database="given",
     )
     assert result.loaded == ROWS
-    place = Place(server.host, server.port, server.user, "right", database="given")
+    place = Address(server.host, server.port, server.user, "right", database="given")
     assert rows_in(place) == [(DAY, ROWS)]
     assert (settings.get("clickhouse_host"), settings.clickhouse_password()) == ("clickhouse.invalid", "wrong")
 
@@ -182,14 +182,14 @@ def test_what_is_not_given_comes_from_the_environment(
     for name, value in values.items():
         monkeypatch.setenv(f"CLICKHOUSE_{name}", value)
     assert run_day(DAY).loaded == ROWS
-    assert rows_in(Place(server.host, server.port, server.user, "right", database="env")) == [(DAY, ROWS)]
+    assert rows_in(Address(server.host, server.port, server.user, "right", database="env")) == [(DAY, ROWS)]
 
 
 def test_an_empty_host_is_the_embedded_engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever host the environment names."""
     monkeypatch.setenv("CLICKHOUSE_HOST", "clickhouse.invalid")
     assert run_day(DAY, clickhouse_host="").loaded == ROWS
-    assert rows_in(Place(folder=tmp_path / "warehouse")) == [(DAY, ROWS)]
+    assert rows_in(Address(folder=tmp_path / "warehouse")) == [(DAY, ROWS)]
 
 
 def test_a_holiday_raises_the_tasks_own_error() -> None:
@@ -253,9 +253,9 @@ def test_the_embedded_warehouse_is_free_afterwards(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
-print(open_warehouse(Place(folder=Path(sys.argv[1]))).rows_by_day(EQUITY)[0][1])
+print(open_warehouse(Address(folder=Path(sys.argv[1]))).rows_by_day(EQUITY)[0][1])
 """
     reader = start_python(program, str(tmp_path / "warehouse"))
     assert reader.communicate(timeout=60)[0].strip() == str(ROWS)

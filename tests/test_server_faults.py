@@ -46,7 +46,7 @@ from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import journal
 from champion_luigi.warehouse import opened
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.load import Loaded
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import Warehouse
@@ -87,9 +87,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
 
 
 @pytest.fixture
-def market(server: ClickHouseServer) -> Place:
+def market(server: ClickHouseServer) -> Address:
     """A database of the test's own in the server, spoken to without a proxy."""
-    return Place(server.host, server.port, server.user, server.password, database=f"market_{next(_numbers)}")
+    return Address(server.host, server.port, server.user, server.password, database=f"market_{next(_numbers)}")
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ def _configured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def proxy(server: ClickHouseServer, market: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+def proxy(server: ClickHouseServer, market: Address, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """A proxy in between, which the pipeline goes through."""
     with FaultProxy(server.port) as running:
         monkeypatch.setenv("CLICKHOUSE_PORT", str(running.port))
@@ -112,7 +112,7 @@ def proxy(server: ClickHouseServer, market: Place, monkeypatch: pytest.MonkeyPat
         opened.close_shared()
 
 
-def configure(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
+def configure(monkeypatch: pytest.MonkeyPatch, place: Address) -> None:
     for name, value in {
         "HOST": place.host,
         "PORT": str(place.port),
@@ -123,17 +123,17 @@ def configure(monkeypatch: pytest.MonkeyPatch, place: Place) -> None:
         monkeypatch.setenv(f"CLICKHOUSE_{name}", value)
 
 
-def through(proxy: FaultProxy, market: Place) -> Place:
-    return Place(market.host, proxy.port, market.user, market.password, database=market.database)
+def through(proxy: FaultProxy, market: Address) -> Address:
+    return Address(market.host, proxy.port, market.user, market.password, database=market.database)
 
 
-def query(place: Place, statement: str) -> list[tuple[Any, ...]]:
+def query(place: Address, statement: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(open_warehouse(place)) as table:
         table.prepare(EQUITY)
         return table.query(statement)
 
 
-def command(place: Place, *statements: str) -> None:
+def command(place: Address, *statements: str) -> None:
     """Do what an operator does to a server, whatever the state of our table."""
     import clickhouse_connect
 
@@ -163,7 +163,7 @@ def published_on(day: date) -> Rows:
     return published(payload(day, "legacy"), "legacy")
 
 
-def seen(place: Place) -> dict[date, Rows]:
+def seen(place: Address) -> dict[date, Rows]:
     """What readers see of each day; a key that they see twice is an error."""
     found: dict[date, Rows] = {}
     for day, symbol, series, *values in query(
@@ -175,7 +175,7 @@ def seen(place: Place) -> dict[date, Rows]:
     return found
 
 
-def assert_as_published(place: Place, *days: date) -> None:
+def assert_as_published(place: Address, *days: date) -> None:
     """These days, and no others, row by row."""
     assert seen(place) == {day: published_on(day) for day in days}
 
@@ -222,7 +222,7 @@ def prices(day: date, count: int, price: float) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=EQUITY.types)
 
 
-def held(place: Place) -> dict[date, tuple[Any, ...]]:
+def held(place: Address) -> dict[date, tuple[Any, ...]]:
     """Of each day: rows, keys, and sums that no two loads have alike."""
     found = query(
         place,
@@ -289,7 +289,7 @@ def told(fault: Fault) -> str:
 
 @pytest.mark.parametrize("number", campaign.rounds(fast=len(TELLING), full=len(SINGLE)))
 def test_a_fault_of_the_network_leaves_each_day_as_it_was_or_as_it_is_to_be(
-    number: int, market: Place, proxy: FaultProxy
+    number: int, market: Address, proxy: FaultProxy
 ) -> None:
     """Three corrected days in one insert: what fails can be done again, and then all is exact."""
     fault = SINGLE[number]
@@ -328,7 +328,7 @@ def at(length: int) -> Callable[[bytes], int]:
     return lambda _content: length
 
 
-def test_a_connection_that_breaks_anywhere_in_an_answer_is_no_answer(market: Place, proxy: FaultProxy) -> None:
+def test_a_connection_that_breaks_anywhere_in_an_answer_is_no_answer(market: Address, proxy: FaultProxy) -> None:
     """Wherever the question for what is there is cut off, no row of it is forgotten: none of them stays for readers."""
     with contextlib.closing(open_warehouse(through(proxy, market))) as table:
         table.load(EQUITY, DAY, prices(DAY, 40, 1.0))
@@ -354,7 +354,7 @@ def test_a_connection_that_breaks_anywhere_in_an_answer_is_no_answer(market: Pla
     )
 
 
-def test_an_insert_that_arrives_again_after_a_correction_changes_nothing(market: Place, proxy: FaultProxy) -> None:
+def test_an_insert_that_arrives_again_after_a_correction_changes_nothing(market: Address, proxy: FaultProxy) -> None:
     """As a proxy may do that repeats what it got no answer to."""
     with contextlib.closing(open_warehouse(through(proxy, market))) as table:
         proxy.faults.append(Fault("request again later", on="insert"))
@@ -371,7 +371,7 @@ def test_an_insert_that_arrives_again_after_a_correction_changes_nothing(market:
     )
 
 
-def test_an_insert_that_arrives_only_after_a_correction_is_found_and_mended(market: Place, proxy: FaultProxy) -> None:
+def test_an_insert_that_arrives_only_after_a_correction_is_found_and_mended(market: Address, proxy: FaultProxy) -> None:
     """Nothing can know of rows that are on their way: what verify compares shows them, a load again removes them."""
     with contextlib.closing(open_warehouse(through(proxy, market))) as table:
         proxy.faults += [Fault("request later", on="insert")] * 2
@@ -390,7 +390,7 @@ def test_an_insert_that_arrives_only_after_a_correction_is_found_and_mended(mark
     )
 
 
-def test_an_insert_that_still_runs_when_it_is_sent_again_can_be_retried(market: Place, proxy: FaultProxy) -> None:
+def test_an_insert_that_still_runs_when_it_is_sent_again_can_be_retried(market: Address, proxy: FaultProxy) -> None:
     """The driver sends it again under the same name, which the server refuses as long as the first one hangs."""
     with contextlib.closing(open_warehouse(through(proxy, market))) as table:
         load_together(table, 3000, 1.0)  # more than the server reads before it begins
@@ -411,7 +411,7 @@ def test_an_insert_that_still_runs_when_it_is_sent_again_can_be_retried(market: 
 @pytest.mark.parametrize("seconds", [0.3, 60] if campaign.IS_WHOLE else [0.3])
 @pytest.mark.parametrize("moment", ["before request", "lost answer"])
 def test_a_slow_network_is_waited_for_or_given_up(
-    market: Place, proxy: FaultProxy, seconds: float, moment: Any, monkeypatch: pytest.MonkeyPatch
+    market: Address, proxy: FaultProxy, seconds: float, moment: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Less than the time limit is no fault; more ends the attempt, and the next one loads the day."""
     monkeypatch.setenv("CLICKHOUSE_QUERY_SECONDS", "1")
@@ -435,7 +435,7 @@ def test_a_slow_network_is_waited_for_or_given_up(
 
 
 @pytest.mark.parametrize("seed", campaign.rounds(fast=3, full=160))
-def test_a_fill_over_a_bad_network_is_exact_after_a_clean_rerun(seed: int, market: Place, proxy: FaultProxy) -> None:
+def test_a_fill_over_a_bad_network_is_exact_after_a_clean_rerun(seed: int, market: Address, proxy: FaultProxy) -> None:
     """Five days, up to eight random faults: nothing is half seen or taken for loaded, and a rerun completes all."""
     chance = random.Random(seed)
     moments: list[Any] = [*WHEN, *SPECIAL]
@@ -496,7 +496,7 @@ def test_a_server_that_dies_amid_a_load_and_comes_back_is_loaded_by_the_retries(
     """The same command goes on once it is back, up to its third attempt."""
     refused = itertools.count(1)
     with ClickHouseServer(tmp_path / "server", password=PASSWORD) as server, FaultProxy(server.port) as proxy:
-        place = Place(server.host, server.port, server.user, server.password)
+        place = Address(server.host, server.port, server.user, server.password)
         configure(monkeypatch, place)
         monkeypatch.setenv("CLICKHOUSE_PORT", str(proxy.port))
 
@@ -527,7 +527,7 @@ def test_a_server_that_stays_away_fails_the_days_in_sentences_and_a_later_fill_l
 ) -> None:
     """Each day has its reason; nothing that was acknowledged is lost."""
     with ClickHouseServer(tmp_path / "server", password=PASSWORD) as server, FaultProxy(server.port) as proxy:
-        place = Place(server.host, server.port, server.user, server.password)
+        place = Address(server.host, server.port, server.user, server.password)
         configure(monkeypatch, place)
         monkeypatch.setenv("CLICKHOUSE_PORT", str(proxy.port))
         assert fill(DAYS[:2], 1).done == 2
@@ -745,7 +745,7 @@ def troubled(
 
 @pytest.mark.parametrize("name", some(TROUBLES, 6))
 def test_a_warehouse_that_cannot_be_loaded_is_told_in_a_sentence_without_the_password(
-    name: str, server: ClickHouseServer, market: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, server: ClickHouseServer, market: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is wrong, where, and what to do; the journal has it too, and with the right settings the day is loaded."""
     trouble = TROUBLES[name]
@@ -806,7 +806,7 @@ def test_the_commands_tell_such_a_warehouse_without_a_traceback(
 
 @pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_a_server_behind_tls_is_loaded_where_its_certificate_is_not_to_be_checked(
-    server: ClickHouseServer, market: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: ClickHouseServer, market: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CLICKHOUSE_SECURE=true and CLICKHOUSE_VERIFY=false."""
     with tls_server(server, tmp_path, CLICKHOUSE_SECURE="true", CLICKHOUSE_VERIFY="false") as values:
@@ -820,7 +820,7 @@ def test_a_server_behind_tls_is_loaded_where_its_certificate_is_not_to_be_checke
 
 
 def test_a_user_who_may_only_read_can_use_the_commands_that_only_read(
-    market: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    market: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Even where the server lets such a user change no setting; a day that differs is found, and nothing is changed."""
     assert fill(DAYS[:2], 3).done == 2
@@ -854,7 +854,7 @@ def test_a_user_who_may_only_read_can_use_the_commands_that_only_read(
 # A server without room, and tables that are not as they should be
 
 
-def test_too_many_parts_are_waited_out(market: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_parts_are_waited_out(market: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table takes no more until it has merged: each attempt says so, and later all goes on."""
     assert fill(DAYS[:2], 1).done == 2
     table = f"`{market.database}`.{EQUITY.table}"
@@ -900,7 +900,7 @@ def test_a_full_disk_of_the_server_is_told_and_loads_go_on_once_there_is_room(
 ) -> None:
     """What was loaded before stays as it is, and no half of a day is seen."""
     with ClickHouseServer(small_disk / "server", password=PASSWORD) as server:
-        place = Place(server.host, server.port, server.user, server.password)
+        place = Address(server.host, server.port, server.user, server.password)
         configure(monkeypatch, place)
         assert fill(DAYS[:2], 1).done == 2
         ballast = small_disk / "ballast"
@@ -933,7 +933,7 @@ OLDER = {
 
 @pytest.mark.parametrize("what", some(OLDER, 1))
 def test_a_table_of_another_version_is_named_and_a_new_one_gets_every_day(
-    what: str, market: Place, monkeypatch: pytest.MonkeyPatch
+    what: str, market: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is written into it; renamed, as the error says, it makes room for a table with all the lake's days."""
     assert fill(DAYS[:2], 3).done == 2
@@ -974,7 +974,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("what", some(VIEWS, 2))
-def test_another_view_is_named_and_no_day_counts_as_loaded_that_it_does_not_show(what: str, market: Place) -> None:
+def test_another_view_is_named_and_no_day_counts_as_loaded_that_it_does_not_show(what: str, market: Address) -> None:
     """Dropped, as the error says, it is made anew, and readers see every day."""
     assert fill(DAYS[:2], 3).done == 2
     select, words = VIEWS[what]
@@ -1003,7 +1003,7 @@ def test_another_view_is_named_and_no_day_counts_as_loaded_that_it_does_not_show
     )
 
 
-def test_a_view_that_is_gone_is_made_anew(market: Place) -> None:
+def test_a_view_that_is_gone_is_made_anew(market: Address) -> None:
     """By the next load; the table stays as it is."""
     assert fill(DAYS[:2], 3).done == 2
     command(market, f"DROP VIEW `{market.database}`.{EQUITY.view}")
@@ -1012,7 +1012,7 @@ def test_a_view_that_is_gone_is_made_anew(market: Place) -> None:
     campaign.tell(AREA, "the view is dropped", "the next load makes it anew; every day is as published")
 
 
-def test_a_user_who_may_not_change_a_table_is_told_who_must_run_what(market: Place) -> None:
+def test_a_user_who_may_not_change_a_table_is_told_who_must_run_what(market: Address) -> None:
     """A table of an older version lacks columns: the statements are in the error; once they have run, it loads."""
     columns = (*EQUITY.columns, Column("delivered", COUNT, "shares", "a later column"))
     grown = dataclasses.replace(EQUITY, version=2, columns=columns)
@@ -1039,7 +1039,7 @@ def test_a_user_who_may_not_change_a_table_is_told_who_must_run_what(market: Pla
     )
 
 
-def test_a_user_who_may_only_read_makes_no_table(market: Place) -> None:
+def test_a_user_who_may_only_read_makes_no_table(market: Address) -> None:
     """A data set that was never loaded holds nothing: that is no error for those who compare."""
     command(market, f"CREATE DATABASE `{market.database}`")
     with contextlib.closing(open_warehouse(dataclasses.replace(market, user=READER.name))) as table:

@@ -21,7 +21,7 @@ from champion_luigi.config import settings
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -84,7 +84,7 @@ def left_over(folder: Path) -> list[Path]:
 
 def loaded_days(folder: Path) -> dict[date, int]:
     """How many rows the warehouse has of each day."""
-    table = open_warehouse(Place(folder=folder / "warehouse"))
+    table = open_warehouse(Address(folder=folder / "warehouse"))
     days = dict(table.rows_by_day(EQUITY))
     table.close()
     return days

@@ -33,7 +33,7 @@ from champion_luigi.commands.cli import main
 from champion_luigi.commands.sql import result as sql
 from champion_luigi.commands.sql.command import command
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.statements import Questions, open_for_questions
 
@@ -66,7 +66,7 @@ def prices() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=EQUITY.types)
 
 
-def fill(place: Place) -> None:
+def fill(place: Address) -> None:
     table = open_warehouse(place)
     try:
         table.load(EQUITY, DAY, prices())
@@ -78,7 +78,7 @@ def fill(place: Place) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A DATA_DIR with an embedded warehouse, which no test changes."""
     data = tmp_path_factory.mktemp("data")
-    fill(Place(folder=data / "warehouse"))
+    fill(Address(folder=data / "warehouse"))
     return data
 
 
@@ -87,34 +87,34 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
     if reason := unavailable():
         pytest.skip(reason)
     with ClickHouseServer(tmp_path_factory.mktemp("server")) as running:
-        fill(Place(running.host, running.port, running.user, running.password))
+        fill(Address(running.host, running.port, running.user, running.password))
         yield running
 
 
 @pytest.fixture
-def embedded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def embedded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Address:
     monkeypatch.setenv("DATA_DIR", str(folder))
-    return Place(folder=folder / "warehouse")
+    return Address(folder=folder / "warehouse")
 
 
 @pytest.fixture
-def served(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> Place:
+def served(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> Address:
     monkeypatch.setenv("CLICKHOUSE_HOST", server.host)
     monkeypatch.setenv("CLICKHOUSE_PORT", str(server.port))
     monkeypatch.setenv("CLICKHOUSE_USER", server.user)
     monkeypatch.setenv("CLICKHOUSE_PASSWORD", server.password)
-    return Place(server.host, server.port, server.user, server.password)
+    return Address(server.host, server.port, server.user, server.password)
 
 
 @pytest.fixture(params=["embedded", "served"])
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> Address:
     """Every test that takes this runs against both, and `champion` has it as its settings."""
-    found: Place = request.getfixturevalue(request.param)
+    found: Address = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
-def questions(place: Place) -> Iterator[Questions]:
+def questions(place: Address) -> Iterator[Questions]:
     with contextlib.closing(open_for_questions(place)) as opened:
         yield opened
 
@@ -238,40 +238,40 @@ def on_terminal(tmp_path: Path) -> Iterator[OnTerminal]:
 # What it shows and writes
 
 
-def test_a_pipe_gets_the_whole_table(place: Place) -> None:
+def test_a_pipe_gets_the_whole_table(place: Address) -> None:
     """Aligned, numbers to the right, nulls visible; the database is the configured one."""
     done = champion_sql(QUERY)
     assert (done.returncode, done.stdout.decode(), done.stderr) == (0, TABLE, b"")
     assert printed(QUERY) == TABLE
 
 
-def test_a_pipe_gets_every_row(embedded: Place) -> None:
+def test_a_pipe_gets_every_row(embedded: Address) -> None:
     """However many there are."""
     lines = printed("SELECT number, 'x' AS letter FROM numbers(150000)").splitlines()
     assert len(lines) == 150_002
     assert lines[-1] == "149999  x"
 
 
-def test_the_query_can_come_through_a_pipe(embedded: Place) -> None:
+def test_the_query_can_come_through_a_pipe(embedded: Address) -> None:
     """With comments, over several lines, ended or not."""
     assert printed(typed=f"-- the prices;\n{QUERY};\n-- of a day") == TABLE
 
 
-def test_csv_has_a_header_and_nothing_for_null(place: Place) -> None:
+def test_csv_has_a_header_and_nothing_for_null(place: Address) -> None:
     """On standard output, where no file is named."""
     rows = list(csv.reader(printed("--format", "csv", QUERY).splitlines()))
     assert rows[0] == ["symbol", "volume", "close", "isin"]
     assert rows[2] == ["BETA&Z", "7", "9.05", ""]
 
 
-def test_json_is_an_object_a_line(embedded: Place) -> None:
+def test_json_is_an_object_a_line(embedded: Address) -> None:
     """With numbers as numbers, and null as null."""
     rows = [json.loads(line) for line in printed("--json", QUERY).splitlines()]
     assert rows[1] == {"symbol": "BETA&Z", "volume": 7, "close": 9.05, "isin": None}
 
 
 @pytest.mark.parametrize("name", ["prices.parquet", "prices.arrow"])
-def test_the_files_name_says_the_format(place: Place, tmp_path: Path, name: str) -> None:
+def test_the_files_name_says_the_format(place: Address, tmp_path: Path, name: str) -> None:
     """Parquet, and an Arrow IPC stream, with the columns' own types."""
     import polars as pl
 
@@ -281,26 +281,26 @@ def test_the_files_name_says_the_format(place: Place, tmp_path: Path, name: str)
     assert read.equals(prices())
 
 
-def test_a_file_can_hold_the_table(embedded: Place, tmp_path: Path) -> None:
+def test_a_file_can_hold_the_table(embedded: Address, tmp_path: Path) -> None:
     """With all its columns."""
     output = tmp_path / "prices.txt"
     printed(QUERY, "--output", str(output))
     assert output.read_text() == TABLE
 
 
-def test_a_result_without_rows_has_its_columns(place: Place) -> None:
+def test_a_result_without_rows_has_its_columns(place: Address) -> None:
     """In a table as in a file."""
     assert printed("SELECT symbol, close FROM equity_ohlc WHERE close < 0") == "symbol  close\n------  -----\n"
 
 
-def test_a_statement_of_many_lines_is_shown_as_such(embedded: Place) -> None:
+def test_a_statement_of_many_lines_is_shown_as_such(embedded: Address) -> None:
     """A lone column of text is not a table's cell."""
     lines = printed("SHOW CREATE TABLE equity_ohlc").splitlines()
     assert lines[2] == "CREATE VIEW champion_market.equity_ohlc"
     assert "    `trade_date` Date," in lines
 
 
-def test_what_would_move_the_cursor_is_shown_by_its_code(embedded: Place) -> None:
+def test_what_would_move_the_cursor_is_shown_by_its_code(embedded: Address) -> None:
     """Line ends, tabs and escapes in the data do not break the table."""
     odd = printed(r"SELECT 'a\tb\nc\x1b[2J\\' AS odd, 1 AS one").splitlines()[2]
     assert odd.split() == [r"a\tb\nc\x1b[2J" + "\\", "1"]
@@ -309,7 +309,7 @@ def test_what_would_move_the_cursor_is_shown_by_its_code(embedded: Place) -> Non
 # Errors
 
 
-def test_a_syntax_error_is_clickhouses_own_sentence(place: Place) -> None:
+def test_a_syntax_error_is_clickhouses_own_sentence(place: Address) -> None:
     """On one line."""
     query = "SELECT *\nFRM equity_ohlc"
     said = complaint(query)
@@ -319,7 +319,7 @@ def test_a_syntax_error_is_clickhouses_own_sentence(place: Place) -> None:
     assert said.endswith("(SYNTAX_ERROR)")
 
 
-def test_an_unknown_column_is_clickhouses_own_sentence(served: Place) -> None:
+def test_an_unknown_column_is_clickhouses_own_sentence(served: Address) -> None:
     """With its proposal, and without the driver's words."""
     said = complaint("SELECT clos FROM equity_ohlc")
     assert said.startswith("champion sql: Code: 47. DB::Exception: Unknown expression identifier")
@@ -327,7 +327,7 @@ def test_an_unknown_column_is_clickhouses_own_sentence(served: Place) -> None:
     assert said.endswith("(UNKNOWN_IDENTIFIER)")
 
 
-def test_an_error_amid_the_result_leaves_no_part_of_it(place: Place, tmp_path: Path) -> None:
+def test_an_error_amid_the_result_leaves_no_part_of_it(place: Address, tmp_path: Path) -> None:
     """A file that was there stays as it was."""
     output = tmp_path / "result.csv"
     output.write_text("before")
@@ -336,12 +336,12 @@ def test_an_error_amid_the_result_leaves_no_part_of_it(place: Place, tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == [output.name]
 
 
-def test_an_error_amid_the_result_prints_nothing_of_it(served: Place) -> None:
+def test_an_error_amid_the_result_prints_nothing_of_it(served: Address) -> None:
     """So that the next program in a pipe takes no part for the whole."""
     assert "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO" in complaint("--format", "csv", FAILING)
 
 
-def test_a_query_has_the_configured_time(place: Place) -> None:
+def test_a_query_has_the_configured_time(place: Address) -> None:
     """And the message names the setting."""
     said = complaint(ENDLESS, CLICKHOUSE_QUERY_SECONDS="1")
     assert "TIMEOUT_EXCEEDED" in said
@@ -357,7 +357,7 @@ def test_a_warehouse_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert not data.exists()
 
 
-def test_a_database_that_is_not_there_is_not_made(place: Place) -> None:
+def test_a_database_that_is_not_there_is_not_made(place: Address) -> None:
     """Neither in the embedded engine nor in a server."""
     with pytest.raises(WarehouseError, match=r"there is no database nowhere yet.*champion fill"):
         open_for_questions(replace(place, database="nowhere"), write=True)
@@ -375,7 +375,7 @@ with locks.locked(Path(sys.argv[1]), "it", 0):
 """
 
 
-def test_an_engine_that_is_busy_is_said_to_be(embedded: Place) -> None:
+def test_an_engine_that_is_busy_is_said_to_be(embedded: Address) -> None:
     """Who holds it, and since when; after the time that --wait gives."""
     with start_python(HOLDER, str(embedded.folder.with_name("warehouse.lock"))) as holder:
         hear(holder)
@@ -385,7 +385,7 @@ def test_an_engine_that_is_busy_is_said_to_be(embedded: Place) -> None:
     assert " since 2" in said
 
 
-def test_it_waits_for_an_engine_that_is_busy(embedded: Place) -> None:
+def test_it_waits_for_an_engine_that_is_busy(embedded: Address) -> None:
     """And says for whom."""
     with start_python(HOLDER, str(embedded.folder.with_name("warehouse.lock"))) as holder:
         hear(holder)
@@ -503,7 +503,7 @@ def test_what_would_be_forgotten_is_refused(questions: Questions) -> None:
             sql.understood(questions, statement, write=True)
 
 
-def test_write_lets_statements_change_things(place: Place) -> None:
+def test_write_lets_statements_change_things(place: Address) -> None:
     """And says nothing about it in a pipe."""
     assert printed("--write", "CREATE TABLE notes (a Int8, b String) ENGINE = MergeTree ORDER BY a") == ""
     with contextlib.closing(open_for_questions(place, write=True)) as questions:
@@ -517,7 +517,7 @@ def test_write_lets_statements_change_things(place: Place) -> None:
 # Ending it
 
 
-def test_ctrl_c_ends_a_query_in_the_embedded_engine(embedded: Place, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_query_in_the_embedded_engine(embedded: Address, tmp_path: Path) -> None:
     """Within a moment, and leaves nothing."""
     with started(ENDLESS, "--output", str(tmp_path / "out.csv")) as process:
         wait_for(lambda: any(tmp_path.glob(f"{durable.LEFTOVER_PREFIX}*")), "the query to run")
@@ -528,7 +528,7 @@ def test_ctrl_c_ends_a_query_in_the_embedded_engine(embedded: Place, tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_ctrl_c_ends_a_query_in_a_server(served: Place) -> None:
+def test_ctrl_c_ends_a_query_in_a_server(served: Address) -> None:
     """There too: it does not go on without anybody to read its result."""
     running = "SELECT count() FROM system.processes WHERE query LIKE '%numbers(10000000000' || '00)%'"
     with contextlib.closing(open_for_questions(served)) as questions, started(ENDLESS) as process:
@@ -543,7 +543,7 @@ def test_ctrl_c_ends_a_query_in_a_server(served: Place) -> None:
 # On a terminal
 
 
-def test_a_terminal_gets_what_fits(embedded: Place, on_terminal: OnTerminal) -> None:
+def test_a_terminal_gets_what_fits(embedded: Address, on_terminal: OnTerminal) -> None:
     """100 rows, and the columns that its width has room for; a note says what is left out."""
     terminal = on_terminal("SELECT number AS n, repeat('x', 40) AS x, repeat('y', 40) AS y FROM numbers(1234)")
     assert terminal.end() == 0, terminal.seen
@@ -552,21 +552,21 @@ def test_a_terminal_gets_what_fits(embedded: Place, on_terminal: OnTerminal) -> 
     assert " ".join(lines[102:]) == "(100 rows, and 1,134 more; not shown for want of width: y)"
 
 
-def test_a_terminal_does_not_wait_for_the_last_of_very_many_rows(place: Place, on_terminal: OnTerminal) -> None:
+def test_a_terminal_does_not_wait_for_the_last_of_very_many_rows(place: Address, on_terminal: OnTerminal) -> None:
     """The engine stops when there are enough to tell."""
     terminal = on_terminal("SELECT number FROM numbers(1000000000000)")
     assert terminal.end() == 0, terminal.seen
     assert "(100 rows, and at least " in terminal.seen.splitlines()[-1]
 
 
-def test_a_terminal_gets_no_binary_format(embedded: Place, on_terminal: OnTerminal) -> None:
+def test_a_terminal_gets_no_binary_format(embedded: Address, on_terminal: OnTerminal) -> None:
     """A usage error, which says what to do."""
     terminal = on_terminal("--format", "parquet", "SELECT 1")
     assert terminal.end() == 2
     assert "--output" in terminal.seen
 
 
-def test_the_prompt_answers_until_it_is_left(place: Place, tmp_path: Path, on_terminal: OnTerminal) -> None:
+def test_the_prompt_answers_until_it_is_left(place: Address, tmp_path: Path, on_terminal: OnTerminal) -> None:
     """An error does not leave it, and neither does Ctrl-C; the lines are kept for the next time."""
     terminal = on_terminal()
     terminal.wait_for("champion> ")
@@ -593,7 +593,7 @@ def test_the_prompt_answers_until_it_is_left(place: Place, tmp_path: Path, on_te
 
 @pytest.mark.faults
 @pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=20))
-def test_ctrl_c_at_any_moment_leads_back_to_the_prompt(place: Place, on_terminal: OnTerminal, seed: int) -> None:
+def test_ctrl_c_at_any_moment_leads_back_to_the_prompt(place: Address, on_terminal: OnTerminal, seed: int) -> None:
     """While a line is read, a connection is made, a query begins or runs: it is ended, and the next one answers."""
     dice = random.Random(seed)
     terminal = on_terminal()
@@ -615,7 +615,7 @@ def test_ctrl_c_at_any_moment_leads_back_to_the_prompt(place: Place, on_terminal
     )
 
 
-def test_ctrl_d_leaves_the_prompt(embedded: Place, on_terminal: OnTerminal) -> None:
+def test_ctrl_d_leaves_the_prompt(embedded: Address, on_terminal: OnTerminal) -> None:
     """As it does everywhere."""
     terminal = on_terminal()
     terminal.wait_for("champion> ")
@@ -623,7 +623,7 @@ def test_ctrl_d_leaves_the_prompt(embedded: Place, on_terminal: OnTerminal) -> N
     assert terminal.end() == 0, terminal.seen
 
 
-def test_the_prompt_holds_the_engine_for_its_statements_alone(embedded: Place, on_terminal: OnTerminal) -> None:
+def test_the_prompt_holds_the_engine_for_its_statements_alone(embedded: Address, on_terminal: OnTerminal) -> None:
     """A fill does not wait until somebody goes home."""
     terminal = on_terminal()
     terminal.wait_for("champion> ")

@@ -25,7 +25,7 @@ from champion_luigi.storage import lake
 from champion_luigi.upkeep import verify as reconcile
 from champion_luigi.upkeep.repair import repair
 from champion_luigi.warehouse import opened
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -109,7 +109,7 @@ def rename_in_receipt(path: Path) -> None:
 
 def in_warehouse(statement: str) -> list[tuple[object, ...]]:
     """The rows that a statement gives, with TABLE in it for the table's name."""
-    table = open_warehouse(Place(folder=Path(os.environ["DATA_DIR"]) / "warehouse"))
+    table = open_warehouse(Address(folder=Path(os.environ["DATA_DIR"]) / "warehouse"))
     try:
         return table.query(statement.replace("TABLE", f"champion_market.{EQUITY.table}"))
     finally:
@@ -119,7 +119,7 @@ def in_warehouse(statement: str) -> list[tuple[object, ...]]:
 def reload(day: date, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     """Put other rows into the warehouse than the lake has, behind the pipeline's back."""
     rows, _ = lake.read_parquet(lake_file(LEGACY_DAY), EQUITY)
-    table = open_warehouse(Place(folder=Path(os.environ["DATA_DIR"]) / "warehouse"))
+    table = open_warehouse(Address(folder=Path(os.environ["DATA_DIR"]) / "warehouse"))
     try:
         table.load(EQUITY, day, change(rows))
     finally:
@@ -363,7 +363,7 @@ def test_a_server_is_verified_as_the_embedded_engine_is(tmp_path: Path, monkeypa
             monkeypatch.setenv(f"CLICKHOUSE_{name}", str(value))
         monkeypatch.setenv("CLICKHOUSE_PASSWORD", server.password)
         load()
-        table = opened.open_warehouse(Place(server.host, server.port, server.user, server.password))
+        table = opened.open_warehouse(Address(server.host, server.port, server.user, server.password))
         table.command(f"DELETE FROM {table.name_of(EQUITY)} WHERE trade_date = '2024-01-15'")
         table.close()
         done = verify("--repair")

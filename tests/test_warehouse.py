@@ -26,7 +26,7 @@ from champion_luigi.datasets import model
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
 from champion_luigi.warehouse import load as loading
-from champion_luigi.warehouse.connection import Connection, Place
+from champion_luigi.warehouse.connection import Address, Connection
 from champion_luigi.warehouse.load import Loaded
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import Sums, Warehouse, ddl, growth
@@ -45,7 +45,7 @@ SUMS = "count(), sum(volume), sum(toInt64(round(turnover * 100))), sum(toInt64(r
 
 _numbers = itertools.count()
 
-Polled = Callable[[Place], AbstractContextManager[Callable[[], set[tuple[Any, ...]]]]]
+Polled = Callable[[Address], AbstractContextManager[Callable[[], set[tuple[Any, ...]]]]]
 
 
 @pytest.fixture(scope="module")
@@ -57,32 +57,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServe
 
 
 @pytest.fixture
-def served(server: ClickHouseServer) -> Place:
+def served(server: ClickHouseServer) -> Address:
     """A database of the test's own in the server."""
-    return Place(server.host, server.port, server.user, server.password, database=f"market_{next(_numbers)}")
+    return Address(server.host, server.port, server.user, server.password, database=f"market_{next(_numbers)}")
 
 
 @pytest.fixture
-def embedded(tmp_path: Path) -> Place:
-    return Place(folder=tmp_path / "warehouse")
+def embedded(tmp_path: Path) -> Address:
+    return Address(folder=tmp_path / "warehouse")
 
 
 @pytest.fixture(params=["embedded", "served"])
-def place(request: pytest.FixtureRequest) -> Place:
+def place(request: pytest.FixtureRequest) -> Address:
     """Every test that takes this runs against both."""
-    found: Place = request.getfixturevalue(request.param)
+    found: Address = request.getfixturevalue(request.param)
     return found
 
 
 @pytest.fixture
-def table(place: Place) -> Iterator[Warehouse]:
+def table(place: Address) -> Iterator[Warehouse]:
     opened = open_warehouse(place)
     opened.prepare(EQUITY)
     yield opened
     opened.close()
 
 
-def client_of(place: Place) -> Client:
+def client_of(place: Address) -> Client:
     """A connection beside the package's own."""
     import clickhouse_connect
 
@@ -137,7 +137,7 @@ def seen(table: Warehouse, columns: str = "symbol, series", where: str = "1") ->
 # Opening
 
 
-def test_database_table_and_view_are_made_on_first_use(place: Place) -> None:
+def test_database_table_and_view_are_made_on_first_use(place: Address) -> None:
     """Nothing needs to be prepared, and opening again changes nothing."""
     for _ in range(2):
         table = open_warehouse(place)
@@ -168,7 +168,7 @@ def test_every_column_of_the_table_has_its_meaning_and_unit(table: Warehouse) ->
 
 
 @pytest.mark.parametrize("name", ["my market", "a`b", "d'b", "back\\slash", "mäß", "select", "1st"])
-def test_a_database_may_have_any_name(place: Place, name: str) -> None:
+def test_a_database_may_have_any_name(place: Address, name: str) -> None:
     """Names are quoted, never pasted."""
     table = open_warehouse(dataclasses.replace(place, database=name))
     assert table.load(EQUITY, DAY, frame(row())).rows == 1
@@ -179,7 +179,7 @@ def test_a_database_may_have_any_name(place: Place, name: str) -> None:
     again.close()
 
 
-def test_what_was_loaded_is_there_after_closing(place: Place) -> None:
+def test_what_was_loaded_is_there_after_closing(place: Address) -> None:
     """A load is on disk."""
     table = open_warehouse(place)
     table.load(EQUITY, DAY, frame(row()))
@@ -200,7 +200,7 @@ def test_what_was_loaded_is_there_after_closing(place: Place) -> None:
     ids=["missing", "other type", "decimal", "further"],
 )
 def test_a_table_of_another_shape_is_named_and_left_alone(
-    place: Place, change: Callable[[str], str], named: tuple[str, ...]
+    place: Address, change: Callable[[str], str], named: tuple[str, ...]
 ) -> None:
     """The error lists what differs, expected and found, and says that the lake has every day."""
     database, table, _ = ddl(place.database)
@@ -221,7 +221,7 @@ def test_a_table_of_another_shape_is_named_and_left_alone(
     client.close()
 
 
-def test_a_table_of_another_engine_is_never_taken_for_loaded(place: Place) -> None:
+def test_a_table_of_another_engine_is_never_taken_for_loaded(place: Address) -> None:
     """Without versions a second load would double the day: it fails, whatever else."""
     database, table, _ = ddl(place.database)
     if not place.host:
@@ -234,7 +234,7 @@ def test_a_table_of_another_engine_is_never_taken_for_loaded(place: Place) -> No
         open_warehouse(place).load(EQUITY, DAY, frame(row()))
 
 
-def test_a_warehouse_can_be_read_by_itself(place: Place) -> None:
+def test_a_warehouse_can_be_read_by_itself(place: Address) -> None:
     """A failed opening lets go of the embedded engine, so that the cure needs no new process."""
     database, table, _ = ddl(place.database)
     if not place.host:
@@ -406,7 +406,7 @@ def test_a_year_is_one_partition(table: Warehouse) -> None:
 
 
 @contextmanager
-def polled_by_thread(place: Place) -> Iterator[Callable[[], set[tuple[Any, ...]]]]:
+def polled_by_thread(place: Address) -> Iterator[Callable[[], set[tuple[Any, ...]]]]:
     """A second connection of this process, as the embedded engine allows."""
     client = client_of(place)
     found: set[tuple[Any, ...]] = set()
@@ -436,7 +436,7 @@ def polled_by_thread(place: Place) -> Iterator[Callable[[], set[tuple[Any, ...]]
 
 
 @contextmanager
-def polled_by_process(place: Place) -> Iterator[Callable[[], set[tuple[Any, ...]]]]:
+def polled_by_process(place: Address) -> Iterator[Callable[[], set[tuple[Any, ...]]]]:
     """A second process, as a server allows."""
     program = """
 import json, os, sys, threading
@@ -713,7 +713,7 @@ def tables_of(table: Warehouse) -> set[str]:
     return {name for (name,) in found}
 
 
-def test_a_table_is_made_when_it_is_first_loaded(place: Place) -> None:
+def test_a_table_is_made_when_it_is_first_loaded(place: Address) -> None:
     """Opening and reading make nothing: whoever has one data set has no tables of the others."""
     table = open_warehouse(place)
     assert table.rows_by_day(SMALL) == []
@@ -728,7 +728,7 @@ def test_a_table_is_made_when_it_is_first_loaded(place: Place) -> None:
     table.close()
 
 
-def test_the_first_load_asks_no_more_than_is_needed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_load_asks_no_more_than_is_needed(place: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each statement is a way to the server and back: what is there, three to make it, and three to load."""
     asked: list[str] = []
 
@@ -862,6 +862,17 @@ def test_what_no_growth_explains_is_refused(table: Warehouse, change: str, expec
     assert "note" not in str(table.query(f"DESCRIBE TABLE {named(table, SMALL)}"))
 
 
+def test_another_view_is_not_replaced_by_a_growth(table: Warehouse) -> None:
+    """Somebody has made it; it is named, and the table is left as it is."""
+    table.load(SMALL, DAY, small("A"))
+    view = f"`{table.place.database}`.small_close"
+    table.command(f"DROP VIEW {view}")
+    table.command(f"CREATE VIEW {view} AS SELECT index_name FROM {named(table, SMALL)}")
+    with pytest.raises(WarehouseError, match=r"the view .*small_close is not the one.* Drop the view"):
+        table.load(GROWN, DAY, small("A", of=GROWN))
+    assert "note" not in str(table.query(f"DESCRIBE TABLE {named(table, SMALL)}"))
+
+
 def test_a_growth_that_broke_off_is_ended_by_the_next_load(table: Warehouse) -> None:
     """Killed between the table and its view, or after one of two columns."""
     table.load(SMALL, DAY, small("A"))
@@ -904,16 +915,16 @@ def test_a_reader_meets_no_gap_while_a_schema_grows(table: Warehouse, polled: Po
 HOLDER = """
 import sys
 from pathlib import Path
-from champion_luigi.warehouse.connection import Place
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
-table = open_warehouse(Place(folder=Path(sys.argv[1])))
+table = open_warehouse(Address(folder=Path(sys.argv[1])))
 print("open", flush=True)
 sys.stdin.readline()
 table.close()
 """
 
 
-def test_an_embedded_warehouse_in_use_is_waited_for_and_its_holder_named(embedded: Place) -> None:
+def test_an_embedded_warehouse_in_use_is_waited_for_and_its_holder_named(embedded: Address) -> None:
     """Another process has it: a message at once, and Busy with its process number when the wait is over."""
     holder = start_python(HOLDER, str(embedded.folder))
     assert hear(holder) == "open"
@@ -929,7 +940,7 @@ def test_an_embedded_warehouse_in_use_is_waited_for_and_its_holder_named(embedde
     assert message.startswith(f"waiting for the embedded warehouse {embedded.folder}, in use by process {holder.pid} ")
 
 
-def test_an_embedded_warehouse_opens_as_soon_as_its_holder_is_done(embedded: Place) -> None:
+def test_an_embedded_warehouse_opens_as_soon_as_its_holder_is_done(embedded: Address) -> None:
     """The wait ends with the other process's work, not with its own limit."""
     holder = start_python(HOLDER, str(embedded.folder))
     assert hear(holder) == "open"
@@ -939,7 +950,7 @@ def test_an_embedded_warehouse_opens_as_soon_as_its_holder_is_done(embedded: Pla
     holder.communicate(timeout=60)
 
 
-def test_an_embedded_warehouse_opens_after_its_holder_was_killed(embedded: Place) -> None:
+def test_an_embedded_warehouse_opens_after_its_holder_was_killed(embedded: Address) -> None:
     """What a killed process leaves behind is no lock."""
     holder = start_python(HOLDER, str(embedded.folder))
     assert hear(holder) == "open"
@@ -948,7 +959,7 @@ def test_an_embedded_warehouse_opens_after_its_holder_was_killed(embedded: Place
     open_warehouse(embedded).close()
 
 
-def test_an_embedded_warehouse_is_the_same_after_a_move_and_another_one_made_anew(embedded: Place) -> None:
+def test_an_embedded_warehouse_is_the_same_after_a_move_and_another_one_made_anew(embedded: Address) -> None:
     """The marker's identity of it follows the data."""
     assert "id" not in embedded.identity(EQUITY)
     open_warehouse(embedded).close()
@@ -962,7 +973,7 @@ def test_an_embedded_warehouse_is_the_same_after_a_move_and_another_one_made_ane
 # Servers that refuse or are gone
 
 
-def test_a_wrong_password_is_an_error_that_names_the_place_and_no_password(served: Place) -> None:
+def test_a_wrong_password_is_an_error_that_names_the_place_and_no_password(served: Address) -> None:
     """Host and database for whoever has to look, and where the right one belongs."""
     with pytest.raises(WarehouseError) as caught:
         open_warehouse(dataclasses.replace(served, password="planted-pass"))
@@ -973,7 +984,7 @@ def test_a_wrong_password_is_an_error_that_names_the_place_and_no_password(serve
     assert "planted-pass" not in str(error) + repr(error) + repr(vars(error))
 
 
-def test_a_right_password_shows_nowhere(served: Place) -> None:
+def test_a_right_password_shows_nowhere(served: Address) -> None:
     """Not even where the server's own message has it: neither in the sentence nor in a log's traceback."""
     table = open_warehouse(served)
     echoed = served.password.replace("\\", "\\\\").replace("'", "\\'")
@@ -989,7 +1000,7 @@ def test_a_right_password_shows_nowhere(served: Place) -> None:
         assert served.password not in text
 
 
-def test_a_server_that_is_not_there_is_transient(served: Place) -> None:
+def test_a_server_that_is_not_there_is_transient(served: Address) -> None:
     """It may be starting; the error names it."""
     with ClickHouseServer(Path(os.environ["DATA_DIR"]) / "gone") as gone:
         port = gone.port
@@ -1003,7 +1014,7 @@ def test_a_server_that_is_not_there_is_transient(served: Place) -> None:
 def test_a_server_that_dies_between_loads_is_transient_and_loses_nothing(tmp_path: Path) -> None:
     """After its return the same load goes through, and the day is whole."""
     with ClickHouseServer(tmp_path / "server") as running:
-        place = Place(running.host, running.port, running.user, running.password)
+        place = Address(running.host, running.port, running.user, running.password)
         table = open_warehouse(place)
         table.load(EQUITY, DAY, many(100, 1.0))
         running.kill()
@@ -1020,7 +1031,7 @@ def test_a_port_where_something_else_listens_is_an_error_of_ours() -> None:
     from simulated_server import SimulatedArchive
 
     with SimulatedArchive() as other:
-        place = Place("127.0.0.1", int(other.url.rpartition(":")[2]), query_seconds=1)
+        place = Address("127.0.0.1", int(other.url.rpartition(":")[2]), query_seconds=1)
         with pytest.raises((WarehouseError, WarehouseUnreachable)) as caught:
             open_warehouse(place)
     assert place.words in str(caught.value)

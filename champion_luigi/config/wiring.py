@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _LOOPBACK = ("localhost", "::1")
 
 
-def warehouse_place() -> connection.Place:
+def warehouse_place() -> connection.Address:
     """The configured warehouse."""
-    return connection.Place(
+    return connection.Address(
         host=settings.get("clickhouse_host"),
         port=settings.get("clickhouse_port"),
         user=settings.get("clickhouse_user"),

@@ -38,7 +38,7 @@ ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE
 
 
 @dataclass(frozen=True)
-class Place:
+class Address:
     """Where the warehouse is. No ``host``: the embedded engine in ``folder``. The password is in no repr."""
 
     host: str = ""
@@ -90,7 +90,7 @@ class Place:
 class Connection:
     """An open client, its errors as ours, and the lock that goes with the embedded engine."""
 
-    def __init__(self, place: Place, client: Client, release: Callable[[], None]) -> None:
+    def __init__(self, place: Address, client: Client, release: Callable[[], None]) -> None:
         self.place = place
         self._client = client
         self._release = release
@@ -100,7 +100,7 @@ class Connection:
         # What is broken off before its first row looks like a table without rows, and a proxy can answer one question
         # with the answer to another: a whole answer names its question.
         asked = {"query_id": uuid.uuid4().hex} if self.place.host else {}
-        with explained(self.place):
+        with as_warehouse_errors(self.place):
             answer = self._client.query(statement, settings=asked)
             rows = [tuple(row) for row in answer.result_rows]
         if asked and answer.query_id != asked["query_id"]:
@@ -115,12 +115,12 @@ class Connection:
 
     def command(self, statement: str) -> None:
         """Run a statement that gives no rows."""
-        with explained(self.place):
+        with as_warehouse_errors(self.place):
             self._client.command(statement)
 
     def insert_arrow(self, table: str, columns: list[str], stream: bytes, settings: Mapping[str, Any]) -> None:
         """Send an Arrow stream as one insert into a table, which is named as in a statement."""
-        with explained(self.place):
+        with as_warehouse_errors(self.place):
             self._client.raw_insert(table, columns, insert_block=stream, fmt="ArrowStream", settings=dict(settings))
 
     def close(self) -> None:
@@ -132,7 +132,7 @@ class Connection:
 
 
 def connected(
-    place: Place, settings: dict[str, Any], lock_wait_seconds: float, on_wait: Callable[[str], None] | None
+    place: Address, settings: dict[str, Any], lock_wait_seconds: float, on_wait: Callable[[str], None] | None
 ) -> tuple[Client, Callable[[], None]]:
     """A client, and what lets others have the embedded engine once it is closed."""
     if place.host:
@@ -147,14 +147,14 @@ def connected(
         raise
 
 
-def connect_server(place: Place, settings: dict[str, Any]) -> Client:
+def connect_server(place: Address, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
     # What goes wrong is told by our errors; the driver tells it too, with a traceback.
     logger = logging.getLogger("clickhouse_connect")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.CRITICAL)
-    with explained(place):
+    with as_warehouse_errors(place):
         client = clickhouse_connect.get_client(
             host=place.host,
             port=place.port,
@@ -178,7 +178,7 @@ def set_where_allowed(client: Client, settings: Mapping[str, Any]) -> None:
             client.set_client_setting(name, value)
 
 
-def connect_embedded(place: Place, settings: dict[str, Any]) -> Client:
+def connect_embedded(place: Address, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
     if "?" in str(place.folder):
@@ -186,14 +186,14 @@ def connect_embedded(place: Place, settings: dict[str, Any]) -> Client:
     durable.make_folder(place.folder)
     if not place._id_file.exists():
         durable.write_whole(place._id_file, uuid.uuid4().hex.encode())
-    with explained(place):
+    with as_warehouse_errors(place):
         return clickhouse_connect.get_client(
             interface="chdb", path=str(place.folder.absolute()), database="default", settings=settings
         )
 
 
 @contextlib.contextmanager
-def explained(place: Place) -> Iterator[None]:
+def as_warehouse_errors(place: Address) -> Iterator[None]:
     """Turn the driver's errors into ours: the place in words, ClickHouse's own message, the password nowhere."""
     from clickhouse_connect.driver import exceptions
 
@@ -222,7 +222,7 @@ def explained(place: Place) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
+def in_its_words(place: Address, *, is_writing: bool) -> Iterator[None]:
     """Turn the driver's errors on a statement that somebody wrote into ClickHouse's own message, on one line."""
     from clickhouse_connect.driver import exceptions
     from urllib3.exceptions import HTTPError
@@ -231,7 +231,7 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
         yield
     except exceptions.Error as error:
         if error.code is None:
-            with explained(place):
+            with as_warehouse_errors(place):
                 raise
         text = _shown(place, error)
         text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
@@ -251,13 +251,13 @@ def in_its_words(place: Place, *, is_writing: bool) -> Iterator[None]:
         raise WarehouseUnreachable("ClickHouse's answer broke off", source=place.words, found=str(error)) from None
 
 
-def _shown(place: Place, error: Exception) -> str:
+def _shown(place: Address, error: Exception) -> str:
     """The driver's words on one line, without the password, nor as it is sent: what answers may echo what it got."""
     as_sent = b64encode(f"{place.user}:{place.password}".encode()).decode() if place.password else ""
     return " ".join(secrets.starred(str(error), [as_sent, place.password]).split())
 
 
-def _where(place: Place) -> str | None:
+def _where(place: Address) -> str | None:
     if not place.host:
         return None
     unchecked = " CLICKHOUSE_VERIFY=false leaves the server's certificate unchecked."

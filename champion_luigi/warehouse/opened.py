@@ -7,12 +7,12 @@ import os
 import threading
 from collections.abc import Callable
 
-from champion_luigi.warehouse.connection import Connection, Place, connected
+from champion_luigi.warehouse.connection import Address, Connection, connected
 from champion_luigi.warehouse.table import Warehouse
 
 
 def open_warehouse(
-    place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
+    place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
 ) -> Warehouse:
     """Connect. A data set's table is made when it is first loaded.
 
@@ -24,10 +24,10 @@ def open_warehouse(
 
 
 _sharing = threading.Lock()
-_shared: dict[tuple[int, Place], Warehouse] = {}
+_shared: dict[tuple[int, Address], Warehouse] = {}
 
 
-def shared(place: Place, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Warehouse:
+def shared(place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Warehouse:
     """The process's one open warehouse, opened on first use and kept; another place closes the last one."""
     # A forked child must not use its parent's client.
     key = (os.getpid(), place)

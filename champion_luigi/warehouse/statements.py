@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from champion_luigi.base.errors import StorageError, WarehouseError
 from champion_luigi.warehouse.connection import (
     NO_DATABASE_CODE,
-    Place,
+    Address,
+    as_warehouse_errors,
     connect_embedded,
     connect_server,
     connected,
-    explained,
     in_its_words,
     set_where_allowed,
     text_of,
@@ -39,7 +39,7 @@ class Questions:
     Unless ``write``, the engine refuses all changes.
     """
 
-    def __init__(self, place: Place, client: Client, release: Callable[[], None], *, write: bool) -> None:
+    def __init__(self, place: Address, client: Client, release: Callable[[], None], *, write: bool) -> None:
         self.place = place
         self._client = client
         self._release = release
@@ -57,7 +57,7 @@ class Questions:
                 settings |= {"max_result_rows": most_rows, "result_overflow_mode": "break"}
             # The last one: after it, the engine lets no setting be changed.
             settings["readonly"] = 1
-        with explained(self.place):
+        with as_warehouse_errors(self.place):
             # A user whom the server itself lets only read may not change a setting, this one included.
             set_where_allowed(self._client, settings)
             self._client.database = self.place.database
@@ -115,7 +115,7 @@ class Questions:
         # In the embedded engine everything that runs is this process's.
         which = f"query_id = {text_of(self._query_id)}" if self.place.host else "query NOT ILIKE 'kill query%'"
         try:
-            with explained(self.place):
+            with as_warehouse_errors(self.place):
                 client.command(f"KILL QUERY WHERE {which} ASYNC")
         finally:
             client.close()
@@ -129,7 +129,7 @@ class Questions:
 
 
 def open_for_questions(
-    place: Place,
+    place: Address,
     lock_wait_seconds: float = 0.0,
     on_wait: Callable[[str], None] | None = None,
     *,

@@ -15,7 +15,7 @@ from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
-from champion_luigi.warehouse.connection import Connection, Place, date_of, quoted, text_of
+from champion_luigi.warehouse.connection import Address, Connection, date_of, quoted, text_of
 from champion_luigi.warehouse.load import Loaded, Loads
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Warehouse:
     """An open warehouse: one client a process, several data sets, each with a table of its own."""
 
     def __init__(self, connection: Connection) -> None:
-        self.place: Place = connection.place
+        self.place: Address = connection.place
         self.query = connection.query
         self.command = connection.command
         self.close = connection.close
@@ -85,17 +85,16 @@ class Warehouse:
                 return
             table, view = self._columns(dataset)
             create_database, create_table, create_view = ddl(self.place.database, dataset)
-            if table:
-                lacking = self._lacking(dataset, table, "table")
-            else:
-                lacking = ()
+            lacking = self._lacking(dataset, table, "table") if table else ()
+            is_behind = bool(view and self._lacking(dataset, view, "view"))
+            if not table:
                 self.command(create_database)
                 self.command(create_table)
-            if not view and not lacking:
+            if lacking or is_behind:
+                self._grow(dataset, lacking)
+            elif not view:
                 # Where it is there, the user need not be allowed to make one.
                 self.command(create_view)
-            elif lacking or self._lacking(dataset, view, "view"):
-                self._grow(dataset, lacking)
             self._can_load.add(dataset)
 
     def load(self, dataset: Dataset, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:

@@ -17,7 +17,7 @@ from champion_luigi.base.errors import Busy, ChampionError, WarehouseError
 from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import wiring
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.warehouse.connection import Place, connect_server, explained, quoted
+from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_server, quoted
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import differences
 
@@ -38,13 +38,13 @@ def warehouse() -> Finding:
     try:
         # The driver waits for an answer ten seconds longer than a query may take.
         client = connect_server(replace(place, query_seconds=0), {})
-        with contextlib.closing(client), explained(place):
+        with contextlib.closing(client), as_warehouse_errors(place):
             return _server(place, client)
     except ChampionError as error:
         return of_error(error)
 
 
-def _server(place: Place, client: Client) -> Finding:
+def _server(place: Address, client: Client) -> Finding:
     began = time.time()
     [(version, now)] = client.query("SELECT version(), toUnixTimestamp64Milli(now64(3))").result_rows
     ahead = now / 1000 - (began + time.time()) / 2
@@ -71,7 +71,7 @@ def _server(place: Place, client: Client) -> Finding:
     return Finding("OK", words, server_ahead=ahead)
 
 
-def _lacking(place: Place, client: Client, is_there: bool) -> list[str] | None:
+def _lacking(place: Address, client: Client, is_there: bool) -> list[str] | None:
     """The rights that a load needs and the user has not; None where the server is too old to say."""
     needed = [("SELECT", TABLE), ("INSERT", TABLE), ("SELECT", VIEW)]
     if not is_there:
@@ -79,7 +79,7 @@ def _lacking(place: Place, client: Client, is_there: bool) -> list[str] | None:
     lacking = []
     for right, on in needed:
         try:
-            with explained(place):
+            with as_warehouse_errors(place):
                 is_granted = client.command(f"CHECK GRANT {right} ON {quoted(place.database)}.{on}")
         except WarehouseError as error:
             if f"Code: {_NO_SUCH_STATEMENT}." in (error.found or ""):
@@ -90,7 +90,7 @@ def _lacking(place: Place, client: Client, is_there: bool) -> list[str] | None:
     return lacking
 
 
-def _embedded(place: Place) -> Finding:
+def _embedded(place: Address) -> Finding:
     """Try the engine in a process of its own, which may crash or hang: on the tables, or else in a folder for once."""
     is_there = _has_tables(place)
     with tempfile.TemporaryDirectory(prefix="champion-doctor-") as scratch:
@@ -122,7 +122,7 @@ def _embedded(place: Place) -> Finding:
 
 def try_engine() -> None:
     """Open the warehouse in the folder ``argv[1]`` as database ``argv[2]``, and print what came of it as JSON."""
-    place = Place(folder=Path(sys.argv[1]), database=sys.argv[2])
+    place = Address(folder=Path(sys.argv[1]), database=sys.argv[2])
     try:
         opened = open_warehouse(place)
         try:
@@ -138,7 +138,7 @@ def try_engine() -> None:
     print(json.dumps(answer))
 
 
-def _has_tables(place: Place) -> bool:
+def _has_tables(place: Address) -> bool:
     """Whether table and view are in the folder, under the engine's names, so that opening it makes nothing."""
     name = re.sub(rb"[^A-Za-z0-9_]", lambda found: b"%%%02X" % found[0][0], place.database.encode()).decode()
     return all((place.folder / "metadata" / name / f"{table}.sql").exists() for table in (TABLE, VIEW))
