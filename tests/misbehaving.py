@@ -459,7 +459,7 @@ class MisbehavingArchive:
         self.asked: dict[date, int] = {}
 
     def __call__(self, handler: BaseHTTPRequestHandler) -> None:
-        from champion_luigi.datasets.equity import format_and_date
+        from helpers import format_and_date
 
         known = format_and_date(handler.path)
         content = exchange.payload(known[1], known[0]) if known else None

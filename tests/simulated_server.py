@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from champion_luigi.datasets.equity import FIRST_DATE, SOURCE_COLUMNS, archive_path, format_and_date
+from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated import exchange
 
@@ -186,9 +186,9 @@ class SimulatedArchive:
         return self._publish(path, headers, fault)
 
     def _due_fault(self, path: str) -> Fault | None:
-        found = format_and_date(path)
+        found = catalog.of_path(path)
         with self._lock:
-            fault = self.faults.get(found[1]) if found else None
+            fault = self.faults.get(found[2]) if found else None
             if fault is None or fault.times is None:
                 return fault
             # A fault that was put in another's place is counted anew.
@@ -233,18 +233,18 @@ class SimulatedArchive:
             if not file.is_relative_to(self._folder) or not file.is_file():
                 return None
             return file.read_bytes(), datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
-        found = format_and_date(path)
-        content = self._payload(found[1], found[0]) if found else None
-        if found is None or content is None:
+        if not (found := catalog.of_path(path)):
             return None
-        day = found[1]
+        dataset, source, day = found
+        if (content := self._payload(day, source.name, dataset)) is None:
+            return None
         return content, datetime(day.year, day.month, day.day, _PUBLISHED_AT_UTC, tzinfo=UTC)
 
     def _find_stale(self, path: str) -> tuple[bytes, datetime] | None:
-        found = format_and_date(path)
-        if found is None or found[1] <= FIRST_DATE:
+        found = catalog.of_path(path)
+        if found is None or found[2] <= found[0].first_date:
             return None
-        stale = self._find(archive_path(found[0], sessions.previous(found[1])))
+        stale = self._find(found[1].path_of(sessions.previous(found[2])))
         return (_rewritten(path, stale[0], _unchanged), stale[1]) if stale else None
 
 
@@ -339,14 +339,17 @@ def _is_known(headers: Message, etag: str, modified: datetime) -> bool:
 
 
 def _rewritten(path: str, content: bytes, rewrite: Callable[[list[str], Mapping[str, str]], list[str]]) -> bytes:
-    """A zip's CSV after ``rewrite(lines, names of the source's columns)``, under the file name of the path."""
-    found = format_and_date(path)
+    """A file's CSV after ``rewrite(lines, names of the source's columns)``, under the file name of the path."""
+    found = catalog.of_path(path)
     if found is None:
-        raise ValueError(f"not the path of a bhavcopy: {path}")
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        lines = archive.read(archive.infolist()[0]).decode("latin-1").split("\n")
-    text = "\n".join(rewrite(lines, SOURCE_COLUMNS[found[0]]))
-    return exchange.zipped(path, text.encode("latin-1"), found[1])
+        raise ValueError(f"not the path of a data set's file: {path}")
+    dataset, source, day = found
+    is_zip = path.endswith(".zip")
+    if is_zip:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            content = archive.read(archive.infolist()[0])
+    text = "\n".join(rewrite(content.decode("latin-1").split("\n"), dataset.published_columns(source.name)))
+    return exchange.zipped(path, text.encode("latin-1"), day) if is_zip else text.encode("latin-1")
 
 
 def _unchanged(lines: list[str], _: Mapping[str, str]) -> list[str]:
@@ -368,7 +371,9 @@ def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:
             continue
         if place % 40 == 2 and len(fields) > 1:
             for column in doubled:
-                fields[column] = f"{Decimal(fields[column]) * 2:f}"
+                # A dash stands for an absent value.
+                if fields[column] not in ("", "-"):
+                    fields[column] = f"{Decimal(fields[column]) * 2:f}"
         kept.append(",".join(fields))
     return kept
 

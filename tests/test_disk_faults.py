@@ -945,7 +945,7 @@ def test_rot_in_what_is_only_remembered_stops_nothing(
     about = f"seed {seed}: {path.read_bytes()[-2000:]!r}"
     coverage.of_range(EQUITY, date(2023, 6, 1), datetime.now(UTC).date())
     history.latest_problems(loaded / "journal")
-    facts.document(DAY, NEXT_DAY)
+    facts.document(EQUITY, DAY, NEXT_DAY)
     book = Runs()
     for place_, record in journal.read_from(loaded / "journal", {}):
         book.add(place_, record)

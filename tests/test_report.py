@@ -64,7 +64,7 @@ def note(event: str, day: date = FIRST, **what: Any) -> None:
 
 
 def document() -> dict[str, Any]:
-    return report.document(FIRST, LAST)
+    return report.document(EQUITY, FIRST, LAST)
 
 
 def told_of(day: date) -> dict[str, Any]:
@@ -184,7 +184,7 @@ def test_long_ranges_are_told_by_month() -> None:
     for day, took in zip(DAYS, (1, 2, 60), strict=False):
         put_in_lake(day, rows="10", rejected_rows="0", warnings="{}")
         note("processing_time", day, seconds=took)
-    told = report.document(date(2023, 6, 1), LAST)
+    told = report.document(EQUITY, date(2023, 6, 1), LAST)
     assert [each["name"] for each in told["periods"]] == [*(f"2023-{month:02}" for month in range(6, 13)), "2024-01"]
     december = told["periods"][6]
     assert (december["rows"], december["rows_a_day"], december["seconds"]) == (30, 10, {"parse": 2})

@@ -23,9 +23,10 @@ from pathlib import Path
 import pytest
 import requests
 import simulated_server
+from helpers import archive_path
 from simulated_server import Fault, SimulatedArchive
 
-from champion_luigi.datasets.equity import EQUITY, FIRST_DATE, LAYOUTS, archive_path
+from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
 from champion_luigi.exchange import sessions
 from champion_luigi.parsing import normalize
 from champion_luigi.parsing.lines import parse
@@ -205,7 +206,7 @@ def test_a_simulated_day_normalizes_without_rejects(day: date, format: str) -> N
 @pytest.mark.parametrize(("day", "format"), ERAS)
 def test_the_header_is_that_of_the_layout_in_force(day: date, format: str) -> None:
     """Each era's columns, in their order."""
-    [layout] = [each for each in LAYOUTS if each.source == format and each.first <= day <= each.last]
+    [layout] = [each for each in EQUITY.layouts if each.source == format and each.first <= day <= each.last]
     assert tuple(filter(None, text(day, format).split("\n")[0].split(","))) == layout.columns
 
 

@@ -15,10 +15,12 @@ from champion_luigi.commands import output
 if TYPE_CHECKING:
     import luigi
 
+    from champion_luigi.datasets.model import Dataset
     from champion_luigi.pipeline.fill import FillBhavcopy
 
 
 @click.command(name="fill")
+@output.of_dataset
 @click.option("--start", type=output.DAY, help="First date. Default: --days-back days before today.")
 @click.option("--stop", type=output.DAY, help="The date after the last one. Default: up to the latest session.")
 @click.option("--days-back", default=100, show_default=True, help="How far to look back without --start.")
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only list the days that would run, and why. Exits 20 if there are any.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: as one JSON document, naming each day.")
 def command(  # noqa: PLR0917 - click calls it by name
+    dataset: Dataset,
     start: datetime | None,
     stop: datetime | None,
     last_task: str,
@@ -64,7 +67,7 @@ def command(  # noqa: PLR0917 - click calls it by name
         else {"local_scheduler": True}
     )
     with settings.overridden({"fill_workers": workers}):
-        task = FillBhavcopy(**{"of": _task_class(last_task), **parameters})
+        task = FillBhavcopy(**{"of": _task_class(last_task), "dataset": dataset.name, **parameters})
         if not dry_run:
             sys.exit(bar.execute(task, scheduler))
         document = _plan(task)

@@ -14,8 +14,18 @@ import click
 
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import luigi_defaults, settings
+from champion_luigi.datasets import catalog
 
 DAY = click.DateTime(["%Y-%m-%d"])
+# Gives a command its data set, as a value.
+of_dataset = click.option(
+    "--dataset",
+    type=click.Choice(catalog.NAMES),
+    default=catalog.DEFAULT,
+    show_default=True,
+    callback=lambda _context, _option, name: catalog.DATASETS[name],
+    help="The data set.",
+)
 WIDTH = 80
 MOST_NAMED = 10
 

@@ -11,7 +11,6 @@ import click
 
 from champion_luigi.base.stages import STAGES
 from champion_luigi.commands import output
-from champion_luigi.datasets.equity import EQUITY
 
 if TYPE_CHECKING:
     from champion_luigi.datasets.model import Dataset
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="redo")
+@output.of_dataset
 @click.option("--date", "day", type=output.DAY, help="One day; or else --start.")
 @click.option("--start", type=output.DAY, help="First date.")
 @click.option(
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
     context: click.Context,
+    dataset: Dataset,
     day: datetime | None,
     start: datetime | None,
     end: datetime | None,
@@ -70,34 +71,36 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     if redo.STAGES[first].stage > redo.STAGES[last].stage:
         raise click.UsageError(f"--from {first} comes after --to {last}")
-    plans = [redo.plan(EQUITY, each, redo.STAGES[first], redo.STAGES[last]) for each in _days(day, start, end)]
+    plans = [
+        redo.plan(dataset, each, redo.STAGES[first], redo.STAGES[last]) for each in _days(dataset, day, start, end)
+    ]
     if not as_json:
         click.echo(_in_words(plans, first, last, dry_run=dry_run), err=not dry_run)
     outcomes: dict[date, str] = {}
     code = 0
     if not dry_run:
         with settings.overridden({"fill_workers": workers}):
-            outcomes, code = _run([plan for plan in plans if not plan.nothing], first, last)
+            outcomes, code = _run(dataset, [plan for plan in plans if not plan.nothing], first, last)
     if as_json:
         document = {"from": first, "to": last, "days": [_entry(plan, outcomes) for plan in plans]}
         click.echo(output.as_json(document))
     context.exit(code)
 
 
-def _days(day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:
+def _days(dataset: Dataset, day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:
     from champion_luigi.config import wiring
 
     if (day is None) == (start is None) or (day and end):
         raise click.UsageError("say --date, or --start with or without --end")
     first, last = output.dates(day or start, day or end)
-    last = last or wiring.expectation(EQUITY).latest
+    last = last or wiring.expectation(dataset).latest
     assert first is not None
     if first > last:
         raise click.UsageError(f"--start {first} is after {last}")
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
-def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str], int]:
+def _run(dataset: Dataset, plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str], int]:
     """Make the days due and run them; what became of each, and the exit code."""
     from champion_luigi.commands import bar
     from champion_luigi.pipeline.fill import FillDays
@@ -113,7 +116,7 @@ def _run(plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str],
         return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).complete()}
 
     stages = redo.STAGES[first], redo.STAGES[last]
-    reasons = again.again(EQUITY, {plan.day: stages for plan in plans}, fill, output.say)
+    reasons = again.again(dataset, {plan.day: stages for plan in plans}, fill, output.say)
     return {plan.day: reasons.get(plan.day, "done") for plan in plans}, max(codes)
 
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from champion_luigi.commands import output
-from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
     from champion_luigi.upkeep.refresh import Outcome
 
 
 @click.command(name="refresh")
+@output.of_dataset
 @click.option("--days", "most", type=click.IntRange(min=1), required=True, help="How many of the days in the lake.")
 @click.option("--end", type=output.DAY, help="The last of them. Default: the last in the lake.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
 @click.pass_context
-def command(context: click.Context, most: int, end: datetime | None, as_json: bool) -> None:
+def command(context: click.Context, dataset: Dataset, most: int, end: datetime | None, as_json: bool) -> None:
     """Ask the archive again for days that are there, and replace what it has changed.
 
     A day that was published anew is replaced in lake and warehouse, and its old payload kept under raw/YYYY/restated/.
@@ -31,10 +32,10 @@ def command(context: click.Context, most: int, end: datetime | None, as_json: bo
     from champion_luigi.upkeep import refresh
     from champion_luigi.warehouse import opened
 
-    days = refresh.days_there(EQUITY, most, end.date() if end else None)
+    days = refresh.days_there(dataset, most, end.date() if end else None)
     outcomes = []
     try:
-        for outcome in refresh.refresh(EQUITY, days):
+        for outcome in refresh.refresh(dataset, days):
             outcomes.append(outcome)
             if not as_json:
                 click.echo(_in_words(outcome))

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from champion_luigi.commands import output
-from champion_luigi.datasets.equity import EQUITY
-
-if TYPE_CHECKING:
-    pass
+from champion_luigi.datasets.model import Dataset
 
 
 @click.command(name="status")
+@output.of_dataset
 @click.option("--start", type=output.DAY, help="First date. Default: the first day in the lake.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
 @click.pass_context
-def command(context: click.Context, start: datetime | None, end: datetime | None, as_json: bool) -> None:
+def command(
+    context: click.Context, dataset: Dataset, start: datetime | None, end: datetime | None, as_json: bool
+) -> None:
     """Show which sessions are loaded, in the lake only, failed, missing or closed.
 
     Exits 0 when all that is due is loaded, 30 when a day has failed, 20 when days are missing for another reason.
     """
     from champion_luigi.upkeep import coverage
 
-    found = coverage.of_range(EQUITY, *output.dates(start, end))
+    found = coverage.of_range(dataset, *output.dates(start, end))
     document = coverage.as_document(found)
     click.echo(output.as_json(document) if as_json else _in_words(document))
     if document["failed"]:
@@ -40,6 +40,7 @@ def _in_words(document: dict[str, Any]) -> str:
     latest = document["latest_loaded"] or "none"
     late = document["sessions_late"]
     lines = [
+        *([f"data set       {document['dataset']}"] if "dataset" in document else []),
         f"{document['start']} to {document['end']}: {document['loaded']} of {document['due']} sessions loaded, "
         f"{document['rows']:,} rows",
         f"lake only {counts['lake_only']}, failed {counts['failed']}, missing {counts['missing']}, "
@@ -54,7 +55,8 @@ def _in_words(document: dict[str, Any]) -> str:
         if entries := [_entry(words, entry) for entry in document[name]]:
             lines += ["", *output.some(entries, f" {words}: --json names each")]
     if document["failed"] or document["missing"] or document["lake_only"]:
-        lines += ["", f"To complete them: champion fill --start {document['start']}"]
+        of = f" --dataset {document['dataset']}" if "dataset" in document else ""
+        lines += ["", f"To complete them: champion fill{of} --start {document['start']}"]
     return "\n".join(lines)
 
 

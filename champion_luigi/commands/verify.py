@@ -9,24 +9,32 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from champion_luigi.commands import output
-from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
     from champion_luigi.upkeep.verify import Difference, Verdict
 
 
 @click.command(name="verify")
+@output.of_dataset
 @click.option("--start", type=output.DAY, help="First date. Default: the first that there is.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the last that there is.")
 @click.option("--repair", "repairs", is_flag=True, help="Make again what does not agree, and verify it again.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
 @click.pass_context
-def command(context: click.Context, start: datetime | None, end: datetime | None, repairs: bool, as_json: bool) -> None:
+def command(  # noqa: PLR0917 - click calls it by name
+    context: click.Context,
+    dataset: Dataset,
+    start: datetime | None,
+    end: datetime | None,
+    repairs: bool,
+    as_json: bool,
+) -> None:
     """Compare raw payloads, lake and warehouse, date by date.
 
     Each payload with its receipt, each lake file with receipt, load marker and itself, each date of the warehouse with
-    the lake: rows, distinct keys, sums of volume, turnover and close. Nothing is changed without --repair, and nothing
-    is ever deleted from the warehouse.
+    the lake: rows, distinct keys, and sums, of volume, turnover and close for equity. Nothing is changed without
+    --repair, and nothing is ever deleted from the warehouse.
 
     Exits 0 when all agrees, 30 when there are differences; with --repair, when some are left.
     """
@@ -37,13 +45,13 @@ def command(context: click.Context, start: datetime | None, end: datetime | None
 
     first, last = output.dates(start, end)
     try:
-        verdict = verify.of_range(EQUITY, first, last)
+        verdict = verify.of_range(dataset, first, last)
         document = _as_document(verdict, wiring.warehouse_place().words)
         left = verdict.differences
         if not as_json:
             click.echo(_in_words(document, verdict.differences))
         if repairs and verdict.differences:
-            left, reasons = repair(EQUITY, verdict.differences, output.say)
+            left, reasons = repair(dataset, verdict.differences, output.say)
             document["left"] = [vars(each) for each in left]
             document["reasons"] = {str(day): reason for day, reason in reasons.items()}
             if not as_json:

@@ -1,4 +1,3 @@
-# mypy: implicit-reexport
 """The equity bhavcopy: each cash-market security's prices, volume and turnover of a day, 1994-11-03 to today.
 
 Published as ``legacy`` zips until 2024-07-05 and as ``udiff`` zips since 2024-07-08, back-filled to 2024-01-01. Prices
@@ -126,35 +125,3 @@ EQUITY = Dataset(
     # Published beside the bhavcopy, a subset of its rows.
     lookalikes={"the full (delivery) file": frozenset({"SYMBOL", "SERIES", "DATE1", "DELIV_QTY", "DELIV_PER"})},
 )
-
-# Earlier names, until every stage takes a data set.
-LAYOUTS = EQUITY.layouts
-SOURCE_COLUMNS = {source.name: EQUITY.published_columns(source.name) for source in EQUITY.sources}
-
-
-def archive_path(format: str, day: date) -> str:
-    """The path of a day's file."""
-    source = EQUITY.source(format)
-    assert source is not None
-    return source.path_of(day)
-
-
-def format_and_date(path: str) -> tuple[str, date] | None:
-    """The inverse of `archive_path`."""
-    found = EQUITY.of_path(path)
-    return (found[0].name, found[1]) if found else None
-
-
-def formats_for(day: date, udiff_from: date = UDIFF_FROM) -> tuple[str, ...]:
-    """The formats in which a date can have been published, the official one first."""
-    return tuple(source.name for source in EQUITY.sources_of(day, {"udiff": udiff_from}))
-
-
-def of_format(format: str) -> tuple[Layout, ...]:
-    """The layouts that a format has had, oldest first."""
-    return tuple(layout for layout in EQUITY.layouts if layout.source == format)
-
-
-def is_in_force(layout: Layout, day: date) -> bool:
-    """Whether the exchange published this layout on that date."""
-    return layout.is_in_force(day)

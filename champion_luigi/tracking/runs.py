@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal
@@ -76,6 +76,8 @@ class _Day:
     def __init__(self, record: Record) -> None:
         self.execution: str = record["execution"]
         self.day: str = record["date"]
+        self.dataset = str(record.get("dataset", catalog.DEFAULT))
+        self.label = _day_of(record, self.day)
         self.tags = {"host": str(record.get("host", ""))}
         self.retries = 0
         self.metrics: dict[str, Metric] = {}
@@ -161,6 +163,7 @@ class _Day:
         self._measure("flow_duration_seconds", (self.last - self.first) / 1000, self.last)
         loads = self.last_task == "LoadClickHouse"
         params = {
+            **catalog.named(self.dataset),
             "trade_date": self.day,
             "load_to_clickhouse": str(loads),
             "clickhouse_table": self.table if loads else "",
@@ -169,7 +172,7 @@ class _Day:
         }
         return Run(
             execution=self.execution,
-            name=name_of_day(self.day),
+            name=name_of_day(self.day, self.dataset),
             start=self.first,
             end=self.last,
             status=status,
@@ -198,8 +201,8 @@ class _Fill:
         self.last = max(self.last, time)
         self.has_news = True
         if event == Event.FILL_START:
-            self.name = name_of_fill(record["first"], record["last"])
-            names = ("first", "last", "of", "workers", "clickhouse_table")
+            self.name = name_of_fill(record["first"], record["last"], record.get("dataset", catalog.DEFAULT))
+            names = ("dataset", "first", "last", "of", "workers", "clickhouse_table")
             self.params = {name: str(record[name]) for name in names if record.get(name)}
             self.tags["package_version"] = str(record.get("version", ""))
             self._measure({"days_due": record["days_due"]}, time, 0)
@@ -290,7 +293,7 @@ class Runs:
             return
         if {execution, process_of(execution)} & self._ended:
             return  # a thread or a child that has gone on: what became of its day has been said
-        key = (execution, record.get("date", ""))
+        key = (execution, _day_of(record, record.get("date", "")))
         if event not in (_DAY_EVENTS if key[1] else _FILL_EVENTS):
             return
         time = _milliseconds(record)
@@ -327,7 +330,7 @@ class Runs:
             if run := day.run(state, of.name if of else None):
                 yield run
             elif state != "alive" or day.outcome(state):
-                self._forget(execution, day.day)  # asked for and never begun, or found complete
+                self._forget(execution, day.label)  # asked for and never begun, or found complete
         for fill in list(self._fills.values()):
             if run := fill.ended(life(fill.execution)):
                 yield run
@@ -345,7 +348,7 @@ class Runs:
                 self._fills.pop(run.execution)
                 self._first.pop((run.execution, ""), None)
         else:
-            self._forget(run.execution, run.params["trade_date"])
+            self._forget(run.execution, _day_of(run.params, run.params["trade_date"]))
 
     def offsets(self) -> dict[str, int]:
         """How far each file of the journal need not be read again.
@@ -390,6 +393,11 @@ def _stem(dataset: str) -> str:
     # A later version's journal may name a data set that this one does not know.
     known = catalog.DATASETS.get(dataset)
     return known.stem if known else dataset
+
+
+def _day_of(named: Mapping[str, Any], day: str) -> str:
+    """What tells a day of one data set from the same day of another in an execution; empty without a day."""
+    return f"{day} {named.get('dataset', '')}".rstrip() if day else ""
 
 
 def process_of(execution: str) -> str:

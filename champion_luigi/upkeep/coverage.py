@@ -13,6 +13,7 @@ import luigi
 
 from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import complete
 from champion_luigi.pipeline.tasks import LoadClickHouse
@@ -37,7 +38,9 @@ class Day:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The sessions from a first to a last date, both included, oldest first."""
+    """The sessions of a data set from a first to a last date, both included, oldest first."""
+
+    dataset: str
 
     first: date
     last: date
@@ -78,7 +81,7 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
             return Day(day, "failed", reason=problems[day])
         return Day(day, "missing")
 
-    return Coverage(first, last, tuple(day_of(day) for day in due), latest)
+    return Coverage(dataset.name, first, last, tuple(day_of(day) for day in due), latest)
 
 
 def as_document(found: Coverage) -> dict[str, Any]:
@@ -88,6 +91,7 @@ def as_document(found: Coverage) -> dict[str, Any]:
     due = [day.date for day in found.days if day.state != "closed"]
     latest = max((day.date for day in loaded), default=None)
     return {
+        **catalog.named(found.dataset),
         "start": found.first,
         "end": found.last,
         "due": len(due),

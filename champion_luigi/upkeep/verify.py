@@ -248,7 +248,15 @@ def _scanned(of: _Of, paths: list[Path]) -> dict[str, tuple[Any, ...]]:
 
     day = pl.col("trade_date")
     found = (
-        pl.scan_parquet(paths, hive_partitioning=False, glob=False, include_file_paths="_path")
+        pl.scan_parquet(
+            paths,
+            hive_partitioning=False,
+            glob=False,
+            include_file_paths="_path",
+            # What an older version wrote lacks columns that were added since.
+            missing_columns="insert" if of.definition.version > 1 else "raise",
+            schema=of.definition.types,
+        )
         .group_by("_path")
         .agg(
             pl.len(),

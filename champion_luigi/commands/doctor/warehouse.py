@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from champion_luigi.base.errors import Busy, ChampionError, WarehouseError
 from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import wiring
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_server, quoted
 from champion_luigi.warehouse.opened import open_warehouse
@@ -48,17 +49,23 @@ def _server(place: Address, client: Client) -> Finding:
     began = time.time()
     [(version, now)] = client.query("SELECT version(), toUnixTimestamp64Milli(now64(3))").result_rows
     ahead = now / 1000 - (began + time.time()) / 2
-    columns = "SELECT name, type FROM system.columns WHERE database = {database:String} AND table = {table:String}"
-    rows = client.query(columns, {"database": place.database, "table": TABLE}).result_rows
-    found: dict[str, str] = dict(rows)  # type: ignore[arg-type]  # of two columns
-    if found and (different := ", ".join(differences(EQUITY, found).wrong)):
-        return Finding(
-            "PROBLEM",
-            f"{place.words}: the table is not the one that this version makes ({different})",
-            "Rename or drop it and load again: every day is in the lake.",
-        )
-    words = f"ClickHouse {version} at {place.words}: the table is " + ("there" if found else "made by the first load")
-    lacking = _lacking(place, client, bool(found))
+    columns = "SELECT table, name, type FROM system.columns WHERE database = {database:String}"
+    tables: dict[str, dict[str, str]] = {}
+    for table, name, type_ in client.query(columns, {"database": place.database}).result_rows:
+        tables.setdefault(str(table), {})[str(name)] = str(type_)
+    for dataset in catalog.DATASETS.values():
+        found = tables.get(dataset.table)
+        if found and (different := ", ".join(differences(dataset, found).wrong)):
+            return Finding(
+                "PROBLEM",
+                f"{place.words}: the table {dataset.table} is not the one that this version makes ({different})",
+                "Rename or drop it and load again: every day is in the lake.",
+            )
+    is_there = TABLE in tables
+    words = f"ClickHouse {version} at {place.words}: the table is " + (
+        "there" if is_there else "made by the first load"
+    )
+    lacking = _lacking(place, client, is_there)
     if lacking is None:
         return Finding("OK", words + "; grants not looked at", server_ahead=ahead)
     if lacking:

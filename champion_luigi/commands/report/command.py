@@ -8,9 +8,11 @@ from pathlib import Path
 import click
 
 from champion_luigi.commands import output
+from champion_luigi.datasets.model import Dataset
 
 
 @click.command(name="report")
+@output.of_dataset
 @click.option(
     "--output",
     "file",
@@ -21,7 +23,7 @@ from champion_luigi.commands import output
 )
 @click.option("--start", type=output.DAY, help="First date. Default: the first day in the lake.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
-def command(file: Path, start: datetime | None, end: datetime | None) -> None:
+def command(dataset: Dataset, file: Path, start: datetime | None, end: datetime | None) -> None:
     """Write an HTML page of what is there: a calendar, trends and the newest problems.
 
     The page is one file that loads nothing from anywhere, to open, mail or publish as it is. Its figures are those of
@@ -30,7 +32,7 @@ def command(file: Path, start: datetime | None, end: datetime | None) -> None:
     from champion_luigi.base import durable
     from champion_luigi.commands.report import facts, page, text
 
-    document = facts.document(*output.dates(start, end))
+    document = facts.document(dataset, *output.dates(start, end))
     content = page.page(document)
     durable.write_whole(file, content)
     status = document["status"]

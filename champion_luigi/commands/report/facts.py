@@ -19,7 +19,7 @@ from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.base.package import VERSION
 from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
-from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import lake
 from champion_luigi.tracking import history
 from champion_luigi.tracking.record import journal_folder
@@ -31,23 +31,23 @@ UNKNOWN_RULE = "rule not recorded"
 _MOST_DAYS_BY_DAY = 120
 
 
-def document(start: date | None = None, end: date | None = None) -> dict[str, Any]:
+def document(dataset: Dataset, start: date | None = None, end: date | None = None) -> dict[str, Any]:
     """All that the report shows of the sessions from ``start`` to ``end``, both included, as plain values.
 
     ``status`` is what `champion status --json` gives for the same range; ``days`` are its sessions, oldest first;
     ``periods`` sums them up by day or month. Sizes are bytes, durations seconds without waiting, times UTC.
     """
-    found = coverage.of_range(EQUITY, start, end)
-    recorded = history.of_range(journal_folder(), found.first, found.last)
+    found = coverage.of_range(dataset, start, end)
+    recorded = history.of_range(journal_folder(), found.first, found.last, dataset.name)
     unreadable: list[dict[str, str]] = []
-    lake_files = dict(lake.days(settings.lake_dir(), EQUITY, found.first, found.last + timedelta(days=1)))
-    reject_files = {day: Path(entry.path) for day, entry in wiring.files(EQUITY).days("rejects").items()}
+    lake_files = dict(lake.days(settings.lake_dir(), dataset, found.first, found.last + timedelta(days=1)))
+    reject_files = {day: Path(entry.path) for day, entry in wiring.files(dataset).days("rejects").items()}
     days = []
     for day in found.days:
         facts: dict[str, Any] = {"rows": None, "rejected": None, "warnings": None, "bytes": None}
         try:
             if day.date in lake_files:
-                facts = _facts(Path(lake_files[day.date].path), reject_files.get(day.date))
+                facts = _facts(dataset, Path(lake_files[day.date].path), reject_files.get(day.date))
             elif day.date in reject_files:
                 facts["rejected"] = _rejects_by_rule(reject_files[day.date])
         except (StorageError, DamagedFile) as error:
@@ -57,6 +57,7 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
     states = {day["date"]: day["state"] for day in days}
     return {
         "made_at": durable.now(),
+        "title": dataset.title,
         "version": VERSION,
         # As they are written there: dates as ISO texts.
         "status": json.loads(json.dumps(coverage.as_document(found), default=str)),
@@ -67,9 +68,9 @@ def document(start: date | None = None, end: date | None = None) -> dict[str, An
     }
 
 
-def _facts(path: Path, reject_file: Path | None) -> dict[str, Any]:
+def _facts(dataset: Dataset, path: Path, reject_file: Path | None) -> dict[str, Any]:
     """What a lake file says of itself. Raises StorageError or DamagedFile."""
-    metadata = lake.read_metadata(path, EQUITY)
+    metadata = lake.read_metadata(path, dataset)
     rejected = _whole(metadata.get("rejected_rows"))
     by_rule = None
     if rejected is not None:
