@@ -1,8 +1,8 @@
-"""Secrets in texts: starred out in every form in which programs write them, and left out of addresses.
+"""Secrets in texts: replaced by stars in every form that programs write, and removed from addresses.
 
-A password comes back in other words than it was given: percent-encoded in a URL, escaped in JSON, HTML, SQL or a repr,
-and in base64 together with a user's name, as HTTP sends it. A text is hidden before it is cut, as a part of a secret
-could not be known again.
+A password can come back in another form: percent-encoded in a URL, escaped in JSON, HTML, SQL or a repr, or in base64
+together with the user name, as HTTP sends it. Secrets are hidden before a text is cut, because part of a secret would
+not be recognised.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ _SECRET_NAME = re.compile(
 _HTML_NAMES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 _DOUBLED = "'\"%$"
 _CONTROLS = {"\a": "a", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", "\v": "v"}
-# A shorter part of a password in base64 could be of anything.
+# A shorter fragment of base64 could come from any text.
 _LEAST_BASE64 = 5
 
-# Where the process's secrets are known: `settings` says so when it is imported.
+# Returns the secrets of this process; `settings` registers its own function when it is imported.
 _known: Callable[[], Collection[str]] = frozenset
 
 
 def known_by(secrets: Callable[[], Collection[str]]) -> None:
-    """Let `hidden` hide what this function gives when it is called."""
-    global _known  # noqa: PLW0603 - one a process
+    """Register the function that returns the secrets; `hidden` calls it each time."""
+    global _known  # noqa: PLW0603 - one per process
     _known = secrets
 
 
 def hidden(text: str) -> str:
-    """A text with every secret of this process starred out."""
+    """The text with every secret of this process replaced by stars."""
     return starred(text, _known())
 
 
 def starred(text: str, secrets: Collection[str]) -> str:
-    """A text with each of these starred out, in whatever form it is written."""
+    """The text with each of these secrets replaced by stars, in whatever form it is written."""
     found = frozenset(secrets) - {""}
     return _pattern(found).sub("***", text) if found and text else text
 
 
 def in_address(address: str) -> set[str]:
-    """The password in an address, and the values of its query whose names are those of secrets, as written and decoded.
+    """The password in an address, and query values whose names suggest a secret, as written and as decoded.
 
-    A proxy's address may have no scheme. A password may have characters in it that it should not have unescaped.
+    A proxy's address may have no scheme. A password may contain characters that should have been escaped.
     """
     match = _ADDRESS.match(address)
     user, rest = _split(match["rest"] if match else address)
@@ -65,7 +65,7 @@ def in_address(address: str) -> set[str]:
 
 
 def public(address: str) -> str:
-    """An address as it may be shown and stored: neither user nor password, and no query. A path stays as it is."""
+    """The address in a form fit to show and store: no user, password or query. A path stays as it is."""
     match = _ADDRESS.match(address)
     if match is None:
         return address.rpartition("@")[2] if re.match("[^/@]*:[^/]*@", address) else address
@@ -74,9 +74,9 @@ def public(address: str) -> str:
 
 
 def _split(rest: str) -> tuple[str, str]:
-    """User and password, and what follows them, of an address without its scheme."""
+    """Split an address without its scheme into ``user:password`` and the rest."""
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    # Where what should be host and port is not, an unescaped / ? or # in a password has cut it: it ends at the last @.
+    # If this is not host and port, an unescaped / ? or # in a password cut it short: the password ends at the last @.
     end = len(authority) if "@" in authority or _HOST_AND_PORT.fullmatch(authority) else len(rest)
     user, _, host = rest[:end].rpartition("@")
     return user, host + rest[end:]
@@ -84,7 +84,7 @@ def _split(rest: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=16)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
-    # The longest first: one may hold another.
+    # The longest first: one secret may contain another.
     ordered = sorted(secrets, key=lambda secret: (-len(secret), secret))
     return re.compile(
         "|".join([_as_escaped(secret) for secret in ordered] + [_in_base64(secret) for secret in ordered])
@@ -92,10 +92,10 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
 
 
 def _as_escaped(secret: str) -> str:
-    """A pattern for a secret with any of its characters escaped, in any of the usual ways, also more than once."""
+    """A pattern for the secret with any of its characters escaped in the usual ways, once or several times."""
     parts = []
     for blanks, character in re.findall(r"(\s+)|(\S)", secret):
-        # Texts that are put on one line have single blanks, whichever they were.
+        # A text joined to one line has a single space in place of any blanks.
         parts.append(f"(?:{'|'.join(map(_character, sorted({*blanks, ' '})))})+" if blanks else _character(character))
     return "".join(parts)
 
@@ -108,9 +108,9 @@ def _character(character: str, *, is_misread: bool = False) -> str:
     units = character.encode("utf-16-be", errors="surrogatepass")
     pairs = [units[start : start + 2].hex() for start in range(0, len(units), 2)]
     forms = [
-        # In a URL, also of a URL in a URL.
+        # In a URL, or in a URL within a URL.
         "".join(rf"%(?:25)*(?i:{byte:02x})" for byte in encoded),
-        # In JSON, in Python, and in bytes of Python.
+        # In JSON, in Python strings, and in Python bytes.
         "".join(rf"\\+u(?i:{pair})" for pair in pairs),
         rf"\\+(?i:U{code:08x})",
         "".join(rf"\\+x(?i:{byte:02x})" for byte in encoded),
@@ -121,7 +121,7 @@ def _character(character: str, *, is_misread: bool = False) -> str:
     if code < 0x100:
         forms.append(rf"\\+x(?i:{code:02x})")
     if not character.isascii() and not is_misread:
-        # UTF-8 that was read as Latin-1, as headers of HTTP are; Latin-1 as UTF-8; and one after the other.
+        # UTF-8 read as Latin-1, as with HTTP headers; Latin-1 read as UTF-8; and both in turn.
         misread, replaced = (
             "".join(_character(each, is_misread=True) for each in content.decode("latin-1"))
             for content in (encoded, "\ufffd".encode())
@@ -132,25 +132,25 @@ def _character(character: str, *, is_misread: bool = False) -> str:
     if character in _CONTROLS:
         forms.append(rf"\\+{_CONTROLS[character]}")
     if character == "'":
-        # In a shell's quotes.
+        # In shell quotes.
         forms += [r"'\\+''", "'\"'\"'"]
     if character.isspace():
         return rf"(?:{'|'.join(forms)}|\\*\s|\+)"
     if character == "\\":
         return rf"(?:{'|'.join(forms)}|\\+)"
-    # Escaped first, as some of it begins with the character itself; or else as it is, behind backslashes, or twice, as
-    # SQL, CSV and luigi.cfg have it.
+    # Escaped forms first, as some begin with the character itself; then the plain character, after backslashes, or
+    # doubled, as in SQL, CSV and luigi.cfg.
     return rf"(?:{'|'.join(forms)}|\\*{re.escape(character)}{'{1,2}' if character in _DOUBLED else ''})"
 
 
 def _in_base64(secret: str) -> str:
-    """A pattern for base64 of a text that the secret stands in; one that matches nothing where the secret is short."""
-    # HTTP's own encoding is Latin-1 for some libraries.
+    """A pattern for the base64 of any text that contains the secret; it matches nothing if the secret is short."""
+    # Some libraries encode HTTP credentials as Latin-1.
     contents = {secret.encode(errors="surrogatepass"), secret.encode("latin-1", errors="ignore")}
     parts = set()
     for content, before in itertools.product(contents, range(3)):
         text = base64.b64encode(b"\0" * before + content).decode().rstrip("=")
-        # Letters at both ends also depend on the neighbours.
+        # The letters at both ends also depend on the neighbouring bytes.
         begin = (0, 2, 3)[before]
         end = len(text) - (1 if (before + len(content)) % 3 else 0)
         parts |= {text[begin:end], text[begin:end].translate(str.maketrans("+/", "-_"))}
