@@ -525,7 +525,7 @@ def test_a_redirect_is_not_followed(server: SimulatedArchive, status: int) -> No
 @pytest.mark.parametrize(
     ("location", "place"),
     [
-        ("http://[::1", "an address that is none"),
+        ("http://[::1", "an invalid address"),
         ("http://", "nowhere"),
         ("/\x1b[31m\xff", "/\\x1b[31m\\xff"),
         ("/" + "x" * 5000, "/" + "x" * 79),

@@ -574,10 +574,10 @@ def test_a_day_of_more_than_five_percent_rejects_fails() -> None:
     """1 of 19 is 5.3 %: the error has the counts by rule, a sample, and what to do."""
     message = checked(18, 1)
     assert message is not None
-    assert message.startswith("2024-01-15: too many rows cannot stand; expected rows, at most 5% of them rejected; ")
+    assert message.startswith("2024-01-15: too many rows were rejected; expected rows, at most 5% of them rejected; ")
     assert message.endswith(
         "found 19 raw rows, 1 rejected (close_not_positive 1), such as line 20: symbol 'BAD0', series 'EQ': close '0' "
-        "[cm15JAN2024bhav.csv.zip]. The rejected rows are kept under rejects/. If the exchange republishes the day, "
+        "[cm15JAN2024bhav.csv.zip]. The rejected rows are stored under rejects/. If the exchange republishes the day, "
         "delete its receipt under raw/ to fetch it again."
     )
 

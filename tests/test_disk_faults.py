@@ -391,7 +391,7 @@ def test_a_ledger_that_cannot_be_written_is_asked_again(
         (full.mount / "filler").write_bytes(b"x" * 4096)
         code, output = run(*FILL)
         require_sentence(code, output, "a full ledger", codes=(30,))
-        assert "2024-01-16: what the archive answered could not be noted: No space left on device" in output
+        assert "2024-01-16: the archive's answer could not be recorded: No space left on device" in output
         assert seen(folder).lake == {DAY: whole.lake[DAY]}
         full.lift()
         # With another day to fetch, or else the archive could be a wrong address.

@@ -140,7 +140,7 @@ def test_what_a_file_system_says_of_a_path_is_a_storage_error(tmp_path: Path) ->
     """Wherever it comes up: the reason, the path, and what to do."""
     (tmp_path / "loop").symlink_to("loop")
     with (
-        pytest.raises(StorageError, match=r"Too many levels of symbolic links .*See what") as caught,
+        pytest.raises(StorageError, match=r"Too many levels of symbolic links .*Check what") as caught,
         durable.explained(),
     ):
         (tmp_path / "loop" / "file").stat()

@@ -127,7 +127,7 @@ def test_a_folder_of_the_first_layout_is_noted_as_that(tmp_path: Path) -> None:
     before = snapshot(tmp_path)
     done = run_luigi("WriteParquet", "--date", str(DAY), CHAMPION_TRACKING="off")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("it is taken as layout 1") == 1
+    assert done.stderr.count("it is treated as layout 1") == 1
     assert json.loads((tmp_path / "layout.json").read_bytes())["layout"] == 1
     assert {name: state for name, state in snapshot(tmp_path).items() if name in before} == before
     again = run_luigi("WriteParquet", "--date", str(UDIFF_DAY), CHAMPION_TRACKING="off")
@@ -149,7 +149,7 @@ def test_threads_that_write_first_note_it_once(tmp_path: Path, caplog: pytest.Lo
             thread.start()
         for thread in threads:
             thread.join()
-    assert caplog.text.count("taken as layout 1") == 1
+    assert caplog.text.count("treated as layout 1") == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["layout.json", "raw"]
 
 

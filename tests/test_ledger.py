@@ -99,5 +99,5 @@ def test_answers_recorded_at_the_same_time_are_all_remembered(path: Path) -> Non
 def test_a_ledger_that_cannot_be_written_is_a_storage_error(path: Path) -> None:
     """With the date, the file and the reason; nothing is taken as known."""
     path.mkdir(parents=True)
-    with pytest.raises(StorageError, match=r"2023-06-15: what the archive answered could not be noted: Is a directory"):
+    with pytest.raises(StorageError, match=r"2023-06-15: the archive's answer could not be recorded: Is a directory"):
         answers.record(path, DAY, "closed", ARCHIVE, URL)

@@ -233,7 +233,7 @@ def test_what_is_kept_stays_where_the_archive_gives_no_file_any_more(
         monkeypatch.setenv("NSE_ARCHIVE_URL", server.url)
         error = build(LoadClickHouse(date=DAY)).error
         assert type(error) is TerminalError
-        assert str(error).startswith(f"{DAY}: the file that is kept could not be fetched again: ")
+        assert str(error).startswith(f"{DAY}: the stored file could not be fetched again: ")
         assert answers.answers(wiring.files(EQUITY).answers, wiring.archive_name()) == {}
         asked = len(server.requests)
         load(DAY)
@@ -351,7 +351,7 @@ def test_redo_exits_30_where_a_day_failed(archive: Path, tmp_path: Path) -> None
     publish(archive, DAY, "legacy", ["SYMBOL,NONSENSE", "A,1"])
     done = champion_here("redo", "--start", str(DAY), "--end", str(NEXT), "--from", "scrape")
     assert done.returncode == 30, done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"failed {DAY}: TerminalError: {DAY}: the file that is kept could")
+    assert done.stderr.splitlines()[-1].startswith(f"failed {DAY}: TerminalError: {DAY}: the stored file could")
     assert versions(DAY) == before
     assert complete_days(LoadClickHouse, EQUITY, DAY, AFTER) == {NEXT}
     assert in_warehouse(tmp_path) == {DAY: ROWS, NEXT: ROWS}

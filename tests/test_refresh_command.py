@@ -341,7 +341,7 @@ def test_a_payload_that_fails_the_check_changes_nothing(
     before = here()
     done = champion_refresh("--days", "1", "--end", "2024-01-15", NSE_ARCHIVE_URL=str(tmp_path / "files"))
     assert done.returncode == 30
-    assert done.stdout.startswith("2024-01-15 failed: too many rows cannot stand; expected rows, at most 5% of them")
+    assert done.stdout.startswith("2024-01-15 failed: too many rows were rejected; expected rows, at most 5% of them")
     assert max(map(len, done.stdout.splitlines()[:2])) <= 80
     assert here() == before
 

@@ -492,7 +492,7 @@ def test_a_day_tells_its_facts_to_the_pointer(tab: browser.Browser, page: Path, 
             return str(tab.evaluate("document.getElementById('tip').innerText"))
         return str(tab.evaluate("getComputedStyle(document.querySelector('.year td.f'), '::after').content"))
 
-    wait_for(lambda: "an HTML page came in place of the file" in shown(), "the facts")
+    wait_for(lambda: "the payload is an HTML page, not the file" in shown(), "the facts")
 
 
 @integration

@@ -285,7 +285,7 @@ def test_a_luigi_cfg_that_cannot_be_read_is_a_sentence(
     done = champion("status", LUIGI_CONFIG_PATH=str(file) if file.name == "other.cfg" else "")
     assert (done.returncode, done.stdout) == (40, "")
     assert done.stderr.splitlines()[-1] == (
-        f"champion status: {file.name} cannot be read: {reason} [{file}, line {line}]. Mend that line."
+        f"champion status: {file.name} cannot be read: {reason} [{file}, line {line}]. Fix that line."
     )
     assert "Traceback" not in done.stderr
     assert "secret" not in done.stderr
@@ -298,7 +298,7 @@ def test_a_luigi_cfg_in_another_encoding_is_a_sentence(command: str, code: int, 
     (tmp_path / "luigi.cfg").write_bytes("[champion]\n".encode("utf-16"))
     done = champion(command)
     assert done.returncode == code
-    assert "luigi.cfg cannot be read: it is not in UTF-8" in " ".join((done.stdout + done.stderr).split())
+    assert "luigi.cfg cannot be read: it is not UTF-8" in " ".join((done.stdout + done.stderr).split())
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -330,7 +330,7 @@ def test_repair_leaves_what_the_archive_no_longer_has(loaded: None, tmp_path: Pa
     done = verify("--repair", NSE_ARCHIVE_URL=str(tmp_path / "archive"))
     assert done.returncode == 30
     assert "left 2024-01-15 raw: sha256 of the payload" in done.stdout
-    assert "2024-01-15: the file that is kept could not be fetched again" in done.stdout
+    assert "2024-01-15: the stored file could not be fetched again" in done.stdout
     assert snapshot(tmp_path / "lake") | snapshot(tmp_path / "loaded") == before
     assert all(LoadClickHouse(date=day).complete() for day in DAYS)
 

@@ -1,1 +1,1 @@
-"""What every package stands on: errors, secrets, whole files, locks, signals, the five stages' names."""
+"""Shared by every package: errors, secrets, whole files, locks, signals, and the names of the five stages."""

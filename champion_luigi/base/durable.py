@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, and locks between processes.
+"""Files that appear whole or not at all.
 
-A finished file never has a leading dot; what a killed run leaves behind has one, so that no reader,
-here or elsewhere (DuckDB, pyarrow, a shell's glob), takes it for an output.
+A finished file never has a leading dot. A temporary file has one, so that no reader (ours, DuckDB, pyarrow, a shell's
+glob) mistakes one that a killed run left behind for an output.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ LEFTOVER_PREFIX = ".tmp-"
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Make ``path`` hold ``content``, as `whole` does."""
+    """Write ``content`` to ``path`` atomically, as `whole` does."""
     with whole(path) as temporary, os.fdopen(_create(temporary), "wb") as file:
         file.write(content)
 
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A name in the same folder to write a file under; when the block ends well, that file becomes ``path``.
+    """Yield a temporary path in the same folder; the file written there becomes ``path`` when the block succeeds.
 
-    Fsync, rename, fsync of the folder. Raises StorageError, naming the file, where the disk does not take it; the old
-    file then stands.
+    Fsync, rename, fsync of the folder. If the disk refuses, raises StorageError, naming the file; the old file stays.
     """
     temporary = path.with_name(f"{LEFTOVER_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
@@ -58,9 +57,9 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def append_line(descriptor: int, line: str) -> None:
-    """Add a line to a file that is open for reading and appending, by one write, also behind a line that was cut off.
+    """Append a line, in one write, to a file open for reading and appending; first end a line that was cut off.
 
-    Raises OSError where the disk does not take all of it.
+    Raises OSError if the disk does not take all of the line.
     """
     content = line.encode() + b"\n"
     size = os.fstat(descriptor).st_size
@@ -71,38 +70,38 @@ def append_line(descriptor: int, line: str) -> None:
 
 
 def read_whole(path: Path) -> bytes:
-    """The bytes of a file; StorageError, naming it, where the disk does not give them."""
+    """The bytes of a file. Raises StorageError, naming the file, if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise StorageError(
             f"the file could not be read: {error.strerror or error}",
             source=str(path),
-            todo="See whether it is there, and who may read it.",
+            todo="Check that it exists, and who may read it.",
         ) from error
 
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """Turn what a file system says of a path into StorageError, wherever nobody expected it.
+    """Turn an unexpected file system error into StorageError.
 
-    A folder that is none, a link to nowhere, another owner: any look at DATA_DIR can meet these.
+    Any access to DATA_DIR can meet one: a path that is not a folder, a dangling link, another owner.
     """
     try:
         yield
     except OSError as error:
-        # Without a path it is no matter of a disk: a pipe whose reader has gone, say.
+        # An error without a path is not about a disk; an example is a pipe whose reader has closed.
         if error.filename is None:
             raise
         raise StorageError(
-            f"the disk does not give or take this: {error.strerror or error}",
+            f"the path could not be read or written: {error.strerror or error}",
             source=os.fsdecode(error.filename),
-            todo="See what is there, and who owns it; check DATA_DIR and CHAMPION_LAKE_DIR.",
+            todo="Check what the path is and who owns it; check DATA_DIR and CHAMPION_LAKE_DIR.",
         ) from error
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, where they are not there."""
+    """Make a folder and its missing parents. Raises FileNotFoundError for a symbolic link that leads nowhere."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
@@ -112,7 +111,7 @@ def make_folder(path: Path) -> None:
 
 
 def sha256(content: bytes) -> str:
-    """The SHA-256 of some bytes, in hexadecimal."""
+    """The SHA-256 of the content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
 
 
@@ -122,13 +121,13 @@ def json_bytes(value: object) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON document; None where there is none, or where it cannot be read as one, which is logged."""
+    """The JSON object in a file; None if the file is absent, unreadable (which is logged) or not an object."""
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:
-        logger.warning("%s is not readable and is taken as absent: %s", path, error)
+        logger.warning("%s is unreadable and treated as absent: %s", path, error)
         return None
     return document if isinstance(document, dict) else None
 

@@ -5,24 +5,24 @@ ChampionError
 │   ├── ArchiveUnreachable  time-out, connection error, 5xx
 │   ├── TruncatedPayload    fewer bytes than announced, or a zip whose size or CRC is wrong
 │   └── WarehouseUnreachable
-└── TerminalError           the same again would fail the same way
+└── TerminalError           another attempt at once would fail the same way
     ├── NotPublished        the archive answered 404
-    ├── Refused             the archive's firewall or rate limit said no: never ask again at once
-    ├── RejectedPayload     a body that is not the day's bhavcopy
+    ├── Refused             the archive's firewall or rate limit refused: never retried at once
+    ├── RejectedPayload     the body is not the day's file
     │   ├── UnknownLayout   its columns are not those of a known layout
     │   └── WrongDate       it holds another day
     ├── CheckFailed         no rows at all, or too many rejected
-    ├── DamagedFile         a file at rest is not what was written
-    ├── StorageError        the disk did not take or give a file
-    ├── WarehouseError      ClickHouse refused, or holds something else than was sent
+    ├── DamagedFile         a stored file differs from what was written
+    ├── StorageError        a file could not be written or read
+    ├── WarehouseError      ClickHouse refused, or holds something other than was sent
     ├── OtherVersion        written by a newer or an older version of this package
     ├── Busy                another process holds a lock
     ├── SettingsError       a setting that cannot be used
     └── WrongClock          this machine's clock is before the first file
 
 An error is a sentence for the person on call: the date, what is wrong, what was expected and found, the
-file or URL, and what to do. It keeps those as attributes, for code. Errors quote what servers and files said, which
-can be anything: what the settings know as a secret is starred out of an error when it is made.
+file or URL, and what to do. Each part is also an attribute, for code. An error may quote any text from a server or
+file, so every secret in the settings is replaced by stars when the error is created.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from datetime import date, datetime
 
 from champion_luigi.base.secrets import hidden
 
-# What a disk or a network file system can get over within a minute; a full disk is not among them.
+# Errors that a disk or network file system can recover from within a minute; a full disk is not one of them.
 _PASSING = frozenset({errno.EIO, errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ESTALE, errno.ETIMEDOUT})
 
 
 class ChampionError(Exception):
-    """What is wrong, and as far as known the date, the source (URL or path), expected, found and what to do."""
+    """What is wrong and, if known, the date, the source (URL or path), expected, found and what to do."""
 
     def __init__(
         self,
@@ -76,23 +76,23 @@ class TerminalError(ChampionError):
 
 
 class ArchiveUnreachable(TransientError):
-    """The archive did not answer, or answered that it cannot at present.
+    """The archive did not answer, or reported that it cannot at present.
 
-    Retried. If it stays: look at the exchange's site and your network, and run the day again later.
+    Retried. If it persists, check the exchange's site and your network, and run the day again later.
     """
 
 
 class TruncatedPayload(TransientError):
     """The payload ends too early: fewer bytes than announced, or a zip whose size or CRC is wrong.
 
-    Retried. If it stays, the published file itself is damaged: wait for the exchange to replace it.
+    Retried. If it persists, the published file itself is damaged: wait for the exchange to replace it.
     """
 
 
 class WarehouseUnreachable(TransientError):
-    """ClickHouse did not answer, or cannot take more at present; what was sent may or may not be stored.
+    """ClickHouse did not answer, or cannot take more at present; the rows sent may or may not be stored.
 
-    Retried. Run the day again when the server is back: a repeated load changes nothing that is right already.
+    Retried. Run the day again when the server is back: a repeated load changes nothing that is already right.
     """
 
 
@@ -100,79 +100,79 @@ class NotPublished(TerminalError):
     """The archive has no file for that date: no session, or not published yet.
 
     The message says what the calendar expects. On a session's evening, wait for publication and run again.
-    ``answered`` is when, by the archive's own clock, where it told.
+    ``answered`` is the time of the 404 by the archive's own clock, if known.
     """
 
     answered: datetime | None = None
 
 
 class Refused(TerminalError):
-    """The archive's firewall or rate limit said no (403, 429); it is never asked again at once.
+    """The archive's firewall or rate limit refused the request (403, 429), which is never retried at once.
 
-    Wait as long as it says (``retry_after``, in seconds), lower CHAMPION_REQUESTS_PER_SECOND, then run again.
+    Wait as long as the archive says (``retry_after``, in seconds), lower CHAMPION_REQUESTS_PER_SECOND, then run again.
     """
 
     retry_after: float | None = None
 
 
 class RejectedPayload(TerminalError):
-    """The archive answered with something that is not the day's bhavcopy, such as an HTML page with status 200.
+    """The archive answered with something other than the day's file, such as an HTML page with status 200.
 
-    Look at the URL in a browser. Nothing was kept; the next run asks again.
+    Open the URL in a browser. Nothing was stored; the next run requests the file again.
     """
 
 
 class UnknownLayout(RejectedPayload):
     """The columns are not those that the format had on that date; missing and unexpected ones are listed.
 
-    The exchange may have changed its file: add the new layout to champion_luigi/layouts.py.
+    The exchange may have changed its file: add the new layout to the data set's module in champion_luigi/datasets/.
     """
 
 
 class WrongDate(RejectedPayload):
-    """The file holds another day than its name says, as under the name of a holiday.
+    """The file holds another day than its name says, as can happen under a holiday's name.
 
-    If the day was no session, there is nothing to do; else wait for the exchange to replace the file.
+    If the day had no session, there is nothing to do; otherwise wait for the exchange to replace the file.
     """
 
 
 class CheckFailed(TerminalError):
-    """The day as a whole cannot stand: no rows, or too many rejected ones.
+    """The day as a whole fails the check: no rows, or too many rejected ones.
 
-    Look at its file under rejects/: each line says which rule it broke. Nothing of the day went further.
+    Read its file under rejects/: each line names the rule that it broke. No later stage of the day ran.
     """
 
 
 class DamagedFile(TerminalError):
-    """A file at rest does not hold what was written to it.
+    """A stored file does not hold what was written to it.
 
-    The disk, or somebody, has changed it. Delete the file that the message names and run the day again.
+    The disk or a person has changed it. Delete the file that the message names and run the day again.
     """
 
 
 class StorageError(TerminalError):
-    """The disk did not take or give a file.
+    """A file could not be written to the disk or read from it.
 
-    Free space or mend permissions, then run again: nothing half-written is left.
+    Free space or correct permissions, then run again: no half-written file is left.
     """
 
 
 class WarehouseError(TerminalError):
-    """ClickHouse refused a statement, or holds something else than what was sent.
+    """ClickHouse refused a statement, or holds something other than what was sent.
 
-    The message has ClickHouse's own words, and says what to check: password, grants, database or table.
+    The message quotes ClickHouse and says what to check: password, grants, database or table.
     """
 
 
 class OtherVersion(TerminalError):
-    """What is there was written by another version of champion_luigi, and is not touched.
+    """The data was written by another version of champion_luigi and is left untouched.
 
-    If by a newer one, use that one or a later one. If by an older one, the message says how it is made anew.
+    If that version is newer, use it or a later one. If it is older, the message says how to rebuild the data.
     """
 
 
 class Busy(TerminalError):
-    """Another process holds what this one needs; the message names it.
+    """Another process holds what this one needs; the message names that process.
 
     Wait for it to end, or stop it, then run again.
     """
@@ -181,18 +181,18 @@ class Busy(TerminalError):
 class SettingsError(TerminalError):
     """A setting cannot be used as it is.
 
-    The message names the setting, and what was expected.
+    The message names the setting and says what was expected.
     """
 
 
 class WrongClock(TerminalError, ValueError):
-    """This machine's clock is before the exchange's first file, so that no session could be published yet.
+    """This machine's clock is before the exchange's first file, so no session can be published yet.
 
     Set the clock, by NTP, and run again.
     """
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a retry makes sense: decided by type and errno, never by the message."""
+    """Whether a retry can help, decided by type and errno, never by the message."""
     cause = error.__cause__ if isinstance(error, StorageError) else error
     return isinstance(error, TransientError) or (isinstance(cause, OSError) and cause.errno in _PASSING)

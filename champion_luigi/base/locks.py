@@ -1,4 +1,4 @@
-"""Locks between processes, each naming its holder, and the time that was spent waiting for others."""
+"""Locks between processes, each naming its holder, and a record of the time spent waiting for others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 from champion_luigi.base.durable import make_folder, now
 from champion_luigi.base.errors import Busy, StorageError
 
-# The seconds that a context has waited for others, where `counting_waits` asks.
+# The seconds that this context has waited for others; None outside `counting_waits`.
 _waits: ContextVar[list[float] | None] = ContextVar("champion_waits", default=None)
 
 
 @contextlib.contextmanager
 def counting_waits() -> Iterator[list[float]]:
-    """Collect the seconds that are spent waiting for others in this context: for locks, and for a turn."""
+    """Collect the seconds that this context spends waiting for others: for locks, and for a turn."""
     waits: list[float] = []
     token = _waits.set(waits)
     try:
@@ -32,7 +32,7 @@ def counting_waits() -> Iterator[list[float]]:
 
 
 def note_wait(seconds: float) -> None:
-    """Add a time of waiting for others."""
+    """Record seconds spent waiting for others."""
     waits = _waits.get()
     if waits is not None and seconds > 0:
         waits.append(seconds)
@@ -42,8 +42,8 @@ def note_wait(seconds: float) -> None:
 def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold an exclusive lock between processes, on one host or on a shared folder that supports flock.
 
-    ``what`` says in words what is locked. Raises Busy, naming the holder, after ``wait_seconds``;
-    ``on_wait`` is called once, with a message, where there is something to wait for.
+    ``what`` describes what is locked, for messages. Raises Busy, naming the holder, after ``wait_seconds``.
+    ``on_wait`` is called once, with a message, if the lock is not free.
     """
     file = _acquire(path, what, wait_seconds, on_wait)
     try:
@@ -95,7 +95,7 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
             continue
         # The last holder may have removed the file between our open and our lock.
         if _is_same_file(file, path):
-            # The name is for people: a full disk that does not take it must not stop the work, or leak the lock.
+            # The name only informs people: a full disk that refuses it must not stop the work or leak the lock.
             with contextlib.suppress(OSError):
                 file.truncate(0)
                 file.write(_this_process().encode())
@@ -106,15 +106,15 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
 
 
 def _release(file: FileIO, path: Path) -> None:
-    # Removed while still locked, so that nobody can lock a name that is about to go. One that cannot be removed, on a
-    # disk that has become read-only say, stays and is free.
+    # Remove the file while it is still locked, so that no process can lock a name about to vanish. A file that cannot
+    # be removed, for example on a disk that became read-only, stays, unlocked.
     with contextlib.suppress(OSError):
         path.unlink()
     file.close()
 
 
 def _open_lock(path: Path) -> FileIO:
-    # A file object, opened in one step: wherever Ctrl-C comes, it is closed, and the lock free, when nobody has it.
+    # A file object, opened in one step: whenever Ctrl-C comes, an unreferenced object is closed and its lock released.
     try:
         try:
             return path.open("a+b", buffering=0)
@@ -125,7 +125,7 @@ def _open_lock(path: Path) -> FileIO:
         raise StorageError(
             f"the lock could not be opened: {error.strerror or error}",
             source=str(path),
-            todo="See what is there, who owns its folder, and whether the disk is full or read-only.",
+            todo="Check what the path is, who owns its folder, and whether the disk is full or read-only.",
         ) from error
 
 
@@ -141,5 +141,5 @@ def _holder(file: FileIO) -> str:
 
 
 def _this_process() -> str:
-    # The program's name alone: arguments could hold what is nobody's business.
+    # Only the program's name: its arguments could hold something private.
     return f"process {os.getpid()} ({Path(sys.argv[0]).name or 'python'}) on {socket.gethostname()} since {now()}"

@@ -1,8 +1,8 @@
-"""Secrets in texts: starred out in every form in which programs write them, and left out of addresses.
+"""Secrets in texts: replaced by stars in every form that programs write, and removed from addresses.
 
-A password comes back in other words than it was given: percent-encoded in a URL, escaped in JSON, HTML, SQL or a repr,
-and in base64 together with a user's name, as HTTP sends it. A text is hidden before it is cut, as a part of a secret
-could not be known again.
+A password can come back in another form: percent-encoded in a URL, escaped in JSON, HTML, SQL or a repr, or in base64
+together with the user name, as HTTP sends it. Secrets are hidden before a text is cut, because part of a secret would
+not be recognised.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ _DOUBLED = "'\"%$"
 # A shorter part of a password in base64 could be of anything.
 _LEAST_BASE64 = 5
 
-# Where the process's secrets are known: `settings` says so when it is imported.
+# Returns the secrets of this process; `settings` registers its own function when it is imported.
 _known: Callable[[], Collection[str]] = frozenset
 
 
 def known_by(secrets: Callable[[], Collection[str]]) -> None:
-    """Let `hidden` hide what this function gives when it is called."""
-    global _known  # noqa: PLW0603 - one a process
+    """Register the function that returns the secrets; `hidden` calls it each time."""
+    global _known  # noqa: PLW0603 - one per process
     _known = secrets
 
 
 def hidden(text: str) -> str:
-    """A text with every secret of this process starred out."""
+    """The text with every secret of this process replaced by stars."""
     return starred(text, _known())
 
 
 def starred(text: str, secrets: Collection[str]) -> str:
-    """A text with each of these starred out, in whatever form it is written."""
+    """The text with each of these secrets replaced by stars, in whatever form it is written."""
     found = frozenset(secrets) - {""}
     return _pattern(found).sub("***", text) if found and text else text
 
 
 def in_address(address: str) -> set[str]:
-    """The password in an address, and the values of its query whose names are those of secrets, as written and decoded.
+    """The password in an address, and query values whose names suggest a secret, as written and as decoded.
 
-    A proxy's address may have no scheme. A password may have characters in it that it should not have unescaped.
+    A proxy's address may have no scheme. A password may contain characters that should have been escaped.
     """
     match = _ADDRESS.match(address)
     user, rest = _split(match["rest"] if match else address)
@@ -65,7 +65,7 @@ def in_address(address: str) -> set[str]:
 
 
 def public(address: str) -> str:
-    """An address as it may be shown and stored: neither user nor password, and no query. A path stays as it is."""
+    """The address in a form fit to show and store: no user, password or query. A path stays as it is."""
     match = _ADDRESS.match(address)
     if match is None:
         return address.rpartition("@")[2] if re.match("[^/@]*:[^/]*@", address) else address
@@ -74,9 +74,9 @@ def public(address: str) -> str:
 
 
 def _split(rest: str) -> tuple[str, str]:
-    """User and password, and what follows them, of an address without its scheme."""
+    """Split an address without its scheme into ``user:password`` and the rest."""
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
-    # Where what should be host and port is not, an unescaped / ? or # in a password has cut it: it ends at the last @.
+    # If this is not host and port, an unescaped / ? or # in a password cut it short: the password ends at the last @.
     end = len(authority) if "@" in authority or _HOST_AND_PORT.fullmatch(authority) else len(rest)
     user, _, host = rest[:end].rpartition("@")
     return user, host + rest[end:]
@@ -84,7 +84,7 @@ def _split(rest: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=16)
 def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
-    # The longest first: one may hold another.
+    # The longest first: one secret may contain another.
     ordered = sorted(secrets, key=lambda secret: (-len(secret), secret))
     return re.compile("|".join([*map(_as_escaped, ordered), *map(_in_base64, ordered)]))
 

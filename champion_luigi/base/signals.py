@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM as a KeyboardInterrupt, but never amid an import.
+"""Ctrl-C and SIGTERM raise KeyboardInterrupt, but never during an import.
 
-Raised there, it would leave Python's import lock taken, so that every other thread that imports waits for ever, or a
-library half imported for the rest of the process, or be taken for a library that is not installed.
+An interrupt during an import can leave the import lock held, so that every other thread that imports waits for ever.
+It can also leave a library half loaded for the rest of the process, or look like a missing library.
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 _AGAIN_SECONDS = 0.01
-# Code that runs while its own module is imported can be ended too.
+# A longer import is interrupted too: it may be code that runs while its own module is imported.
 _LONGEST_IMPORT_SECONDS = 5.0
 
-# When the signal came that waits for an import to end.
+# When the pending signal came; None if no signal is waiting for an import to end.
 _noticed: float | None = None
 
 
 @contextlib.contextmanager
 def heeded() -> Iterator[None]:
-    """Within the block, Ctrl-C waits for the end of an import."""
+    """Within the block, Ctrl-C during an import takes effect when the import ends."""
     with _handled_by(_raise_between_imports):
         yield
 
 
 @contextlib.contextmanager
 def noted() -> Iterator[list[int]]:
-    """Within the block, Ctrl-C raises nothing, and adds to a list: an exception would end the wait for a thread."""
+    """Within the block, Ctrl-C raises nothing and is added to a list: an exception would end the wait for a thread."""
     presses: list[int] = []
     with _handled_by(lambda number, _: presses.append(number)):
         yield presses
 
 
 def heed_end() -> None:
-    """From now on, end on SIGTERM as on Ctrl-C."""
+    """From now on, SIGTERM ends the process as Ctrl-C does."""
     if _is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _raise_between_imports)
 
 
 def heed_again() -> None:
-    """Put Python's way with Ctrl-C back below what is set, where a library has put another one."""
+    """Install Python's handling of Ctrl-C again, which a library may have replaced below Python."""
     if _is_main_thread() and is_heeded(signal.SIGINT):
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
 
 
 def is_heeded(number: int) -> bool:
-    """Whether a signal raises KeyboardInterrupt; otherwise an application has its own way with it, and keeps it."""
+    """Whether a signal raises KeyboardInterrupt. If not, the application handles it, and its handler is kept."""
     return signal.getsignal(number) in (signal.default_int_handler, _raise_between_imports)
 
 
@@ -72,10 +72,10 @@ def _is_main_thread() -> bool:
 
 
 def _raise_between_imports(number: int, frame: FrameType | None) -> None:
-    global _noticed  # noqa: PLW0603 - signals are a process's
+    global _noticed  # noqa: PLW0603 - signals belong to the process
     _noticed = _noticed or time.monotonic()
     if _is_importing(frame) and time.monotonic() - _noticed < _LONGEST_IMPORT_SECONDS:
-        # Nothing that takes a lock: what was interrupted may hold it.
+        # Take no lock here: the interrupted code may hold it.
         _thread.start_new_thread(_send_again, (number,))
         return
     _noticed = None

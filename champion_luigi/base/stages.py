@@ -1,8 +1,8 @@
-"""The five stages of a day, in order: the names that people type, and the Luigi tasks that do them."""
+"""The five stages of a day, in order: the names that people type, and the Luigi tasks that run them."""
 
 from __future__ import annotations
 
-# A stage's number is its place here.
+# A stage's number is its position here.
 TASKS = {
     "scrape": "ScrapeBhavcopy",
     "parse": "ParseBhavcopy",
@@ -11,7 +11,7 @@ TASKS = {
     "load": "LoadClickHouse",
 }
 STAGES = tuple(TASKS)
-# The stage that a task does, by the task's name.
+# The stage that a task runs, by the task's name.
 STAGE_OF = {task: stage for stage, task in TASKS.items()}
 # The number of that stage.
 NUMBER_OF = {task: number for number, task in enumerate(STAGE_OF)}

@@ -1,1 +1,1 @@
-"""Every setting, and the archive, lake and warehouse that the settings name."""
+"""Every setting, and the archive, files and warehouse that the settings name."""

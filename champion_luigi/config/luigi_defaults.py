@@ -1,7 +1,7 @@
-"""Luigi's own settings, made safe: cron runs in a folder that has no ``luigi.cfg``.
+"""Safe defaults for Luigi's own settings: cron runs in a folder without a ``luigi.cfg``.
 
-Whatever a ``luigi.cfg`` says, wins. One that cannot be read is no reason for a traceback before there is anything to
-say it with: `trouble` keeps what is wrong with it, and whoever asks for a setting is told.
+A ``luigi.cfg`` takes precedence. If it cannot be read, importing the package still succeeds: `trouble` holds the error,
+and reading a setting raises it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from champion_luigi.base.errors import SettingsError
 
 
 def _in_a_sentence(error: configparser.Error | UnicodeDecodeError) -> SettingsError:
-    """What is wrong with a configuration file: the file and the line, never its text, which may hold a password."""
+    """The error in a configuration file: the file and the line, never its text, which may hold a password."""
     match error:
         case configparser.MissingSectionHeaderError():
             return _at_line(error.source, error.lineno, "there is no [section] above it")
@@ -27,22 +27,22 @@ def _in_a_sentence(error: configparser.Error | UnicodeDecodeError) -> SettingsEr
         case configparser.DuplicateSectionError():
             return _at_line(error.source, error.lineno, f"there is a [{error.section}] already")
         case _:
-            return SettingsError("luigi.cfg cannot be read: it is not in UTF-8", todo="Save it as UTF-8.")
+            return SettingsError("luigi.cfg cannot be read: it is not UTF-8", todo="Save it as UTF-8.")
 
 
 def _at_line(source: str | None, line: int | None, reason: str) -> SettingsError:
     path = Path(source or "luigi.cfg").absolute()
-    return SettingsError(f"{path.name} cannot be read: {reason}", source=f"{path}, line {line}", todo="Mend that line.")
+    return SettingsError(f"{path.name} cannot be read: {reason}", source=f"{path}, line {line}", todo="Fix that line.")
 
 
-# Why Luigi's configuration cannot be read, where that is so.
+# The reason why Luigi's configuration cannot be read; None if it can.
 trouble: SettingsError | None = None
 
 try:
     import luigi
 except (configparser.Error, UnicodeDecodeError) as error:
     trouble = _in_a_sentence(error)
-    # Luigi reads its configuration whenever it is imported: this time there is none for it.
+    # Luigi reads its configuration on import: this time, give it none to read.
     sys.modules["luigi.configuration.cfg_parser"].LuigiConfigParser._config_paths = []
     asked = os.environ.pop("LUIGI_CONFIG_PATH", None)
     import luigi
@@ -51,7 +51,7 @@ except (configparser.Error, UnicodeDecodeError) as error:
         os.environ["LUIGI_CONFIG_PATH"] = asked
 
 DEFAULTS: dict[tuple[str, str], str] = {
-    # Luigi exits 0 after failures unless it is told otherwise.
+    # Luigi exits 0 after failures unless configured otherwise.
     ("retcode", "already_running"): "10",
     ("retcode", "missing_data"): "20",
     ("retcode", "not_run"): "25",
@@ -63,18 +63,18 @@ DEFAULTS: dict[tuple[str, str], str] = {
     # Retries are inside the tasks, on transient errors alone.
     ("scheduler", "retry_count"): "1",
     ("core", "log_level"): "INFO",
-    # Two commands for one day wait for each other at the day's own lock; Luigi's would end the second with 10.
+    # Two commands for one day wait for each other at the day's own lock; Luigi's lock would end the second with 10.
     ("core", "no_lock"): "true",
 }
 
 
-# Luigi warns of an option that is no parameter, and shows its value; these are read all the same, and can hold a
-# password.
+# Luigi warns of an option that is not a parameter, and shows its value. These options are read all the same, and can
+# hold a password.
 _READ_ALL_THE_SAME = r"The configuration contains the parameter '(default_scheduler_url|password)'"
 
 
 def apply() -> None:
-    """Set what no configuration file has set."""
+    """Set each default that no configuration file has set."""
     warnings.filterwarnings("ignore", _READ_ALL_THE_SAME, luigi.parameter.UnconsumedParameterWarning)
     configuration = luigi.configuration.get_config()
     for (section, option), value in DEFAULTS.items():

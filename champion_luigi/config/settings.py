@@ -1,8 +1,8 @@
-"""Every setting, described, with its environment variable.
+"""Every setting, with its description and environment variable.
 
 The command line (``--champion-data-dir``) wins over the environment, which wins over ``luigi.cfg``, which wins
-over the default. The password is no parameter: it comes from the environment or ``luigi.cfg`` alone, and is
-nowhere shown.
+over the default. The password is not a parameter: it comes only from the environment or ``luigi.cfg``, and is
+never shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from champion_luigi.datasets.model import Dataset
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
 
-# Beside the settings, what libraries read by themselves.
+# Variables that are not settings: libraries read them directly.
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 # Whether the secrets are being collected in this context.
@@ -55,7 +55,7 @@ class _FromEnvironment:
         try:
             return super()._get_value_from_config(section, name)  # type: ignore[misc]
         except InterpolationError:
-            # Its text would show the value, which may hold a password.
+            # The error's text would show the value, which may hold a password.
             raise SettingsError(
                 f"[{section}] {name} in luigi.cfg cannot be read",
                 todo="Write %% for a percent sign; ${NAME} needs that environment variable.",
@@ -86,7 +86,7 @@ class Port(Whole):
     """A setting that is a port."""
 
     def parse(self, text: str) -> int:
-        """The number. Raises ValueError where there is no such port."""
+        """The number. Raises ValueError if it is not a valid port."""
         number: int = super().parse(text)
         if not 0 < number < 65536:
             raise ValueError("a port is a number from 1 to 65535")
@@ -122,11 +122,11 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         env="CHAMPION_TOTAL_SECONDS", default=180.0, description="archive: longest time for one file"
     )
     max_payload_mb = Whole(env="CHAMPION_MAX_PAYLOAD_MB", default=16, description="largest file accepted, MiB")
-    max_unzipped_mb = Whole(env="CHAMPION_MAX_UNZIPPED_MB", default=32, description="largest it may unzip to, MiB")
+    max_unzipped_mb = Whole(env="CHAMPION_MAX_UNZIPPED_MB", default=32, description="largest size when unzipped, MiB")
     udiff_from = Day(
         env="CHAMPION_UDIFF_FROM",
         default=UDIFF_FROM,
-        description="first date for which the UDiFF file is asked for first",
+        description="first date for which the UDiFF file is requested first",
     )
     published_at = Text(
         env="CHAMPION_PUBLISHED_AT",
@@ -150,7 +150,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     ask_closed = Switch(
         env="CHAMPION_ASK_CLOSED",
         default=False,
-        description="ask the archive for days without a session too: true or false",
+        description="request files for days without a session too: true or false",
     )
     closed_after_days = Whole(
         env="CHAMPION_CLOSED_AFTER_DAYS",
@@ -158,7 +158,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         description="days after which a 404 means that there was no session; until then: not published yet",
     )
     fill_workers = Whole(
-        env="CHAMPION_FILL_WORKERS", default=32, description="tasks of a fill at a time, where --workers says nothing"
+        env="CHAMPION_FILL_WORKERS", default=32, description="tasks of a fill at a time, unless --workers sets it"
     )
     lock_wait_seconds = Number(
         env="CHAMPION_LOCK_WAIT_SECONDS",
@@ -168,17 +168,17 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     tracking = Text(
         env="CHAMPION_TRACKING",
         default="on",
-        description="on; off; or journal: events are journalled, and left for `champion track flush`",
+        description="on; off; or journal: events are journalled, and sent by `champion track flush` only",
     )
     tracking_wait_seconds = Number(
         env="CHAMPION_TRACKING_WAIT",
         default=30.0,
-        description="longest wait at the end of a command for MLflow to take its metrics; 0: none",
+        description="longest wait at the end of a command for MLflow to receive its metrics; 0: none",
     )
 
 
 class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after the class
-    """``[clickhouse]`` in luigi.cfg; ``password`` too, which is read by `clickhouse_password` alone."""
+    """``[clickhouse]`` in luigi.cfg. Its ``password`` is read by `clickhouse_password` alone."""
 
     host = Text(env="CLICKHOUSE_HOST", default="", description="empty: the embedded engine under DATA_DIR/warehouse")
     port = Port(env="CLICKHOUSE_PORT", default=8123, description="HTTP port (8443 is usual with TLS)")
@@ -204,7 +204,7 @@ SECTIONS = (champion, clickhouse, mlflow)
 
 
 def get(name: str) -> Any:
-    """The value of a setting of ``[champion]``, or of another section as ``clickhouse_host`` and so on."""
+    """The value of a setting of ``[champion]``, or of another section, as in ``clickhouse_host``."""
     if luigi_defaults.trouble:
         raise luigi_defaults.trouble
     overrides = _overrides.get()
@@ -212,7 +212,7 @@ def get(name: str) -> Any:
         return overrides[name]
     section, option = _parameter_of(name)
     parameter = getattr(section, option)
-    # Read some hundred times a day's run; a configuration file is read once a process, the other two can change.
+    # Cached: a day's run reads settings some hundred times. Environment and command line can change, luigi.cfg cannot.
     return _value(section, option, os.environ.get(parameter.env), CmdlineParser.get_instance())
 
 
@@ -240,7 +240,7 @@ def clickhouse_password() -> str:
     try:
         return str(luigi.configuration.get_config().get("clickhouse", "password", ""))
     except InterpolationError:
-        # Its text would show the password.
+        # The error's text would show the password.
         raise SettingsError(
             "[clickhouse] password in luigi.cfg cannot be read",
             todo="Write %% for a percent sign, or use CLICKHOUSE_PASSWORD.",
@@ -249,7 +249,7 @@ def clickhouse_password() -> str:
 
 @contextlib.contextmanager
 def overridden(values: Mapping[str, Any]) -> Iterator[None]:
-    """Use these values, by name as for `get`, in place of every other source; None values are left out."""
+    """Use these values, named as for `get`, in place of every other source; None values are ignored."""
     token = _overrides.set({**_overrides.get(), **{name: value for name, value in values.items() if value is not None}})
     try:
         yield
@@ -275,7 +275,7 @@ def published_at(dataset: Dataset) -> time:
     try:
         return time.fromisoformat(text)
     except ValueError as error:
-        raise SettingsError("CHAMPION_PUBLISHED_AT is no time of day", expected="HH:MM", found=repr(text)) from error
+        raise SettingsError("CHAMPION_PUBLISHED_AT is not a time of day", expected="HH:MM", found=repr(text)) from error
 
 
 def tracking_is_on() -> bool:
@@ -284,12 +284,12 @@ def tracking_is_on() -> bool:
 
 
 def tracking_is_carried() -> bool:
-    """Whether what is journalled goes to MLflow by itself."""
+    """Whether journalled events go to MLflow automatically."""
     return _tracking() == "on"
 
 
 def _tracking() -> str:
-    """Raises SettingsError for anything but the three."""
+    """The setting. Raises SettingsError for anything but on, off and journal."""
     text = str(get("tracking")).lower()
     if text not in ("on", "off", "journal"):
         raise SettingsError("CHAMPION_TRACKING cannot be used", expected="on, off or journal", found=repr(text))
@@ -297,13 +297,13 @@ def _tracking() -> str:
 
 
 def tracking_uri() -> str:
-    """Where MLflow keeps its runs; it may hold a password."""
+    """The address of MLflow's store, which may hold a password."""
     return str(get("mlflow_tracking_uri")) or f"sqlite:///{(data_dir() / 'mlflow').absolute()}/mlflow.db"
 
 
 def secrets() -> set[str]:
     """Every password and token that the settings hold, as written and as decoded."""
-    # What cannot be read is a matter for those who need it; telling of it asks here again what is to be hidden.
+    # Ignore unreadable settings here: reporting one redacts its message, which would call this again.
     if _asked.get():
         return set()
     token = _asked.set(True)
@@ -320,12 +320,12 @@ def secrets() -> set[str]:
 
 
 def without_secrets(text: str) -> str:
-    """A text with every secret in it starred out, in whatever form it is written."""
+    """The text with every secret replaced by stars, in whatever form it is written."""
     return hiding.hidden(text)
 
 
 def _addresses() -> Iterator[Callable[[], str | None]]:
-    """Where addresses come from that may hold a password: the archive's, MLflow's, the scheduler's, the proxies'."""
+    """The sources of addresses that may hold a password: the archive's, MLflow's, the scheduler's, the proxies'."""
     yield lambda: str(get("archive_url"))
     yield lambda: str(get("mlflow_tracking_uri"))
     yield lambda: _scheduler_url(CmdlineParser.get_instance())

@@ -1,4 +1,4 @@
-"""What the settings name: the archive and its answers, a data set's files, the warehouse."""
+"""Objects made from the settings: the archive and its answers, a data set's files, the warehouse."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ def warehouse_place() -> connection.Address:
 
 
 def files(dataset: Dataset) -> DayFiles:
-    """Where the files of a data set are."""
+    """The paths of a data set's files."""
     return DayFiles(settings.data_dir(), dataset)
 
 
 def archive_name() -> str:
-    """The archive by its address, without credentials, as the ledger knows it."""
+    """The archive's address without credentials, which the ledger records."""
     return secrets.public(settings.get("archive_url")).rstrip("/")
 
 
 def official_from() -> dict[str, date]:
-    """From when on a source is tried first, by its name, where a setting says so."""
+    """The date from which a source is tried first, by the source's name, if a setting gives one."""
     return {"udiff": settings.get("udiff_from")}
 
 
 def expectation(dataset: Dataset) -> Expectation:
-    """What is expected of a data set's days now."""
+    """The expected state of a data set's days, as of now."""
     known = archive_answers(dataset)
     return Expectation(dataset.first_date, settings.published_at(dataset), known, datetime.now(UTC))
 
 
 def archive_answers(dataset: Dataset) -> dict[date, answers.Answer]:
-    """What this archive answered for dates about which the calendar is wrong or silent."""
+    """This archive's answers for dates on which the calendar is wrong or silent."""
     path = files(dataset).answers
     try:
         status = path.stat()
@@ -72,7 +72,7 @@ def archive_answers(dataset: Dataset) -> dict[date, answers.Answer]:
 
 @functools.lru_cache(maxsize=4)
 def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date, answers.Answer]:
-    # Each scrape of a fill asks.
+    # Cached: each scrape of a fill reads the answers.
     return answers.answers(path, archive)
 
 
@@ -95,7 +95,7 @@ def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...])
 
 
 def max_unzipped_bytes() -> int:
-    """The largest that a payload may unzip to."""
+    """The largest size that a payload may unzip to."""
     return int(settings.get("max_unzipped_mb")) * 1024 * 1024
 
 
@@ -111,11 +111,11 @@ def open_archive(
 ) -> Archive:
     """The archive at an ``http(s)://`` base, in a folder or ``file://`` laid out as on the exchange, or ``simulated:``.
 
-    ``rate_file`` is where processes on one machine agree on their common rate. Raises SettingsError.
+    The processes of a machine share one rate through ``rate_file``. Raises SettingsError.
     """
     try:
         parts = urlsplit(location)
-        parts.port  # noqa: B018 - what is no number is part of a password, which must not be taken for a host
+        parts.port  # noqa: B018 - raises if it is not a number but part of a password, not to be mistaken for a host
     except ValueError:
         raise SettingsError(
             "the archive's URL is not valid",

@@ -1,1 +1,1 @@
-"""Which days are traded, what the archive answered, what a 404 means, and fetching a file."""
+"""The trading days, the archive's answers, the meaning of a 404, and fetching a file."""

@@ -1,7 +1,7 @@
-"""The ledger: what the archive answered for dates about which the calendar is wrong or silent.
+"""The ledger: the archive's answers for dates on which the calendar is wrong or silent.
 
-One JSON line an answer under ``DATA_DIR``, never rewritten; the last one for a date and an archive counts.
-An answer holds for the archive that gave it: another one may have the file.
+One JSON line per answer under ``DATA_DIR``, never rewritten; the last line for a date and an archive counts.
+An answer holds only for the archive that gave it: another archive may have the file.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Verdict = Literal["closed", "session"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What an archive answered for a date, when (UTC), and what was asked for."""
+    """An archive's answer for a date, its time (UTC), and the URL requested."""
 
     day: date
     verdict: Verdict
@@ -31,7 +31,7 @@ class Answer:
 
 
 def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) -> None:
-    """Remember an answer, durably. Raises StorageError where the disk does not take it."""
+    """Append an answer, durably. Raises StorageError if it cannot be written."""
     entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": durable.now()}
     try:
         durable.make_folder(path.parent)
@@ -43,15 +43,15 @@ def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) ->
             os.close(descriptor)
     except OSError as error:
         raise StorageError(
-            f"what the archive answered could not be noted: {error.strerror or error}",
+            f"the archive's answer could not be recorded: {error.strerror or error}",
             day=day,
             source=str(path),
-            todo="Check free space and permissions of the disk; the archive is asked again.",
+            todo="Check free space and permissions of the disk; the next run requests the file again.",
         ) from error
 
 
 def answers(path: Path, archive: str) -> dict[date, Answer]:
-    """The last answer of this archive for each date that it was asked for."""
+    """The last answer of this archive for each date that has one."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -64,7 +64,7 @@ def answers(path: Path, archive: str) -> dict[date, Answer]:
                 date.fromisoformat(entry["date"]), entry["verdict"], entry["archive"], entry["asked"], entry["time"]
             )
         except (ValueError, KeyError, TypeError):
-            continue  # cut off by a full disk, or edited: the archive will be asked again
+            continue  # cut off by a full disk, or edited: the file will be requested again
         if answer.archive == archive:
             found[answer.day] = answer
     return found

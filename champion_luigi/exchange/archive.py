@@ -1,6 +1,6 @@
-"""The exchange's archive: getting one day's published file, over HTTP, from a folder or from the simulator.
+"""The exchange's archive: one day's published file, over HTTP, from a folder or from the simulator.
 
-What comes back is bytes as published, or a typed error. What the bytes must be is for `parsing.payload` to say.
+The result is the bytes as published, or a typed error. `parsing.payload` checks the bytes.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.datasets.model import Dataset
 
-# No validators are known.
+# No known validators.
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Published:
-    """One day's file as the archive gave it. ``url`` carries no credentials; ``headers`` are the validators.
+    """One day's file as the archive served it. ``url`` carries no credentials; ``headers`` are the validators.
 
-    ``source`` names which of the data set's sources it is, ``name`` is the exchange's own name of the file.
+    ``source`` is the name of the data set's source, ``name`` the exchange's own name of the file.
     """
 
     source: str
@@ -38,21 +38,21 @@ class Published:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class NotModified(Exception):  # an answer, and no error
-    """The archive's file is still the one whose validators it was asked with (304)."""
+class NotModified(Exception):  # an answer, not an error
+    """The archive's file still matches the validators in the request (304)."""
 
 
 class Archive(Protocol):
-    """Anything that has the exchange's files at the exchange's own paths."""
+    """Anything that serves the exchange's files at the exchange's own paths."""
 
     def url(self, path: str) -> str:
-        """Where a path is, for people: without credentials."""
+        """The address of a path, for people: without credentials."""
 
     def get(self, path: str, day: date, known: Mapping[str, str] = NOTHING) -> tuple[bytes, Mapping[str, str]]:
         """The bytes at a path, and their validators. Raises the archive's errors, naming ``day`` and the URL.
 
-        ``known`` are the validators of a file that is here already: NotModified where it is still that one, from an
-        archive that can tell.
+        ``known`` are the validators of an existing copy. An archive that supports validators raises NotModified if
+        the file still matches them.
         """
 
 
@@ -63,10 +63,10 @@ def fetch(
     official_from: Mapping[str, date] = MappingProxyType({}),
     known: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> Published:
-    """Get a day's file from the source that is official for it, or else from another one that can have it.
+    """Get a day's file from its official source, or else from another source that may have it.
 
-    ``official_from`` is as for `Dataset.sources_of`. ``known`` are validators by URL, of what is here already. Raises
-    NotModified where the file is still that one, and NotPublished where every source of the date answers 404.
+    ``official_from`` is as for `Dataset.sources_of`. ``known`` holds the validators of existing copies, by URL. Raises
+    NotModified if the file still matches them, and NotPublished if every source of the date answers 404.
     """
     asked = []
     answered = None
@@ -90,7 +90,7 @@ def fetch(
 
 
 class FolderArchive:
-    """An archive for people who have the files already, laid out as on the exchange."""
+    """A folder of files that exist already, laid out as on the exchange."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
@@ -103,7 +103,7 @@ class FolderArchive:
         self,
         path: str,
         day: date,
-        known: Mapping[str, str] = NOTHING,  # noqa: ARG002 - a folder notes no versions: the content tells
+        known: Mapping[str, str] = NOTHING,  # noqa: ARG002 - a folder has no validators: callers compare the content
     ) -> tuple[bytes, Mapping[str, str]]:
         file = Path(self.url(path))
         try:

@@ -1,4 +1,4 @@
-"""HTTP connections that end in time: an answer is bounded from its first byte to its last, and so are its headers."""
+"""HTTP connections with limits: on the time of a response, first byte to last, and on the size of its headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONNECTIONS = 64
 
 
 class TooSlow(TimeoutError):
-    """An answer was not there, whole, after so many ``seconds``."""
+    """The answer was not complete within ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -23,9 +23,9 @@ class TooSlow(TimeoutError):
 
 
 class _Limit:
-    """Ends a connection after so many seconds: a socket's timeout starts again with every byte.
+    """Ends a connection after so many seconds: a socket's own timeout restarts with every byte.
 
-    Runs from its making; leaving its ``with`` block stops it, and raises TooSlow where it had come to its end.
+    The time starts on construction. Leaving the ``with`` block stops it, and raises TooSlow if it had run out.
     """
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
@@ -40,19 +40,19 @@ class _Limit:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
-        # Without a length, a body that was ended here looks whole.
+        # Without a length, a body that was cut off here looks complete.
         if self.is_over:
             raise TooSlow(self._seconds)
 
     def _end(self, sock: socket.socket) -> None:
         self.is_over = True
         with contextlib.suppress(OSError):
-            # The socket's own, where it is wrapped in TLS: another thread is reading.
+            # The plain socket's method, even under TLS: another thread is reading.
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
 class BoundedAdapter(requests.adapters.HTTPAdapter):
-    """Gives each response a `_Limit`, which began before its first byte and runs until its last."""
+    """Gives each response a `_Limit` that starts before its first byte and runs until its last."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -77,7 +77,7 @@ class BoundedAdapter(requests.adapters.HTTPAdapter):
 
 
 class _Lines:
-    """The lines of an answer up to its body, as long as they are not too many bytes."""
+    """The lines of a response up to its body, with a limit on their total bytes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -95,7 +95,7 @@ class _Lines:
 
 
 class _Response(HTTPResponse):
-    """Bounds all headers together: other libraries allow ten thousand of them, of 64 KiB each, for the process."""
+    """Limits all headers together: other libraries let the whole process accept ten thousand, of 64 KiB each."""
 
     def begin(self) -> None:
         file: Any = self.fp
@@ -119,7 +119,7 @@ def _bounded(connection: Any, seconds: float) -> Any:
                 if limit.is_over:
                     response.close()
                 else:
-                    stack.pop_all()  # it goes on while the body is read
+                    stack.pop_all()  # the limit still runs while the body is read
             response.limit = limit
             return response
 

@@ -1,6 +1,6 @@
 """What is expected of a day, and what a 404 means: pure, from the calendar, the clock and the archive's answers.
 
-The calendar is an expectation, and what the archive answered decides. Every command and task asks here.
+The calendar is only an expectation; the archive's answers decide. Every command and task uses this module.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ State = Literal["session", "closed", "unpublished"]
 
 @dataclass(frozen=True)
 class Expected:
-    """A day's state, and why, as a part of a sentence. The file of an ``unpublished`` day may still come."""
+    """A day's state and its reason, worded as part of a sentence. An ``unpublished`` day's file may still appear."""
 
     state: State
     why: str
@@ -27,10 +27,10 @@ class Expected:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a data set's days should be at ``now``, an aware datetime.
+    """The expected state of a data set's days at ``now``, an aware datetime.
 
-    ``first_date`` is the first day that the exchange published, ``published_at`` when a day's file appears, India time,
-    ``answers`` what the configured archive answered where the calendar is wrong or silent.
+    ``first_date`` is the exchange's first published day, ``published_at`` the India time at which a day's file appears,
+    ``answers`` the configured archive's answers where the calendar is wrong or silent.
     """
 
     first_date: date
@@ -46,7 +46,7 @@ class Expectation:
     def days(self, start: date, stop: date, *, recheck_closed: bool = False) -> set[date]:
         """The days from ``start`` to ``stop`` (exclusive) that have a file, by calendar and answers.
 
-        ``recheck_closed`` includes sessions of the calendar that the archive had no file for.
+        ``recheck_closed`` includes sessions of the calendar for which the archive had no file.
         """
         start = max(start, self.first_date)
         found = set(sessions.sessions(start, stop))
@@ -55,11 +55,11 @@ class Expectation:
 
     @property
     def closed(self) -> set[date]:
-        """The days that the archive has no file for, by its answers."""
+        """The days for which the archive has no file, by its answers."""
         return self._answered("closed")
 
     def of(self, day: date) -> Expected:
-        """What a day is, as far as is known without a request."""
+        """A day's state, as far as it is known without a request."""
         if day < self.first_date:
             return Expected("closed", f"before the archive's first day {self.first_date}")
         answer = self.answers.get(day)
@@ -72,7 +72,7 @@ class Expectation:
         return Expected("session", sessions.describe(day))
 
     def after_404(self, day: date, answered: datetime | None, closed_after_days: int) -> Expected:
-        """What a 404 says about a day, given at ``answered`` by the archive's clock, if it has one.
+        """What a 404 means for a day. ``answered`` is its time by the archive's clock, if known.
 
         If the local clock is ahead, future sessions would look old and be recorded as closed permanently: the earlier
         of the two clocks counts.
@@ -86,11 +86,11 @@ class Expectation:
         elif expected > self.now:
             why = f"not published yet, expected from {expected:%Y-%m-%d %H:%M} India time: try again then"
         else:
-            why = "not published yet, though it should be: try again in an hour, or see whether the exchange was closed"
+            why = "not published yet, though it should be: try again in an hour, or check if the exchange was closed"
         return Expected("unpublished", why)
 
     def is_recent(self, day: date, closed_after_days: int) -> bool:
-        """Whether a day is so young that its file may still come."""
+        """Whether a day is recent enough that its file may still appear."""
         return (self.now.astimezone(INDIA).date() - day).days <= closed_after_days
 
     def _answered(self, verdict: str) -> set[date]:

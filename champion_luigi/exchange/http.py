@@ -1,4 +1,4 @@
-"""The archive over HTTP: one session, at a polite pace, bounded in time and size, its answers as typed errors."""
+"""The archive over HTTP: one session at a polite pace, limited in time and size, with typed errors."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from champion_luigi.exchange.bounded import BoundedAdapter, TooSlow
 # The exchange's firewall answers 403 to anything that does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 _CHUNK = 256 * 1024
-# How long nothing is asked of an archive that refused without saying for how long.
+# The pause in requests after a refusal that names no duration.
 _PEACE_SECONDS = 60.0
-# The longest that an archive is believed for: a wrong header must not stop a process that runs for months.
+# The longest pause that is honoured: a wrong header must not stop a process that runs for months.
 _MOST_PEACE_SECONDS = 86400.0
-# What an archive says of a file's version, and how it is asked whether it is still that one.
+# The response headers that identify a file's version, and the request headers that compare it.
 _VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
 
 
 class HttpArchive:
-    """An archive over HTTP: one session, bounded in time and size, at a polite pace."""
+    """An archive over HTTP: one session at a polite pace, limited in time and size."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class HttpArchive:
         self._public_base = secrets.public(base).rstrip("/")
         user, _, host = parts.netloc.rpartition("@")
         self._base = parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/")
-        # A token can be there, as in addresses that a store has signed.
+        # The query can hold a token, as in an object store's signed URLs.
         self._query = f"?{parts.query}" if parts.query else ""
         self._pace = pace
         self._timeout = timeout
@@ -63,14 +63,14 @@ class HttpArchive:
         self._refused_until = 0.0
         self._session = _Session()
         if user:
-            # As bytes: requests would take them for Latin-1, which has not every character.
+            # As bytes: requests would encode text as Latin-1, which lacks many characters.
             name, _, password = user.partition(":")
             self._session.auth = HTTPBasicAuth(unquote(name).encode(), unquote(password).encode())
-        # Threads share the session: enough connections for them, and no cookies, which the host does not need.
+        # Threads share the session: enough connections for all of them, and no cookies, which the host does not need.
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, BoundedAdapter(total_seconds))
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Identity: what is compressed in transit could unpack to anything, and the files are zips already.
+        # Identity: a body compressed in transit could unpack to any size, and the files are already zips.
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
 
     def url(self, path: str) -> str:
@@ -90,7 +90,7 @@ class HttpArchive:
                 stream=True,
                 allow_redirects=False,
             ) as response,
-            response.raw.limit,  # type: ignore[union-attr]  # `_bounded` has set it
+            response.raw.limit,  # type: ignore[union-attr]  # set by `_bounded`
         ):
             if asked and response.status_code == 304:
                 raise NotModified
@@ -120,25 +120,25 @@ class HttpArchive:
                 found=f"{status} to {_place(response.headers.get('Location', ''))}",
                 todo="If the archive has moved, set NSE_ARCHIVE_URL.",
             )
-        # The HTTP-date form is not read: the exchange sends seconds, and either way nothing is asked again at once.
+        # The HTTP-date form is not read: the exchange sends seconds, and either way no request is retried at once.
         retry_after = _number(response.headers.get("Retry-After"))
         refused = Refused(
             "the archive refuses",
             day=day,
             source=url,
             found=str(status) + (f", Retry-After {retry_after:g} s" if retry_after is not None else ""),
-            todo="It is not asked again at once: wait, and lower the rate if this repeats.",
+            todo="The request is not retried at once: wait, and lower the rate if this repeats.",
         )
         refused.retry_after = None if retry_after is None else min(retry_after, _MOST_PEACE_SECONDS)
         self._refused_until = time.monotonic() + (refused.retry_after or _PEACE_SECONDS)
         raise refused
 
     def _require_peace(self, day: date, url: str) -> None:
-        """Refused, without a request, for a while after the archive has refused one."""
+        """Raise Refused, without a request, for a while after the archive has refused one."""
         wait = self._refused_until - time.monotonic()
         if wait > 0:
             refused = Refused(
-                "the archive refused a moment ago, and is not asked",
+                "the archive refused a moment ago, so no request was sent",
                 day=day,
                 source=url,
                 todo=f"Try again in {math.ceil(wait)} seconds, or later.",
@@ -176,29 +176,29 @@ class HttpArchive:
 
 
 class _Session(requests.Session):
-    """Sees no redirect: to look at one, requests reads its whole body, whatever its size, and unpacks it."""
+    """Ignores redirects: to inspect one, requests would read and unpack its whole body, whatever its size."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as in requests
         return None
 
 
 def _number(text: str | None) -> int | None:
-    """A header's number, None where it is none; an absurd one is large, and no more than that."""
+    """A header's number, at most 1e18; None if the text is not a number."""
     return int(min(float(text), 1e18)) if text is not None and text.isdecimal() else None
 
 
 def _place(location: str) -> str:
-    """Where a redirect leads, without what could be a secret, or an order to a terminal."""
+    """A redirect's target, without possible secrets or terminal control sequences."""
     try:
         target = urlsplit(location)
     except ValueError:
-        return "an address that is none"
-    # Hidden before it is cut: some servers repeat what they were sent.
+        return "an invalid address"
+    # Hide secrets before cutting: some servers echo the request.
     return (target.hostname or secrets.hidden(target.path) or "nowhere").encode("unicode_escape").decode()[:80]
 
 
 def _time_in(text: str) -> datetime | None:
-    """The time that a Date header tells; None where it tells none."""
+    """The time in a Date header; None if it holds none."""
     try:
         found = parsedate_to_datetime(text)
     except ValueError:
@@ -208,13 +208,13 @@ def _time_in(text: str) -> datetime | None:
 
 @contextlib.contextmanager
 def _as_unreachable(day: date, url: str) -> Iterator[None]:
-    """Turn what requests and urllib3 raise into the package's errors, by type: their texts can hold the base URL."""
+    """Turn errors of requests and urllib3 into the package's errors, by type: their texts can hold the base URL."""
     from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError
 
     try:
         yield
     except requests.exceptions.InvalidURL:
-        # Its text has the URL with its password.
+        # The error's text has the URL with its password.
         raise SettingsError(
             "the archive's URL is not valid", day=day, source=url, todo="Set NSE_ARCHIVE_URL."
         ) from None
@@ -238,7 +238,7 @@ def _as_unreachable(day: date, url: str) -> Iterator[None]:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, what caused it, and so on to the innermost."""
+    """An error, its cause, and so on to the innermost one."""
     seen: set[int] = set()
     each: Any = error
     while isinstance(each, BaseException) and id(each) not in seen:
@@ -248,6 +248,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _kind(error: BaseException) -> str:
-    """An error by its type, as 'ConnectionRefusedError', and the operating system's words for it."""
+    """An error's type, such as 'ConnectionRefusedError', and the operating system's message."""
     words = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
     return type(error).__name__ + words

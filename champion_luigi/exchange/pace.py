@@ -1,4 +1,4 @@
-"""A polite pace: at most so many requests a second, by all processes of a machine together."""
+"""A polite pace: a limit on requests a second, shared by all processes of a machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from champion_luigi.base import locks
 
 
 class Pace:
-    """At most so many requests a second, by all processes that share the file."""
+    """A limit of ``per_second`` requests a second, shared by all processes that use the file."""
 
     def __init__(self, per_second: float, file: Path | None) -> None:
         self._gap = 1.0 / per_second

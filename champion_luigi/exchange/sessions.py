@@ -1,12 +1,12 @@
-"""Which days the exchange trades.
+"""The exchange's trading days.
 
-The answer is an expectation, and what the archive answers decides: ``sessions.csv`` holds the exceptions to
-Monday-to-Friday, made by ``tools/build_sessions.py`` from files that were really published and from holiday lists.
-Elections and disasters close the exchange at a few days' notice, so a date still to come can change. Past the last
-date of the table every weekday counts as a session, with a warning. The file of a Muhurat evening comes out hours
-later than a regular day's, and a session for gold funds alone publishes a few dozen rows.
+The calendar is only an expectation; the archive's answers decide. ``sessions.csv`` holds the exceptions to
+Monday-to-Friday, made by ``tools/build_sessions.py`` from actually published files and from holiday lists.
+Elections and disasters close the exchange at a few days' notice, so a future date can change. Past the table's last
+date every weekday counts as a session, with a warning. A Muhurat evening's file appears hours later than a regular
+day's, and a session for gold funds alone publishes a few dozen rows.
 
-Dates are trading days in India; the functions take a ``date``, and a ``datetime`` in its place is a TypeError.
+Dates are trading days in India. The functions take a ``date``; a ``datetime`` in its place raises TypeError.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CLOSED_KINDS: Mapping[str, str] = MappingProxyType(
         "unexplained": "no session: no file is known and no holiday list says why",
     }
 )
-# The table's last row: its date is the last one that the table answers for.
+# The kind of the table's last row, whose date is the last one that the table covers.
 END_KIND = "end"
 
 _TABLE = Path(__file__).with_name("sessions.csv")
@@ -50,9 +50,9 @@ _TABLE = Path(__file__).with_name("sessions.csv")
 
 @dataclass(frozen=True)
 class Exceptional:
-    """A date that is not what its weekday says, or a weekday's session with a name.
+    """A date that differs from the rule for its weekday, or a named session on a weekday.
 
-    ``kind`` is a key of `SESSION_KINDS` or `CLOSED_KINDS`, ``name`` may be empty, ``basis`` says what it rests on.
+    ``kind`` is a key of `SESSION_KINDS` or `CLOSED_KINDS`, ``name`` may be empty, ``basis`` is the evidence.
     """
 
     day: date
@@ -67,7 +67,7 @@ class Exceptional:
 
 
 def is_session(day: date) -> bool:
-    """Whether the exchange trades on that day; False before `FIRST_DATE`. Warns once if it is past `table_end`."""
+    """Whether the exchange trades on that day; False before `FIRST_DATE`. Warns once for a day past `table_end`."""
     if day < FIRST_DATE:
         return False
     if day > table_end():
@@ -77,7 +77,7 @@ def is_session(day: date) -> bool:
 
 
 def sessions(start: date, stop: date) -> list[date]:
-    """The sessions from ``start`` up to but not including ``stop``, ascending. Warns once if some are past the end."""
+    """The sessions from ``start`` up to but not including ``stop``, ascending. Warns once past `table_end`."""
     if stop > table_end() + timedelta(days=1):
         _warn_past_end()
     added, removed = _ordinals()
@@ -90,7 +90,7 @@ def sessions(start: date, stop: date) -> list[date]:
 
 
 def previous(day: date) -> date:
-    """The last session before ``day``. ValueError where there is none."""
+    """The last session before ``day``. Raises ValueError if there is none."""
     while day > FIRST_DATE:
         day -= timedelta(days=1)
         if is_session(day):
@@ -110,8 +110,8 @@ def next_after(day: date) -> date:
 def latest_published(now: datetime, published_at: time = EQUITY.published_at) -> date:
     """The latest session whose file should be out at ``now``, a datetime of any time zone.
 
-    ``published_at`` is India time, and the minute itself counts as published. ValueError where ``now`` has no time
-    zone; WrongClock, which is one, where it is before the first file.
+    ``published_at`` is India time; that minute itself counts as published. Raises ValueError if ``now`` has no time
+    zone, and WrongClock (a ValueError too) if it is before the first file.
     """
     if now.utcoffset() is None:
         raise ValueError(
@@ -129,7 +129,7 @@ def latest_published(now: datetime, published_at: time = EQUITY.published_at) ->
 
 
 def describe(day: date) -> str:
-    """What a day is, as a part of a sentence: ``regular session``, ``holiday (Republic Day)``."""
+    """A day's description, as part of a sentence: ``regular session``, ``holiday (Republic Day)``."""
     if day < FIRST_DATE:
         return f"before the archive's first day {FIRST_DATE}"
     if found := exceptions().get(day):
@@ -146,7 +146,7 @@ def exceptions() -> Mapping[date, Exceptional]:
 
 
 def table_end() -> date:
-    """The last date that the table answers for."""
+    """The last date that the table covers."""
     return _table()[1]
 
 
@@ -179,7 +179,7 @@ def _ordinals() -> tuple[frozenset[int], frozenset[int]]:
 
 @cache
 def _warn_past_end() -> None:
-    """Cached, so that a process says it once."""
+    """Warn of dates past the table; cached, so that a process warns once."""
     logging.getLogger("champion_luigi").warning(
         "the session table ends on %s; later dates count Monday to Friday as sessions, holidays too. Install a newer "
         "champion_luigi, or rebuild sessions.csv with tools/build_sessions.py from the exchange's new holiday list",

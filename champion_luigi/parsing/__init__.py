@@ -1,1 +1,1 @@
-"""From published bytes to canonical rows, pure: unzip, recognise, split, normalize, check."""
+"""Pure functions from published bytes to canonical rows: unzip, recognise, split, normalize, check."""

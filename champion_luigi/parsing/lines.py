@@ -24,7 +24,7 @@ def parse(recognised: Recognised) -> pl.DataFrame:
     quoted = lines[TEXT].str.contains('"', literal=True)
     if not quoted.any():
         return _split(lines, names)
-    # The exchange writes no quotes, but CSV allows them: those lines go through the csv module one by one.
+    # The exchange writes no quotes, but CSV allows them: the csv module reads such lines one by one.
     return pl.concat([_split(lines.filter(~quoted), names), _split_quoted(lines.filter(quoted), names)]).sort(LINE)
 
 
@@ -36,7 +36,7 @@ def _split(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
         .with_columns(pl.col("fields").struct.rename_fields([*names, REST]))
         .unnest("fields")
     )
-    # Fewer fields than names leave the last one null; more are fine as long as they are empty, as after a last comma.
+    # Fewer fields than names leave the last one null; extra fields are fine if empty, as after a trailing comma.
     fits = pl.col(names[-1]).is_not_null() & ~pl.col(REST).fill_null("").str.contains(r"[^,\s]")
     return fields.select(LINE, pl.when(~fits).then(pl.col(TEXT)).alias(TEXT), fits.alias(FITS), REST, *names).collect()
 

@@ -1,8 +1,8 @@
-"""From published lines to canonical rows: parse, normalize, check. Pure functions from frames to frames.
+"""From parsed lines to canonical rows: normalize, then check. Pure functions from frames to frames.
 
 A parsed table holds the source's columns as text, one row a line, nothing dropped: `_line` is the line's
-number in the file, and `_text` the line itself where its fields do not fit the header. Types are given in
-`normalize`, so that a value that does not read as a number is rejected with its text, not lost before.
+number in the file, and `_text` the line itself if its fields do not fit the header. `normalize` casts the
+types, so a value that is not a number is rejected with its text instead of being lost earlier.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from champion_luigi.parsing.payload import fields_of
 _RULE = "_rule"
 _NOT_POSITIVE = "not_positive"
 _SAMPLE = 3
-# What a detail quotes of a value, which can be as long as the file, and a message of a detail: the text has all of it.
+# The length of a value in a detail, and of a detail in a message. A value can be as long as the file; the reject's text
+# has all of it.
 _QUOTED_LENGTH = 60
 _SAMPLE_LENGTH = 300
 
 
 @dataclass(frozen=True)
 class Reject:
-    """A line that cannot stand: the rule that it breaks, what exactly, and its text as published."""
+    """A rejected line: the rule that it breaks, the details, and its text as published."""
 
     trade_date: date
     line: int
@@ -48,9 +49,9 @@ class Normalized:
 
 
 def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> Normalized:
-    """Canonical columns and types from a parsed table; lines that cannot stand become rejects.
+    """Canonical columns and types from a parsed table; lines that break a rule become rejects.
 
-    Rules, the first broken one counts: `field_count`, `bad_date`, `other_date`, `missing_key`, `missing_number`,
+    The first broken rule counts. The rules: `field_count`, `bad_date`, `other_date`, `missing_key`, `missing_number`,
     `bad_number`, `negative_number`, `<column>_not_positive`, `duplicate_key`.
     """
     judged = _judged(table, dataset, source, day)
@@ -65,7 +66,7 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
 
 
 def count_warnings(rows: pl.DataFrame, dataset: Dataset) -> dict[str, int]:
-    """How many canonical rows show each oddity, by rule."""
+    """The number of canonical rows that show each oddity, by rule."""
     warnings = dataset.warnings()
     if not warnings:
         return {}
@@ -74,7 +75,7 @@ def count_warnings(rows: pl.DataFrame, dataset: Dataset) -> dict[str, int]:
 
 
 def check(normalized: Normalized, day: date, source: str, max_rejected_share: float) -> None:
-    """Raise CheckFailed, with the counts and a sample, where the day as a whole cannot stand."""
+    """Raise CheckFailed, with counts and a sample, if the day has no rows or too many rejected ones."""
     rejected = len(normalized.rejects)
     raw = normalized.rows.height + rejected
     if normalized.rows.height and rejected <= max_rejected_share * raw:
@@ -85,23 +86,23 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
     counts = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items(), key=lambda each: -each[1]))
     sample = "; ".join(f"line {each.line}: {each.detail[:_SAMPLE_LENGTH]}" for each in normalized.rejects[:_SAMPLE])
     raise CheckFailed(
-        "too many rows cannot stand" if raw else "there are no rows",
+        "too many rows were rejected" if raw else "there are no rows",
         day=day,
         source=source,
         expected=f"rows, at most {max_rejected_share * 100:g}% of them rejected",
         found=f"{raw} raw rows, {rejected} rejected" + (f" ({counts}), such as {sample}" if rejected else ""),
-        todo="The rejected rows are kept under rejects/. If the exchange republishes the day, "
+        todo="The rejected rows are stored under rejects/. If the exchange republishes the day, "
         "delete its receipt under raw/ to fetch it again.",
     )
 
 
 def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl.DataFrame:
-    """Canonical columns, their texts as `_text_<name>`, `_line`, and in `_rule` the first rule that a row breaks.
+    """Canonical columns, their texts as `_text_<name>`, `_line`, and `_rule`, the first rule that a row breaks.
 
-    One query, because a day is so small that each further one costs more than what it computes.
+    One query: for so few rows, a further query costs more than its computation.
     """
     published = {name: theirs for name, theirs in dataset.published_columns(source).items() if theirs in table.columns}
-    # Outer blanks off, and null where nothing is written.
+    # Strip outer blanks; an empty value becomes null.
     texts = {name: pl.col(theirs).str.strip_chars() for name, theirs in published.items()}
     dates = {text: dataset.read_date(text, day) for text in table[published["trade_date"]].unique().drop_nulls()}
     return (
@@ -117,7 +118,7 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
         )
         .with_columns(pl.lit(source).alias("layout"), _rule(dataset, published, day))
         .with_columns(
-            # Among the rows that stand so far, the first of a key stays.
+            # Among the rows not rejected so far, the first of each key is kept.
             pl.when(pl.col(_RULE).is_null() & ~pl.struct(*dataset.key, _RULE).is_first_distinct())
             .then(pl.lit("duplicate_key"))
             .otherwise(pl.col(_RULE))
@@ -141,7 +142,7 @@ def _typed(column: Column, dataset: Dataset, published: Mapping[str, str], dates
         return text.replace_strict(stripped, default=None, return_dtype=pl.Date).alias(name)
     value = text.cast(type_, strict=False)
     if type_ == pl.Float64:
-        # "inf" and "nan" read as floats, and are no prices.
+        # "inf" and "nan" parse as floats but are not prices.
         value = pl.when(value.is_finite()).then(value)
     if column.times != 1:
         value = (value * column.times).round(2)

@@ -1,7 +1,7 @@
-"""What a published payload must be: a CSV, zipped or not, with a known header and the requested day inside.
+"""The check of a published payload: a CSV, zipped or not, with a known header and the requested day inside.
 
-Reads as little as it can and knows no data frames: it stands at the door, and is used again when the
-payload at rest is parsed.
+It reads as little as possible and uses no data frames. It runs on the fetched payload, and again when the
+stored payload is parsed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from champion_luigi.base.secrets import hidden
 from champion_luigi.datasets.model import Dataset, Layout
 from champion_luigi.parsing.unzip import MAX_UNZIPPED_BYTES, unzip
 
-# The largest day has 3,200 lines of at most 300 letters.
+# The largest day has 3,200 lines of at most 300 characters.
 _MOST_LINES = 200_000
 _MOST_LETTERS = 100_000
 
@@ -26,7 +26,7 @@ _LOOKED_AT = 10_000
 
 @dataclass(frozen=True)
 class Recognised:
-    """A payload of a data set that was recognised. ``lines`` are the data rows as published, without line ends.
+    """A payload recognised as a data set's file. ``lines`` are the data rows as published, without line ends.
 
     ``source`` says where the payload came from: a URL, or a path.
     """
@@ -37,7 +37,7 @@ class Recognised:
     layout: Layout
     header: tuple[str, ...]
     lines: list[str]
-    # Where each line is in the file, the first being 1; empty where they follow each other from line 2 on.
+    # Each line's number in the file, counted from 1; empty if the lines are consecutive from line 2.
     numbers: tuple[int, ...] = ()
 
 
@@ -55,7 +55,7 @@ def recognise(
     text = _decode(unzip(payload, day, source, max_unzipped_bytes))
     if text.lstrip()[:1] == "<":
         raise RejectedPayload(
-            "an HTML page came in place of the file",
+            "the payload is an HTML page, not the file",
             day=day,
             source=source,
             expected="a zip or CSV",
@@ -81,7 +81,7 @@ def recognise(
 
 
 def fields_of(line: str) -> list[str]:
-    """The fields of one line, CSV quotes resolved."""
+    """The fields of one line, with CSV quotes resolved."""
     if '"' not in line:
         return line.split(",")
     try:
@@ -91,7 +91,7 @@ def fields_of(line: str) -> list[str]:
 
 
 def _lines(text: str, day: date, source: str) -> list[str]:
-    """The lines of a text, unless they are so many or so long that lists of them or their fields fill the memory."""
+    """The lines of a text. Raises RejectedPayload if they are so many or so long that splitting would fill memory."""
     if (found := text.count("\n")) > _MOST_LINES:
         raise RejectedPayload(
             "the file has too many lines",
@@ -116,13 +116,13 @@ def _decode(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # Every byte has a meaning in Latin-1, so nothing is lost, and the names keep what they were sent as.
+        # Every byte is valid in Latin-1, so nothing is lost, and the names keep their bytes.
         return content.decode("latin-1")
 
 
 def _names(line: str) -> tuple[str, ...]:
     names = [name.strip() for name in fields_of(line)]
-    # Most layouts end their header with a comma, which is not a column.
+    # Most layouts end their header with a comma, which adds no column.
     while names and not names[-1]:
         names.pop()
     return tuple(names)
@@ -201,5 +201,5 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _start(text: str) -> str:
-    # Hidden before it is cut: servers repeat what they were sent.
+    # Hide secrets before cutting: servers echo the request.
     return repr(hidden(text.lstrip()[:_LOOKED_AT])[:60])

@@ -10,9 +10,9 @@ from datetime import date
 
 from champion_luigi.base.errors import RejectedPayload, TruncatedPayload
 
-# Fifty times the largest day. What a program makes of a text is many times its size.
+# Fifty times the largest day. A parsed text takes many times its size in memory.
 MAX_UNZIPPED_BYTES = 32 * 1024 * 1024
-# Of a zip that is to have one.
+# The most members that zipfile may list; a good zip has one.
 _MOST_MEMBERS = 1_000
 _ZIP_MAGIC = b"PK\x03\x04"
 _MEMBER_MAGIC = b"PK\x01\x02"
@@ -22,14 +22,14 @@ _SHOWN_LETTERS = 200
 
 
 def unzip(payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_BYTES) -> bytes:
-    """The one CSV inside a zip, or the payload itself where it is no zip. Member names are never used as paths."""
+    """The one CSV inside a zip, or the payload itself if it is not a zip. Member names are never used as paths."""
     if not payload:
         raise TruncatedPayload("the payload has no bytes", day=day, source=source)
     if _ZIP_MAGIC.startswith(payload):
         raise TruncatedPayload("the zip is cut short", day=day, source=source, found=f"{len(payload)} bytes")
     if not payload.startswith((_ZIP_MAGIC, _EMPTY_ZIP_MAGIC)):
         return payload
-    # zipfile keeps them all, a kilobyte each.
+    # zipfile holds every member in memory, a kilobyte each.
     if (members := payload.count(_MEMBER_MAGIC)) > _MOST_MEMBERS:
         raise RejectedPayload(
             "the zip does not hold one file", day=day, source=source, expected="one CSV", found=f"{members:,}"
@@ -60,7 +60,7 @@ def _only_member(archive: zipfile.ZipFile, day: date, source: str, max_bytes: in
     if member.flag_bits & _ENCRYPTED:
         raise RejectedPayload("the zip is encrypted", day=day, source=source, expected="a plain zip")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        # zipfile unpacks the others without any limit, and their errors are of no common kind.
+        # zipfile unpacks other methods without a limit, and their errors have no common type.
         raise RejectedPayload(
             "the zip is compressed in an unusual way",
             day=day,
@@ -77,7 +77,7 @@ def _only_member(archive: zipfile.ZipFile, day: date, source: str, max_bytes: in
             found=f"{member.file_size:,}",
         )
     with archive.open(member) as file:
-        # No more than the directory says, which is the sender's word: where it is not true, the checksum is wrong.
+        # Read no more than the directory's size, which is only the sender's claim: if false, the checksum fails.
         content = file.read(member.file_size + 1)
     if content.startswith(_ZIP_MAGIC):
         raise RejectedPayload("the zip holds another zip", day=day, source=source, expected="one CSV")
@@ -85,5 +85,5 @@ def _only_member(archive: zipfile.ZipFile, day: date, source: str, max_bytes: in
 
 
 def _words(error: BaseException) -> str:
-    """What zipfile says; it repeats names that may be of any length."""
+    """zipfile's message, cut short: it can quote names of any length."""
     return str(error)[:_SHOWN_LETTERS]

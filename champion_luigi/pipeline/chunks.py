@@ -1,7 +1,7 @@
-"""The days of a fill, run a chunk at a time: what becomes of each, and how far it is.
+"""The days of a fill, run a chunk at a time: each day's outcome, and the fill's progress.
 
-All tasks of a range in one scheduler would make its every step cost in proportion to all of them; a chunk has a
-scheduler of its own, so a year, or thirty, cost what their days cost.
+Each step of a scheduler costs in proportion to all its tasks. Each chunk has a scheduler of its own, so the cost of a
+range grows only with its days, for one year or for thirty.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
 
-# A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
+# A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
 logger = logging.getLogger("luigi-interface.fill")
 
-# Days given to one scheduler: its work at each step grows with them, and what starting it costs is shared by them.
+# Days per scheduler: the work at each step grows with them, and the cost of starting it is shared among them.
 CHUNK_DAYS = 48
-# With fewer workers, halves of them would wait for each other at the ends of unequal chunks.
+# With fewer workers, two lanes would wait for each other at the ends of unequal chunks.
 _WORKERS_FOR_TWO_LANES = 8
-# How long a file that was fetched shows that the archive's address is right.
+# How long a fetched file proves that the archive's address is right.
 _LATELY = timedelta(days=1)
 _LOG_SECONDS = 10.0
 _SHOW_SECONDS = 0.2
@@ -46,7 +46,7 @@ _SHOW_SECONDS = 0.2
 
 @dataclass
 class Progress:
-    """How far a fill is. Counts are days, ``rows`` rows; ``reasons`` says why a day is not done."""
+    """A fill's progress. Counts are days, except ``rows``; ``failed``, ``closed`` and ``unpublished`` hold reasons."""
 
     due: int
     done: int = 0
@@ -67,7 +67,7 @@ class Progress:
         return self.done / max(time.monotonic() - self.started, 1e-9)
 
     def metrics(self) -> dict[str, float]:
-        """The state as numbers, by the names of the fill's metrics."""
+        """The progress as numbers, by the names of the fill's metrics."""
         return {
             "days_due": self.due,
             "days_done": self.done,
@@ -80,7 +80,7 @@ class Progress:
         }
 
     def sentence(self) -> str:
-        """The state in one line."""
+        """The progress in one line."""
         parts = [f"{self.done} of {self.due} days", f"{self.rows:,} rows", f"{self.rate:.1f} days a second"]
         for words, days in (
             ("failed", self.failed),
@@ -105,11 +105,11 @@ def fill_days(
     workers: int,
     **scheduler: Any,
 ) -> None:
-    """Complete the days in this order, and write into ``progress`` what became of each.
+    """Complete the days in this order, and record each day's outcome in ``progress``.
 
-    One bad day does not stop the rest. An archive that refuses, or answers nothing for a whole chunk, does: what is
-    left then is counted. A 404 for an old session is entered in the ledger as closed, once the same archive has given
-    another file in this fill or within a day before it: an archive that has none of them is a wrong address.
+    One bad day does not stop the rest. The fill stops if the archive refuses, or answers nothing for a whole chunk;
+    the days left are then counted. A 404 for an old session is recorded in the ledger as closed only if the same
+    archive has served another file, in this fill or within a day before it: an archive without any has a wrong address.
     """
     logger.setLevel(logging.INFO)
     chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
@@ -141,12 +141,12 @@ def fill_days(
     if suspects and _has_given_lately(dataset):
         _enter_closed(dataset, suspects, list(suspects), progress)
     for day, error in suspects.items():
-        progress.failed[day] = f"{error} No other file was fetched in this fill, so it is not taken as closed."
+        progress.failed[day] = f"{error} No other file was fetched in this fill, so the day is not recorded as closed."
         _record_outcome(dataset, day, "failed", progress.failed[day])
 
 
 class _Recorder:
-    """Counts what succeeds, from whichever thread, and shows it at a sane pace."""
+    """Counts successes, from any thread, and shows them at a sane pace."""
 
     def __init__(self, of: type[DayTask], progress: Progress, show: Callable[[Progress], None]) -> None:
         self._of = of
@@ -156,7 +156,7 @@ class _Recorder:
         self._shown = self._logged = time.monotonic()
 
     def __call__(self, task: DayTask) -> None:
-        """Note a task that succeeded."""
+        """Count a task that succeeded."""
         with self._lock:
             if isinstance(task, ScrapeBhavcopy):
                 self._progress.fetched += 1
@@ -182,7 +182,7 @@ def _settle(
     suspects: dict[date, NotPublished],
     progress: Progress,
 ) -> None:
-    """Say for each day of a chunk that is not complete what became of it."""
+    """Record the outcome of each day of a chunk that is not complete."""
     expectation = wiring.expectation(dataset)
     for day in (task.date for task in chunk if not task.complete()):
         error = errors.get(day)
@@ -198,13 +198,13 @@ def _settle(
             else:
                 progress.unpublished[day] = found.why
                 _record_outcome(dataset, day, "unpublished", found.why)
-    # What this archive was found not to have before, and has not now, is as closed as it was.
+    # A day that the ledger already has as closed, and that answers 404 again, stays closed.
     confirmed = [day for day in suspects if progress.fetched or day in expectation.closed]
     _enter_closed(dataset, suspects, confirmed, progress)
 
 
 def _has_given_lately(dataset: Dataset) -> bool:
-    """Whether a receipt says that this archive gave a file within a day: to a fill that was killed before it told."""
+    """Whether a receipt shows that this archive served a file within a day, perhaps to a fill killed before its end."""
     archive = wiring.configured_archive()
     since = (datetime.now(UTC) - _LATELY).isoformat()
     for day, entry in wiring.files(dataset).days("raw").items():
@@ -224,7 +224,7 @@ def _enter_closed(
     for day in days:
         error = suspects.pop(day)
         answers.record(wiring.files(dataset).answers, day, "closed", wiring.archive_name(), error.source or "")
-        progress.closed[day] = f"the archive has no file, and is not asked again without --recheck-closed: {error}"
+        progress.closed[day] = f"the archive has no file; it is not requested again without --recheck-closed: {error}"
         _record_outcome(dataset, day, "closed", progress.closed[day])
 
 
@@ -246,7 +246,7 @@ def _reason_to_stop(chunk: Sequence[DayTask], errors: Mapping[date, BaseExceptio
 
 @contextmanager
 def _listening(on_success: Callable[[DayTask], None]) -> Iterator[dict[date, BaseException]]:
-    """What tasks raise in the meantime, by date; and a call for each that succeeds."""
+    """Collect the errors that tasks raise within the block, by date; call ``on_success`` for each success."""
     errors: dict[date, BaseException] = {}
 
     def on_failure(task: DayTask, error: BaseException) -> None:

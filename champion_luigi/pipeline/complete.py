@@ -1,4 +1,4 @@
-"""Which days of a range are complete: one listing for a range, where asking each task would cost some stats each."""
+"""The complete days of a range, from one listing; checking each task would cost several stats a day."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from champion_luigi.pipeline.tasks import (
 )
 from champion_luigi.storage import due, lake
 
-# Where the outputs of the first stages are listed.
+# The kind of file that each of the first stages writes.
 _KINDS: dict[type[luigi.Task], str] = {ScrapeBhavcopy: "raw", ParseBhavcopy: "parsed", NormalizeBhavcopy: "normalized"}
 
 
@@ -37,7 +37,7 @@ def complete_days(of: type[luigi.Task], dataset: Dataset, start: date, stop: dat
 
 
 def loaded_rows(dataset: Dataset, start: date, stop: date) -> dict[date, int]:
-    """The rows of each day whose marker is of the configured warehouse and of the lake file as it is."""
+    """The rows of each day whose marker matches the configured warehouse and the current lake file."""
     place = wiring.warehouse_place()
     warehouse = place.identity(dataset)
     lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
@@ -50,7 +50,7 @@ def loaded_rows(dataset: Dataset, start: date, stop: date) -> dict[date, int]:
 
 
 def _due(of: type[luigi.Task], dataset: Dataset, start: date, stop: date) -> set[date]:
-    """The days of which this stage, or one before it, was requested again."""
+    """The days for which this stage or an earlier one was requested again."""
     assert issubclass(of, DayTask)
     first_stages = due.first_stages(wiring.files(dataset).due, start, stop)
     return {day for day, first in first_stages.items() if first <= of.stage}
@@ -59,7 +59,7 @@ def _due(of: type[luigi.Task], dataset: Dataset, start: date, stop: date) -> set
 def _rows_of(
     dataset: Dataset, day: date, marker: str, lake_file: os.DirEntry[str], warehouse: dict[str, object]
 ) -> int | None:
-    """The rows that the marker records; None where it does not count."""
+    """The rows that the marker records; None if the marker does not count."""
     rows = 0
     try:
         with open(marker, "rb") as file:
@@ -74,5 +74,5 @@ def _rows_of(
             return rows
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    # Whatever is not plainly so is for the task itself, which compares the content.
+    # In any less clear case the task itself decides, by comparing the content.
     return rows if LoadClickHouse(date=day, dataset=dataset.name).complete() else None

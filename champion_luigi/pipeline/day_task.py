@@ -1,4 +1,4 @@
-"""What the five tasks of a day have in common: the date, its lock, retries, and the messages that people see."""
+"""The base of a day's five tasks: the date, its lock, retries, and the messages that people see."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WORK_AHEAD = "event.champion.work_ahead"
 
 
 class SessionDate(luigi.DateParameter):
-    """A trading day; where none is given, the latest one whose file should be out by now, India time."""
+    """A trading day; the default is the latest one whose file should be out by now, India time."""
 
     def has_task_value(self, task_name: str, param_name: str) -> bool:
         return True
@@ -45,7 +45,7 @@ class SessionDate(luigi.DateParameter):
 
 
 class DayTask(luigi.Task):
-    """What the five have in common: one date, a lock for it, retries of what a retry can cure, and counts to report."""
+    """The base of the five tasks: one date, a lock for it, retries of transient errors, and counts to report."""
 
     date: date = SessionDate(  # type: ignore[assignment]
         description="trading day, India time, YYYY-MM-DD; default: the latest session that should be published by now"
@@ -54,68 +54,68 @@ class DayTask(luigi.Task):
         choices=catalog.NAMES,
         default=catalog.DEFAULT,
         positional=False,
-        description="what of the day: " + ", ".join(catalog.NAMES),
+        description="data set of the day: " + ", ".join(catalog.NAMES),
     )
 
     stage: ClassVar[int]
     attempts: ClassVar[int] = 2
     retry_setting: ClassVar[str] = "retry_seconds"
 
-    # Of the last `run`: seconds of waiting for others, seconds in all, and whether nothing was left to do after that.
+    # Of the last `run`: seconds spent waiting for others, total seconds, and whether another process had done the work.
     waited_seconds: float = 0.0
     run_seconds: float | None = None
     was_complete: bool = False
-    # Between the end of `run` and Luigi's look at what came of it.
+    # True between the end of `run` and Luigi's check of the output.
     _has_just_run: bool = False
 
     @classmethod
     @functools.cache
     def get_params(cls) -> list[tuple[str, luigi.Parameter]]:
-        """Luigi's, once a class: it goes through every attribute of a class, some hundred times a day's run."""
+        """Luigi's own, cached for each class: it scans every attribute, some hundred times a day's run."""
         parameters: list[tuple[str, luigi.Parameter]] = super().get_params()
         return parameters
 
     @property
     def definition(self) -> Dataset:
-        """What the data set states of itself."""
+        """The data set's definition."""
         return catalog.DATASETS[self.dataset]
 
     @property
     def files(self) -> DayFiles:
-        """Where the data set's files are."""
+        """The paths of the data set's files."""
         return wiring.files(self.definition)
 
     @property
     def label(self) -> str:
-        """The day in messages: its date, behind the data set's name unless that is the default."""
+        """The day in messages: its date, after the data set's name unless that is the default."""
         return f"{self.date}" if self.dataset == catalog.DEFAULT else f"{self.dataset} {self.date}"
 
     @property
-    def priority(self) -> int:  # type: ignore[override]  # Luigi reads it, and never writes it
-        """Oldest day first, or newest, and each day to its end before the next begins. Luigi takes the highest."""
+    def priority(self) -> int:  # type: ignore[override]  # Luigi only reads it
+        """Oldest day first, or newest, each finished before the next begins. Luigi runs the highest first."""
         number = self.date.toordinal()
         return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
 
     @durable.explained()
     def complete(self) -> bool:
-        """Whether the output is there, and neither this stage nor one before it is asked for again."""
+        """Whether the output exists, and neither this stage nor an earlier one is requested again."""
         version.require(settings.data_dir())
         try:
             if self._has_just_run:
-                # What another process has asked for since is for that one, or for the next run.
+                # Stages that another process requested since are left to that process, or to the next run.
                 self._has_just_run = False
                 asked_again = []
             else:
                 asked_again = due.stages(self.files.due, self.date)
             return super().complete() and not any(each <= self.stage for each in asked_again)
         except ChampionError as error:
-            # Such as a setting that cannot be used. Luigi logs what is raised here, and fires nothing.
+            # For example an unusable setting. Luigi logs an error raised here, but fires no event.
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
             raise
 
     @durable.explained()
     def run(self) -> None:
-        """Do the work once, by one process at a time, retrying transient errors alone."""
+        """Do the work once, in one process at a time, retrying only transient errors."""
         self._has_just_run = False
         version.claim(settings.data_dir())
         self.facts: dict[str, Any] = {"worker": self._worker()}
@@ -149,14 +149,14 @@ class DayTask(luigi.Task):
             due.done(self.files.due, self.date, self.stage)
 
     def prepare(self) -> None:
-        """Take what other processes may hold for longer than a day's work, before the day's lock is taken."""
+        """Acquire, before the day's lock, what other processes may hold for longer than a day's work."""
 
     def on_success(self) -> None:
-        """What Luigi tells the scheduler of a success: nothing. Luigi has looked, if it is set up to."""
+        """Luigi's message to the scheduler after a success: none. Luigi has checked the output, if configured to."""
         self._has_just_run = False
 
     def on_failure(self, exception: BaseException) -> str:
-        """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
+        """Luigi's message to the scheduler and by mail: its traceback, with secrets removed."""
         return settings.without_secrets(super().on_failure(exception))
 
     def work(self) -> None:
@@ -165,7 +165,7 @@ class DayTask(luigi.Task):
 
     def say(self, message: str) -> None:
         """Show a message in the log and, while Luigi runs the task, in the visualiser."""
-        # The scheduler shows it to whoever looks at its pages.
+        # The scheduler shows it to anyone who opens its pages.
         message = settings.without_secrets(message)
         logger.info("%s %s: %s", self.task_family, self.label, message)
         show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
@@ -185,5 +185,5 @@ class DayTask(luigi.Task):
 
 
 def for_the_visualiser(message: str) -> str:
-    """A status message for Luigi's page, which takes it for HTML: an error in it may quote anything."""
+    """A status message, escaped for Luigi's page, which reads it as HTML: an error in it may quote any text."""
     return html.escape(message, quote=False)

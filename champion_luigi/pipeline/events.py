@@ -1,9 +1,9 @@
-"""Luigi's events, as far as this package listens: they become journal records, and prepare a process for its work.
+"""Handlers of Luigi's events: they write journal records, and prepare a process for its work.
 
-A handler runs where its task runs, in a forked child too, so it only appends a line to a file. The first
-dependency that is found missing is the sign that there is work to do: then, and not before, the parent
-learns to end on SIGTERM as on Ctrl-C (Luigi would orphan its children), and imports Polars, which is safe
-before a fork and saves each child the import.
+A handler runs where its task runs, also in a forked child, so it only appends a line to a file. The first
+dependency found missing shows that there is work to do. Only then does the parent prepare: SIGTERM ends it
+as Ctrl-C does (otherwise Luigi would orphan its children), and it imports Polars, which is safe before a
+fork and saves each child the import.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import record as recording
 from champion_luigi.tracking.journal import Event
 
-# The last task that was asked for of each date in an execution. It is noted where tasks are scheduled, so that forked
-# workers know it too.
+# The last requested task of each date in an execution. It is set where tasks are scheduled, so forked workers have it
+# too.
 _last_tasks: dict[tuple[str, str, date], str] = {}
 
 
@@ -52,7 +52,7 @@ def _on_success(task: DayTask) -> None:
 @DayTask.event_handler(luigi.Event.PROCESSING_TIME)
 def _on_processing_time(task: DayTask, seconds: float) -> None:
     if not getattr(task, "was_complete", False):
-        # Luigi's seconds are a difference of two times of day, between which the clock may have been set.
+        # Luigi's seconds are the difference of two clock times; the clock may have been set in between.
         seconds = getattr(task, "run_seconds", None) or seconds
         waited = min(getattr(task, "waited_seconds", 0.0), seconds)
         _record(Event.PROCESSING_TIME, task, seconds=round(seconds - waited, 6), waited=round(waited, 6))

@@ -1,9 +1,9 @@
 """The range: every missing session from a first to a last date, completed oldest first.
 
-Luigi's own `RangeDailyBase` clips an old start, reads the clock as UTC, and hands all tasks of a range to one
-scheduler, whose every step then costs in proportion to all of them. `FillBhavcopy` honours what is asked for, knows
-sessions and publication times, and works through the range a chunk at a time, each with a scheduler of its own, in
-threads of one process. So a year, or thirty, cost what their days cost.
+Luigi's own `RangeDailyBase` clips an old start, reads the clock as UTC, and gives all tasks of a range to one
+scheduler, whose steps then each cost in proportion to all tasks. `FillBhavcopy` honours the requested range, knows
+sessions and publication times, and runs the range a chunk at a time, each with a scheduler of its own, in threads of
+one process. The cost of a range grows only with its days, for one year or for thirty.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from champion_luigi.tracking import record, runs
 from champion_luigi.tracking.journal import Event
 from champion_luigi.warehouse import opened
 
-# A child of Luigi's logger, with a level of its own: it is heard while Luigi's chatter is down.
+# A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
 logger = logging.getLogger("luigi-interface.fill")
 
 _ALL = 1_000_000
@@ -47,22 +47,22 @@ _ALL = 1_000_000
 class FillFailed(TerminalError):
     """Days of a fill failed; the others are complete.
 
-    Each day's reason is in the message and in the log. Run the same fill again once they are mended.
+    The reasons are in the message and in the log. Run the same fill again once the causes are removed.
     """
 
 
 class Outstanding(luigi.ExternalTask):
-    """What a fill could not do anything about: it stands in Luigi's summary, and makes the exit code 20."""
+    """Work that a fill could not do: this task appears in Luigi's summary, and makes the exit code 20."""
 
     what = luigi.Parameter(description="what is outstanding, and when to try again")
 
     def complete(self) -> bool:
-        """Never, in the run that said so."""
+        """Never true in the run that reports it."""
         return False
 
 
 class FillBhavcopy(RangeDailyBase):
-    """Completes a range of trading days. Its requirements are the missing ones; it runs them itself, in chunks."""
+    """Completes a range of trading days. Its requirements are the missing days, which it runs itself, in chunks."""
 
     of = luigi.TaskParameter(
         default=LoadClickHouse, description="the last task of each day: WriteParquet fills the lake"
@@ -80,13 +80,13 @@ class FillBhavcopy(RangeDailyBase):
         choices=catalog.NAMES,
         default=catalog.DEFAULT,
         positional=False,
-        description="what of the days: " + ", ".join(catalog.NAMES),
+        description="data set of the days: " + ", ".join(catalog.NAMES),
     )
     recheck_closed = luigi.BoolParameter(
-        default=False, significant=False, description="ask again for sessions that the archive answered 404 for"
+        default=False, significant=False, description="request again the sessions for which the archive answered 404"
     )
 
-    # As Luigi's, whose own type of it warns of its own default.
+    # As in Luigi, where the parameter's type warns of its own default.
     param_name: Any = luigi.OptionalParameter(default=None, significant=False, positional=False)
 
     # Called with the progress after each day; the `champion` command draws a bar.
@@ -96,65 +96,65 @@ class FillBhavcopy(RangeDailyBase):
 
     @property
     def definition(self) -> Dataset:
-        """What the data set states of itself."""
+        """The data set's definition."""
         return catalog.DATASETS[self.dataset]
 
     def requires(self) -> list[luigi.Task]:
-        """The last task of each missing session, in the order of running."""
+        """The last task of each missing session, in running order."""
         if not hasattr(self, "_cached_requires"):
             self._cached_requires = [self._instantiate_task_cls(day) for day in self._days()]
         return self._cached_requires
 
     def deps(self) -> list[luigi.Task]:
-        """Nothing for Luigi to schedule beforehand: `run` does it, a chunk at a time."""
-        # Luigi asks in the parent of the workers, and only where something is missing.
+        """Nothing for Luigi to schedule beforehand: `run` schedules the days, a chunk at a time."""
+        # Luigi calls this in the parent of the workers, and only if something is missing.
         process.prepare()
         return []
 
     @durable.explained()
     def complete(self) -> bool:
-        """Whether no session of the range is missing, by one listing."""
+        """Whether no session of the range is missing, from one listing."""
         version.require(settings.data_dir())
         if self._has_just_run:
-            # Luigi asks once more, right after `run`. What others have asked for again meanwhile is theirs to do.
+            # Luigi checks once more, right after `run`. Stages that others requested meanwhile are left to them.
             self._has_just_run = False
             return True
         missing = self.missing_datetimes(self.finite_datetimes(*self._bounds()))
-        # What was rechecked, and is closed still, is not missing.
+        # A day that was rechecked and is still closed is not missing.
         closed = self.progress.closed if self.progress else {}
         return all(each.date() in closed for each in missing)
 
     def _requires(self) -> list[luigi.Task]:
-        """For Luigi's summary, which looks here for why a task is pending: what `run` yielded makes it so itself."""
+        """This task itself, for Luigi's summary: it is pending only because of what its own `run` yielded."""
         return [self]
 
     def _task_parameters(self, param: Any) -> dict[str, Any]:
-        """Each day's task is of the same data set; a site's own task has none."""
+        """The parameters of a day's task, with this data set; a site's own task has no data set."""
         of = {"dataset": self.dataset} if issubclass(self.of, DayTask) else {}
         parameters: dict[str, Any] = super()._task_parameters(param)
         return of | parameters
 
     def moving_start(self, now: datetime) -> datetime:
-        """An explicit start is never clipped."""
+        """The first date; an explicit start is never clipped."""
         if self.start is not None:
             return datetime.combine(self.start, datetime.min.time())
         return datetime.combine(_india(now).date(), datetime.min.time()) - timedelta(days=self.days_back)
 
     def moving_stop(self, now: datetime) -> datetime:
-        """The day after the latest session that should be published at ``now`` (UTC, naive, as Luigi has it)."""
+        """The day after the latest session that should be published at ``now`` (UTC, naive, as in Luigi)."""
         expectation = replace(wiring.expectation(self.definition), now=now.replace(tzinfo=UTC))
         return datetime.combine(expectation.latest + timedelta(days=1), datetime.min.time())
 
     def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:
-        """The sessions from start to stop (exclusive): by the calendar, corrected by what the archive answered."""
+        """The sessions from start to stop (exclusive): by the calendar, corrected by the archive's answers."""
         start, stop = finite_start.date(), finite_stop.date()
         days = wiring.expectation(self.definition).days(start, stop, recheck_closed=self.recheck_closed)
-        # What a killed redo has left: such a day is here, whatever the calendar or this archive says of it.
+        # Days that a killed redo left due: their files exist, whatever the calendar or this archive says.
         days |= due.first_stages(wiring.files(self.definition).due, start, stop).keys()
         return [datetime.combine(day, datetime.min.time()) for day in sorted(days)]
 
     def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
-        """Those that are not complete, by one listing for all of them."""
+        """The dates that are not complete, from one listing for all of them."""
         if not finite_datetimes:
             return []
         first, last = finite_datetimes[0].date(), finite_datetimes[-1].date()
@@ -165,7 +165,7 @@ class FillBhavcopy(RangeDailyBase):
         return [each for each in finite_datetimes if each.date() not in complete]
 
     def run(self) -> Iterator[list[luigi.Task]]:
-        """Run the missing days, and say what became of each. Raises FillFailed where days failed."""
+        """Run the missing days, and report each day's outcome. Raises FillFailed if days failed."""
         version.claim(settings.data_dir())
         try:
             with record.execution():
@@ -173,28 +173,28 @@ class FillBhavcopy(RangeDailyBase):
                 try:
                     self._fill(self.progress)
                 except BaseException as error:
-                    # FillFailed is its outcome; anything else has broken it off.
+                    # An Exception, such as FillFailed, counts as failed; anything else, such as Ctrl-C, as killed.
                     failed = isinstance(error, Exception)
                     self._record_end("FAILED" if failed else "KILLED", "failed" if failed else "killed", error)
                     raise
                 outstanding = self.outstanding()
                 self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
         finally:
-            # After the last record: what this takes away from a thread that goes on is no failure of its day.
+            # After the last record: a thread that still runs loses the engine here, which is no failure of its day.
             opened.close_shared()
         self._has_just_run = not outstanding
         if outstanding:
             yield [Outstanding(what=what) for what in outstanding]
 
     def on_failure(self, exception: BaseException) -> str:
-        """What Luigi tells the scheduler, and by mail: its traceback, without a secret."""
+        """Luigi's message to the scheduler and by mail: its traceback, with secrets removed."""
         return settings.without_secrets(super().on_failure(exception))
 
     @durable.explained()
     def _fill(self, progress: Progress) -> None:
         days = self._days()
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
-            # Waits here, once, for another fill that holds the embedded engine, and leaves out what that one did.
+            # Wait here, once, for another fill that holds the embedded engine, and skip the days that it completed.
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
@@ -261,7 +261,7 @@ class FillBhavcopy(RangeDailyBase):
         return start, max(start, stop)
 
     def outstanding(self) -> list[str]:
-        """What the last run could not do anything about, in words, with when to try again."""
+        """The work that the last run could not do, in words, with the time to try again."""
         progress = self.progress
         if progress is None:
             return []
@@ -270,7 +270,7 @@ class FillBhavcopy(RangeDailyBase):
             reason = progress.stopped_because or f"--task-limit {self.task_limit}"
             what.append(f"{progress.left} days are left ({reason}): run the same fill again")
         if progress.elsewhere:
-            what.append(f"{len(progress.elsewhere)} days are run by another process at this moment")
+            what.append(f"{len(progress.elsewhere)} days are being run by another process")
         return what
 
     def _show(self, progress: Progress) -> None:
@@ -284,20 +284,20 @@ class FillBhavcopy(RangeDailyBase):
         self._tell("set_status_message", day_task.for_the_visualiser(message))
 
     def _tell(self, what: str, value: object) -> None:
-        # Luigi lends a task these while it runs it.
+        # Luigi gives a task these methods only while it runs.
         tell = getattr(self, what, None)
         if tell is not None:
             tell(value)
 
 
 def _workers() -> int:
-    """Tasks at a time: as ``--workers`` says, else as the setting does."""
+    """The number of tasks at a time: ``--workers`` if above 1, otherwise the setting."""
     asked: int = luigi.interface.core().workers
     return asked if asked > 1 else int(settings.get("fill_workers"))
 
 
 def _scheduler_of(task: luigi.Task) -> dict[str, Any]:
-    """The central scheduler that runs a task, for those that it runs in turn; else a local one."""
+    """The arguments that give a fill's tasks its own central scheduler, or else a local one."""
     reporter = getattr(getattr(task, "set_status_message", None), "__self__", None)
     scheduler = getattr(reporter, "_scheduler", None)
     return {"scheduler_url": scheduler._url} if isinstance(scheduler, RemoteScheduler) else {"local_scheduler": True}

@@ -1,8 +1,8 @@
 """Luigi workers that run their tasks in threads of one process.
 
-Luigi forks a process a task where there is more than one worker: 7 to 13 ms each, and an embedded engine that is
-open, or Polars once used, hangs the child. Our tasks wait for the network and the disk or compute in native code
-that frees Python, so threads overlap as well, and share one connection and one engine.
+With more than one worker, Luigi forks a process for each task. A fork costs 7 to 13 ms, and the child hangs if the
+embedded engine is open or Polars has been used. Our tasks wait for the network and the disk, or compute in native
+code that releases Python's lock, so threads overlap as well. They share one connection and one engine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from luigi.scheduler import WORKER_STATE_ACTIVE, Scheduler
 from luigi.task_register import Register
 from luigi.worker import ContextManagedTaskProcess, TaskStatusReporter, Worker
 
-# How many tasks that are scheduled now will run at a time as threads of this process; 0 where they will not.
+# How many of the tasks scheduled now will run at a time as threads of this process; 0 if they will not.
 in_threads: contextvars.ContextVar[int] = contextvars.ContextVar("champion_in_threads", default=0)
 
 _FAREWELL_SECONDS = 2.0
@@ -35,9 +35,9 @@ _LOOK_UP_SECONDS = 0.5
 
 
 class Lane:
-    """One `luigi.build` in a thread of its own, its tasks in more of them.
+    """One `luigi.build` in a thread of its own, with its tasks in further threads.
 
-    Two lanes overlap: while one runs its last tasks or is given its next ones, the other one works.
+    Two lanes overlap: while one runs its last tasks or is given its next ones, the other works.
     """
 
     def __init__(self, tasks: Iterable[luigi.Task], workers: int, company: int, **scheduler: Any) -> None:
@@ -49,15 +49,15 @@ class Lane:
         threading.Thread(target=run, daemon=True).start()
 
     def wait(self) -> LuigiRunResult:
-        """Luigi's result, once all is done. Raises what the build raised."""
-        # A signal can reach any thread of the process: the main one, which alone handles it, has to look up for it.
+        """Luigi's result, once the build has ended. Raises what the build raised."""
+        # A signal can reach any thread, but only the main thread handles it, so it must wake up regularly.
         while not self._result.done():
             with contextlib.suppress(TimeoutError):
                 self._result.exception(_LOOK_UP_SECONDS)
         return self._result.result()
 
     def stop(self, seconds: float = _FAREWELL_SECONDS) -> None:
-        """Start nothing more, and give what runs the time to be whole and tidy."""
+        """Start no more tasks, and give the running ones time to end cleanly."""
         for worker in self._factory.workers:
             worker._start_phasing_out()
         with contextlib.suppress(TimeoutError):
@@ -70,24 +70,24 @@ class Lane:
                     tasks, worker_scheduler_factory=self._factory, detailed_summary=True, workers=workers, **scheduler
                 )
             )
-        except BaseException as error:  # noqa: BLE001 - it is raised in the thread that waits
+        except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             self._result.set_exception(error)
 
 
 @contextmanager
 def economy() -> Iterator[None]:
-    """For the time of many builds: Luigi's chatter down to warnings, and no garbage collection but by `collect`.
+    """During many builds, limit Luigi's log to warnings, and collect garbage only in `collect`.
 
-    A line for each step of each task would be 20 a day. And Luigi makes so many long-lived objects that the collector,
-    which goes through all of them again and again, held Python's lock for a third of the time that anything held it.
+    A line for each step of each task would be 20 lines a day. And Luigi makes so many long-lived objects that the
+    collector, which scans all of them repeatedly, took a third of the time in which Python's lock was held.
     """
     if multiprocessing.parent_process() is not None:
-        # Luigi holds this lock while it forks, so that its child has a copy that nobody will ever release.
+        # Luigi holds this lock while it forks, so the child has a locked copy that is never released.
         luigi.worker.fork_lock = threading.Lock()
     luigi_logger = logging.getLogger("luigi-interface")
     level, was_enabled = luigi_logger.level, gc.isenabled()
     luigi_logger.setLevel(logging.WARNING)
-    # What is there already will stay: a collection need not look at it.
+    # The existing objects will stay: a collection need not scan them.
     gc.freeze()
     gc.disable()
     try:
@@ -100,19 +100,19 @@ def economy() -> Iterator[None]:
 
 
 def collect() -> None:
-    """Let go of what a build leaves: Luigi keeps every task that was ever made, and its objects refer to each other."""
+    """Free a build's objects: Luigi caches every task ever made, and its objects refer to each other."""
     Register.clear_instance_cache()
     gc.collect()
 
 
 class _ThreadFactory:
-    """What `luigi.build` asks for schedulers and workers."""
+    """The factory from which `luigi.build` gets schedulers and workers."""
 
     def __init__(self) -> None:
         self.workers: list[_ThreadWorker] = []
 
     def create_local_scheduler(self) -> Scheduler:
-        # Pruning goes through every task at each request for work; a scheduler that lives for one build has no need.
+        # Pruning scans every task at each request for work; a scheduler that lives for one build does not need it.
         return _LocalScheduler(prune_on_get_work=False, record_task_history=False)
 
     def create_remote_scheduler(self, url: str) -> RemoteScheduler:
@@ -131,7 +131,7 @@ class _ThreadFactory:
 
 class _LocalScheduler(Scheduler):
     def count_pending(self, worker: str) -> dict[str, Any]:  # noqa: ARG002 - Luigi's signature
-        """Nothing: the counts are for the log and for workers that stay, and walk through all tasks at each step."""
+        """No counts: they serve the log and long-lived workers, and would scan all tasks at each step."""
         return {
             "n_pending_tasks": 0,
             "n_unique_pending": 0,
@@ -156,7 +156,7 @@ class _ThreadWorker(Worker):
             TaskStatusReporter(self._scheduler, task.task_id, self._id, None),
             use_multiprocessing=True,  # start() it, do not run() it in place
             worker_timeout=0,  # a thread cannot be ended from outside
-            check_unfulfilled_deps=False,  # they ran in this process; a file that has gone since is an error of reading
+            check_unfulfilled_deps=False,  # they ran in this process; a file removed since then fails when read
             check_complete_on_run=self._config.check_complete_on_run,
             task_completion_cache=self._task_completion_cache,
         )
@@ -169,9 +169,9 @@ class _ThreadWorker(Worker):
 
 
 class _TaskThread(ContextManagedTaskProcess):
-    """Luigi's task process with a thread below it."""
+    """Luigi's task process, backed by a thread."""
 
-    exitcode = None  # a thread does not die of a signal
+    exitcode = None  # a signal does not kill a thread
     threads: _Threads
 
     def start(self) -> None:
@@ -184,11 +184,11 @@ class _TaskThread(ContextManagedTaskProcess):
         self._ended.wait(timeout)
 
     def terminate(self) -> None:
-        """Nothing: the thread is a daemon, and ends with the process."""
+        """Do nothing: the thread is a daemon, and ends with the process."""
 
 
 class _Threads:
-    """Threads that are used again: starting one takes as long as some tasks. They are daemons, so Ctrl-C ends them."""
+    """Reusable threads: starting one takes as long as some tasks. They are daemons, so Ctrl-C ends them."""
 
     def __init__(self, most: int) -> None:
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], threading.Event] | None] = queue.SimpleQueue()
@@ -197,13 +197,13 @@ class _Threads:
             thread.start()
 
     def run(self, job: Callable[[], Any]) -> threading.Event:
-        """Run a job in a thread, with the context of the caller, where `settings.overridden` is. Set when it ended."""
+        """Run a job in a thread, with the caller's context (`settings.overridden`). The event is set at its end."""
         ended = threading.Event()
         self._jobs.put((functools.partial(contextvars.copy_context().run, job), ended))
         return ended
 
     def end(self) -> None:
-        """Let the threads go once they are idle."""
+        """End the threads once they are idle."""
         for _ in self._running:
             self._jobs.put(None)
 
@@ -220,4 +220,4 @@ class _Results(queue.Queue):  # type: ignore[type-arg]
     """The results queue, within one process."""
 
     def close(self) -> None:
-        """As Luigi's queue between processes has it."""
+        """Do nothing; Luigi's queue between processes has this method."""

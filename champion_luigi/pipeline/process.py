@@ -20,7 +20,7 @@ def prepare() -> None:
     if _prepared:
         return
     _prepared = True
-    # Its start overlaps with all that follows.
+    # The carrier's start overlaps with everything that follows.
     recording.start()
     import polars  # noqa: F401
 
@@ -28,14 +28,14 @@ def prepare() -> None:
 
 
 def heed_signals() -> None:
-    """End on SIGTERM as on Ctrl-C, and on Ctrl-C."""
+    """Make both SIGTERM and Ctrl-C end the process."""
     signals.heed_end()
-    # Polars puts a handler of its own below Python's, which loses SIGINT once several threads have used Polars.
+    # Polars installs a handler below Python's, which loses SIGINT once several threads have used Polars.
     signals.heed_again()
 
 
 def end_worker_on_sigterm() -> None:
-    """Let SIGTERM end a forked worker: Luigi takes a KeyboardInterrupt there for no result, and runs the task again."""
+    """Let SIGTERM end a forked worker: Luigi takes a KeyboardInterrupt there as no result, and runs the task again."""
     in_worker = os.getpid() != _PARENT and threading.current_thread() is threading.main_thread()
     if in_worker and signals.is_heeded(signal.SIGTERM):
         signal.signal(signal.SIGTERM, _end)

@@ -1,4 +1,4 @@
-"""One trading day from Python, for those who called the Prefect flow: the same tasks, in this process."""
+"""One trading day from Python, for former callers of the Prefect flow: the same tasks, in this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from champion_luigi.warehouse import opened
 
 @dataclass(frozen=True)
 class DayResult:
-    """What a day came to. Counts are rows; ``rejects_path`` is None where no row was rejected."""
+    """The result of a day. Counts are rows; ``rejects_path`` is None if no row was rejected."""
 
     trade_date: date
     rows_processed: int
@@ -51,9 +51,9 @@ def run_day(
 ) -> DayResult:
     """Run the chain for one day, by default the latest session that should be out by now, and report the result.
 
-    ``dataset`` names one of the catalog's data sets, ``output_base_path`` is the lake's root. What is not given comes
+    ``dataset`` names one of the catalog's data sets, ``output_base_path`` is the lake's root. Other values come
     from the environment and ``luigi.cfg``.
-    A day that is complete already is not run again. Raises what went wrong in the task that failed.
+    A day that is already complete is not run again. Raises the error of the task that failed.
     """
     values = {
         "lake_dir": str(output_base_path) if output_base_path is not None else None,
@@ -69,7 +69,7 @@ def run_day(
             last: type[DayTask] = LoadClickHouse if load_to_clickhouse else WriteParquet
             _build(last(date=day, dataset=dataset))
         finally:
-            # A notebook that goes on must not keep other processes from the embedded engine.
+            # A notebook that stays open must not keep other processes from the embedded engine.
             opened.close_shared()
         return _result(day, dataset, load_to_clickhouse)
 
@@ -82,7 +82,7 @@ def _day(trade_date: date | None) -> date:
 
 
 def _build(task: DayTask) -> None:
-    # Luigi only logs what complete() raises, such as a setting that cannot be used.
+    # Checked here first, as Luigi only logs what complete() raises, such as an unusable setting.
     if task.complete():
         return
     with _failures() as failures:
@@ -95,7 +95,7 @@ def _build(task: DayTask) -> None:
 
 @contextmanager
 def _failures() -> Iterator[list[BaseException]]:
-    """What tasks raise in the meantime; Luigi itself only logs it."""
+    """Collect the errors that tasks raise within the block; Luigi itself only logs them."""
     failures: list[BaseException] = []
 
     def note(_task: luigi.Task, error: BaseException) -> None:

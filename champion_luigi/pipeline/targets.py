@@ -1,7 +1,7 @@
 """Luigi targets whose files appear whole or not at all.
 
-Luigi's own atomic file leaves its temporary file behind after a kill or an exception, raises where two
-processes race, and does not fsync; `files.write_whole` does none of that.
+Luigi's own atomic file leaves its temporary file behind after a kill or an exception, raises when two
+processes race, and does not fsync; `durable.write_whole` has none of these faults.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import luigi
 from champion_luigi.base import durable
 from champion_luigi.datasets.model import Dataset
 
-# What this process wrote last and has not yet read again, by path: (the file's signature, its content in memory).
+# Values that this process wrote and has not taken yet, by path: (the file's signature, the value).
 _written: OrderedDict[str, tuple[tuple[int, ...], Any]] = OrderedDict()
 _written_lock = threading.Lock()
 _MOST_REMEMBERED = 64
@@ -35,20 +35,20 @@ class WholeFile(luigi.LocalTarget):
         return Path(self.path)
 
     def write(self, content: bytes, value: Any = None) -> None:
-        """Replace the file's content, atomically and durably; ``value`` is what it decodes to, for `take`."""
+        """Replace the file's content, atomically and durably; ``value`` is its decoded form, for `take`."""
         durable.write_whole(self.file, content)
         if value is not None:
             self.remember(value)
 
     def remember(self, value: Any) -> None:
-        """Hold for `take` what the file, which this process has just written, decodes to."""
+        """Hold the decoded form of the file, which this process has just written, for `take`."""
         with _written_lock:
             _written[self.path] = (self._signature(), value)
             while len(_written) > _MOST_REMEMBERED:
                 _written.popitem(last=False)
 
     def take(self) -> Any:
-        """What this process wrote here with a ``value``, once, as long as the file is still that one; else None."""
+        """The value that this process wrote here, once, if the file is unchanged since; otherwise None."""
         with _written_lock:
             signature, value = _written.pop(self.path, ((), None))
         return value if value is not None and signature == self._signature() else None
@@ -69,12 +69,12 @@ class JsonFile(WholeFile):
         self.write(durable.json_bytes(document))
 
     def load(self) -> dict[str, Any] | None:
-        """The document, or None where there is none or it cannot be read as one (which is logged)."""
+        """The document; None if it is absent, unreadable (which is logged) or not an object."""
         return durable.read_json(self.file)
 
 
 class LoadMarker(JsonFile):
-    """Says that a lake file's rows are in a warehouse. It exists only for that warehouse and that file's content."""
+    """Records that a lake file's rows are in a warehouse. It counts only for that warehouse and that file's content."""
 
     def __init__(self, path: str | Path, dataset: Dataset, lake_file: Path, warehouse: Mapping[str, Any]) -> None:
         super().__init__(path)
@@ -83,7 +83,7 @@ class LoadMarker(JsonFile):
         self.warehouse = dict(warehouse)
 
     def exists(self) -> bool:
-        """Whether the load that the marker records is the one that is due. Raises OtherVersion for a newer one."""
+        """Whether the marker records the load that is due. Raises OtherVersion if it is of a newer version."""
         document = self.load()
         if document is None or document.get("warehouse") != self.warehouse:
             return False
@@ -95,7 +95,7 @@ class LoadMarker(JsonFile):
             status = self.lake_file.stat()
         except FileNotFoundError:
             return False
-        # An untouched file need not be read; a copied or moved lake has other times, and the same content.
+        # An untouched file need not be read. A copied or moved lake has other times but the same content.
         if document.get("lake_stat") == [status.st_size, status.st_mtime_ns]:
             return True
         return bool(document.get("lake_sha256") == durable.sha256(durable.read_whole(self.lake_file)))

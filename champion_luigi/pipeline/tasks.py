@@ -2,9 +2,9 @@
 
     ScrapeBhavcopy -> ParseBhavcopy -> NormalizeBhavcopy -> WriteParquet -> LoadClickHouse
 
-A task reads the output of the one before, calls one function, and writes its own output, whole or not at
-all. What is heavy (Polars, the ClickHouse engine) is imported where it is used: a run with nothing to do
-imports Luigi alone, and a parent that forks workers never touches it.
+A task reads the output of the task before, calls one function, and writes its own output, whole or not at
+all. Heavy libraries (Polars, the ClickHouse engine) are imported where they are used: a run with nothing to
+do imports Luigi alone, and a parent that forks workers never uses them.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
 
 
 class ScrapeBhavcopy(DayTask):
-    """Fetch the published file and keep it unchanged. The output is its receipt: name, sha256, size, URL, time."""
+    """Fetch the published file and store it unchanged. The output is its receipt: name, sha256, size, URL, time."""
 
     stage = 0
     attempts = 3
     retry_setting = "scrape_retry_seconds"
 
     def requires(self) -> list[luigi.Task]:
-        # Nothing of Luigi's fires in the parent of the workers for a task without dependencies.
+        # Luigi fires no event in the parent of the workers for a task without dependencies.
         self.trigger_event(WORK_AHEAD, self)
         return []
 
@@ -63,15 +63,15 @@ class ScrapeBhavcopy(DayTask):
         except (NotPublished, RejectedPayload) as error:
             if not self.output().exists():
                 raise
-            # A repeated request in vain: no day is closed, or stays due for ever, of which the file is kept.
+            # A repeated request failed, but the file is stored: the day is neither closed nor left due for ever.
             due.done(self.files.due, self.date, self.stage)
             raise TerminalError(
-                f"the file that is kept could not be fetched again: {error.what}",
+                f"the stored file could not be fetched again: {error.what}",
                 day=self.date,
                 source=error.source,
                 expected=error.expected,
                 found=error.found,
-                todo="What is kept stays: run the same again to go on with it.",
+                todo="The stored file stays: run the same command again to continue with it.",
             ) from None
 
         receipt = keep(self, published, recognised)
@@ -88,7 +88,7 @@ class ScrapeBhavcopy(DayTask):
             raise NotPublished(
                 f"there is nothing to fetch: {found.why}",
                 day=self.date,
-                todo="The archive was not asked. To ask it all the same, set CHAMPION_ASK_CLOSED=true.",
+                todo="No request was sent. To send one all the same, set CHAMPION_ASK_CLOSED=true.",
             )
         try:
             return fetch(self)
@@ -97,7 +97,7 @@ class ScrapeBhavcopy(DayTask):
 
 
 class ParseBhavcopy(DayTask):
-    """The payload as a table of text under the source's column names; ``normalize`` gives types."""
+    """The payload as a table of text under the source's column names; ``normalize`` casts the types."""
 
     stage = 1
 
@@ -130,7 +130,7 @@ class ParseBhavcopy(DayTask):
 
 
 class NormalizeBhavcopy(DayTask):
-    """Canonical columns and types; rows that cannot stand are kept under ``rejects/``, oddities are counted."""
+    """Canonical columns and types. Rejected rows are stored under ``rejects/``; oddities are counted."""
 
     stage = 2
 
@@ -156,7 +156,7 @@ class NormalizeBhavcopy(DayTask):
         try:
             normalize.check(normalized, self.date, metadata["source_file"], settings.get("max_rejected_share"))
         except CheckFailed:
-            # Or else a receipt that is deleted, to fetch again, would not make parsing due.
+            # Otherwise, deleting the receipt to fetch again would not make parsing due.
             self.input().file.unlink(missing_ok=True)
             raise
         metadata |= {
@@ -172,7 +172,7 @@ class NormalizeBhavcopy(DayTask):
 
 
 class WriteParquet(DayTask):
-    """The lake's partition of the day. Requiring this task is the run without a warehouse."""
+    """The day's partition in the lake. A run without a warehouse ends with this task."""
 
     stage = 3
 
@@ -194,16 +194,16 @@ class WriteParquet(DayTask):
 
 
 class LoadClickHouse(DayTask):
-    """The day in the warehouse, replaced atomically. The marker names the warehouse and the lake file's sha256."""
+    """The day's rows in ClickHouse, replaced atomically. The marker names the warehouse and the lake file's sha256."""
 
     stage = 4
     attempts = 3
     retry_setting = "load_retry_seconds"
 
     @property
-    def resources(self) -> dict[str, int]:  # type: ignore[override]  # as above
-        """One process at a time may hold the embedded engine; Luigi need not start a second one to find out."""
-        # Threads share it, and an insert with it.
+    def resources(self) -> dict[str, int]:  # type: ignore[override]  # Luigi only reads it
+        """One process at a time may hold the embedded engine, so Luigi need not start a second one in vain."""
+        # Threads share the engine, and its inserts.
         return {} if settings.get("clickhouse_host") or lanes.in_threads.get() else {"embedded_warehouse": 1}
 
     def requires(self) -> WriteParquet:
@@ -212,8 +212,8 @@ class LoadClickHouse(DayTask):
     def prepare(self) -> None:
         """Take the embedded engine.
 
-        A fill holds it and waits for days: who held a day and waited for the engine would wait for the fill, and the
-        fill for them.
+        A fill holds it and waits for days. A task that held a day's lock while waiting for the engine would deadlock
+        with the fill.
         """
         if not settings.get("clickhouse_host"):
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
@@ -253,26 +253,26 @@ class LoadClickHouse(DayTask):
         self.say(f"{loaded.rows:,} rows in {name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
 
     def _require_untouched_as_loaded(self, stat: list[int], found: str) -> None:
-        """DamagedFile where a marker, of whichever warehouse, knows the lake file as it is with other bytes in it.
+        """Raise DamagedFile if any warehouse's marker has the lake file's size and time but another sha256.
 
-        A file that somebody has written since, on purpose, has another time, and is loaded as it is.
+        A file that was rewritten on purpose since then has another time, and is loaded as it is.
         """
         for path in self.files.markers_anywhere(self.date):
             known = durable.read_json(path) or {}
             if known.get("lake_stat") == stat and known.get("lake_sha256") != found:
                 raise DamagedFile(
-                    "the lake file is not what was loaded before, and it has not been written since",
+                    "the lake file differs from what was loaded before, but has not been written since",
                     source=str(self.input().file),
                     expected=f"sha256 {known.get('lake_sha256')}",
                     found=found,
-                    todo="The disk has changed it: champion verify --repair makes it anew.",
+                    todo="The disk has changed it: champion verify --repair rebuilds it.",
                 )
 
 
 def fetch(
     task: ScrapeBhavcopy, known: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 ) -> tuple[Published, Recognised]:
-    """The day's file from the archive, recognised as such. ``known`` and errors are as for `archive.fetch`."""
+    """The day's file from the archive, checked and recognised. ``known`` and errors are as for `archive.fetch`."""
     from champion_luigi.exchange import archive
     from champion_luigi.parsing import payload
 
@@ -283,7 +283,7 @@ def fetch(
 
 
 def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> dict[str, Any]:
-    """Store a payload and its receipt, which is returned, and hold what it was recognised as for the next task."""
+    """Store a payload and its receipt, return the receipt, and hold the recognised payload for the next task."""
     described = {
         "format": published.source,
         "url": published.url,
@@ -311,13 +311,13 @@ def _with_session(error: NotPublished, day: date, expected: Expectation) -> NotP
 
 
 def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
-    """A table and its metadata: from memory where this process has just written it."""
+    """A table and its metadata, from memory if this process has just written it."""
     table: tuple[pl.DataFrame, dict[str, str]] = target.take() or tables.read_table(target.file)
     return table
 
 
 def _source_in(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Where a day comes from, as each task records it: a run may begin with any of them."""
+    """The day's source file, which every task records because a run may begin with any task."""
     names = {"archive_file": "source_file", "archive_sha256": "source_sha256", "layout": "format"}
     return {ours: metadata[theirs] for ours, theirs in names.items() if theirs in metadata}
 

@@ -1,8 +1,8 @@
-"""What is asked for again: one note a day under ``DATA_DIR/due``, until its stages are done.
+"""Stages requested again: one note a day under ``DATA_DIR/due``, until its stages are done.
 
-A note makes its stages due while every output stays where it is until a new one replaces it, whole. So no reader ever
-sees the day vanish, and after a kill at any moment the note says what is still to do: the next run, of whatever
-command, does it. Who wants to give it up deletes the note.
+A note makes its stages due. Every output stays in place until a whole new one replaces it, so no reader ever sees the
+day vanish. After a kill at any moment the note lists what is still to do, and the next run of any command does it. To
+cancel the request, delete the note.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _NAME = re.compile(r"(\d{4}-\d\d-\d\d)\.json")
 
 
 def note_file(folder: Path, day: date) -> Path:
-    """Where a day's note is, if there is one."""
+    """The path of a day's note, which need not exist."""
     return folder / f"{day}.json"
 
 
 def stages(folder: Path, day: date) -> list[int]:
-    """The stages of a day that are asked for again and not done, ascending; as a rule none."""
+    """The stages of a day that are requested again and not done, ascending; usually none."""
     return _read(note_file(folder, day))
 
 
 def first_stages(folder: Path, start: date, stop: date) -> dict[date, int]:
-    """The first such stage of each day from ``start`` to ``stop`` (exclusive) that has one."""
+    """The first requested stage of each day from ``start`` to ``stop`` (exclusive) that has one."""
     found = {}
     try:
         with os.scandir(folder) as entries:
@@ -48,14 +48,14 @@ def first_stages(folder: Path, start: date, stop: date) -> dict[date, int]:
 
 
 def ask(folder: Path, day: date, asked: Iterable[int]) -> None:
-    """Note these stages, beside what is noted already. The caller holds the day's lock. Raises StorageError."""
+    """Add these stages to the day's note. The caller holds the day's lock. Raises StorageError."""
     _write(folder, day, sorted({*asked, *stages(folder, day)}))
 
 
 def done(folder: Path, day: date, stage: int) -> None:
-    """Strike a stage out, unless an earlier one is still due. The caller holds the day's lock. Raises StorageError."""
+    """Clear a stage, unless an earlier one is still due. The caller holds the day's lock. Raises StorageError."""
     left = stages(folder, day)
-    # An earlier one can be asked for while another process is between two tasks of the day.
+    # An earlier stage can be requested while another process is between two tasks of the day.
     if left and left[0] == stage:
         _write(folder, day, left[1:])
 
@@ -83,5 +83,5 @@ def _read(path: Path) -> list[int]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("%s is not readable and is taken as absent: %s", path, error)
+        logger.warning("%s is unreadable and treated as absent: %s", path, error)
         return []

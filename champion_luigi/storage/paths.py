@@ -1,6 +1,6 @@
-"""Where each file of a day is below DATA_DIR, and which day a file is of. No other module knows a path's parts.
+"""The path of each file of a day below DATA_DIR, and the day of a path. No other module knows a path's parts.
 
-The first data set's files lie where version 0.1.0 had them; another one has a level of its own:
+The first data set's files lie where version 0.1.0 put them; every other data set has a folder level of its own:
 ``raw/2024/bhavcopy_20240115.json`` beside ``raw/index_close/2024/index_close_20240115.json``.
 """
 
@@ -15,45 +15,45 @@ from pathlib import Path
 
 from champion_luigi.datasets.model import Dataset
 
-# How the files of a kind end; of markers, ``loaded/<warehouse>``, as receipts do.
+# The suffix of each kind of file. Receipts, and markers under ``loaded/<warehouse>``, end in `_DOCUMENT`.
 _SUFFIXES = {"parsed": ".arrows", "normalized": ".arrows", "rejects": ".jsonl"}
 _DOCUMENT = ".json"
 
 
 @dataclass(frozen=True)
 class DayFiles:
-    """The files of a data set below ``root``, DATA_DIR."""
+    """The paths of a data set's files below ``root``, which is DATA_DIR."""
 
     root: Path
     dataset: Dataset
 
     def receipt(self, day: date) -> Path:
-        """What describes a day's payload, and lies beside it."""
+        """The document that describes a day's payload, stored beside it."""
         return self._of("raw", day)
 
     def restated(self, day: date, sha256: str) -> Path:
-        """The folder of a payload that was replaced, and of its receipt."""
+        """The folder for a replaced payload and its receipt."""
         return self.receipt(day).parent / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
 
     def table(self, stage: str, day: date) -> Path:
-        """The table that a stage, ``parsed`` or ``normalized``, leaves for the next one."""
+        """The table that a stage, ``parsed`` or ``normalized``, writes for the next one."""
         return self._of(stage, day)
 
     def rejects(self, day: date) -> Path:
-        """The rejected rows of a day, one JSON object a line; absent where none were."""
+        """The rejected rows of a day, one JSON object a line; absent if there were none."""
         return self._of("rejects", day)
 
     def marker(self, warehouse: str, day: date) -> Path:
-        """What says that a day is loaded into a warehouse, by the warehouse's short name."""
+        """The record of a day's load into a warehouse, which is given by its short name."""
         return self._of(f"loaded/{warehouse}", day)
 
     def markers_anywhere(self, day: date) -> list[Path]:
-        """The markers of a day for every warehouse that was ever loaded."""
+        """A day's markers for all warehouses that it was ever loaded into."""
         marker = self.marker("*", day)
         return sorted(self.root.glob(str(marker.relative_to(self.root))))
 
     def lock(self, day: date) -> Path:
-        """The lock that whoever works on the day holds."""
+        """The lock that a process holds while it works on the day."""
         return self.folder("locks") / f"{day}.lock"
 
     @property
@@ -63,7 +63,7 @@ class DayFiles:
 
     @property
     def answers(self) -> Path:
-        """The ledger of what the archive answered. Version 0.1.0 would misread a line of another data set."""
+        """The data set's ledger of the archive's answers. Version 0.1.0 would misread another data set's lines."""
         name = f"ledger-{self.dataset.folder}.jsonl" if self.dataset.folder else "ledger.jsonl"
         return self.root / name
 
@@ -72,11 +72,11 @@ class DayFiles:
         return self.root / name / self.dataset.folder
 
     def day_of(self, path: str | Path) -> date | None:
-        """The day that a file of this data set is of, by its name; None where the name is no such file's."""
+        """The day in the name of one of this data set's files; None for any other name."""
         return day_in(self.dataset, Path(path).name)
 
     def days(self, kind: str, start: date = date.min, stop: date = date.max) -> dict[date, os.DirEntry[str]]:
-        """The finished files of a kind, as for `folder`, from ``start`` to ``stop`` (exclusive)."""
+        """The finished files of a kind (as for `folder`) by day, from ``start`` to ``stop`` (exclusive)."""
         found = {}
         suffix = _SUFFIXES.get(kind, _DOCUMENT)
         for year in self.years(kind):
@@ -103,12 +103,12 @@ class DayFiles:
 
 
 def name_of(dataset: Dataset, day: date) -> str:
-    """The name of a day's files, without their ending: ``bhavcopy_20240115``."""
+    """The name of a day's files, without the suffix: ``bhavcopy_20240115``."""
     return f"{dataset.stem}_{day:%Y%m%d}"
 
 
 def day_in(dataset: Dataset, name: str) -> date | None:
-    """The inverse of `name_of`, for a name with any ending; None for a leftover, or another data set's file."""
+    """The inverse of `name_of`, for a name with any suffix; None for a leftover or another data set's file."""
     found = _pattern(dataset.stem).fullmatch(name)
     try:
         return date(int(found[1]), int(found[2]), int(found[3])) if found else None

@@ -1,4 +1,4 @@
-"""The published file, stored unchanged under ``raw/`` with its receipt, and what it replaced, under ``restated/``."""
+"""The published file, stored unchanged under ``raw/`` with its receipt; replaced files go under ``restated/``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from champion_luigi.storage.paths import DayFiles
 
 
 def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a payload under the exchange's own name, and then its receipt, which is returned.
+    """Write a payload under the exchange's own name, then its receipt, and return the receipt.
 
-    ``described`` is what only the caller knows of it: source, URL, rows, validators. Another payload that is stored
-    with its receipt is copied under ``restated/`` first.
+    ``described`` holds what only the caller knows: source, URL, rows, validators. A different payload that is already
+    stored with its receipt is copied under ``restated/`` first.
     """
     sha256 = durable.sha256(content)
     receipt = {
@@ -35,13 +35,13 @@ def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mappi
     durable.write_whole(path.with_name(name), content)
     durable.write_whole(path, durable.json_bytes(receipt))
     if replaced is not None and replaced.name != name:
-        # The day is published by another source now.
+        # Another source publishes the day now.
         replaced.unlink(missing_ok=True)
     return receipt
 
 
 def _keep_replaced(files: DayFiles, day: date, new_sha256: str) -> Path | None:
-    """Copy the payload that is about to be replaced, where it is whole and another one, with its receipt."""
+    """Copy the stored payload and its receipt, if it is intact and differs from the new one, and return its path."""
     path = files.receipt(day)
     receipt = durable.read_json(path) or {}
     if not receipt.keys() >= {"file", "sha256"} or receipt["sha256"] == new_sha256:
@@ -58,7 +58,7 @@ def _keep_replaced(files: DayFiles, day: date, new_sha256: str) -> Path | None:
 
 
 def is_receipt(files: DayFiles, document: Mapping[str, Any]) -> bool:
-    """Whether a document describes a file that is stored beside it: its name, its source, its sha256."""
+    """Whether a document describes a stored file, by name, source and sha256."""
     name, source, found = (document.get(key) for key in ("file", "format", "sha256"))
     # A damaged name may have become a path.
     if not (isinstance(name, str) and isinstance(source, str) and isinstance(found, str)):
@@ -67,7 +67,7 @@ def is_receipt(files: DayFiles, document: Mapping[str, Any]) -> bool:
 
 
 def payload_of(files: DayFiles, day: date) -> tuple[dict[str, Any], Path]:
-    """The receipt of a day, and the path of the payload that it describes. Raises DamagedFile."""
+    """A day's receipt, and the path of the payload that it describes. Raises DamagedFile."""
     path = files.receipt(day)
     receipt = durable.read_json(path)
     if receipt is None or not is_receipt(files, receipt):
@@ -78,11 +78,11 @@ def payload_of(files: DayFiles, day: date) -> tuple[dict[str, Any], Path]:
 
 
 def verified(receipt: Mapping[str, Any], payload: Path, receipt_file: Path) -> bytes:
-    """The payload at rest; DamagedFile where it is not what the receipt describes."""
+    """The stored payload. Raises DamagedFile if it differs from what the receipt describes."""
     content = durable.read_whole(payload)
     if (found := durable.sha256(content)) != receipt["sha256"]:
         raise DamagedFile(
-            "the fetched file is not what was fetched",
+            "the stored file differs from what was fetched",
             source=str(payload),
             expected=f"sha256 {receipt['sha256']}",
             found=found,

@@ -1,7 +1,7 @@
-"""Tables between two tasks: an Arrow stream, and behind it one line of JSON with the table's metadata and sha256.
+"""Tables between two tasks: an Arrow stream, followed by one line of JSON with the table's metadata and sha256.
 
-Cheaper than Parquet to write and to read, and any Arrow reader takes it (`polars.read_ipc_stream`): it stops where the
-stream ends. The sha256 is of both, and tells a damaged file from a whole one, which Arrow itself does not.
+Such a file is cheaper to write and read than Parquet. Any Arrow reader can read it (`polars.read_ipc_stream`), because
+it stops at the end of the stream. The sha256 of stream and metadata detects damage, which Arrow itself does not.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def read_table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
     stream, _, line = durable.read_whole(path).rpartition(b"\n")
     try:
         document = json.loads(line)
-        # The first versions' sha256 was of the stream alone.
+        # In the first versions, the sha256 covered the stream alone.
         is_whole = document["sha256"] in {_sha256(stream, document["metadata"]), durable.sha256(stream)}
     except (ValueError, KeyError, TypeError):
         is_whole = False
     if not is_whole:
         raise DamagedFile(
-            "the table is not what was written", source=str(path), todo="Delete it and run the day again."
+            "the table differs from what was written", source=str(path), todo="Delete it and run the day again."
         )
     return pl.read_ipc_stream(io.BytesIO(stream)), document["metadata"]
 

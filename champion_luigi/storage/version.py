@@ -1,7 +1,7 @@
-"""The data folder's own version: `layout.json` in DATA_DIR, read once a process, before anything else is.
+"""The data folder's own version: `layout.json` in DATA_DIR, read once a process, before any other file.
 
-It says how the folder is laid out. A newer layout than this package knows is refused, as half of it would be read or
-written wrongly. A folder without the file is of the first layout, which did not have it, or new.
+The file records how the folder is laid out. A layout newer than this package knows is refused, because half of it
+would be read or written wrongly. A folder without the file is new, or has the first layout, which had no such file.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, OtherVersion, StorageError
 from champion_luigi.base.package import VERSION
 
-# Grows by one with each change of where things are in DATA_DIR, or of what is in them, that older versions cannot know.
+# Raised by one with each change to the paths or contents in DATA_DIR that older versions cannot handle.
 LAYOUT = 1
 
 _NAME = "layout.json"
-# What is there of a folder that has been worked in.
+# A folder that has been used holds at least one of these.
 _OUTPUTS = ("raw", "parsed", "normalized", "lake", "loaded", "rejects", "warehouse", "ledger.jsonl")
 
 logger = logging.getLogger("luigi-interface")
 
 _noting = threading.Lock()
-# Folders of which this process has read that they are of this layout.
+# Folders whose layout this process has read and accepted.
 _known: set[Path] = set()
 
 
 @dataclass(frozen=True)
 class Noted:
-    """What a folder says of itself: its layout, and the version of the package that noted it."""
+    """A folder's own record: its layout, and the version of the package that recorded it."""
 
     layout: int
     package: str
 
 
 def require(data_dir: Path) -> None:
-    """Raise OtherVersion where DATA_DIR is of a newer layout, DamagedFile where it cannot be told. Writes nothing."""
+    """Raise OtherVersion if DATA_DIR has a newer layout, DamagedFile if its record is unreadable. Writes nothing."""
     folder = data_dir.absolute()
     if folder not in _known and noted(folder) is not None:
         _known.add(folder)
 
 
 def claim(data_dir: Path) -> None:
-    """Require, and note the layout where it is not noted yet: for those who are about to write."""
+    """Check the layout as `require` does, and record it if that is not done yet. Call this before writing."""
     require(data_dir)
     folder = data_dir.absolute()
     if folder in _known:
@@ -57,14 +57,14 @@ def claim(data_dir: Path) -> None:
         if folder in _known:
             return
         if any((folder / name).exists() for name in _OUTPUTS):
-            logger.info("%s has no %s: it is taken as layout 1, and that is noted in it", folder, _NAME)
+            logger.info("%s has no %s: it is treated as layout 1, which is now recorded in it", folder, _NAME)
         note = {"layout": LAYOUT, "package": VERSION, "noted_at": durable.now()}
         durable.write_whole(folder / _NAME, durable.json_bytes(note))
         _known.add(folder)
 
 
 def noted(folder: Path) -> Noted | None:
-    """What a folder says of itself; None where it says nothing. Raises as `require` does."""
+    """A folder's own record; None if it has none. Raises as `require` does."""
     path = folder / _NAME
     try:
         document = json.loads(path.read_bytes())
@@ -77,10 +77,10 @@ def noted(folder: Path) -> Noted | None:
         raise StorageError(f"the file could not be read: {error.strerror or error}", source=str(path)) from error
     except (ValueError, KeyError, TypeError, AttributeError):
         raise DamagedFile(
-            "what says how the data folder is laid out cannot be read",
+            "the record of the data folder's layout cannot be read",
             source=str(path),
             expected=f'{{"layout": {LAYOUT}}}',
-            todo="Restore it from a backup, or write what is expected, if no newer version has worked in this folder. "
+            todo="Restore it from a backup, or write what is expected, if no newer version has used this folder. "
             "Nothing was read or changed.",
         ) from None
     if found.layout > LAYOUT:
