@@ -70,7 +70,7 @@ class HttpArchive:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, BoundedAdapter(total_seconds))
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        # Identity: a body compressed in transit could unpack to any size, and the files are already zips.
+        # Identity: a body compressed in transit could unpack to any size, and most files are zips already.
         self._session.headers.update({"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity"})
 
     def url(self, path: str) -> str:

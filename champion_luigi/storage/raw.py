@@ -44,7 +44,7 @@ def _keep_replaced(files: DayFiles, day: date, new_sha256: str) -> Path | None:
     """Copy the stored payload and its receipt, if it is intact and differs from the new one, and return its path."""
     path = files.receipt(day)
     receipt = durable.read_json(path) or {}
-    if not receipt.keys() >= {"file", "sha256"} or receipt["sha256"] == new_sha256:
+    if not is_receipt(files, receipt) or receipt["sha256"] == new_sha256:
         return None
     payload = path.with_name(str(receipt["file"]))
     try:
