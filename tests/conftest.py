@@ -12,13 +12,10 @@ import campaign
 import hypothesis
 import luigi
 import pytest
-from helpers import forget_settings
+from helpers import SHARED, forget_settings
 from simulated_server import SimulatedArchive
 
 from champion_luigi.config import settings
-
-# Real published files, where somebody has put them beside the checkout. No test depends on their being there.
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "nse"
 
 # The password is no parameter, so no settings class names its variable.
 _NO_PARAMETER = "CLICKHOUSE_PASSWORD"

@@ -34,6 +34,10 @@ from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.simulated import exchange
 
+ROOT = Path(__file__).resolve().parents[1]
+# Real published files, where somebody has put them beside the checkout. No test depends on their being there.
+SHARED = ROOT.parent / "shared" / "nse"
+
 # A regular day of each era; on the middle one both formats were published.
 LEGACY_DAY = date(2023, 6, 15)
 BOTH_DAY = date(2024, 1, 15)

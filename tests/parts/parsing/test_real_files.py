@@ -12,8 +12,7 @@ from pathlib import Path
 
 import campaign
 import pytest
-from conftest import SHARED
-from helpers import format_and_date
+from helpers import SHARED, format_and_date
 
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.parsing.lines import parse

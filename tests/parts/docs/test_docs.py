@@ -20,13 +20,12 @@ import click
 import luigi
 import pytest
 from conftest import environment_variables
-from helpers import wait_for
+from helpers import ROOT, wait_for
 
 import champion_luigi
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
 
-ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -28,7 +28,7 @@ import campaign
 import pytest
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import build, champion_command, lines_of, luigi_command, payload, publish, retry_at_once, wait_for
+from helpers import ROOT, build, champion_command, lines_of, luigi_command, payload, publish, retry_at_once, wait_for
 from mlflow_server import carriers, empty_store, kill_carriers, told
 from ten_days import DAYS, START, STOP
 
@@ -56,7 +56,7 @@ ROWS = 300
 # Of an undisturbed fill of the range, by one record a step.
 RECORDS = 155
 BAD_DAY = DAYS[2]
-POINTS = Path(__file__).with_name("killed_at.py")
+POINTS = ROOT / "tests" / "killed_at.py"
 
 Seen = Mapping[date, Any]
 

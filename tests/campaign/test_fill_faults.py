@@ -17,8 +17,8 @@ from typing import Any
 
 import campaign
 import pytest
-from conftest import SHARED
 from helpers import (
+    SHARED,
     archive_path,
     champion_command,
     format_and_date,

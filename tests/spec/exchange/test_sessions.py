@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from helpers import archive_path, format_and_date
+from helpers import ROOT, SHARED, archive_path, format_and_date
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,10 +22,9 @@ from champion_luigi.datasets.equity import FIRST_DATE
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.sessions import CLOSED_KINDS, INDIA, SESSION_KINDS
 
-ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "champion_luigi" / "exchange" / "sessions.csv"
 TOOL = ROOT / "tools" / "build_sessions.py"
-EVIDENCE = Path(__file__).resolve().parents[2] / "shared" / "nse"
+EVIDENCE = SHARED
 
 needs_evidence = pytest.mark.skipif(
     not (EVIDENCE / "holidays").is_dir(), reason="the holiday lists and published files are not beside the checkout"

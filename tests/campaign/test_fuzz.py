@@ -22,8 +22,7 @@ import fuzz_worker
 import hypothesis
 import mutations
 import pytest
-from conftest import SHARED
-from helpers import is_readable
+from helpers import ROOT, SHARED, is_readable
 from hypothesis import given
 from hypothesis import strategies as st
 from mutations import Base
@@ -37,7 +36,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.integration]
 
 AREA = "Inputs"
 ARCHIVE = str(SHARED / "archive")
-WORKER = [sys.executable, str(Path(__file__).with_name("fuzz_worker.py"))]
+WORKER = [sys.executable, str(ROOT / "tests" / "fuzz_worker.py")]
 # Of two workers in a round.
 MUTANTS = 6_500 if campaign.IS_WHOLE else 300
 EXAMPLES = 500 if campaign.IS_WHOLE else 15
