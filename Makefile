@@ -1,25 +1,25 @@
-# `make demo` and `make test` are all the set-up there is. Needs Python 3.11 or newer (PYTHON=python3.12 chooses one).
+# `make demo` and `make test` set everything up. Python 3.11 or newer is needed (PYTHON=python3.12 chooses one).
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-# It does in seconds what takes pip a minute. Pip can be set up to reach packages that uv does not reach.
+# uv needs seconds where pip needs a minute. Pip is the fallback: its settings may reach packages that uv cannot.
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 SOURCES := setup.cfg pyproject.toml
-# Most tests wait for a process or a server, so a few more run at a time than there are cores.
+# Most tests wait for a process or a server, so more of them can run at a time than there are cores.
 WORKERS ?= 3
 PYTEST := pytest -n $(WORKERS) --dist worksteal
 
-# Tests start a thousand Pythons: each would compile again whatever it imports.
+# Tests start a thousand Python processes: without bytecode files, each would compile its imports again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint types coverage tests torture mutants bench lock clean
 
-demo: $(VENV)/.runtime  ## run the pipeline for a few simulated days and show what it made
+demo: $(VENV)/.runtime  ## run the pipeline for a few simulated days, and show the result
 	$(BIN)/champion demo
 
-# `make test TESTS=coverage` measures meanwhile how much of the package the tests run.
+# `make test TESTS=coverage` also measures how much of the package the tests run.
 TESTS ?= tests
 
 test: lint types $(TESTS)  ## lint, types and every test
@@ -31,10 +31,10 @@ lint: $(VENV)/.test
 types: $(VENV)/.test
 	$(BIN)/mypy
 
-coverage: $(VENV)/.test  ## the tests, twice as slow, and how much of the package they run
+coverage: $(VENV)/.test  ## the tests, at half the speed, and how much of the package they run
 	rm -rf .cache/coverage
 	$(BIN)/coverage run -m $(PYTEST) $(ARGS)
-	@# A process that was killed may leave half a file: the log names it, and the report would again.
+	@# A killed process may leave half a file. The log names it; the report would name it again.
 	$(BIN)/coverage combine --quiet 2> .cache/coverage/log || { cat .cache/coverage/log; exit 1; }
 	rm -f .cache/coverage/data.*
 	$(BIN)/coverage report
@@ -42,12 +42,12 @@ coverage: $(VENV)/.test  ## the tests, twice as slow, and how much of the packag
 tests: $(VENV)/.test
 	$(BIN)/$(PYTEST) $(ARGS)
 
-torture: $(VENV)/.test  ## the whole fault campaign, an hour at most; docs/faults.md tells how it went
+torture: $(VENV)/.test  ## the whole fault campaign, an hour at most; docs/faults.md gets the results
 	rm -f .cache/faults.jsonl
 	TORTURE=true FAULT_LOG=$(CURDIR)/.cache/faults.jsonl timeout --foreground 60m $(BIN)/$(PYTEST) -m faults $(ARGS)
 	$(BIN)/python tools/write_faults.py .cache/faults.jsonl
 
-mutants: $(VENV)/.test  ## faults put into the code, one at a time; CONTRIBUTING.md tells which of them are none
+mutants: $(VENV)/.test  ## put faults into the code, one at a time; CONTRIBUTING.md lists those that change no behaviour
 	rm -rf mutants
 	$(BIN)/mutmut run $(MUTANTS) > /dev/null
 	$(BIN)/mutmut results
@@ -57,7 +57,7 @@ MUTANTS := "*.normalize.*" "*.sessions.*" "*.warehouse.load.*" "*.warehouse.tabl
 bench: $(VENV)/.runtime  ## the pipeline against a bare loop of the same libraries, in one run
 	$(BIN)/python benchmarks/against_bare_loop.py
 
-lock: $(VENV)/.test  ## exact versions of everything, anew
+lock: $(VENV)/.test  ## renew the exact versions of all dependencies
 	$(BIN)/uv pip compile $(LOCK) --extra build --extra test --extra dev -o requirements-test.lock setup.cfg
 	$(BIN)/uv pip compile $(LOCK) --extra build -c requirements-test.lock -o requirements.lock setup.cfg
 
@@ -74,12 +74,12 @@ $(VENV)/.runtime: requirements.lock $(SOURCES) | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: requirements-test.lock $(SOURCES) | $(VENV)/bin/python
-	@echo "Installing what the tests need into $(VENV) ..."
+	@echo "Installing the test dependencies into $(VENV) ..."
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-test.lock > $(VENV)/uv.lock
 	$(PIP) --require-hashes -r $(VENV)/uv.lock
 	$(UV) --require-hashes -r requirements-test.lock || $(PIP) --require-hashes -r requirements-test.lock
 	$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
 
-clean:  ## everything that was made here, but no data
+clean:  ## remove all generated files, but no data
 	rm -rf $(VENV) demo mutants .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build

@@ -2,8 +2,8 @@
 
     python benchmarks/against_bare_loop.py [--days 250] [--runs 5]
 
-All read the same simulated files, of real size, from the same server on loopback. Runs alternate, so that a machine
-that slows down slows all; ratios are of medians.
+All contenders read the same simulated files, of real size, from the same server on loopback. Runs alternate, so a
+machine that slows down affects all contenders alike; ratios are of medians.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def main() -> None:
                 "bare loop": [*BARE_LOOP, url, "{out}", str(COLD_DAY)],
                 "LoadClickHouse": [*LUIGI, "LoadClickHouse", "--date", str(COLD_DAY)],
             }
-            # The first turn warms the page cache, and is not shown.
+            # The first turn warms the page cache; its figures do not count.
             compare("(warming up)", cold, url, 1, 1)
             compare("One cold day", cold, url, arguments.runs, 1)
             year = {

@@ -1,10 +1,10 @@
-"""What a script by hand costs: fetch, unzip, parse, type, Parquet, one insert a day, with the same libraries.
+"""The cost of a hand-written script: fetch, unzip, parse, type, Parquet, one insert a day, with the same libraries.
 
 No checks, no orchestration, no fsync, no atomic writes: the floor that the pipeline is measured against.
 
     python benchmarks/bare_loop.py URL OUT DATE [DATE ...]
 
-With BARE_LOOP_MLFLOW=URI it logs the pipeline's twelve metrics for each day to MLflow, inline, as one would by hand.
+With BARE_LOOP_MLFLOW=URI it logs the pipeline's twelve metrics for each day to MLflow, inline.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ TABLE = """CREATE TABLE IF NOT EXISTS bhavcopy (trade_date Date, symbol LowCardi
 
 
 def path_of(day: date) -> str:
-    """Where the exchange has the file."""
+    """The path of the file at the exchange."""
     if day >= date(2024, 7, 8):
         return f"/content/cm/BhavCopy_NSE_CM_0_0_0_{day:%Y%m%d}_F_0000.csv.zip"
     month = MONTHS[day.month - 1]
@@ -55,7 +55,7 @@ def path_of(day: date) -> str:
 
 
 def run(url: str, out: Path, days: Iterable[date]) -> int:
-    """Fetch and load the days; the number of rows."""
+    """Fetch and load the days. Returns the number of rows."""
     out.mkdir(parents=True, exist_ok=True)
     session = requests.Session()
     session.headers["User-Agent"] = "Mozilla/5.0"

@@ -1,4 +1,4 @@
-"""Fills at length: cost a day and memory from 250 to thousands of days, the no-op, and workers against a slow archive.
+"""Long fills: time per day and memory from 250 to thousands of days, the no-op, and workers against a slow archive.
 
 python benchmarks/fills.py [--lengths 250 1000 4000] [--slow-days 60]
 """
@@ -21,11 +21,11 @@ LAST = date(2026, 1, 1)
 
 
 def main() -> None:
-    """Run all three."""
+    """Run all three benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lengths", type=int, nargs="+", default=[250, 1000, 4000])
     parser.add_argument("--slow-days", type=int, default=60)
-    parser.add_argument("--folder", help="keep the simulated files here, for the next run")
+    parser.add_argument("--folder", help="store the simulated files here, for the next run")
     arguments = parser.parse_args()
     days = sessions.sessions(FIRST_DATE, LAST)[-max(arguments.lengths) :]
     with tempfile.TemporaryDirectory() as temporary:
@@ -33,7 +33,7 @@ def main() -> None:
         days = simulate(days, Path(folder))
         with served(Path(folder)) as url:
             for length in arguments.lengths:
-                # The same last days each time, so that the days of all lengths are alike.
+                # Always the last days, so that fills of all lengths have similar days.
                 some = days[-length:]
                 contenders = {
                     "bare loop": [*BARE_LOOP, url, "{out}", *map(str, some)],
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def nothing_to_do(days: list[date], url: str, data: Path) -> None:
-    """A range that is complete, against `luigi --help`, the start-up that nobody can save."""
+    """A complete range, against `luigi --help`: the start-up time that no command can save."""
     run([*FILL, *span(days)], url, data)
     start = time.perf_counter()
     subprocess.run([str(BIN / "luigi"), "--help"], stdout=subprocess.DEVNULL, check=True)
@@ -63,7 +63,7 @@ def nothing_to_do(days: list[date], url: str, data: Path) -> None:
 
 
 def span(days: list[date]) -> list[str]:
-    """The options for the range that these days are."""
+    """The options for the range of these days."""
     return ["--start", str(days[0]), "--stop", str(days[-1] + timedelta(days=1))]
 
 

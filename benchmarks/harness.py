@@ -1,4 +1,4 @@
-"""What the benchmarks share: simulated files of real size, a server for them, and the accounting of whole processes."""
+"""Helpers of the benchmarks: simulated files of real size, a server for them, and the costs of whole processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FILL = [str(BIN / "champion"), "fill"]
 
 @dataclass(frozen=True)
 class Cost:
-    """One process by the operating system's accounting: wall seconds, CPU seconds, peak memory in MiB."""
+    """The cost of one process by the operating system's accounts: wall seconds, CPU seconds, peak memory in MiB."""
 
     wall: float
     cpu: float
@@ -37,9 +37,9 @@ class Cost:
 
 
 def simulate(days: Sequence[date], folder: Path) -> list[date]:
-    """Write the simulated files of some days as the exchange lays them out, deflated, so that sizes are real.
+    """Write the simulated files of some days in the exchange's layout, deflated, so that sizes are real.
 
-    Gives the days of which there are files: the calendar knows two whose file nobody has.
+    Returns the days with a file: the files of two sessions in the calendar are lost.
     """
     made = []
     for day in days:
@@ -57,7 +57,7 @@ def simulate(days: Sequence[date], folder: Path) -> list[date]:
 
 @contextmanager
 def served(folder: Path, latency: float = 0.0) -> Iterator[str]:
-    """The folder on a loopback port, by a process of its own; ``latency`` in seconds a request."""
+    """Serve the folder on a loopback port, in a separate process. ``latency`` is in seconds per request."""
     command = [sys.executable, str(SERVER), "--port", "0", "--folder", str(folder)]
     with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
@@ -68,8 +68,8 @@ def served(folder: Path, latency: float = 0.0) -> Iterator[str]:
 
 
 def run(command: Sequence[str], url: str, data: Path) -> Cost:
-    """Run a command to its end. Raises RuntimeError, with what it said, where it fails."""
-    # Tracking is off unless a command begins with `env CHAMPION_TRACKING=on`, as the bare loop has none.
+    """Run a command to its end. Raises RuntimeError with its output if it fails."""
+    # Tracking is off, because the bare loop has none; a command that begins with `env CHAMPION_TRACKING=on` has it.
     environment = {**os.environ, "DATA_DIR": str(data), "NSE_ARCHIVE_URL": url, "CHAMPION_TRACKING": "off"}
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -89,7 +89,7 @@ def run(command: Sequence[str], url: str, data: Path) -> Cost:
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def compare(  # noqa: PLR0917 - each has its name
+def compare(  # noqa: PLR0917 - every argument has a clear name
     title: str,
     contenders: Mapping[str, Sequence[str]],
     url: str,
@@ -124,7 +124,7 @@ def median(costs: Sequence[Cost]) -> Cost:
 
 
 def _deflated(stored: bytes) -> bytes:
-    # The simulator stores, because compressors differ between machines.
+    # The simulator's zips are not compressed, because compressors differ between machines.
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(stored)) as source, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as target:
         for name in source.namelist():

@@ -1,10 +1,10 @@
-"""What MLflow costs: a cold day against the bare loop that logs inline, and fills with tracking on against off.
+"""The cost of MLflow: a cold day against the bare loop that logs inline, and fills with tracking on against off.
 
     python benchmarks/tracked.py [--days 250] [--runs 5]
 
-A command is timed to its end, which is when all its durations and counts have arrived. A fill is timed twice: from an
-archive that answers at once, where fill and MLflow share what the machine has, and as fast as the exchange may be
-asked, three files a second.
+A command is timed to its end, when all its durations and counts have arrived. A fill is timed twice: from an archive
+that answers at once, so that fill and MLflow compete for the machine, and at the pace that the exchange allows, three
+files a second.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from champion_luigi.exchange import sessions
 COLD_DAY = date(2024, 1, 15)
 ON = ["env", "CHAMPION_TRACKING=on"]
 STORE = "sqlite:///{out}/mlflow.db"
-# Seconds a file: `requests_per_second` is a ceiling for requests to the exchange, none for those to loopback.
+# Seconds per file: `requests_per_second` limits requests to the exchange, but not those to loopback.
 EXCHANGE_PACE = 1 / 3
 
 

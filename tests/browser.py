@@ -1,7 +1,7 @@
-"""A headless Chromium for tests of a page: it opens a file, and tells what the page says, logs and asks for.
+"""A headless Chromium for tests of a page: it opens a file, and reports the page's content, log and requests.
 
-Talks the DevTools protocol over a pair of pipes, with the standard library alone. Where there is no Chromium, `find`
-gives None, and the tests that need one are skipped.
+This module speaks the DevTools protocol over a pair of pipes, with only the standard library. Without Chromium, `find`
+returns None, and the tests that need it are skipped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Named by CHROMIUM where it is somewhere else.
+# The variable CHROMIUM names any other program.
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -51,16 +51,16 @@ KEYS = {
 
 
 def find() -> str | None:
-    """The program, or None where this machine has none."""
+    """The path of Chromium; None if this machine has none."""
     names = [os.environ["CHROMIUM"]] if os.environ.get("CHROMIUM") else _NAMES
     return next((found for name in names if (found := shutil.which(name))), None)
 
 
 @contextlib.contextmanager
 def running() -> Iterator[Browser]:
-    """A browser with an empty profile of its own, ended with all its processes."""
+    """A browser with an empty profile, which ends with all its processes."""
     program = find()
-    assert program is not None, "there is no Chromium: ask `find` first"
+    assert program is not None, "there is no Chromium: call `find` first"
     their_commands, commands = os.pipe()
     answers, their_answers = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -90,7 +90,7 @@ def running() -> Iterator[Browser]:
 
 
 class Browser:
-    """One tab. ``requests`` are the addresses that it asked for, ``complaints`` what it logged as wrong."""
+    """One tab. ``requests`` are the requested addresses, ``complaints`` the errors that the page logged."""
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands = commands
@@ -105,7 +105,7 @@ class Browser:
     def open(
         self, page: Path | str, *, width: int = 1100, height: int = 900, dark: bool = False, javascript: bool = True
     ) -> None:
-        """Show a page, a file or a URL, in a new tab; returns once it is loaded."""
+        """Open a file or a URL in a new tab, and return when the page is loaded."""
         target = self.command("Target.createTarget", session=False, url="about:blank")["targetId"]
         attached = self.command("Target.attachToTarget", session=False, targetId=target, flatten=True)
         self._session = attached["sessionId"]
@@ -125,7 +125,7 @@ class Browser:
             self._take(self._receive())
 
     def evaluate(self, expression: str) -> Any:
-        """The value of a JavaScript expression in the page; works with the page's own scripts switched off too."""
+        """The value of a JavaScript expression in the page, even if the page's own scripts are switched off."""
         answer = self.command("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
@@ -136,7 +136,7 @@ class Browser:
             self.command("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=KEYS[key])
 
     def point_at(self, selector: str) -> None:
-        """Move the pointer to the middle of the first element that fits."""
+        """Move the pointer to the middle of the first element that matches."""
         place = self.evaluate(
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
             "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
@@ -145,18 +145,18 @@ class Browser:
         self.command("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
 
     def focused(self) -> Any:
-        """The focused element as assistive technology gets it: its role and name."""
+        """The role and name of the focused element, as assistive technology gets them."""
         element = self.command("Runtime.evaluate", expression="document.activeElement")["result"]["objectId"]
         [node, *_] = self.command("Accessibility.getPartialAXTree", objectId=element, fetchRelatives=False)["nodes"]
         return {"role": node["role"]["value"], "name": node["name"]["value"]}
 
     def screenshot(self, path: Path, *, whole: bool = False) -> None:
-        """Write what is seen as a PNG; ``whole`` is all of the page, however long."""
+        """Write the visible part of the page as a PNG, or with ``whole`` all of it."""
         content = self.command("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"]
         path.write_bytes(base64.b64decode(content))
 
     def command(self, method: str, *, session: bool = True, **parameters: Any) -> dict[str, Any]:
-        """Give a command of the DevTools protocol, and wait for its result."""
+        """Send a command of the DevTools protocol, and wait for its result."""
         self._last_id += 1
         message = {"id": self._last_id, "method": method, "params": parameters}
         if session:

@@ -1,4 +1,4 @@
-"""The fault campaign: how much of it runs, and a log of what was injected, of which `docs/faults.md` is made.
+"""The fault campaign: the size of a run, and the log of injected faults, from which `docs/faults.md` is made.
 
     pytestmark = pytest.mark.faults
 
@@ -7,8 +7,8 @@
         ...
         campaign.tell("Kill -9", "worker killed at a random moment", "rerun equal to an undisturbed run")
 
-Every run has the fast share, ``make torture`` (``TORTURE=true``) all of it. A test that is marked ``torture`` is left
-out of every other run: what it shows is shown there at less cost, or bit by bit.
+Every run has the fast share, ``make torture`` (``TORTURE=true``) the whole campaign. A test marked ``torture`` is left
+out of every other run: other tests show the same there at less cost, or in parts.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ IS_WHOLE = os.environ.get("TORTURE", "").lower() == "true"
 
 
 def rounds(*, fast: int, full: int) -> range:
-    """The numbers of the rounds to run: seeds, as a rule, so that a round can be run again."""
+    """The numbers of the rounds to run. They usually serve as seeds, so a round can be repeated."""
     return range(full if IS_WHOLE else fast)
 
 
 def few(cases: Sequence[_Case], *, fast: int = 1) -> Sequence[_Case]:
-    """The cases to run, of a behaviour that is the same in each: the first ones in every run."""
+    """The cases to run for a behaviour that all of them share: the first ones in every run, all in a whole campaign."""
     return cases if IS_WHOLE else cases[:fast]
 
 
 def tell(area: str, fault: str, outcome: str, *, count: int = 1) -> None:
-    """Log that a fault was injected ``count`` times and what came of it, after everything about it was asserted.
+    """Log a fault that was injected ``count`` times, and its outcome, after all assertions about it.
 
-    ``area`` is a chapter of the table, ``fault`` says what was done and how, ``outcome`` what a user sees.
+    ``area`` is the chapter of the table, ``fault`` describes the fault and its method, ``outcome`` is what a user sees.
     """
     if log := os.environ.get("FAULT_LOG"):
         path = Path(log)

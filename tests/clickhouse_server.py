@@ -1,18 +1,18 @@
-"""A real ClickHouse server for tests: HTTP, users and passwords, data that outlives the process.
+"""A real ClickHouse server for tests, with HTTP, users and passwords, and data that outlives the process.
 
-The `chdb` wheel, which the embedded warehouse needs anyway, holds the whole engine: its module-level `query` is
-clickhouse-local, and that can open an HTTP listener. So a server is a subprocess that runs three statements: listen,
-read standard input to its end, finish. It ends when `stop` closes that input, or when the process that started it dies.
+The `chdb` wheel, which the embedded warehouse needs anyway, contains the whole engine: its module-level `query` is
+clickhouse-local, which can open an HTTP listener. So a server is a subprocess that listens, and then reads standard
+input to its end. It ends when `stop` closes that input, or when the process that started it dies.
 
     with ClickHouseServer(tmp_path / "warehouse") as server:
         client = clickhouse_connect.get_client(
             host=server.host, port=server.port, username=server.user, password=server.password
         )
 
-More users, with rights and settings of their own, are given as `User`s; none of them may do what it is not granted.
+`others` takes more users, each with its own rights and settings as a `User`; a user has only the rights granted to it.
 
 `path` is an ordinary ClickHouse folder: an embedded client can open it once the server has stopped, and the other way
-round. What this server does not have: replication, ON CLUSTER, CREATE USER, and the system log tables (query_log).
+round. The server lacks replication, ON CLUSTER, CREATE USER, and the system log tables (query_log).
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from types import TracebackType
 from typing import Self
 
 HOST = "127.0.0.1"
-FIRST_ENGINE = (26, 7)  # 26.5 answers that SYSTEM START LISTEN is not supported
+FIRST_ENGINE = (26, 7)  # 26.5 does not support SYSTEM START LISTEN
 
 _START_SECONDS = 180.0  # 0.2 to 0.4 on a quiet machine
-_STOP_SECONDS = 0.5  # 0.03, but 5 if a client keeps a connection open: the engine is not given that time
+_STOP_SECONDS = 0.5  # 0.03, but 5 if a client has an open connection: the server is then terminated
 
-# The engine reads clickhouse-local.xml from its working folder; chdb, once imported, must not have read it already.
+# The engine reads clickhouse-local.xml from its working folder at its first query, not when chdb is imported.
 _PROGRAM = """
 import os, sys
 from chdb import _chdb
@@ -57,8 +57,8 @@ _CONFIG = """<clickhouse>
 </clickhouse>
 """
 
-# The statements above run as `default`, which therefore has to exist without a password: with another user to serve,
-# it may listen and read that input, and nothing else.
+# The statements above run as `default`, so this user has to exist without a password. If the server has another user,
+# `default` may only listen and read standard input.
 _USERS = """<clickhouse>
   <profiles><default><implicit_select>0</implicit_select></default>{profiles}</profiles>
   <quotas><default/></quotas>
@@ -79,16 +79,16 @@ _DEFAULT_GRANTS = ("SYSTEM LISTEN ON *.*", "FILE ON *.*", "CREATE TEMPORARY TABL
 
 @dataclass(frozen=True)
 class User:
-    """One more user of the server: ``grants`` such as ``"SELECT ON market.*"``, ``profile`` as XML within a profile."""
+    """Another user of the server: ``grants`` such as ``"SELECT ON market.*"``, ``profile`` as the XML in a profile."""
 
     name: str
     password: str
-    grants: tuple[str, ...] | None = None  # None: everything
+    grants: tuple[str, ...] | None = None  # None: all rights
     profile: str = ""
 
 
 def unavailable() -> str | None:
-    """Why no server can run here, or None: the reason to skip a test with."""
+    """The reason why no server can run here, for skipping a test; None if one can."""
     if sys.platform not in ("linux", "darwin"):
         return f"no ClickHouse engine for {sys.platform}: chdb has builds for Linux and macOS"
     if importlib.util.find_spec("chdb") is None:
@@ -105,8 +105,8 @@ def unavailable() -> str | None:
 class ClickHouseServer:
     """A ClickHouse server on loopback over the data folder `path`, in a process of its own.
 
-    It keeps its port over `stop`, `kill` and `restart`, so that a client's settings stay true. `user="default"` goes
-    with an empty password only.
+    Its port stays the same after `stop`, `kill` and `restart`, so a client's settings stay valid. With `user="default"`
+    the password has to be empty.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class ClickHouseServer:
         others: Sequence[User] = (),
     ) -> None:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", user):
-            raise ValueError(f"not a user name this server can hold: {user!r}")
+            raise ValueError(f"this server cannot have a user of this name: {user!r}")
         if user == "default" and password:
             raise ValueError("the user 'default' of this server has no password: name another user")
         self.path = path.resolve()
@@ -137,7 +137,7 @@ class ClickHouseServer:
 
     @property
     def pid(self) -> int:
-        """The server's process, 0 while it is down."""
+        """The process id of the server; 0 while it is down."""
         if self._process is None or self._process.poll() is not None:
             return 0
         return self._process.pid
@@ -166,7 +166,7 @@ class ClickHouseServer:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for the tests; they then close the server's input
+                start_new_session=True,  # Ctrl-C reaches only the tests, which then close the server's input
             )
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
@@ -178,7 +178,7 @@ class ClickHouseServer:
             time.sleep(0.01)
 
     def stop(self) -> None:
-        """End the server in order. What it has acknowledged is on disk, also after `kill`."""
+        """End the server in order. Acknowledged data is on disk, even after `kill`."""
         process = self._process
         if process is not None and process.stdin is not None:
             process.stdin.close()
@@ -220,7 +220,7 @@ class ClickHouseServer:
         return "".join(f"<{each.name}>{each.profile}</{each.name}>" for each in self.others if each.profile)
 
     def _answers(self) -> bool:
-        """Whether this very server answers: something else may have taken the port."""
+        """Whether this server itself answers: another program may have taken the port."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=5)
         question = "SELECT value FROM system.server_settings WHERE name = 'path' FORMAT TSVRaw"
         try:

@@ -1,4 +1,4 @@
-"""What all tests share: the real files, an environment of their own, and leaving out what starts processes."""
+"""Fixtures and hooks of all tests: real files, an isolated environment, and the choice of tests to run."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from champion_luigi.config import settings
 # The password is no parameter, so no settings class names its variable.
 _NO_PARAMETER = "CLICKHOUSE_PASSWORD"
 
-# A busy machine is slow, and no test is about time. Where the outcome decides whether a change lands (CI), examples
-# are the same each time; elsewhere new ones are tried.
+# No deadline: a busy machine is slow, and no test is about time. In CI, where the outcome decides whether a change
+# lands, examples are the same each time; elsewhere new ones are tried.
 hypothesis.settings.register_profile(
     "champion",
     deadline=None,
@@ -33,9 +33,9 @@ hypothesis.settings.load_profile("champion")
 
 
 def pytest_sessionstart() -> None:
-    """Heed signals as a terminal's process does, and let many files be open."""
+    """Handle signals as a process in a terminal does, and raise the limit of open files."""
     heed_signals()
-    # The embedded engine leaves a dozen each time that it is opened anew in a process.
+    # The embedded engine leaves a dozen files open each time that a process opens it again.
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = 65_536 if hard == resource.RLIM_INFINITY else hard
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -43,10 +43,10 @@ def pytest_sessionstart() -> None:
 
 
 def heed_signals() -> None:
-    """Have no signal ignored: what a process ignores, all that it starts do too.
+    """Ignore no signal: a process's children ignore the same signals as the process.
 
-    `nohup`, and a script's `&`, start a process that ignores hang-ups or Ctrl-C; tests that send them to a command
-    would wait for ever. Handlers do not go over to what is started: there, a signal has its usual effect.
+    `nohup`, and `&` in a script, start a process that ignores hang-ups or Ctrl-C. Tests that send these to a command
+    would wait for ever. Children do not inherit handlers: a signal has its usual effect there.
     """
     for name in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         if signal.getsignal(name) is signal.SIG_IGN:
@@ -55,7 +55,7 @@ def heed_signals() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is for the whole campaign alone, and the integration tests with SKIP_INTEGRATION_TESTS=true."""
+    """Leave out torture tests unless TORTURE=true, and skip integration tests with SKIP_INTEGRATION_TESTS=true."""
     long = [item for item in items if item.get_closest_marker("torture")]
     for item in long:
         item.add_marker(pytest.mark.faults)
@@ -83,23 +83,23 @@ def environment_variables() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the user's settings or another test's, and none writes outside its own folder."""
+    """Hide the settings of the user and of other tests, and give each test a data folder of its own."""
     forget_settings()
     for name in environment_variables():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
-    # A carrier imports MLflow, for seconds: the tests that are about it switch it on.
+    # A carrier spends seconds on importing MLflow: only the tests of carriers switch it on.
     monkeypatch.setenv("CHAMPION_TRACKING", "journal")
 
 
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
-    """A real file or folder by its path under `SHARED`; the test is skipped where it is not there."""
+    """A real file or folder by its path under `SHARED`; the test is skipped if it does not exist."""
 
     def find(path: str) -> Path:
         found = SHARED / path
         if not found.exists():
-            pytest.skip(f"{path} is not beside the checkout: real files are no part of the project")
+            pytest.skip(f"{path} is not beside the checkout: real files are not part of the project")
         return found
 
     return find
@@ -107,7 +107,7 @@ def shared() -> Callable[[str], Path]:
 
 @pytest.fixture
 def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
-    """The simulated archive on loopback, as the one that is configured; tests set its ``faults``."""
+    """The simulated archive on loopback, set as NSE_ARCHIVE_URL; tests set its ``faults``."""
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running

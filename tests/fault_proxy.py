@@ -1,13 +1,13 @@
-"""A proxy of the tests' own between the package and a ClickHouse server, which does to requests what it is told to.
+"""A proxy between the package and a ClickHouse server, which injects the faults that a test lists.
 
     with FaultProxy(server.port) as proxy:
         proxy.faults.append(Fault("lost answer", "reset", on="insert"))
         ...
         assert proxy.done == [...]
 
-It speaks as much HTTP as it takes to know where a request and an answer begin and end, passes every byte on as it is,
-and never sends anything again by itself. Each fault is for one request, the first that it fits. A connection is a
-thread; all of them end with the proxy.
+It knows just enough HTTP to find the start and end of requests and answers. It passes every byte on unchanged, and
+never repeats a request by itself. Each fault strikes one request, the first that it fits. Each connection has a thread,
+and all threads end with the proxy.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from typing import BinaryIO, Literal, Self
 
 HOST = "127.0.0.1"
 
-# What a request asks for: the load's insert, the load's question before it, its check after it, or anything else.
+# The kind of a request: the load's insert, the load's query before it, its check after it, or anything else.
 What = Literal["insert", "known", "check", "other"]
 
 # When the fault strikes, in the order of a request's life. "lost answer" and "in answer" come after the server has done
-# its work; "after request" may come before.
+# its work; "after request" may come before that.
 Moment = Literal["before request", "in request", "after request", "lost answer", "in answer"]
 
-# What strikes then: RST or FIN at both ends, RST for the client while the server is left waiting for more, or a delay
-# after which all goes on. Or something special is done to the whole of a request or an answer.
+# The fault at that moment: RST or FIN at both ends, RST for the client alone while the server waits for more, or a
+# delay, after which everything goes on. A special fault affects a whole request or answer.
 Deed = Literal["reset", "close", "abandon", "delay"]
 Special = Literal[
     "truncated",
@@ -58,10 +58,10 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to one request: a deed at a moment of it, or something special to the whole of it.
+    """A fault of one request: a deed at a moment, or a special fault of the whole request.
 
-    ``call`` is called at that moment, before the deed. ``cut`` says after how many bytes of a request's body, or of an
-    answer, its middle is; by default half of them.
+    ``call`` is called at that moment, before the deed. ``cut`` gives the middle of a request's body or of an answer, in
+    bytes; by default it is half of them.
     """
 
     moment: Moment | Special
@@ -81,7 +81,7 @@ _MOMENTS = ("before request", "in request", "after request", "lost answer", "in 
 
 @dataclass(frozen=True)
 class _Message:
-    """A request or an answer, to the byte."""
+    """The exact bytes of a request or an answer."""
 
     head: bytes
     body: bytes
@@ -92,18 +92,18 @@ class _Message:
 
 
 class _Struck(Exception):
-    """The connection is not to go on."""
+    """The connection must end."""
 
 
 class _Abandoned(_Struck):
-    """Nor is the server to learn that it does not."""
+    """The connection must end without the server's notice."""
 
 
 class FaultProxy:
     """A proxy on loopback to a port of loopback. With ``tls``, clients have to speak TLS to it.
 
-    ``faults`` are still to come, ``done`` have come, ``seen`` is what each request that came asked for.
-    ``on_refused`` is called each time that the server does not take a connection.
+    ``faults`` are still to strike, ``done`` have struck, ``seen`` has the kind of each request so far.
+    ``on_refused`` is called each time that the server refuses a connection.
     """
 
     def __init__(self, port: int, *, tls: ssl.SSLContext | None = None) -> None:
@@ -129,7 +129,7 @@ class FaultProxy:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_over.set()
-        # An accept that waits does not end with its socket: a last client does.
+        # Closing the socket does not end a waiting accept; a last client does.
         with contextlib.suppress(OSError):
             socket.create_connection((HOST, self.port), timeout=5).close()
         with self._lock:
@@ -144,7 +144,7 @@ class FaultProxy:
             self._forget(each)
 
     def send_later_ones(self) -> int:
-        """Let the requests arrive that were kept; how many they were."""
+        """Send the held requests to the server. Returns their number."""
         with self._lock:
             kept, self._later = self._later, []
         for request in kept:
@@ -180,9 +180,9 @@ class FaultProxy:
                 while request := _read(requests, is_answer=False):
                     self._pass(request, client, server, answers)
         except _Abandoned:
-            ending.remove(server)  # it ends with the proxy
+            ending.remove(server)  # its socket ends with the proxy
         except (OSError, _Struck, ValueError):
-            pass  # either end has gone, or was to go
+            pass  # one end has gone, or had to go
         finally:
             for each in reversed(ending):
                 self._forget(each)
@@ -263,7 +263,7 @@ class FaultProxy:
             client.sendall(answer.raw)
 
     def _ask_once(self, request: _Message) -> None:
-        """Send a request on a connection of its own, and wait for the answer."""
+        """Send a request on a new connection, and wait for the answer."""
         server = self._connect()
         try:
             with server.makefile("rb") as answers:
@@ -313,7 +313,7 @@ def _answer(file: BinaryIO) -> _Message:
 
 
 def _read(file: BinaryIO, *, is_answer: bool) -> _Message | None:
-    """The next message, whole; None at the end."""
+    """The next complete message; None at the end."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         line = file.readline()
@@ -359,7 +359,7 @@ def _plain_body(answer: _Message) -> bytes:
 
 
 def _with_length(answer: _Message, length: int) -> _Message:
-    """The head of an answer that claims so many bytes."""
+    """An answer's head, with its length replaced by this number of bytes."""
     lines = [
         line
         for line in answer.head.removesuffix(b"\r\n\r\n").split(b"\r\n")

@@ -1,9 +1,9 @@
-"""What holds for any payload whatever, checked on mutants in a process of its own: `test_fuzz` watches over it.
+"""Properties of every payload, checked on mutants in a process of its own, which `test_fuzz` watches.
 
     python fuzz_worker.py FIRST COUNT ARCHIVE
 
-checks COUNT mutants from the seed FIRST on. Each is named on standard output before it is looked at, so that the one
-that hangs or kills the process is known; at the end it is said in JSON what came of them.
+checks COUNT mutants, starting with the seed FIRST. The name of each mutant is printed before its check, to identify a
+mutant that hangs or kills the process. The last line has the outcomes in JSON.
 ``python fuzz_worker.py NAME`` does the same with one of the `HEAVY` payloads.
 """
 
@@ -46,7 +46,7 @@ from champion_luigi.storage import lake
 
 REAL_FILES = 12
 SOURCE = "https://archive.example/file"
-# What a process may take, Python and Polars included.
+# The most memory of a process, including Python and Polars.
 MOST_MIB = 1024
 LONGEST_ERROR = 4000
 HEAVY_BYTES = unzip.MAX_UNZIPPED_BYTES
@@ -64,7 +64,7 @@ _MOST_KEPT = 2000
 def outcome(
     payload_bytes: bytes, day: date
 ) -> tuple[payload.Recognised | None, Normalized | None, ChampionError | None]:
-    """How far a payload comes: what was recognised, what became of it, and the error that ended it."""
+    """The outcome of a payload: the recognised file, its normalized rows, and the error that stopped it."""
     found = normalized = None
     try:
         found = payload.recognise(payload_bytes, EQUITY, day, SOURCE)
@@ -76,7 +76,7 @@ def outcome(
 
 
 def signature(found: payload.Recognised | None, normalized: Normalized | None, error: ChampionError | None) -> str:
-    """What kind of end it came to: mutants of a new kind are worth mutating again."""
+    """The kind of an outcome: a mutant of a new kind is worth mutating again."""
     said = re.sub(r"[0-9]+|'.*'|\".*\"", "_", error.what) if error else ""
     rules = sorted({reject.rule for reject in normalized.rejects}) if normalized else []
     warned = sorted(name for name, count in normalized.warnings.items() if count) if normalized else []
@@ -85,16 +85,16 @@ def signature(found: payload.Recognised | None, normalized: Normalized | None, e
 
 
 def examine(base: Base, made: Mutant, *, thoroughly: bool) -> str:
-    """Assert all that holds for any payload; the signature of its end."""
+    """Assert the properties of every payload. Returns the signature of the outcome."""
     found, normalized, error = outcome(made.payload, base.day)
     if error is not None:
         assert_told(error, base.day)
     if found is not None:
         lines = numbered_lines(made.content)
         if made.damaged:
-            # Bytes about the content were changed: it is refused, or it is the content.
+            # Only bytes around the content were changed: the payload is rejected, or gives exactly the content.
             assert found.lines == [text for _, text in lines[1:]], "a damaged zip gave other lines"
-        assert normalized is not None, "what was recognised could not be normalized"
+        assert normalized is not None, "the recognised file could not be normalized"
         assert_whole(normalized, len(lines) - 1, base.day)
         assert_exact(found, normalized, lines[1:])
         if thoroughly:
@@ -106,7 +106,7 @@ def examine(base: Base, made: Mutant, *, thoroughly: bool) -> str:
 
 
 def assert_told(error: ChampionError, day: date) -> None:
-    """An error is of a known kind, and a sentence that can be shown: one line, not endless, with day and source."""
+    """An error is of a known kind, and prints as one line of limited length with day and source."""
     assert type(error) in KNOWN_ERRORS, f"an unexpected kind of error: {error!r}"
     said = str(error)
     assert said.isprintable(), f"the error cannot be printed: {said[:500]!r}"
@@ -116,7 +116,7 @@ def assert_told(error: ChampionError, day: date) -> None:
 
 
 def numbered_lines(content: bytes) -> list[tuple[int, str]]:
-    """The lines that are not blank, with their numbers, as any reader of text has them."""
+    """The lines that are not blank, with the line numbers that any text reader gives them."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -126,7 +126,7 @@ def numbered_lines(content: bytes) -> list[tuple[int, str]]:
 
 
 def assert_whole(found: Normalized, raw: int, day: date) -> None:
-    """No row is lost or doubled, and each that stands is what the schema promises."""
+    """No row is lost or doubled, and each accepted row fits the schema."""
     assert found.rows.height + len(found.rejects) == raw, f"{found.rows.height} + {len(found.rejects)} of {raw} rows"
     assert found.rows.schema == pl.Schema(EQUITY.types)
     for column in EQUITY.columns:
@@ -139,13 +139,13 @@ def assert_whole(found: Normalized, raw: int, day: date) -> None:
     assert (found.rows["close"] > 0).all()
     assert (found.rows["trade_date"] == day).all()
     keys = found.rows.select("symbol", "series").rows()
-    assert len(set(keys)) == len(keys), "a key stands twice"
+    assert len(set(keys)) == len(keys), "a key occurs twice"
     assert all(symbol and series for symbol, series in keys)
     assert found.warnings.keys() == EQUITY.warnings().keys()
 
 
 def assert_exact(found: payload.Recognised, normalized: Normalized, lines: list[tuple[int, str]]) -> None:
-    """Rejects keep line, text, rule and reason; each row is its line, read by Python alone."""
+    """Rejects have line, text, rule and reason; each row has the values that Python alone reads from its line."""
     by_number = dict(lines)
     for reject in normalized.rejects:
         assert reject.rule in RULES
@@ -172,7 +172,7 @@ def assert_exact(found: payload.Recognised, normalized: Normalized, lines: list[
 def assert_no_row_is_rejected_for_nothing(
     found: payload.Recognised, normalized: Normalized, places: dict[str, int], lines: list[tuple[int, str]]
 ) -> None:
-    """A line whose values are all plainly written stands, unless one before it has its key."""
+    """A line with only plain values is accepted, unless an earlier line has the same key."""
     rejected = {reject.line: reject.rule for reject in normalized.rejects}
     day = found.day
     dates = (f"{day}", f"{day:%d-%b-%Y}".upper())
@@ -196,7 +196,7 @@ def assert_no_row_is_rejected_for_nothing(
 
 
 def assert_repeatable(payload_bytes: bytes, day: date, found: payload.Recognised, normalized: Normalized) -> None:
-    """The same bytes give the same, the second time too."""
+    """The same bytes give the same result the second time."""
     again, normalized_again, _ = outcome(payload_bytes, day)
     assert again == found
     assert normalized_again is not None
@@ -205,7 +205,7 @@ def assert_repeatable(payload_bytes: bytes, day: date, found: payload.Recognised
 
 
 def assert_kept(normalized: Normalized) -> None:
-    """A lake file gives back exactly what was written to it."""
+    """A lake file gives exactly the rows that were written to it."""
     rows = lake.sorted_by_key(normalized.rows, EQUITY)
     read, metadata = lake.table_of(lake.parquet_bytes(rows, {"rows": str(rows.height)}), Path("mutant.parquet"), EQUITY)
     assert read.schema == pl.Schema(EQUITY.types)
@@ -214,7 +214,7 @@ def assert_kept(normalized: Normalized) -> None:
 
 
 def assert_idempotent(normalized: Normalized, found: payload.Recognised) -> None:
-    """Rows that are written as the exchange writes them normalize to themselves."""
+    """Rows in the exchange's format normalize to themselves."""
     rows = normalized.rows
     ours = {theirs: name for name, theirs in EQUITY.published_columns(found.layout.source).items()}
     text = io.StringIO(newline="")
@@ -224,13 +224,13 @@ def assert_idempotent(normalized: Normalized, found: payload.Recognised) -> None
         writer.writerow([row.get(ours.get(name, ""), "") for name in found.layout.columns])
     _, again, _ = outcome(text.getvalue().encode(), found.day)
     assert again is not None
-    # A field may be longer than the csv module reads back, and a line within quotes may hold no CR outside of them.
+    # The csv module has a limit for the fields that it reads, and a quoted line may have no CR outside the quotes.
     if not any(len(text) > 100_000 for text in text.getvalue().split(",")):
         assert not again.rejects, again.rejects[:1]
         assert again.rows.equals(rows)
 
 
-# What Unicode calls white space, as Rust has it: \x1c to \x1f are none.
+# White space by Unicode, as in Rust: without \x1c to \x1f.
 _BLANKS = "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
 
@@ -238,7 +238,7 @@ def _stripped(text: str) -> str:
     return text.strip(_BLANKS)
 
 
-# Payloads that are small on the wire
+# Payloads that are small in transit
 
 
 def _zip_of(content: bytes) -> bytes:
@@ -276,7 +276,7 @@ HEAVY: dict[str, Callable[[Base], bytes]] = {
 
 
 def _crowded(members: int) -> bytes:
-    """A directory with an entry again and again."""
+    """A zip whose directory repeats one entry."""
     one = _zip_of(b"x")
     at = one.index(b"PK\x01\x02")
     end = one.index(b"PK\x05\x06")
@@ -290,12 +290,12 @@ def _crowded(members: int) -> bytes:
 
 
 def bases(archive: str) -> list[Base]:
-    """All bases, in an order that is the same each time."""
+    """All bases, always in the same order."""
     return [*simulated(), *published(Path(archive), REAL_FILES)]
 
 
 def check_mutants(first: int, count: int, archive: str) -> dict[str, int]:
-    """Check mutants of the bases, and of mutants that came to an end of a new kind; what came of them, by kind."""
+    """Check mutants of the bases, and of mutants with a new kind of outcome. Returns the counts by kind."""
     known = bases(archive)
     corpus: list[tuple[int, tuple[int, ...]]] = [(at, ()) for at in range(len(known))]
     signatures: set[str] = set()
@@ -314,7 +314,7 @@ def check_mutants(first: int, count: int, archive: str) -> dict[str, int]:
 
 
 def check_heavy(name: str) -> dict[str, int]:
-    """Check one heavy payload; the most memory that the process had, in MiB, and the rows that came of it."""
+    """Check one heavy payload. Returns the peak memory in MiB and the number of rows."""
     base = next(each for each in simulated() if each.format == "legacy" and each.day == date(2024, 1, 15))
     content = HEAVY[name](base)
     say(f"{name}: {len(content):,} bytes")
@@ -325,8 +325,8 @@ def check_heavy(name: str) -> dict[str, int]:
 
 
 def peak_mib() -> int:
-    """The most memory that this process ever had."""
-    # getrusage also counts what started it was, before `exec`.
+    """The peak memory of this process in MiB."""
+    # getrusage would also count the memory of the process before `exec`.
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 

@@ -1,4 +1,4 @@
-"""What several test modules need: the real `luigi` command, a server of one's own, and the csv module's truth."""
+"""Helpers of the tests: real commands, Luigi in this process, a small server, and a reader that uses csv alone."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ BOTH_DAY = date(2024, 1, 15)
 UDIFF_DAY = date(2024, 7, 9)
 HOLIDAY = date(2024, 1, 22)
 
-# What `published` gives of a row, in this order, and what each format calls it: the truth needs no package.
+# The columns of `published`, in this order, and their names in each format. They do not depend on the package.
 COLUMNS = "open high low close last prev_close volume turnover trades isin".split()
 _NAMES = {
     "legacy": "OPEN HIGH LOW CLOSE LAST PREVCLOSE TOTTRDQTY TOTTRDVAL TOTALTRADES ISIN".split(),
@@ -57,19 +57,19 @@ _WHOLE = {"volume", "trades"}
 Rows = dict[tuple[str, str], tuple[Any, ...]]
 
 
-# What environments set so that no test waits for a retry.
+# Environment variables that let no test wait for a retry.
 AT_ONCE = {f"CHAMPION_{name}_SECONDS": "0" for name in ("SCRAPE_RETRY", "RETRY", "LOAD_RETRY")}
 
 
 def forget_settings() -> None:
-    """Let the settings be read anew, as a process that has just begun reads them."""
+    """Make the next access read the settings anew, as a new process does."""
     for value in vars(settings).values():
         if clear := getattr(value, "cache_clear", None):
             clear()
 
 
 def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no retry wait."""
+    """Make retries immediate."""
     for name, value in AT_ONCE.items():
         monkeypatch.setenv(name, value)
 
@@ -78,14 +78,14 @@ def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def beside_python(name: str) -> str:
-    """A program of the environment that the tests run in."""
+    """The path of a program in the tests' own environment."""
     program = shutil.which(name, path=str(Path(sys.executable).parent))
     assert program is not None, f"the {name} command is not beside python"
     return program
 
 
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, in the test's own folder, its output in pipes."""
+    """Run a command to its end in the test's own folder, and capture its output."""
     return subprocess.run(
         command,
         env={**os.environ, **environment},
@@ -98,19 +98,19 @@ def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[s
 
 
 def luigi_command(*arguments: str, module: str = "champion_luigi") -> list[str]:
-    """The command as a user types it, of the environment that the tests run in."""
-    # Luigi keeps a file for each command line that runs, for all users of the machine: these are the tests' own.
+    """The `luigi` command as a user types it, from the tests' own environment."""
+    # Luigi has a lock file for each running command line, shared by all users of the machine. The tests use their own.
     pids = str(Path(os.environ["DATA_DIR"]).with_name("pids"))
     return [beside_python("luigi"), "--module", module, *arguments, "--local-scheduler", "--lock-pid-dir", pids]
 
 
 def run_luigi(*arguments: str, module: str = "champion_luigi", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end, in the test's own folder, where there is no luigi.cfg."""
+    """Run `luigi` to its end in the test's own folder, which has no luigi.cfg."""
     return run(luigi_command(*arguments, module=module), **_environment(module) | environment)
 
 
 def start_luigi(*arguments: str, module: str = "champion_luigi", **environment: str) -> subprocess.Popen[str]:
-    """Start the command in a process group of its own. Its output ends when the last of its processes is gone."""
+    """Start `luigi` in a process group of its own. Its output ends when the last of its processes has ended."""
     return subprocess.Popen(
         luigi_command(*arguments, module=module),
         env=_environment(module) | environment,
@@ -123,17 +123,17 @@ def start_luigi(*arguments: str, module: str = "champion_luigi", **environment: 
 
 
 def champion_command(*arguments: str) -> list[str]:
-    """The `champion` command, of the environment that the tests run in."""
+    """The `champion` command from the tests' own environment."""
     return [beside_python("champion"), *arguments]
 
 
 def run_champion(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `champion` to its end, in the test's own folder, its output in pipes."""
+    """Run `champion` to its end in the test's own folder, and capture its output."""
     return run(champion_command(*arguments), **environment)
 
 
 def champion_here(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `champion` in this process, where it makes no difference to what is tested and saves a second."""
+    """Run `champion` in this process, which saves a second if the test needs no process of its own."""
     forget_settings()
     result = CliRunner(env=environment).invoke(main, list(arguments), prog_name="champion")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -157,13 +157,13 @@ def start_champion(*arguments: str, **environment: str) -> subprocess.Popen[str]
 def _environment(module: str) -> dict[str, str]:
     if module == "champion_luigi":
         return {**os.environ}
-    # This module too has a task that a command can run.
+    # This module has a task that a command can run.
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 class ThreeDays(luigi.WrapperTask):
-    """For several workers at once: ``luigi --module helpers ThreeDays``."""
+    """Three days for several workers at once: ``luigi --module helpers ThreeDays``."""
 
     DAYS = (date(2023, 6, 14), LEGACY_DAY, UDIFF_DAY)
 
@@ -172,14 +172,14 @@ class ThreeDays(luigi.WrapperTask):
 
 
 def is_readable(file: IO[Any] | int, seconds: float) -> bool:
-    """Whether there is something to read within some seconds; `select` knows no file beyond the first thousand."""
+    """Whether a file has data to read within some seconds. (`select` takes no descriptor above the first thousand.)"""
     with selectors.DefaultSelector() as selector:
         selector.register(file, selectors.EVENT_READ)
         return bool(selector.select(seconds))
 
 
 def wait_for(condition: Callable[[], bool], what: str, found: Callable[[], str] = str) -> None:
-    """Wait until something is so; three minutes are enough for anything. ``found`` tells what is so instead."""
+    """Wait until a condition holds, three minutes at most. ``found`` gives the state for the error."""
     deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain for {what}: {found()}"
@@ -187,7 +187,7 @@ def wait_for(condition: Callable[[], bool], what: str, found: Callable[[], str] 
 
 
 def start_python(program: str, *arguments: str) -> subprocess.Popen[str]:
-    """Start a Python program of a few lines, which can be talked to through its standard input and output."""
+    """Start a short Python program; `tell` and `hear` use its standard input and output."""
     return subprocess.Popen(
         [sys.executable, "-c", program, *arguments],
         stdin=subprocess.PIPE,
@@ -215,7 +215,7 @@ def tell(process: subprocess.Popen[str], line: str = "") -> None:
 
 @dataclass
 class Built:
-    """What a build came to: whether all tasks are done, what they said and what they raised, in order."""
+    """The result of a build: whether all tasks are done, their status messages and their errors, in order."""
 
     tasks: tuple[DayTask, ...]
     messages: list[str] = field(default_factory=list)
@@ -236,7 +236,7 @@ class Built:
 
 
 class _Scheduler(Scheduler):
-    """Luigi's own, that also remembers every status message: the visualiser shows the last one."""
+    """Luigi's scheduler, which also passes on every status message: the visualiser shows only the last one."""
 
     def __init__(self, on_message: Callable[[str], None]) -> None:
         super().__init__(prune_on_get_work=True, record_task_history=False)
@@ -262,7 +262,7 @@ class _Factory:
 
 
 def build(*tasks: DayTask, on_message: Callable[[str], None] | None = None) -> Built:
-    """Run tasks by Luigi's worker and a local scheduler; ``on_message`` sees each status message as it comes."""
+    """Run tasks with Luigi's worker and a local scheduler. ``on_message`` gets each status message as it comes."""
     built = Built(tasks)
 
     def hear_message(message: str) -> None:
@@ -285,7 +285,7 @@ def build(*tasks: DayTask, on_message: Callable[[str], None] | None = None) -> B
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
-    """Every file below a folder with what changes when it is written: inode, size and time."""
+    """Every file below a folder with its inode, size and time, which change when it is written."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file():
@@ -294,7 +294,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-# What was published
+# Published files
 
 
 def archive_path(format: str, day: date) -> str:
@@ -305,7 +305,7 @@ def archive_path(format: str, day: date) -> str:
 
 
 def format_and_date(path: str) -> tuple[str, date] | None:
-    """The inverse of `archive_path`; None where the path is no bhavcopy's."""
+    """The inverse of `archive_path`; None if the path is not a bhavcopy's."""
     found = EQUITY.of_path(path)
     return (found[0].name, found[1]) if found else None
 
@@ -318,7 +318,7 @@ def payload(day: date, format: str) -> bytes:
 
 
 def lines_of(content: bytes) -> list[str]:
-    """The lines of a zipped CSV, the header first, with no line ends."""
+    """The lines of a zipped CSV, header first, without line ends."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         [name] = archive.namelist()
         return archive.read(name).decode("ascii").splitlines()
@@ -351,12 +351,12 @@ def published(content: bytes, format: str) -> Rows:
     }
 
 
-# A server of one's own
+# A small server
 
 
 @dataclass
 class Answering:
-    """A loopback HTTP server: each request it got by path and headers, and whether a client hung up on it."""
+    """A loopback HTTP server: the path and headers of each request, and whether a client has hung up."""
 
     url: str
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
@@ -367,7 +367,7 @@ class Answering:
 def answering(
     answer: Callable[[BaseHTTPRequestHandler], None], tls: ssl.SSLContext | None = None
 ) -> Iterator[Answering]:
-    """Serve on loopback, for what the simulated archive never does; ``answer`` writes all of each answer."""
+    """Serve answers that the simulated archive cannot give, on loopback; ``answer`` writes each answer in full."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -389,9 +389,9 @@ def answering(
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         running.daemon_threads = True
-        running.socket.listen(128)  # in place of 5: a fill comes with many connections at once
+        running.socket.listen(128)  # instead of 5: a fill opens many connections at once
         if tls:
-            # The handshake is for the connection's own thread, at its first byte: it may hang, or fail.
+            # The thread of the connection does the handshake, at the first byte, because it may hang or fail.
             running.socket = tls.wrap_socket(running.socket, server_side=True, do_handshake_on_connect=False)
             running.handle_error = lambda *_: None  # type: ignore[method-assign]
         server = Answering(f"http{'s' if tls else ''}://127.0.0.1:{running.server_address[1]}")
@@ -405,7 +405,7 @@ def answering(
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:
-    """For a server on loopback, with a certificate that nobody else has signed: ``certificate.pem`` in the folder."""
+    """A TLS context for a server on loopback, with a self-signed ``certificate.pem`` in the folder."""
     program = shutil.which("openssl")
     if program is None:
         pytest.skip("openssl is not installed: no certificate can be made")

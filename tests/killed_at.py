@@ -1,11 +1,11 @@
-"""A command that ends by SIGKILL at an exact point: just before a chosen call to the system or to ClickHouse.
+"""Run a command, and kill it (SIGKILL) at an exact point: just before a chosen call to the system or to ClickHouse.
 
     python tests/killed_at.py list:points.txt fill --start 2023-06-01   # runs to its end, and lists the points
     python tests/killed_at.py "replace raw/2023/.tmp-bhavcopy_20230601.json #1" fill --start 2023-06-01
 
-The points are the calls that make, write, sync, rename or remove a file under DATA_DIR, that take and give back a lock,
-and that send something to ClickHouse or wait for its answer. What is after one of them is before the next one. Nothing
-of the command is replaced: Python itself tells of each call before it makes it (`sys.setprofile`).
+The points are the calls that make, write, sync, rename or remove a file under DATA_DIR, take or release a lock, send
+to ClickHouse, or wait for its answer. A kill after one point is the same as before the next. Nothing in the command is
+replaced: Python itself reports each call before it makes it (`sys.setprofile`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-# Functions written in C, as the profiler sees them: by module and name where they have a module, else by full name.
+# Functions in C, as the profiler sees them: by module and name if they have a module, otherwise by full name.
 _SYSTEM = {"open", "write", "pwrite", "fsync", "replace", "unlink", "truncate", "mkdir", "flock"}
 _OTHERS = {"BufferedWriter.write": "write", "socket.sendall": "send to", "socket.recv_into": "receive from"}
 
@@ -28,7 +28,7 @@ _UNIQUE = re.compile(r"-\d+-[0-9a-f]{8}$|[0-9a-f]{32}|(?<=^loaded/)[^/]+")
 
 
 class Points:
-    """Names the points of this process, with how often it has come by, and ends it at one of them or lists them all."""
+    """Numbers the points of this process by name; kills the process at one of them, or lists them all."""
 
     def __init__(self, folder: Path, at: str, list_file: Path | None) -> None:
         self._folder = f"{folder.absolute()}/"
@@ -38,7 +38,7 @@ class Points:
         self._lock = threading.Lock()
 
     def __call__(self, frame: FrameType, event: str, function: Any) -> None:
-        """What Python calls before and after each call; before one of the points it may be the end."""
+        """Count a point. Python calls this before and after each call; at the chosen point, it kills the process."""
         if event == "c_call" and (point := self._point(frame, function)):
             with self._lock:
                 self._counts[point] += 1
@@ -61,7 +61,7 @@ class Points:
         return f"{_OTHERS.get(full_name, name)} {path}" if path else ""
 
     def _path(self, known: dict[str, Any]) -> str:
-        """The path under the folder that the caller is at, without what is another one in each run."""
+        """The caller's path under the folder, without the parts that differ in each run."""
         named = next((known[name] for name in ("temporary", "path", "self") if isinstance(known.get(name), Path)), None)
         if named is None and isinstance(known.get("descriptor"), int):
             named = Path(f"/proc/self/fd/{known['descriptor']}").readlink()
@@ -70,7 +70,7 @@ class Points:
 
 
 def main() -> None:
-    """Run the `champion` command that is given, as far as its point."""
+    """Run the `champion` command up to its point."""
     which, *arguments = sys.argv[1:]
     sys.argv = ["champion", *arguments]
     from champion_luigi.commands.cli import main as champion

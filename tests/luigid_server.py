@@ -1,4 +1,4 @@
-"""Luigi's central scheduler as a process of its own, and what its visualiser shows."""
+"""Luigi's central scheduler in a process of its own, and the tasks in its visualiser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from helpers import beside_python, wait_for
 
 
 class Central:
-    """luigid on loopback, on a port of its own which it keeps over a kill."""
+    """luigid on a loopback port of its own, which stays the same after a kill."""
 
     def __init__(self, folder: Path, configuration: str = "") -> None:
         folder.mkdir(exist_ok=True)
@@ -42,7 +42,7 @@ class Central:
         self._process.send_signal(name)
 
     def end(self, name: signal.Signals = signal.SIGKILL) -> None:
-        """End it, if it runs, and wait until it has."""
+        """End the process if it runs, and wait for its end."""
         if self._process is not None:
             self._process.send_signal(name)
             self._process.wait(30)
@@ -50,7 +50,7 @@ class Central:
 
 @contextlib.contextmanager
 def luigid(folder: Path, configuration: str = "") -> Iterator[int]:
-    """Luigi's own server, with the text of a ``luigi.cfg``: its port."""
+    """The port of a running luigid, which has ``configuration`` as its luigi.cfg."""
     central = Central(folder, configuration)
     try:
         central.start()
@@ -68,7 +68,7 @@ def answers(port: int) -> bool:
 
 
 def task_list(port: int) -> list[dict[str, Any]]:
-    """Every task that the visualiser would show."""
+    """Every task that the visualiser shows."""
     document = urllib.parse.quote(json.dumps({"status": "", "upstream_status": "", "search": None}))
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/task_list?data={document}", timeout=30) as answer:
         found: dict[str, dict[str, Any]] = json.load(answer)["response"]

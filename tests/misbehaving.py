@@ -1,6 +1,6 @@
-"""Every way in which the archive can misbehave, for the fault campaign: what it sends, and what is then said of it.
+"""The misbehaviours of an archive for the fault campaign: the answers that it sends, and the errors that follow.
 
-An answer writes all that goes out, status line included; ``good`` is the day's file as it should have come.
+An answer writes everything that is sent, including the status line; ``good`` is the day's correct file.
 """
 
 from __future__ import annotations
@@ -26,18 +26,19 @@ Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 MIB = 1024 * 1024
 READ, TOTAL = "CHAMPION_READ_SECONDS", "CHAMPION_TOTAL_SECONDS"
-# Between two bytes of a trickle: far less than the longest silence that is allowed.
+# The pause between two pieces of a trickle, in seconds: far less than the longest allowed silence.
 _PAUSE = 0.05
 _CRLF = b"\r\n"
-# Each connection has one answer. Who is not told may ask for the next one while it ends.
+# Each connection has one answer. Without this header, a client may send its next request while the connection ends.
 _LAST = "Connection: close"
 
 
 @dataclass(frozen=True)
 class Misbehaviour:
-    """``group`` is the fault as the table names it; ``says`` is a part of the error, and empty where none is due.
+    """An answer with its expected error: ``says`` is a part of the error, empty if there is none.
 
-    ``limit`` is the setting whose end has to be waited for, where it is one that ends it.
+    ``group`` is the fault's name in the table. ``limit`` is the setting that ends the answer, if the test has to wait
+    for that.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Misbehaviour:
 
     @property
     def is_harmless(self) -> bool:
-        """Whether the day's file can be had all the same."""
+        """Whether the day's file arrives all the same."""
         return not self.says
 
 
@@ -68,7 +69,7 @@ def status(code: int, *headers: str, body: bytes = b"") -> Answer:
 
 
 def found(body: bytes | Callable[[bytes], bytes], *headers: str) -> Answer:
-    """Status 200 and a body, which may be made of the good one."""
+    """Status 200 and a body, which may be made from the good file."""
 
     def answer(handler: BaseHTTPRequestHandler, good: bytes) -> None:
         sent = body(good) if callable(body) else body
@@ -79,7 +80,7 @@ def found(body: bytes | Callable[[bytes], bytes], *headers: str) -> Answer:
 
 
 def raw(content: bytes | Callable[[bytes], bytes]) -> Answer:
-    """Bytes as they are; then the connection ends."""
+    """These bytes unchanged; then the connection ends."""
 
     def answer(handler: BaseHTTPRequestHandler, good: bytes) -> None:
         handler.wfile.write(content(good) if callable(content) else content)
@@ -92,7 +93,7 @@ def head(*headers: str, code: str = "200 OK") -> bytes:
 
 
 def trickle(start: bytes, piece: bytes) -> Answer:
-    """A beginning, and then a little at a time, for as long as somebody listens."""
+    """A start, then a small piece at a time, as long as the client listens."""
 
     def answer(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         handler.wfile.write(start)
@@ -104,7 +105,7 @@ def trickle(start: bytes, piece: bytes) -> Answer:
 
 
 def flood(start: bytes, piece: bytes = bytes(65536)) -> Answer:
-    """A beginning, and then as much as is taken."""
+    """A start, then as much as the client takes."""
 
     def answer(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         handler.wfile.write(start)
@@ -115,7 +116,7 @@ def flood(start: bytes, piece: bytes = bytes(65536)) -> Answer:
 
 
 def silence(start: bytes = b"") -> Answer:
-    """A beginning, and then nothing until the client hangs up."""
+    """A start, then nothing until the client hangs up."""
 
     def answer(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         handler.wfile.write(start)
@@ -125,7 +126,7 @@ def silence(start: bytes = b"") -> Answer:
 
 
 def _reset(handler: BaseHTTPRequestHandler, good: bytes) -> None:
-    """Half of the file, and the connection is reset as a firewall does it."""
+    """Half of the file, then a reset of the connection, as by a firewall."""
     handler.wfile.write(head(f"Content-Length: {len(good)}") + good[: len(good) // 2])
     handler.connection.setsockopt(1, 13, struct.pack("ii", 1, 0))  # SOL_SOCKET, SO_LINGER
     handler.connection.close()
@@ -153,7 +154,7 @@ def renamed(name: str) -> Callable[[bytes], bytes]:
 def by_hand(
     deflated: bytes, size: int, crc: int, *, name: bytes = b"day.csv", entries: int = 1, method: int = 8
 ) -> bytes:
-    """A zip with such content and such a directory, which need not be true; ``entries`` share the content."""
+    """A zip with this content and a directory that need not match it; all ``entries`` share the content."""
     common = struct.pack("<HHHHHIII", 20, 0, method, 0, 33, crc, len(deflated), size)
     local = b"PK\x03\x04" + common + struct.pack("<HH", len(name), 0) + name
     entry = b"PK\x01\x02" + struct.pack("<H", 20) + common + struct.pack("<HHHHHII", len(name), 0, 0, 0, 0, 0, 0) + name
@@ -178,14 +179,14 @@ def wrong_crc(good: bytes) -> bytes:
 
 @cache
 def repeated(piece: bytes, mebibytes: int) -> bytes:
-    """So many MiB of a piece, deflated (raw) about a thousandfold, in no time: one block, again and again."""
+    """So many MiB of a piece in raw deflate, about a thousandth in size. It is quick: one block is repeated."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     block = compressor.compress(piece * (MIB // len(piece))) + compressor.flush(zlib.Z_FULL_FLUSH)
     return block * mebibytes + b"\x03\x00"
 
 
 def bomb(mebibytes: int, *, says: int | None = None) -> bytes:
-    """A zip that unzips to so much; ``says``: the size in its directory, where that is not true."""
+    """A zip that unzips to so many MiB; ``says`` is a false size for its directory."""
     return by_hand(repeated(b"\0", mebibytes), mebibytes * MIB if says is None else says, 0)
 
 
@@ -209,7 +210,7 @@ _PRIVATE = "http://169.254.169.254/latest/meta-data"
 
 
 def _of_month_before(good: bytes) -> bytes:
-    """The same file, and another month in each of its dates."""
+    """The same file with another month in each of its dates."""
     lines = lines_of(good)
     month = next(name for name in _MONTHS if f"-{name}-" in lines[1])
     other = _MONTHS[(_MONTHS.index(month) + 6) % 12]
@@ -223,10 +224,10 @@ def _chunks(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
     return b"".join(f"{len(piece):x}".encode() + _CRLF + piece + _CRLF for piece in pieces) + end
 
 
-def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of them
+def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of misbehaviours
     chunked = head("Transfer-Encoding: chunked")
 
-    group = "HTTP statuses that say not now: 500, 502, 503 and 504, with a sane, an absurd or no Retry-After"
+    group = "HTTP statuses for temporary trouble: 500, 502, 503 and 504, with a sane, an absurd or no Retry-After"
     cannot = "the archive cannot answer at present"
     yield Misbehaviour("500", group, status(500, body=_PAGE), cannot, 3)
     yield Misbehaviour("502", group, status(502), cannot, 3)
@@ -237,7 +238,7 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of them
     yield Misbehaviour("504", group, status(504), cannot, 3)
     yield Misbehaviour("503 without end", group, flood(head(code="503 Busy")), cannot, 3, is_heavy=True)
 
-    group = "a body that is no bhavcopy, with status 200: HTML, JSON, the delivery file, a header alone, another layout"
+    group = "a body that is not a bhavcopy, with status 200: HTML, JSON, delivery file, only a header, another layout"
     yield Misbehaviour("a page", group, found(_PAGE, "Content-Type: text/html"), "an HTML page")
     yield Misbehaviour("a page as a zip", group, found(_PAGE, "Content-Type: application/zip"), "an HTML page")
     yield Misbehaviour("a page zipped", group, found(zipped(("day.csv", _PAGE))), "an HTML page")
@@ -254,7 +255,7 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of them
     group = "another day's file under the day's name"
     yield Misbehaviour("another month", group, found(_of_month_before), "the file holds another day")
     undated = found(lambda good: zipped(("d.csv", text_of(good).replace(b"-20", b"/20"))))
-    yield Misbehaviour("dates that are none", group, undated, "the file holds another day")
+    yield Misbehaviour("invalid dates", group, undated, "the file holds another day")
 
     group = "a zip that is damaged: cut short, wrong checksum, flipped bytes, no bytes at all"
     yield Misbehaviour("no bytes", group, found(b""), "the payload has no bytes", 3)
@@ -299,7 +300,7 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of them
     header = found(partial(_true_bomb, b",", header=b"SYMBOL"))
     yield Misbehaviour("a header of commas", group, header, "a line that is too long", is_heavy=True)
 
-    group = "a compressed answer that was not asked for: gzip, deflate and br, up to 10 GiB in 10 MiB"
+    group = "a compressed answer that was not requested: gzip, deflate and br, up to 10 GiB in 10 MiB"
     no_header = "no header of a bhavcopy"
     squeezed = found(lambda good: gzip.compress(text_of(good)), "Content-Encoding: gzip")
     yield Misbehaviour("gzip", group, squeezed, no_header)
@@ -323,7 +324,7 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of them
     yield Misbehaviour("a trillion", group, silence(head("Content-Length: 999999999999999999999")), too_large)
     yield Misbehaviour("5,000 digits", group, silence(head("Content-Length: " + "9" * 5000)), too_large)
 
-    group = "chunks that break off or are none: no last chunk, no size, a negative size, half a chunk"
+    group = "chunks that break off or are invalid: no last chunk, no size, a negative size, half a chunk"
     broke = "the connection broke off"
     yield Misbehaviour("no last chunk", group, raw(lambda good: chunked + _chunks(good, end=b"")), broke, 3)
     yield Misbehaviour("half a chunk", group, raw(lambda good: chunked + _chunks(good)[: len(good) // 2]), broke, 3)
@@ -390,7 +391,7 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of them
     packed = head("Location: /elsewhere", "Content-Encoding: gzip", code="301 Moved")
     yield Misbehaviour("with a bomb", group, raw(lambda _: packed + gzip_bomb()), redirects, is_heavy=True)
 
-    group = "no file over HTTP/1.1: HTTP/0.9, another protocol, statuses that are none, 204, 206, a closed connection"
+    group = "no file over HTTP/1.1: HTTP/0.9, another protocol, invalid statuses, 204, 206, a closed connection"
     yield Misbehaviour("http/0.9", group, raw(lambda good: good), no_answer, 3)
     yield Misbehaviour("ssh", group, raw(b"SSH-2.0-OpenSSH_9.6\r\n"), no_answer, 3)
     yield Misbehaviour("status abc", group, raw(b"HTTP/1.1 abc OK\r\n\r\n"), no_answer, 3)
@@ -409,7 +410,7 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of them
     cookie = b"Set-Cookie: a=" + b"b" * 60_000 + _CRLF
     yield Misbehaviour("cookies", group, raw(b"HTTP/1.1 200 OK\r\n" + cookie * 90 + _CRLF), no_answer, 3)
 
-    group = "what is odd and does no harm: a CSV that is not zipped, members named ../ or with NULs, floods of cookies"
+    group = "odd but harmless answers: a CSV that is not zipped, members named ../ or with NULs, floods of cookies"
     yield Misbehaviour("csv", group, found(text_of), "")
     for name in ("../../../evil.csv", "/tmp/evil.csv", "C:\\evil.csv", "a\\..\\b", "n" * 60000, "a\0b"):
         yield Misbehaviour(f"member {name[:20]!r}", group, found(renamed(name)), "")
@@ -421,13 +422,13 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of them
     yield Misbehaviour("no length", group, raw(lambda good: head() + good), "")
     yield Misbehaviour("in chunks", group, raw(lambda good: chunked + _chunks(good[:99], good[99:])), "")
     broken_headers = raw(lambda good: b"HTTP/1.1 200 OK\r\nno colon here\r\n: x\r\n\r\n" + good)
-    yield Misbehaviour("headers that are none", group, broken_headers, "")
+    yield Misbehaviour("invalid headers", group, broken_headers, "")
     http_1_0 = raw(lambda good: b"HTTP/1.0 200\r\n\r\n" + good)
     yield Misbehaviour("http/1.0", group, http_1_0, "")
 
 
 def _true_bomb(piece: bytes, good: bytes, header: bytes | None = None) -> bytes:
-    """A zip of 31 MiB of such text, less than is allowed, that is right in all that a zip is checked for."""
+    """A zip of 31 MiB of text, less than the limit, which passes every check of a zip."""
     start = header or _header(good)
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     deflated = compressor.compress(start) + compressor.flush(zlib.Z_FULL_FLUSH) + repeated(piece, 31)
@@ -448,9 +449,9 @@ CATALOGUE: tuple[Misbehaviour, ...] = tuple(_catalogue())
 
 
 class MisbehavingArchive:
-    """What a server of `helpers.answering` does: a misbehaviour for each day, and the days' files for all others.
+    """The answers of a server of `helpers.answering`: a misbehaviour, or the day's file if there is none.
 
-    ``choose`` gives the misbehaviour of a request, by its day and how often that was asked for, or None.
+    ``choose`` gives the misbehaviour of a request by its day and the number of requests for that day, or None.
     """
 
     def __init__(self, choose: Callable[[date, int], Misbehaviour | None]) -> None:

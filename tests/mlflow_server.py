@@ -1,12 +1,12 @@
-"""A real MLflow for tests: stores, a server over one, what stands between it and its clients, and what it was told.
+"""A real MLflow for tests: stores, a server, a gateway between the server and its clients, and the delivered runs.
 
-A server is `mlflow server` over a SQLite store, in a session of its own: it can be stopped, killed, and suspended so
-that it accepts connections and answers nothing. It ends with the process that started it.
+A server is `mlflow server` over a SQLite store, in a session of its own. It can be killed, or suspended so that it
+accepts connections and answers nothing. It ends with the process that started it.
 
     with MlflowServer(tmp_path / "server") as server:
         runs = runs_in(server.url, "nse-bhavcopy-pipeline")
 
-A `Gateway` stands before a server, so that answers are lost, or are errors, and clients are killed at exact moments.
+A `Gateway` before a server can lose answers, replace them by errors, and let a test kill clients at exact moments.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ HOST = "127.0.0.1"
 _START_SECONDS = 180.0
 _STOP_SECONDS = 10.0
 
-# MLflow's processes are in its session and end with it; its standard input ends with the process that started it.
+# Standard input ends with the process that started this one. Then the whole session is killed, with MLflow's processes.
 _PROGRAM = """
 import os, signal, subprocess, sys
 subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
@@ -57,8 +57,8 @@ os.killpg(0, signal.SIGKILL)
 
 
 def client(uri: str) -> MlflowClient:
-    """MLflow's own client. It is imported on first use: collecting tests need not take seconds."""
-    # Read at that time: no test reports the use of MLflow to its makers.
+    """MLflow's own client, imported on first use: the collection of tests need not take seconds."""
+    # MLflow reads this at import: no test reports its use to its makers.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow import MlflowClient
 
@@ -74,7 +74,7 @@ def _template() -> Path:
 
 
 def empty_store(file: Path) -> str:
-    """Make an empty SQLite store, and give its address. The first one takes seconds; the others are copies."""
+    """Make an empty SQLite store, and return its address. The first store takes seconds; the others are copies."""
     file.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_template(), file)
     return f"sqlite:///{file}"
@@ -84,7 +84,7 @@ def empty_store(file: Path) -> str:
 
 
 class MlflowServer:
-    """An MLflow server on loopback over a SQLite store in ``folder``. It keeps its port and its runs over a restart."""
+    """An MLflow server on loopback over a SQLite store in ``folder``. A restart changes neither port nor runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
@@ -104,7 +104,7 @@ class MlflowServer:
         environment = {
             **os.environ,
             "MLFLOW_BACKEND_STORE_URI": f"sqlite:///{store}",
-            # Seven more processes, for what no test is about.
+            # Otherwise seven more processes start, which no test needs.
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_DISABLE_TELEMETRY": "true",
         }
@@ -137,12 +137,12 @@ class MlflowServer:
             process.stdin.close()
 
     def suspend(self) -> None:
-        """Let the server hang: connections are accepted, and nothing is answered until `resume`."""
+        """Let the server hang: it accepts connections, but answers nothing until `resume`."""
         if self._process is not None:
             self._signal(self._process, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on, with what was asked meanwhile."""
+        """Let the server go on, with the requests that came meanwhile."""
         if self._process is not None:
             self._signal(self._process, signal.SIGCONT)
 
@@ -162,7 +162,7 @@ class MlflowServer:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of this address is answered with 200."""
+    """Whether a GET of this address gets status 200."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or HOST, address.port, timeout=5)
     try:
@@ -175,7 +175,7 @@ def answers(url: str) -> bool:
 
 
 def free_port() -> int:
-    """A port of loopback that nothing listens on."""
+    """A loopback port without a listener."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -183,11 +183,11 @@ def free_port() -> int:
 
 
 class Gateway:
-    """An HTTP server before another one, on a port of its own that is free as long as the gateway is closed.
+    """An HTTP server before another one, on a port of its own, which is free while the gateway is closed.
 
-    ``status`` is answered to everything in place of forwarding it. ``before`` and ``after`` are called with a request's
-    path before it is forwarded, and when it has been answered but its client does not have the answer yet: where
-    they give True, the connection is ended there.
+    With ``status``, every request gets this status and none is forwarded. ``before`` is called with a request's path
+    before it is forwarded, ``after`` before its answer is passed on. If one of them returns True, the connection ends
+    there.
     """
 
     def __init__(self, upstream: str = "", *, status: int | None = None) -> None:
@@ -247,7 +247,7 @@ class Gateway:
 
     def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, str, bytes]:
         if self.status is not None:
-            return self.status, "text/plain", b"this server takes nothing"
+            return self.status, "text/plain", b"this server takes no requests"
         connection = http.client.HTTPConnection(self._upstream.hostname or HOST, self._upstream.port, timeout=60)
         try:
             headers = {"Content-Type": request.headers.get("Content-Type", "application/json")}
@@ -267,11 +267,11 @@ class Gateway:
         self.close()
 
 
-# What MLflow was told
+# Delivered runs
 
 
 def runs_in(uri: str, experiment: str) -> list[Run]:
-    """All runs of an experiment that are not deleted, oldest first; none where there is no such experiment."""
+    """All runs of an experiment that are not deleted, oldest first; none if the experiment does not exist."""
     store = client(uri)
     found = store.get_experiment_by_name(experiment)
     if found is None:
@@ -282,7 +282,7 @@ def runs_in(uri: str, experiment: str) -> list[Run]:
 
 
 def metrics_once(uri: str, run: Run) -> dict[str, float]:
-    """A run's metrics, each of which has been told exactly once."""
+    """A run's metrics, after a check that each was delivered exactly once."""
     store = client(uri)
     for name in run.data.metrics:
         history = store.get_metric_history(run.info.run_id, name)
@@ -291,7 +291,7 @@ def metrics_once(uri: str, run: Run) -> dict[str, float]:
 
 
 def told() -> list[Run]:
-    """What MLflow has at the address and of the experiment that the settings name."""
+    """The runs in MLflow, in the store and the experiment of the settings."""
     return runs_in(settings.tracking_uri(), settings.get("mlflow_experiment_name"))
 
 
@@ -299,14 +299,14 @@ def told() -> list[Run]:
 
 
 def carry() -> int:
-    """Carry the whole journal, in this process; how many flows have arrived."""
+    """Deliver the whole journal in this process. Returns the number of delivered runs."""
     carrier = Carrier(record.job())
     assert carrier.run() == DELIVERED, carrier.trouble
     return carrier.delivered_runs
 
 
 def carriers(folder: Path) -> list[int]:
-    """The processes that carry the journal of this data folder: their output goes to its log."""
+    """The carriers of this data folder's journal, recognised by their output, which goes to its log."""
     log = folder / "journal" / "carrier.log"
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -318,7 +318,7 @@ def carriers(folder: Path) -> list[int]:
 
 
 def kill_carriers(folder: Path) -> None:
-    """End them as a power cut would. One that nothing can be told to would try for a minute."""
+    """End the carriers as a power cut would. A carrier without a working MLflow would try for a minute."""
     for pid in carriers(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

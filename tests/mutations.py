@@ -1,7 +1,7 @@
-"""Published payloads, broken in every way that somebody can think of: each mutant is a function of its base and seeds.
+"""Mutants of published payloads, broken in many ways. Each mutant is a function of its base and its seeds.
 
 A base is a day's file cut down to some lines. A seed is one step: it changes values, rows, the grammar of the CSV, the
-header or single bytes. After the last step the CSV is packed as it is published or left plain, and sometimes the zip
+header or single bytes. After the last step the CSV is zipped as for publication or left plain, and sometimes the zip
 itself is damaged. So a base's name and some numbers are enough to make a mutant again.
 """
 
@@ -20,7 +20,7 @@ from helpers import archive_path, format_and_date, lines_of
 
 from champion_luigi.simulated import exchange
 
-# A day in each layout, and those on which the exchange wrote otherwise: days unpadded, no commas at the end.
+# A day in each layout, and days that the exchange wrote differently: dates unpadded, no commas at the end.
 _SIMULATED = (
     (date(1994, 11, 28), "legacy"),
     (date(2003, 6, 16), "legacy"),
@@ -135,7 +135,7 @@ _INTERESTING = (
 
 @dataclass(frozen=True)
 class Base:
-    """A good day's file of a few lines: its date, format and text as a CSV."""
+    """A correct file of a few lines: its date, its format, and its text as a CSV."""
 
     name: str
     day: date
@@ -145,7 +145,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Mutant:
-    """``payload`` is what an archive sends; ``content`` is the CSV in it, as long as the zip is not ``damaged``."""
+    """A mutant: the ``payload`` that an archive sends, and its CSV ``content``, unless the zip is ``damaged``."""
 
     payload: bytes
     content: bytes
@@ -163,7 +163,7 @@ def simulated() -> list[Base]:
 
 
 def published(archive: Path, most: int) -> list[Base]:
-    """Bases from files that were really published, spread over all that are there; none where there are none."""
+    """Bases from really published files, spread over all files of the folder; none if it has no files."""
     files = sorted(archive.rglob("*.zip"))
     found = []
     for file in files[:: max(1, len(files) // most)][:most]:
@@ -175,7 +175,7 @@ def published(archive: Path, most: int) -> list[Base]:
 
 
 def mutant(base: Base, seeds: tuple[int, ...]) -> Mutant:
-    """The mutant of these steps, in this order; the last one also says how it is packed."""
+    """The mutant of these steps, in this order. The last step also decides how the content is packed."""
     content = base.content
     rng = Random(0)
     for seed in seeds:
@@ -193,7 +193,7 @@ def mutant(base: Base, seeds: tuple[int, ...]) -> Mutant:
 
 
 def zipped(rng: Random, content: bytes, base: Base) -> bytes:
-    """The zip that an archive could have made of it."""
+    """A zip of the content, as an archive could make it."""
     buffer = io.BytesIO()
     method = rng.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED))
     member = zipfile.ZipInfo(Path(archive_path(base.format, base.day)).stem, (2024, 1, 15, 18, 0, 0))
@@ -212,7 +212,7 @@ def _base(name: str, day: date, format: str, payload: bytes) -> Base:
 
 
 def _values(rng: Random, content: bytes, base: Base) -> bytes:
-    """Some values exchanged for others, or changed a little."""
+    """Replace some values, or change them a little."""
     lines = _lines(content)
     for _ in range(rng.choice((1, 1, 2, 6))):
         at = rng.randrange(len(lines))
@@ -234,7 +234,7 @@ def _values(rng: Random, content: bytes, base: Base) -> bytes:
 
 
 def _column(rng: Random, content: bytes, base: Base) -> bytes:
-    """One column the same in every row, or empty."""
+    """Make one column the same in every row, or empty."""
     header, *rows = _lines(content)
     place, value = rng.randrange(header.count(",") + 1), rng.choice(("", "0", " ", rng.choice(VALUES)))
     changed = []
@@ -247,7 +247,7 @@ def _column(rng: Random, content: bytes, base: Base) -> bytes:
 
 
 def _rows(rng: Random, content: bytes, base: Base) -> bytes:
-    """Rows dropped, doubled, moved, cut, joined, or of another day."""
+    """Drop, double, move, cut or join rows, or take them from another day."""
     header, *rows = _lines(content)
     if not rows:
         return content
@@ -273,13 +273,13 @@ def _rows(rng: Random, content: bytes, base: Base) -> bytes:
             written = rows[at].replace(f"{base.day:%d-%b-%Y}".upper(), "12-JAN-2024")
             rows[at] = written.replace(f"{base.day}", "2024-01-12")
         case _:
-            # Thousands of the same now and then, but no more than two megabytes of a line that is huge by itself.
+            # Sometimes repeat a row thousands of times, but a huge line only up to two megabytes.
             rows += [rows[at]] * min(rng.choice((2, 20, 20, 20, 3000)), 2_000_000 // (len(rows[at]) + 1))
     return _joined([header, *rows])
 
 
 def _fields(rng: Random, content: bytes, base: Base) -> bytes:
-    """In one line, fields dropped, added, swapped, quoted, or very many."""
+    """Drop, add, swap, quote or multiply fields in one line."""
     lines = _lines(content)
     at = rng.randrange(len(lines))
     fields = lines[at].split(",")
@@ -308,7 +308,7 @@ def _fields(rng: Random, content: bytes, base: Base) -> bytes:
 
 
 def _header(rng: Random, content: bytes, base: Base) -> bytes:
-    """Columns renamed, dropped, doubled, moved (with their values), or of another file."""
+    """Rename, drop, double or move columns (with their values), or take another file's header."""
     header, *rows = _lines(content)
     names = header.split(",")
     place = rng.randrange(len(names))
@@ -337,7 +337,7 @@ def _header(rng: Random, content: bytes, base: Base) -> bytes:
 
 
 def _text(rng: Random, content: bytes, base: Base) -> bytes:
-    """Line ends, separators, marks and encodings of other programs, for all of the file."""
+    """Use the line ends, separators, marks or encodings of other programs in the whole file."""
     text = _decoded(content)
     match rng.randrange(9):
         case 0:
@@ -365,7 +365,7 @@ def _text(rng: Random, content: bytes, base: Base) -> bytes:
 
 
 def _bytes(rng: Random, content: bytes, base: Base) -> bytes:
-    """Bytes flipped, inserted, deleted, doubled, cut off."""
+    """Flip, insert, delete, double or cut off bytes."""
     if not content:
         return rng.randbytes(rng.randrange(9))
     changed = bytearray(content)
@@ -388,7 +388,7 @@ def _bytes(rng: Random, content: bytes, base: Base) -> bytes:
     return bytes(changed)
 
 
-# Where a local header, a directory entry and the directory's end say what, and in how many bytes.
+# Offset and size in bytes of each field in a local header, a directory entry and the directory's end.
 _SAID = {
     b"PK\x03\x04": ((4, 2), (6, 2), (8, 2), (10, 4), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2)),
     b"PK\x01\x02": ((6, 2), (8, 2), (10, 2), (16, 4), (20, 4), (24, 4), (28, 2), (30, 2), (32, 2), (38, 4), (42, 4)),
@@ -397,7 +397,7 @@ _SAID = {
 
 
 def _structure(rng: Random, payload: bytes, base: Base) -> bytes:
-    """What the zip says of itself: sizes, CRC, method, flags, counts, offsets; or its parts doubled or missing."""
+    """Change the zip's structure: sizes, CRC, method, flags, counts or offsets; or double or drop its parts."""
     magic = rng.choice(list(_SAID))
     at = payload.find(magic)
     if at < 0:

@@ -1,7 +1,7 @@
-"""The simulated exchange archive over HTTP, on loopback only, with the faults that the real one has.
+"""The simulated exchange archive over HTTP, on loopback only, with the faults of the real archive.
 
-Serves `exchange.payload`, or a folder of real files laid out as on the exchange. Needs nothing but the package
-and the standard library. Run as a program, it serves in the foreground.
+It serves `exchange.payload`, or a folder of real files laid out as on the exchange. It needs only the package and the
+standard library. Run as a program, it serves in the foreground.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ Kind = Literal[
     "unavailable",  # 503
     "html",  # status 200 and a page of HTML
     "empty",  # status 200 and no bytes
-    "truncated",  # half of the zip, announced as such
+    "truncated",  # half of the zip, with the length of the half
     "cut",  # half of the zip, then the connection ends before the announced length
     "stale",  # the previous session's content under this date's name, on holidays too
-    "wrong_header",  # a column has a name that no layout knows
-    "restated",  # published again: some rows changed, some gone
+    "wrong_header",  # a column's name is in no layout
+    "restated",  # published again, with some rows changed and some missing
     "slow",  # the answer comes after `delay`
     "trickling",  # the body comes in ten pieces, `delay` apart
     "hanging",  # no answer until the archive closes
@@ -67,9 +67,9 @@ _POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Fault:
-    """How the archive misbehaves on a date: on the first ``times`` requests of each path, or on all where None.
+    """A fault of the archive on a date, for the first ``times`` requests of each path; for all requests if None.
 
-    ``delay`` is in seconds and means what `Kind` says. Raises ValueError for a kind that there is not.
+    ``delay`` is in seconds; `Kind` says how it is used. Raises ValueError for an unknown kind.
     """
 
     kind: Kind
@@ -78,12 +78,12 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
-            raise ValueError(f"no fault is called {self.kind!r}; there are {', '.join(get_args(Kind))}")
+            raise ValueError(f"there is no fault {self.kind!r}; the faults are {', '.join(get_args(Kind))}")
 
 
 @dataclass(frozen=True)
 class Received:
-    """A request that the archive got. ``time`` is `time.monotonic` seconds at its arrival."""
+    """A request to the archive. ``time`` is `time.monotonic` seconds at its arrival."""
 
     method: str
     path: str
@@ -93,7 +93,7 @@ class Received:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What goes out. The length of the whole ``body`` is announced, and ``sent`` of its bytes follow in ``pieces``."""
+    """An answer. It announces the length of the whole ``body``, and sends ``sent`` bytes of it in ``pieces``."""
 
     status: int
     body: bytes
@@ -106,9 +106,9 @@ class _Answer:
 class SimulatedArchive:
     """The archive on a loopback port while a ``with`` block lasts; leaving it ends every connection at once.
 
-    ``faults`` may be changed meanwhile. ``latency`` is in seconds, before each answer. ``folder`` holds files at the
-    exchange's own paths, to be served in place of the simulated ones. ``port`` 0 is any free one; OSError where it is
-    taken. NotADirectoryError where the folder is none.
+    ``faults`` may be changed while it runs. ``latency`` is in seconds, before each answer. ``folder`` has files at the
+    exchange's own paths, which are served instead of the simulated ones. ``port`` 0 is any free port. Raises OSError
+    if the port is taken, and NotADirectoryError if ``folder`` is not a folder.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class SimulatedArchive:
         port: int = 0,
     ) -> None:
         if folder is not None and not folder.is_dir():
-            raise NotADirectoryError(f"the archive's folder is no folder: {folder}")
+            raise NotADirectoryError(f"the archive's folder is not a folder: {folder}")
         self.faults = dict(faults or {})
         self._latency = latency
         self._folder = folder.resolve() if folder else None
@@ -143,19 +143,19 @@ class SimulatedArchive:
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end. RuntimeError outside of the ``with`` block."""
+        """The base URL, without a slash at its end. Raises RuntimeError outside the ``with`` block."""
         if self._server is None:
             raise RuntimeError("the simulated archive is not running: use it in a with statement")
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def requests(self) -> list[Received]:
-        """What was asked so far, in order of arrival: a copy."""
+        """A copy of the requests so far, in order of arrival."""
         with self._lock:
             return list(self._received)
 
     def close(self) -> None:
-        """Stop listening and end every connection, hanging ones too. May be repeated."""
+        """Stop listening and end every connection, even a hanging one. A repeated call does nothing."""
         server, self._server = self._server, None
         if server is not None:
             self._closing.set()
@@ -165,7 +165,7 @@ class SimulatedArchive:
             server.end_connections()
 
     def _reply(self, method: str, path: str, headers: Message) -> _Answer | None:
-        """What to answer, after the wait that belongs to it; None where the connection ends without an answer."""
+        """The answer, after its delay; None if the connection ends without an answer."""
         agent = headers.get("User-Agent") or ""
         with self._lock:
             self._received.append(Received(method, path, agent, time.monotonic()))
@@ -191,7 +191,7 @@ class SimulatedArchive:
             fault = self.faults.get(found[2]) if found else None
             if fault is None or fault.times is None:
                 return fault
-            # A fault that was put in another's place is counted anew.
+            # The count starts again when a test replaces the fault.
             earlier, uses = self._uses.get(path, (fault, 0))
             uses = uses if earlier is fault else 0
             self._uses[path] = (fault, uses + 1)
@@ -227,7 +227,7 @@ class SimulatedArchive:
         return _Answer(200, content, validators)
 
     def _find(self, path: str) -> tuple[bytes, datetime] | None:
-        """The content at a path and the time from which it stands there, in whole seconds."""
+        """The content at a path, and the time of its publication in whole seconds."""
         if self._folder:
             file = (self._folder / path.lstrip("/")).resolve()
             if not file.is_relative_to(self._folder) or not file.is_file():
@@ -249,7 +249,7 @@ class SimulatedArchive:
 
 
 class _Server(socketserver.ThreadingTCPServer):
-    """One thread a connection; knows its connections, so that it can end them."""
+    """One thread for each connection. The server lists its connections, so that it can end them."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -278,7 +278,7 @@ class _Server(socketserver.ThreadingTCPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that has gone away is its own affair.
+        # A client may close its connection at any time.
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -292,7 +292,7 @@ class _Server(socketserver.ThreadingTCPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
-    # Header and body are two writes: with Nagle's algorithm the second waits 40 ms for the first's acknowledgement.
+    # Header and body are two writes. With Nagle's algorithm, the second waits 40 ms for the first to be acknowledged.
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
@@ -321,7 +321,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: `SimulatedArchive.requests` has it all."""
+        """Log nothing: `SimulatedArchive.requests` has every request."""
 
 
 def _page(status: int, title: str, headers: Mapping[str, str] | None = None) -> _Answer:
@@ -329,7 +329,7 @@ def _page(status: int, title: str, headers: Mapping[str, str] | None = None) -> 
 
 
 def _is_known(headers: Message, etag: str, modified: datetime) -> bool:
-    """Whether a conditional request comes from a client that has this content already."""
+    """Whether the client of a conditional request has this content already."""
     if tags := headers.get("If-None-Match"):
         return tags.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in tags.split(","))
     try:
@@ -339,7 +339,7 @@ def _is_known(headers: Message, etag: str, modified: datetime) -> bool:
 
 
 def _rewritten(path: str, content: bytes, rewrite: Callable[[list[str], Mapping[str, str]], list[str]]) -> bytes:
-    """A file's CSV after ``rewrite(lines, names of the source's columns)``, under the file name of the path."""
+    """A file after ``rewrite(lines, names of the source's columns)`` of its CSV, zipped if the path is a zip's."""
     found = catalog.of_path(path)
     if found is None:
         raise ValueError(f"not the path of a data set's file: {path}")
@@ -361,7 +361,7 @@ def _with_wrong_header(lines: list[str], names: Mapping[str, str]) -> list[str]:
 
 
 def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:
-    """Of each forty rows one is gone, and one has twice the volume and turnover."""
+    """In each forty rows, one is missing, and one has twice the volume and turnover."""
     header = lines[0].split(",")
     doubled = [header.index(names[name]) for name in ("volume", "turnover")]
     kept = [lines[0]]

@@ -1,4 +1,4 @@
-"""Two weeks of one-day loads, for several forked workers: ``luigi --module ten_days TenDays``."""
+"""Two weeks of one-day loads for several forked workers: ``luigi --module ten_days TenDays``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DAYS = sessions.sessions(START, STOP)
 
 
 class TenDays(luigi.WrapperTask):
-    """Every session of the range, loaded."""
+    """A load of every session in the range."""
 
     def requires(self) -> list[luigi.Task]:
         return [LoadClickHouse(date=day) for day in DAYS]

@@ -2,24 +2,24 @@
 
     python tools/build_sessions.py LISTS [ARCHIVE] --output champion_luigi/exchange/sessions.csv
 
-LISTS is a folder with the lists that `read_lists` names; ARCHIVE, a folder laid out as the exchange's own archive,
-adds dates whose file is really there. The table goes to --output or stdout; a summary of the counts and of every
-conflict, with the rule that decided it, goes to stderr: review it before you commit the table.
+LISTS is a folder with the lists that `read_lists` names. ARCHIVE is a folder laid out like the exchange's archive, and
+adds the dates of its files. The table goes to --output or stdout. A summary goes to stderr, with counts and every
+conflict and the rule that decided it: review it before you commit the table.
 
 The rules, strongest first:
 
-files        two sources have the day's file, or ARCHIVE has it with that date inside: a session, whatever lists say
-known        a fact of `KNOWN`, with its reason
-single       one source has a weekday's file, no list calls the day closed: a session
-traded       the same, lists call the day closed, but `TRADED` confirms it: a session
-weekend      one source has a weekend's file: a session where the list of special sessions has it too
-stale        one source has a file, and nothing confirms it: closed, as a holiday's file can repeat the day before
-no-file      a weekday of the years of files without a file: closed
-quiet        a weekend of those years without a file: closed
-scheduled    after the last file: what the lists announce
+files        two sources have the day's file, or ARCHIVE has it with that date inside: a session, whatever the lists say
+known        a fact in `KNOWN`, with its reason
+single       one source has a weekday's file, and no list calls the day closed: a session
+traded       one source has a weekday's file, and lists call the day closed, but `TRADED` confirms it: a session
+weekend      one source has a weekend's file, and the list of special sessions has the day: a session
+stale        one source has a file, and nothing confirms it: closed, because a holiday's file can repeat the day before
+no-file      no source has a weekday's file, in the years of files: closed
+quiet        no source has a weekend's file, in the years of files: closed
+scheduled    the day is after the last file: as the lists announce
 
-The holiday lists are weak evidence: up to 2017 they are nearly copies of one, made for the other exchange of Mumbai,
-and of the days of 1997 and 1998 without a file they name less than half.
+The holiday lists are weak evidence. Up to 2017 they are nearly copies of a single list, made for the other exchange in
+Mumbai. They name less than half of the days of 1997 and 1998 without a file.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ COLUMNS = ("date", "kind", "name", "basis")
 
 
 class Fact(NamedTuple):
-    """What is known of a date from outside the lists, and where from."""
+    """A fact about a date from outside the lists, and its source."""
 
     kind: str
     name: str
@@ -59,9 +59,9 @@ def _facts(kind: str, source: str, names: Mapping[str, str]) -> dict[date, Fact]
 
 
 KNOWN: Mapping[date, Fact] = {
-    # The PREVCLOSE of 1995-09-05 equals the CLOSE of 1995-09-01 on 133 of 657 rows, that of 1995-09-07 the CLOSE of
-    # 1995-09-05 on 133 of 660. Across the other gaps of that year it is every row, and across a session left out on
-    # purpose a sixth: the exchange traded on both days, and their files are lost.
+    # The PREVCLOSE of 1995-09-05 equals the CLOSE of 1995-09-01 on 133 of 657 rows, and the PREVCLOSE of 1995-09-07
+    # the CLOSE of 1995-09-05 on 133 of 660. Across the other gaps of that year all rows are equal; across a session
+    # left out on purpose, a sixth. So the exchange traded on both days, and their files are lost.
     **_facts("unarchived", "PREVCLOSE of the next file", {"1995-09-04": "", "1995-09-06": ""}),
     # "NSE to resume on Thursday": the satellite that carried its network failed. The other exchange traded.
     **_facts(
@@ -71,14 +71,14 @@ KNOWN: Mapping[date, Fact] = {
     ),
     **_facts("closure", "release of the exchange of 2005-07-27", {"2005-07-28": "floods in Mumbai"}),
     **_facts("closure", "Business Standard 2020-03-22", {"2008-11-27": "attacks on Mumbai"}),
-    # Gold funds alone traded, Rs 172 crore of them; indices have no value that day.
+    # Only gold funds traded, worth Rs 172 crore; indices have no value that day.
     **_facts("special", "Business Standard 2011-05-06", {"2010-05-16": "gold funds on Akshaya Tritiya"}),
-    # Dhanteras fell on this Sunday; one source has a file, indices have no value, as on 2010-05-16.
+    # Dhanteras fell on this Sunday. One source has a file, and indices have no value, as on 2010-05-16.
     **_facts("special", "by analogy with 2010-05-16", {"2012-11-11": "gold funds on Dhanteras"}),
     **_facts("special", "circular 032/2012 of the exchange", {"2012-04-28": "new derivatives system"}),
     **_facts("drill", "teluguinvestor.com 2014-03", {"2014-03-22": "disaster-recovery drill"}),
     **_facts("special", "Business Today 2024-02-14", {"2024-01-20": "full day in place of 2024-01-22"}),
-    # The year's list of the exchange's capital market segment, for the names that no list here gives.
+    # The year's list of the exchange's capital market segment, for the names that no list in LISTS gives.
     **_facts("closure", "circular NSE/CMTR/72260", {"2026-01-15": "municipal elections in Maharashtra"}),
     **_facts(
         "holiday",
@@ -103,8 +103,8 @@ KNOWN: Mapping[date, Fact] = {
     ),
 }
 
-# Muhurat evenings on weekdays, which no list of special sessions has. All have files; to 2018 the index's volume was
-# 10 to 35 % of its neighbours' median, later holiday lists name the day Diwali Laxmi Pujan. None is known before 2000.
+# Muhurat evenings on weekdays, which no list of special sessions has. All have files. Up to 2018 the index's volume was
+# 10 to 35 % of its neighbours' median; later holiday lists name the day Diwali Laxmi Pujan. None is known before 2000.
 MUHURAT = frozenset(
     date.fromisoformat(day)
     for day in (
@@ -114,9 +114,9 @@ MUHURAT = frozenset(
     )
 )
 
-# Holidays of the other exchange, on which one source has a file here: Reliance's daily series at this exchange, which
-# pads closed days with volume 0, has prices and volume of their own on each. From 1996 to 2002 that series and the
-# one source agree on every weekday.
+# Holidays of the other exchange for which one source has a file of this exchange. Reliance's daily series at this
+# exchange pads closed days with volume 0, but has new prices and volume on each of these. From 1996 to 2002 that series
+# and the one source agree on every weekday.
 TRADED = frozenset(
     date.fromisoformat(day)
     for day in (
@@ -125,7 +125,7 @@ TRADED = frozenset(
     )
 )
 
-# Holidays with a date of their own. They name a closed day and never close one: 1996-05-01 traded.
+# Holidays with a fixed date. They name a closed day, but never close one: 1996-05-01 traded.
 FIXED = {
     (1, 26): "Republic Day",
     (4, 14): "Dr. Baba Saheb Ambedkar Jayanti",
@@ -135,10 +135,10 @@ FIXED = {
     (12, 25): "Christmas",
 }
 
-# A list's name for a closing that the year's calendar did not announce.
+# The names of closures that the year's calendar did not announce.
 _UNPLANNED = re.compile("Election|Inauguration")
 
-# The list of special sessions says -> our kind and name.
+# The words of the list of special sessions -> kind and name in the table.
 SPECIAL = {
     "special": ("special", ""),
     "special (full day)": ("special", "full day"),
@@ -151,7 +151,7 @@ SPECIAL = {
 
 @dataclass(frozen=True)
 class HolidayList:
-    """The closed weekdays that one list gives, with their names, and the dates that it can speak of."""
+    """The closed weekdays in one list, with their names, and the range of dates that the list covers."""
 
     closed: Mapping[date, str]
     first: date
@@ -159,13 +159,13 @@ class HolidayList:
 
     @classmethod
     def of(cls, closed: Mapping[date, str]) -> HolidayList:
-        """A list that speaks of the time from its first to its last holiday."""
+        """A list that covers the time from its first to its last holiday."""
         return cls({day: name for day, name in closed.items() if day.weekday() < 5}, min(closed), max(closed))
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that is known of all days."""
+    """The evidence about all days."""
 
     sources: Mapping[date, int]
     archive: frozenset[date]
@@ -174,21 +174,21 @@ class Evidence:
 
     @property
     def last_file(self) -> date:
-        """The newest date for which a file was seen."""
+        """The newest date with a file."""
         return max([*self.sources, *self.archive])
 
     @property
     def end(self) -> date:
-        """The last date that can be decided: of the files, or of the last year that a list covers."""
+        """The last date to decide: the last file's, or the end of the last year that a list covers."""
         return max(self.last_file, date(max(each.last for each in self.holidays.values()).year, 12, 31))
 
     def lists(self, day: date) -> tuple[list[str], list[str]]:
-        """The lists that call a day closed, and those that could have."""
+        """The names of the lists that call a day closed, and of all lists that cover the day."""
         speak = [name for name, each in self.holidays.items() if each.first <= day <= each.last]
         return [name for name in speak if day in self.holidays[name].closed], speak
 
     def name(self, day: date) -> str:
-        """The name that a list, or else the calendar, gives to a closed day; may be empty."""
+        """A closed day's name in a list or, if there is none, in the calendar; may be empty."""
         for each in self.holidays.values():
             if each.closed.get(day):
                 return each.closed[day]
@@ -197,7 +197,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a day is, by which rule. ``kind`` is empty for what its weekday says. A conflict is a sentence."""
+    """A day's kind, and the rule that decided it. ``kind`` is empty if the weekday decides; a conflict is in words."""
 
     rule: str
     kind: str = ""
@@ -208,7 +208,7 @@ class Decision:
 
 @dataclass
 class Summary:
-    """What a person reviews."""
+    """The summary to review: counts and conflicts."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
@@ -250,7 +250,7 @@ def decide(day: date, evidence: Evidence) -> Decision:
 
 
 def _session(rule: str, day: date, evidence: Evidence) -> Decision:
-    """A day that traded: an exception on a weekend, or where it has a name."""
+    """A day that traded. It is an exception if it is on a weekend or has a name."""
     closed_by, speak = evidence.lists(day)
     conflict = f"a session, though {len(closed_by)} of {len(speak)} lists call it closed" if closed_by else ""
     count = evidence.sources.get(day, 0)
@@ -269,7 +269,7 @@ def _session(rule: str, day: date, evidence: Evidence) -> Decision:
 
 
 def _without_file(day: date, evidence: Evidence) -> Decision:
-    """A weekday of the years of files for which no file was seen."""
+    """A weekday without a file, in the years of files."""
     closed_by, speak = evidence.lists(day)
     basis = f"no file; {_of_lists(closed_by, speak)}"
     silent = [name for name in speak if name not in closed_by]
@@ -303,7 +303,7 @@ def _scheduled(day: date, evidence: Evidence) -> Decision:
 
 
 def _stale(day: date, evidence: Evidence) -> Decision:
-    """A day whose one file nothing confirms."""
+    """A day with a single file that nothing confirms."""
     if day.weekday() >= 5:
         return Decision("stale", conflict="closed: one source has a weekend's file, and nothing confirms it")
     basis = f"1 source, not confirmed; {_of_lists(*evidence.lists(day))}"
@@ -330,9 +330,9 @@ def good_friday(year: int) -> date:
 
 
 def read_lists(folder: Path) -> Evidence:
-    """Every list of the folder that says something.
+    """Read every usable list in the folder.
 
-    Left out: ``rahulkanadia_holiday_ledger.csv``, all of whose dates stand in January, their month lost.
+    ``rahulkanadia_holiday_ledger.csv`` is left out: all its dates are in January, because their month was lost.
     """
     with (folder / "DERIVED_trading_dates_from_files.tsv").open(encoding="utf-8", newline="") as file:
         sources = {
@@ -341,7 +341,7 @@ def read_lists(folder: Path) -> Evidence:
         }
     with (folder / "nse_special_sessions.csv").open(encoding="utf-8", newline="") as file:
         special = {date.fromisoformat(row["date"]): SPECIAL[row["kind"]] for row in csv.DictReader(file)}
-    # The first list with a name for a day names it.
+    # The first list that has a name for a day gives the name.
     holidays = {
         "iaseth": HolidayList.of(_iaseth(folder / "iaseth_nse-bse-holidays_2018-2025.json")),
         "NseIndiaApi": HolidayList.of(_capital_market(folder / "BennyThadikaran_NseIndiaApi_sample_holidays.json")),
@@ -363,7 +363,7 @@ def _iaseth(path: Path) -> dict[date, str]:
 
 
 def _capital_market(path: Path) -> dict[date, str]:
-    """The exchange's own answer lists each segment's holidays; CM is the capital market."""
+    """The holidays of CM, the capital market, from the exchange's own answer, which lists every segment."""
     rows = json.loads(path.read_text(encoding="utf-8"))["CM"]
     return {_day(row["tradingDate"], "%d-%b-%Y"): row["description"].strip("* ") for row in rows}
 
@@ -378,7 +378,7 @@ def _iso_lines(path: Path) -> dict[date, str]:
 
 
 def _between_sessions(path: Path) -> HolidayList:
-    """The weekdays that a list of sessions leaves out."""
+    """The weekdays that are missing from a list of sessions."""
     lines = path.read_text(encoding="utf-8").splitlines()[1:]
     traded = {date.fromisoformat(line[:10]) for line in lines}
     first, last = min(traded), max(traded)
@@ -386,7 +386,7 @@ def _between_sessions(path: Path) -> HolidayList:
 
 
 def read_archive(folder: Path) -> frozenset[date]:
-    """The dates whose file lies at the exchange's own path, with that date inside."""
+    """The dates with a file at the exchange's own path that contains that date."""
     return frozenset(_files(folder))
 
 
@@ -404,7 +404,7 @@ def _files(folder: Path) -> Iterator[date]:
 
 
 def _date_inside(path: Path, column: str) -> date | None:
-    """The date of a published file's first row; None where there is none to be read."""
+    """The date in the first row of a published file; None if it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
             row = next(csv.DictReader(io.TextIOWrapper(file, encoding="latin-1")))
@@ -429,7 +429,7 @@ def days(first: date, last: date) -> Iterator[date]:
 
 
 def build(evidence: Evidence) -> tuple[list[tuple[str, ...]], Summary]:
-    """The rows of the table, and what to review."""
+    """The rows of the table, and the summary to review."""
     summary = Summary()
     rows: list[tuple[str, ...]] = []
     for day in days(FIRST_DATE, evidence.end):
@@ -447,7 +447,7 @@ def build(evidence: Evidence) -> tuple[list[tuple[str, ...]], Summary]:
 
 
 def write(rows: Iterable[tuple[str, ...]]) -> str:
-    """The table as CSV, line feeds only."""
+    """The table as CSV, with line feeds only."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -456,7 +456,7 @@ def write(rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command line."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description="Make the table of exceptions to Monday-to-Friday.")
     parser.add_argument("lists", type=Path, help="folder with the lists of holidays, special sessions and files")
     parser.add_argument("archive", type=Path, nargs="?", help="folder laid out as the exchange's archive")

@@ -1,7 +1,7 @@
 """The pages under docs/reference/, made from the code that they describe.
 
-What the code has no place for, such as the meaning of a journal record, stands here, and a name that is in one of
-the two only is an error: `agreed` says which.
+Descriptions that have no place in the code, such as the meaning of a journal record, are in this module. A name that
+only the code or only this module has is an error; `agreed` reports it.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from champion_luigi.tracking.journal import Event
 PACKAGE = Path(champion_luigi.__file__).parent
 
 _LUIGI_CODES = {
-    "already_running": "another process runs the same",
+    "already_running": "another process runs the same command",
     "missing_data": "data is missing: a day is not published yet, or days are left",
-    "not_run": "a task was not run here: by luigid, another process had it",
+    "not_run": "a task was not run here: luigid gave it to another process",
     "task_failed": "a task failed",
     "scheduling_error": "a task could not be scheduled",
     "unhandled_exception": "an error in Luigi, or a setting that cannot be used",
 }
 _EVENTS = {
-    "start": ("a task starts", "`last` (the last task asked for), `version`, `clickhouse_table`"),
-    "success": ("a task succeeded", "`facts`: its counts and where they come from"),
-    "found_complete": ("another process had done a task while this one waited for the day", ""),
-    "processing_time": ("how long the task took", "`seconds` of work, `waited` seconds for others"),
+    "start": ("a task starts", "`last` (the last requested task), `version`, `clickhouse_table`"),
+    "success": ("a task succeeded", "`facts`: its counts and their sources"),
+    "found_complete": ("another process did the task while this one waited for the day", ""),
+    "processing_time": ("the duration of a task", "`seconds` of work, `waited` seconds for other tasks"),
     "failure": ("a task raised an error", "`error`, `error_type`, `facts`"),
     "process_failure": ("a worker's process died", "`error`"),
-    "timeout": ("a worker's process was ended by Luigi's `worker_timeout`", "`error`"),
-    "broken_task": ("Luigi could not ask a task what it needs", "`error`, `error_type`"),
+    "timeout": ("Luigi ended a worker's process by `worker_timeout`", "`error`"),
+    "broken_task": ("Luigi could not find out what a task requires", "`error`, `error_type`"),
     "range": ("Luigi's event of a range", "`name`, `value`"),
     "fill_start": ("a fill starts", "`first`, `last`, `of`, `workers`, `days_due`, `version`, `clickhouse_table`"),
-    "fill_progress": ("a fill has done a chunk of days", "`metrics`"),
-    "settled": ("what a fill makes of a day that it could not complete", "`outcome`, `reason`"),
+    "fill_progress": ("a fill has finished a chunk of days", "`metrics`"),
+    "settled": ("the outcome of a day that a fill could not complete", "`outcome`, `reason`"),
     "restatement": (
-        "the exchange has published a day anew",
+        "the exchange has published a day again",
         "`old_sha256`, `new_sha256`, `rows_added`, `rows_changed`, `rows_removed`",
     ),
     "fill_end": ("a fill ends", "`status`, `words`, `error`, `metrics`"),
@@ -65,9 +65,9 @@ _COUNTS = {
 _WARNINGS = {
     "close_outside_low_high": "rows whose close is outside low to high",
     "high_below_low": "rows whose high is below their low",
-    "dummy_isin": "rows with an ISIN that is none",
-    "zero_close": "indices whose close is 0, such as one of dividends at its yearly start",
-    "pb_without_pe": "indices with a price to book value and no price to earnings, such as for losses of the members",
+    "dummy_isin": "rows with an invalid ISIN",
+    "zero_close": "indices whose close is 0, such as a dividend index at its yearly start",
+    "pb_without_pe": "indices with a price to book value but no price to earnings, as after losses of their members",
 }
 _PROGRESS = {
     "days_due": "days that were missing",
@@ -76,10 +76,10 @@ _PROGRESS = {
     "days_closed": "days that turned out to have no session",
     "days_unpublished": "days that are not published yet",
     "days_left": "days left for the next run",
-    "rows": "rows loaded, or written where the lake is filled",
+    "rows": "rows loaded, or written if the fill ends at the lake",
     "days_per_second": "days a second",
 }
-# What Luigi describes in its own words.
+# Luigi's own parameters, described anew.
 _INHERITED = {"reverse": "newest day first", "days_back": "how far to look back without --start; default: 100"}
 _RANGE = {
     "range_delay": "Luigi's: days from the first missing date to the end of the range",
@@ -89,11 +89,11 @@ _RANGE = {
 
 
 def agreed(what: str, described: Mapping[str, object], there: Collection[str]) -> None:
-    """Raises SystemExit where the code has a name that is not described, or the other way round."""
+    """Raise SystemExit if a name in the code has no description, or a described name is not in the code."""
     if missing := set(there) - set(described):
         raise SystemExit(f"tools/reference_pages.py lacks a description of {what}: {', '.join(sorted(missing))}")
     if extra := set(described) - set(there):
-        raise SystemExit(f"tools/reference_pages.py describes {what} that are not there: {', '.join(sorted(extra))}")
+        raise SystemExit(f"tools/reference_pages.py describes {what} that do not exist: {', '.join(sorted(extra))}")
 
 
 def table(*rows: tuple[object, ...]) -> str:
@@ -113,7 +113,7 @@ def setting_rows(*sections: type[luigi.Config]) -> Iterator[tuple[str, str, str,
 
 
 def settings_page() -> str:
-    """Every setting and the four places that it can be set in."""
+    """Every setting, and the four ways to set it."""
     rows = []
     for env, place, default, meaning in setting_rows(*settings.SECTIONS):
         section, _, name = place.partition(" ")
@@ -135,7 +135,7 @@ starred out wherever a message would show them.
 
 
 def schema_page() -> str:
-    """Each data set's places, columns and rules, from its declaration."""
+    """Each data set's sources, columns and rules, from its declaration."""
     agreed("warnings", _WARNINGS, warning_names())
     datasets = catalog.DATASETS.values()
     rows = [
@@ -165,7 +165,7 @@ def _key(dataset: Dataset) -> str:
 
 
 def _dataset_section(dataset: Dataset) -> str:
-    """A data set: its module's own words, its columns, the files that it is read from, and its warnings."""
+    """A data set: its module's docstring, its columns, its source files and its warnings."""
     module = importlib.import_module(f"champion_luigi.datasets.{dataset.name}")
     text = inspect.cleandoc(module.__doc__ or "").replace("``", "`")
     sources = [source.name for source in dataset.sources]
@@ -248,7 +248,7 @@ def _described(parameter: luigi.Parameter) -> str:
 
 
 def walk(group: click.Group, prefix: str = "champion") -> dict[str, click.Command]:
-    """Every command below a group by all of its words; groups themselves are left out."""
+    """Every command of a group by its full name; groups themselves are left out."""
     found: dict[str, click.Command] = {}
     for name in group.list_commands(click.Context(group)):
         command = group.get_command(click.Context(group), name)
@@ -276,7 +276,7 @@ def _text(task: type[luigi.Task]) -> str:
 
 
 def errors_table() -> str:
-    """Each error that a task raises: what it means, and what the person on call does."""
+    """Each error that a task raises: its meaning, and the action for the person on call."""
     rows = []
     for name, kind in vars(errors).items():
         if inspect.isclass(kind) and issubclass(kind, errors.ChampionError) and "\n\n" in (kind.__doc__ or ""):
@@ -307,7 +307,7 @@ A fill in which days failed ends with `FillFailed`, which has each day's reason;
 
 
 def exit_codes_page() -> str:
-    """What a shell sees."""
+    """The exit codes of every command."""
     codes = {name: code for (section, name), code in luigi_defaults.DEFAULTS.items() if section == "retcode"}
     agreed("exit codes", _LUIGI_CODES, codes)
     rows = [(code, _LUIGI_CODES[name], f"`{name}`") for name, code in codes.items()]
@@ -322,7 +322,7 @@ def exit_codes_page() -> str:
 
 The commands `luigi` and `champion` end with the same codes. Where several apply, the largest wins.
 
-{table(head, (0, "all is done, or nothing was to do", "–"), *rows)}
+{table(head, (0, "everything is done, or nothing was to do", "–"), *rows)}
 
 `champion` also ends with 2, click's own, for an option that does not exist or does not fit. A `luigi.cfg` may set other
 codes for the `luigi` command; `champion` does not read them.
@@ -352,13 +352,13 @@ may still write.
 
 
 def metrics_page() -> str:
-    """What MLflow gets."""
+    """The metrics and tags that MLflow gets."""
     agreed("counts", _COUNTS, runs._COUNTS)
     agreed("warnings", _WARNINGS, warning_names())
     agreed("metrics of a fill", _PROGRESS, chunks.Progress(due=0).metrics())
     agreed("metrics of a range", _RANGE, runs._RANGE_METRICS.values())
     day = [
-        (f"`{stage}_duration_seconds`", f"what `{task}` took, without waiting") for stage, task in stages.TASKS.items()
+        (f"`{stage}_duration_seconds`", f"seconds of `{task}` without waiting") for stage, task in stages.TASKS.items()
     ]
     day += [("`flow_duration_seconds`", "from the first task's start to the last one's end")]
     day += [(f"`{name}`", text) for name, text in _COUNTS.items()]
@@ -409,5 +409,5 @@ MARK = "<!-- made by tools/write_reference.py from the code: change it there -->
 
 
 def made_pages() -> dict[str, str]:
-    """Every page by its file's name below docs/reference/."""
+    """Every page by its file name under docs/reference/."""
     return {f"{name}.md": MARK + page() for name, page in PAGES.items()}

@@ -18,7 +18,7 @@ START, END = "<!-- faults: made by tools/write_faults.py -->", "<!-- end of faul
 
 
 def tables(log: str) -> str:
-    """A table an area: each fault, how often it was injected, what happened; sorted, as tests run side by side."""
+    """A table for each area: each fault, its count and its outcome. Sorted, because tests run in parallel."""
     areas: dict[str, Counter[tuple[str, str]]] = {}
     for line in log.splitlines():
         told = json.loads(line)
@@ -31,7 +31,7 @@ def tables(log: str) -> str:
 
 
 def main() -> None:
-    """Replace what stands between the marks."""
+    """Replace the text between the marks."""
     [log] = sys.argv[1:]
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
     _, found, after = rest.partition(END)

@@ -2,7 +2,7 @@
 
     python tools/write_reference.py [--check]
 
-``--check`` writes nothing and exits 1 where a page says something else than the code.
+``--check`` writes nothing, and exits 1 if a page differs from the code.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def schema_table() -> str:
 
 
 def with_tables(text: str) -> str:
-    """The README with each marked table made anew."""
+    """The README with each marked table replaced."""
     for name, made in (("settings", settings_table()), ("schema", schema_table()), ("errors", errors_table())):
         start, end = f"<!-- {name}: made by tools/write_reference.py -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
@@ -52,7 +52,7 @@ def with_tables(text: str) -> str:
 
 
 def made_files() -> dict[Path, str]:
-    """Every file that is made, with the content that it must have."""
+    """Every generated file, with the content that it must have."""
     pages = {REFERENCE / name: text for name, text in made_pages().items()}
     return {README: with_tables(README.read_text(encoding="utf-8")), **pages}
 
@@ -67,7 +67,7 @@ def main() -> None:
     if "--check" in sys.argv[1:]:
         if changed:
             names = ", ".join(str(path.relative_to(ROOT)) for path in changed)
-            raise SystemExit(f"{names}: not what the code says; run python tools/write_reference.py")
+            raise SystemExit(f"{names}: differs from the code; run python tools/write_reference.py")
         return
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for path, text in changed.items():

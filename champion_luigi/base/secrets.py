@@ -24,7 +24,7 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _DOUBLED = "'\"%$"
-# A shorter part of a password in base64 could be of anything.
+# A shorter part of a password in base64 would match unrelated text.
 _LEAST_BASE64 = 5
 
 # Returns the secrets of this process; `settings` registers its own function when it is imported.
@@ -91,7 +91,7 @@ def _pattern(secrets: frozenset[str]) -> re.Pattern[str]:
 
 def _as_escaped(secret: str) -> str:
     """A pattern for a secret with any of its characters escaped once, in any of the usual ways."""
-    # Texts that are put on one line have single blanks, whichever they were.
+    # A text that was put on one line has single spaces for any white space.
     return "".join(
         rf"(?:{'|'.join(map(_character, {*blanks, ' '}))}|\+)+" if blanks else _character(character)
         for blanks, character in re.findall(r"(\s+)|(\S)", secret)
@@ -112,20 +112,20 @@ def _character(character: str) -> str:
         f"&#{code};",
         f"&#x{code:x};",
     }
-    # The longest first here too.
+    # Here too, the longest first.
     escaped = "|".join(map(re.escape, sorted(escapes - {character}, key=len, reverse=True)))
-    # Or else as it is, behind backslashes, or twice, as SQL, CSV and luigi.cfg have it.
+    # Otherwise unchanged, after backslashes, or doubled, as in SQL, CSV and luigi.cfg.
     return rf"\\*(?:(?i:{escaped})|{re.escape(character)}{'{1,2}' if character in _DOUBLED else ''})"
 
 
 def _in_base64(secret: str) -> str:
-    """A pattern for base64 of a text that the secret stands in; one that matches nothing where the secret is short."""
+    """A pattern for the base64 of a text that contains the secret. For a short secret it matches nothing."""
     parts = set()
-    # HTTP's own encoding is Latin-1 for some libraries.
+    # Some libraries encode HTTP headers as Latin-1.
     contents = {secret.encode(errors="surrogatepass"), secret.encode("latin-1", errors="ignore")}
     for content, before in itertools.product(contents, range(3)):
         text = base64.b64encode(b"\0" * before + content).decode().rstrip("=")
-        # Letters at both ends also depend on the neighbours.
+        # The characters at both ends also depend on the neighbouring text.
         part = text[(0, 2, 3)[before] : len(text) - (1 if (before + len(content)) % 3 else 0)]
         parts |= {part, part.translate(str.maketrans("+/", "-_"))}
     long_enough = sorted(re.escape(part) for part in parts if len(part) >= _LEAST_BASE64)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 _AGAIN_SECONDS = 0.01
-# A longer import is interrupted too: it may be code that runs while its own module is imported.
+# A longer import is interrupted too: it may be a program that runs while its own module is imported.
 _LONGEST_IMPORT_SECONDS = 5.0
 
 # When the pending signal came; None if no signal is waiting for an import to end.
@@ -45,7 +45,7 @@ def heed_end() -> None:
 
 
 def heed_again() -> None:
-    """Install Python's handling of Ctrl-C again, which a library may have replaced below Python."""
+    """Install Python's handler of Ctrl-C again, which a library may have replaced in C."""
     if _is_main_thread() and is_heeded(signal.SIGINT):
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
 

@@ -106,5 +106,5 @@ for _luigis, _ours in ((luigi.Event.PROCESS_FAILURE, Event.PROCESS_FAILURE), (lu
 for _name in (RangeEvent.DELAY, RangeEvent.COMPLETE_COUNT, RangeEvent.COMPLETE_FRACTION):
     RangeDailyBase.event_handler(_name)(functools.partial(_record_range, _name))
 
-# From the first line on.
+# At import, before Luigi logs its first line.
 log.filter_luigi()

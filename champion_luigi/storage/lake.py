@@ -1,7 +1,7 @@
 """The Parquet lake: one file a trading day in hive folders, for Polars, DuckDB, pyarrow, ClickHouse or Spark.
 
-Readers should look for finished names (`bhavcopy_*.parquet`): what a killed run leaves behind has a leading dot. A file
-of an older version can lack columns that were added since: they are read as nulls.
+Readers should match the names of finished files (`bhavcopy_*.parquet`): the leftovers of a killed run begin with a dot.
+A file of an older version can lack columns that were added since: they are read as nulls.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ _SUFFIX = ".parquet"
 
 
 def folder(root: Path, dataset: Dataset) -> Path:
-    """Where a data set's tree begins: ``root/normalized/equity_ohlc``."""
+    """The folder of a data set's tree: ``root/normalized/equity_ohlc``."""
     return root / "normalized" / dataset.view
 
 
 def partition(root: Path, day: date, dataset: Dataset) -> Path:
-    """Where a day's file is: ``root/normalized/equity_ohlc/year=2024/month=01/day=15/bhavcopy_20240115.parquet``."""
+    """The path of a day's file: ``root/normalized/equity_ohlc/year=2024/month=01/day=15/bhavcopy_20240115.parquet``."""
     parts = f"year={day.year}", f"month={day.month:02}", f"day={day.day:02}", name_of(dataset, day) + _SUFFIX
     return folder(root, dataset).joinpath(*parts)
 
 
 def sorted_by_key(rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
-    """The order of a lake file: by the key, for equity symbol, then series."""
+    """The rows in the order of a lake file: by the key, which for equity is symbol, then series."""
     return rows.sort(dataset.key)
 
 
@@ -51,12 +51,12 @@ def parquet_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
 
 
 def read_parquet(path: Path, dataset: Dataset) -> tuple[pl.DataFrame, dict[str, str]]:
-    """A table and the metadata it was written with. Raises StorageError, DamagedFile or OtherVersion."""
+    """A table and its key-value metadata. Raises StorageError, DamagedFile or OtherVersion."""
     return table_of(durable.read_whole(path), path, dataset)
 
 
 def table_of(content: bytes, path: Path, dataset: Dataset) -> tuple[pl.DataFrame, dict[str, str]]:
-    """What `read_parquet` gives, from bytes that were read from ``path`` already."""
+    """The same as `read_parquet`, from bytes already read from ``path``."""
     import polars as pl  # listing the lake must not cost the import
 
     with _as_damaged(path):
@@ -65,9 +65,9 @@ def table_of(content: bytes, path: Path, dataset: Dataset) -> tuple[pl.DataFrame
 
 
 def rows_to_load(path: Path, dataset: Dataset) -> tuple[pl.DataFrame, str, dict[str, str]]:
-    """The canonical rows of a lake file, the sha256 of exactly the bytes that they were read from, and its metadata.
+    """The canonical rows of a lake file, the sha256 of exactly the bytes that were read, and the file's metadata.
 
-    Raises StorageError, OtherVersion, or DamagedFile, also where the columns are others.
+    Raises StorageError, OtherVersion or DamagedFile; other columns than the canonical ones count as damage.
     """
     content = durable.read_whole(path)
     rows, metadata = table_of(content, path, dataset)
@@ -83,7 +83,7 @@ def rows_to_load(path: Path, dataset: Dataset) -> tuple[pl.DataFrame, str, dict[
 
 
 def with_later_columns(rows: pl.DataFrame, metadata: Mapping[str, str], dataset: Dataset) -> pl.DataFrame:
-    """Rows that an older version wrote, with nulls in the columns that were added at the end since."""
+    """The rows of an older version, with nulls in the columns that were added at the end since."""
     import polars as pl
 
     later = dataset.columns[rows.width :]
@@ -94,7 +94,7 @@ def with_later_columns(rows: pl.DataFrame, metadata: Mapping[str, str], dataset:
 
 
 def read_metadata(path: Path, dataset: Dataset) -> dict[str, str]:
-    """The key-value metadata that a table was written with. Raises StorageError, DamagedFile or OtherVersion."""
+    """The key-value metadata of a lake file. Raises StorageError, DamagedFile or OtherVersion."""
     content = durable.read_whole(path)
     with _as_damaged(path):
         return _metadata_of(content, path, dataset)
@@ -125,7 +125,7 @@ def _as_damaged(path: Path) -> Iterator[None]:
 def days(
     root: Path, dataset: Dataset, start: date = date.min, stop: date = date.max
 ) -> Iterator[tuple[date, os.DirEntry[str]]]:
-    """The finished files of the lake from ``start`` to ``stop`` (exclusive), in no order, without opening one."""
+    """The finished lake files from ``start`` to ``stop`` (exclusive), in no order; none is opened."""
     for year in _folders(folder(root, dataset), "year=", start.year, stop.year):
         for month in _folders(Path(year), "month=", 1, 12):
             for day in _folders(Path(month), "day=", 1, 31):
@@ -140,8 +140,8 @@ def scan(
 ) -> pl.LazyFrame:
     """All rows of the lake from ``start`` to ``stop`` (exclusive) as a LazyFrame in the canonical columns, by date.
 
-    Leftovers of killed runs are passed over; an empty lake gives an empty frame of the same schema. ``dataset`` is the
-    name of a data set.
+    Leftovers of killed runs are skipped. An empty lake gives an empty frame of the same schema. ``dataset`` is the name
+    of a data set.
     """
     import polars as pl
 
@@ -154,7 +154,7 @@ def scan(
         hive_partitioning=False,
         schema=of.types,
         glob=False,
-        # No file lacks a column of the first version.
+        # Every file has the first version's columns.
         missing_columns="insert" if of.version > 1 else "raise",
     )
 

@@ -1,1 +1,1 @@
-"""What happened: the journal on disk, and its way to MLflow."""
+"""The journal on disk, and its delivery to MLflow as runs."""

@@ -1,8 +1,8 @@
-"""The carrier: the process that brings the journal to MLflow, beside the work and never in its way.
+"""The carrier: a process that delivers the journal to MLflow while the work goes on, and never delays the work.
 
-One carrier at a time carries a journal, its own process's records and all others'. It ends when its process has ended
-and all that can be told has arrived, when it has nothing to do for a while, or when MLflow has not taken anything for
-a minute after the process ended: what is left stays in the journal for the next one.
+One carrier at a time serves a journal. It delivers the records of the process that started it and of all others. It
+ends when that process has ended and every final run has arrived, or when it has been idle for a while. It gives up
+when MLflow has taken nothing for a minute after the process ended: the rest stays in the journal for the next carrier.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ CANNOT = 3
 
 _POLL_SECONDS = 0.03
 _NOTE_SECONDS = 1.0
-# A carrier in trouble lets go of the journal while it pauses: longer than a request to MLflow takes.
+# How long `champion track flush` waits for another carrier: a request to MLflow takes less, and a carrier in trouble
+# releases the journal while it pauses.
 _TURN_SECONDS = 15.0
 _IDLE_SECONDS = 60.0
 _GIVE_UP_SECONDS = 60.0
@@ -43,9 +44,9 @@ _MISSING = "a library is missing"
 class Job:
     """What to carry, and where to. ``uri`` and ``secrets`` come through a pipe, so that no list of processes has them.
 
-    ``process`` is the one to carry for, as long as it lives; without one, what is there is carried, once.
-    ``artifacts`` is the folder for an experiment's files, where the store does not choose one. ``is_first`` says that
-    no other carrier can have seen the process's records.
+    The carrier serves ``process`` as long as it lives; without one, it delivers the existing records once.
+    ``artifacts`` is the folder for an experiment's files, if the store does not choose one. ``is_first`` means that no
+    other carrier can have seen the process's records.
     """
 
     folder: Path
@@ -57,7 +58,7 @@ class Job:
     secrets: list[str] = field(default_factory=list, repr=False)
 
     def to_json(self) -> str:
-        """For the standard input of a carrier."""
+        """The text that a carrier reads from standard input."""
         return json.dumps(vars(self), default=str)
 
     @classmethod
@@ -69,16 +70,16 @@ class Job:
 
     @property
     def store(self) -> str:
-        """Store and experiment in words, without a user, a password or a query."""
+        """The store and the experiment for messages, without user, password or query."""
         return f"{hiding.public(self.uri)} {self.experiment}"
 
     def without_secrets(self, text: str) -> str:
-        """A text with every secret in it starred out."""
+        """The text with every secret replaced by stars."""
         return hiding.starred(text, self.secrets)
 
 
 class Carrier:
-    """Reads the journal on, and delivers what is final."""
+    """Reads the journal as it grows, and delivers the runs that are final."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -86,7 +87,7 @@ class Carrier:
         self._tracker: Tracker | None = None
         self._note = journal.delivery(job.folder)
         self._noted = time.monotonic()
-        # Why not all has arrived, in words.
+        # Why some records have not arrived; empty if all have.
         self.trouble = ""
         self._is_first = job.is_first
         self._ended: float | None = None
@@ -95,11 +96,11 @@ class Carrier:
 
     @property
     def delivered_runs(self) -> int:
-        """How many runs have arrived."""
+        """How many runs MLflow has taken."""
         return len(self._delivered)
 
     def run(self) -> int:
-        """Carry until there is nothing left to wait for; an exit code."""
+        """Carry until nothing is left to wait for. Returns an exit code."""
         lock = self._job.folder / "carrier.lock"
         while True:
             try:
@@ -108,7 +109,7 @@ class Carrier:
                     code = self._carry()
                 if code is not None:
                     return code
-                # Whoever comes meanwhile, `champion track flush` say, may find out whether it goes better now.
+                # Another carrier, such as `champion track flush`, may try during the pause.
                 time.sleep(self._pause)
                 self._runs, self._tracker, self._is_first = Runs(), None, False
             except Busy as error:
@@ -119,7 +120,7 @@ class Carrier:
                     return DELIVERED
 
     def _carry(self) -> int | None:
-        """Carry; an exit code, or None where another carrier may have a turn before this one goes on."""
+        """Carry. Returns an exit code, or None if another carrier may have a turn before this one continues."""
         self.trouble = ""
         self._read()
         doubtful = self._runs.open_executions()
@@ -128,7 +129,7 @@ class Carrier:
         pause = _POLL_SECONDS
         last_use = time.monotonic()
         while True:
-            # Before reading, so that what a process wrote last is read before it counts as gone.
+            # Before reading: the last records of a process are then read before it counts as gone.
             is_over, gone = self._is_over(), self._gone()
             if is_over and self._ended is None:
                 self._ended = time.monotonic()
@@ -163,14 +164,14 @@ class Carrier:
             self._sleep(pause)
 
     def _sleep(self, seconds: float) -> None:
-        """Sleep; a process that ends meanwhile gets one more attempt at once."""
+        """Sleep, but wake as soon as the process ends, for one more attempt."""
         was_over = self._is_over()
         wake = time.monotonic() + seconds
         while time.monotonic() < wake and self._is_over() == was_over:
             time.sleep(min(_POLL_SECONDS, seconds))
 
     def _read(self) -> bool:
-        """Read on; whether there was anything."""
+        """Read the new records. Returns whether there were any."""
         offsets = self._note.offsets | self._runs.seen()
         found = False
         for position, record in journal.read_from(self._job.folder, offsets):
@@ -179,12 +180,12 @@ class Carrier:
         return found
 
     def _gone(self) -> set[str]:
-        """The processes that do not run, of those that have something open, and of its own."""
+        """The processes that have ended, out of this carrier's own and those with open executions."""
         processes = {process_of(each) for each in self._runs.open_executions()} | {self._job.process or ""}
         return {each for each in processes if not self._is_alive(each)}
 
     def _try_to_deliver(self, gone: set[str], doubtful: set[str]) -> bool:
-        """Deliver what is final; whether anything arrived. What goes wrong is kept as `trouble`."""
+        """Deliver the final runs. Returns whether any arrived; an error is stored in `trouble`."""
         before = len(self._delivered)
         self.trouble = ""
         try:
@@ -202,7 +203,7 @@ class Carrier:
                 self._tracker.settle()
         except ModuleNotFoundError as error:
             self.trouble = f"{_MISSING}: {error}"
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, the journal keeps the records
+        except Exception as error:  # noqa: BLE001 - a store may raise anything; the journal keeps the records
             self.trouble = self._job.without_secrets(f"{type(error).__name__}: {' '.join(str(error).split())}")[:1000]
         if self.trouble and self.trouble != self._note.trouble:
             print(f"{durable.now()} {self.trouble}", flush=True)
@@ -227,7 +228,7 @@ class Carrier:
         return not is_open and all(process_of(each.get("execution", "")) != self._job.process for _, each in unseen)
 
     def _write_note(self) -> None:
-        """Note how far it has come, and clear away what killed processes left."""
+        """Store the note of what was delivered, and remove the lock files of killed processes."""
         note = Delivery(
             offsets=self._note.offsets | self._runs.offsets(),
             seen=self._note.offsets | self._runs.seen(),
@@ -253,7 +254,7 @@ class Carrier:
 
 def _remove(presence: Path) -> None:
     try:
-        # Taking the lock and giving it back removes its file, and never that of a process that is just starting.
+        # Taking and releasing the lock removes its file, but never the file of a process that is just starting.
         with locks.locked(presence, presence.name, 0):
             pass
     except Busy:
@@ -261,10 +262,10 @@ def _remove(presence: Path) -> None:
 
 
 def main() -> None:
-    """Carry, as the job on standard input says."""
-    # What is imported now stays: collecting garbage among it would take a sixth of the start.
+    """Carry the job that standard input holds."""
+    # Imported modules stay in memory: collecting garbage among them would take a sixth of the start.
     gc.disable()
     code = Carrier(Job.from_json(sys.stdin.read())).run()
     sys.stdout.flush()
-    # Taking MLflow down properly takes 0.6 s, for which a command would wait; everything has been written.
+    # MLflow's regular shutdown takes 0.6 s, and a command would wait for it. Everything has been written.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""What the journal says of dates: how long their stages took, and what went wrong. The reader for status and report."""
+"""The history of dates in the journal: stage durations and problems. `status` and `report` read it from here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import FAILURES, Event
 
-# `settled` is a fill's own word on a date.
+# A fill records `settled` with the final outcome of a date that it did not complete.
 _PROBLEMS = FAILURES | {Event.SETTLED}
 _SETTLED_WELL = frozenset({"closed", "unpublished"})
 
@@ -23,17 +23,17 @@ Problem = dict[str, Any]
 
 @dataclass
 class History:
-    """Seconds of the last success by date and stage, and what went wrong, oldest first."""
+    """The seconds of the last success by date and stage, and the problems, oldest first."""
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
 def latest_problems(folder: Path, dataset: str = catalog.DEFAULT) -> dict[date, str]:
-    """Why the last run of each date failed, for the dates where it did."""
+    """The reason for each date whose last run failed."""
     found: dict[date, str] = {}
     for record in journal.read_events(folder, _PROBLEMS):
-        # One that was edited, or is of another version, is passed over.
+        # A record that was edited, or that another version wrote, is skipped.
         with contextlib.suppress(KeyError, TypeError, ValueError):
             day = date.fromisoformat(record["date"])
             if record.get("dataset", catalog.DEFAULT) != dataset:
@@ -41,14 +41,14 @@ def latest_problems(folder: Path, dataset: str = catalog.DEFAULT) -> dict[date, 
             if record["event"] in FAILURES:
                 found[day] = f"{record.get('task', '')}: {record.get('error', '')}"
             elif record["outcome"] == "unpublished":
-                found.pop(day, None)  # it is merely too early
+                found.pop(day, None)  # only too early, no failure
             else:
                 found[day] = record["reason"]
     return found
 
 
 def of_range(folder: Path, first: date, last: date, dataset: str = catalog.DEFAULT) -> History:
-    """What the journal has of dates from ``first`` to ``last``. Records that cannot be read as such are passed over."""
+    """The journal's history of the dates from ``first`` to ``last``. Records that do not fit are skipped."""
     history = History()
     problems: dict[tuple[str, str], Problem] = {}
     low, high = first.isoformat(), last.isoformat()
@@ -63,9 +63,9 @@ def of_range(folder: Path, first: date, last: date, dataset: str = catalog.DEFAU
             continue
         key = (str(record.get("execution")), day)
         if record.get("outcome") in _SETTLED_WELL:
-            problems.pop(key, None)  # no session, or merely too early
+            problems.pop(key, None)  # no session, or only too early
         elif event in FAILURES or key not in problems:
-            # At the end once more: the latest record of an execution has the time.
+            # Move it to the end: an execution's problem has the time of its latest record.
             problems.pop(key, None)
             problems[key] = _problem(record, day, task)
     history.problems = list(problems.values())

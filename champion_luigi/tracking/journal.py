@@ -1,7 +1,7 @@
-"""What happened, appended to disk: one JSON object a line, one file a month (UTC), never rewritten.
+"""The journal of events on disk: one JSON object a line, one file a month (UTC), only appended to.
 
-A line is written by one O_APPEND write, so that any number of processes can journal at once, and a kill
-between two records loses neither.
+Each line is one O_APPEND write. Any number of processes can append at once, and a kill between two records loses
+neither.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from champion_luigi.base import durable
 
-# The open file: the path, the process that opened it, its descriptor. A forked child opens its own.
+# The open file: its path, the process that opened it, its descriptor. A forked child opens its own.
 _open: tuple[Path, int, int] | None = None
 _opening = threading.Lock()
 
@@ -26,7 +26,7 @@ _DELIVERY = "delivered.json"
 
 
 class Event(StrEnum):
-    """What a record reports, by the name that stands in its ``event``."""
+    """The kinds of records: the values of the field ``event``."""
 
     START = "start"
     SUCCESS = "success"
@@ -51,7 +51,7 @@ FAILURES = frozenset({Event.FAILURE, Event.PROCESS_FAILURE, Event.TIMEOUT, Event
 
 @dataclass(frozen=True)
 class Position:
-    """Where a record stands: the file's name, and the offsets of its first byte and of the byte behind it."""
+    """The place of a record: the file's name, the offset of its first byte, and the offset after its last byte."""
 
     file: str
     start: int
@@ -62,9 +62,9 @@ class Position:
 class Delivery:
     """How far the journal has been carried to MLflow.
 
-    ``offsets`` are the bytes of each file that need not be read again, ``seen`` those that have been read; ``open``
-    names the executions of which something is still to come or to deliver; ``trouble`` says why it does not.
-    ``experiment_id`` is MLflow's, in ``store``, which has no secret in it.
+    ``offsets`` counts the bytes of each file that need not be read again, ``seen`` the bytes that have been read.
+    ``open`` names the executions with records still to come or to deliver, ``trouble`` is why they are not delivered.
+    ``experiment_id`` is MLflow's id in ``store``, which contains no secret.
     """
 
     offsets: dict[str, int] = field(default_factory=dict)
@@ -76,19 +76,19 @@ class Delivery:
 
 
 def append(folder: Path, record: Mapping[str, Any]) -> None:
-    """Add one record; ``time`` (UTC) and ``pid`` are filled in. Raises OSError where the disk does not take it."""
+    """Append one record, with ``time`` (UTC) and ``pid`` filled in. Raises OSError if the disk refuses the write."""
     stamp = durable.now()
     line = json.dumps({"time": stamp, "pid": os.getpid(), **record}, default=str, ensure_ascii=False)
     path = folder / f"{stamp[:7]}.jsonl"
     if _open is not None and _open[0].parent == folder:
-        # Files are read in their order: a clock that is set back must not bring an end before its beginning.
+        # Files are read in order of their names. After the clock is set back, an end must not precede its start.
         path = max(path, _open[0])
     durable.append_line(_descriptor(path), line)
 
 
 def _descriptor(path: Path) -> int:
-    """The journal's open file: kept, as a day makes fifteen records, and opened anew where it is gone."""
-    global _open  # noqa: PLW0603 - one a process
+    """The descriptor of the journal, kept open because a day makes fifteen records. A deleted file is opened anew."""
+    global _open  # noqa: PLW0603 - one per process
     with _opening:
         if _open is not None and _open[:2] == (path, os.getpid()) and os.fstat(_open[2]).st_nlink:
             return _open[2]
@@ -106,17 +106,17 @@ def _descriptor(path: Path) -> int:
 
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
-    """All records, oldest first. A line cut off by a full disk or a power cut is passed over."""
+    """All records, oldest first. A line that a full disk or a power cut has cut off is skipped."""
     for _, record in read_from(folder, {}):
         yield record
 
 
 def read_events(folder: Path, events: Collection[Event]) -> Iterator[dict[str, Any]]:
-    """The records of these events, oldest first: without decoding the others, which are most of a long journal."""
+    """The records of these events, oldest first. Other records, most of a long journal, are not decoded."""
     for path in sorted(folder.glob("*.jsonl")):
         content = path.read_bytes()
         for start, end in sorted(_lines_with(content, events).items()):
-            # A name may stand in another field too; a line that a full disk has cut off is passed over.
+            # The name may occur in another field; a line that a full disk has cut off is skipped.
             with contextlib.suppress(ValueError, TypeError, AttributeError):
                 record = json.loads(content[start:end])
                 if record.get("event") in events:
@@ -124,7 +124,7 @@ def read_events(folder: Path, events: Collection[Event]) -> Iterator[dict[str, A
 
 
 def _lines_with(content: bytes, words: Collection[str]) -> dict[int, int]:
-    """Where each line that has one of these words begins, and where it ends. A last line without an end waits."""
+    """The start and end of each line that contains one of these words. A last line without a line feed is left out."""
     found: dict[int, int] = {}
     for word in map(str.encode, words):
         at = content.find(word)
@@ -135,7 +135,7 @@ def _lines_with(content: bytes, words: Collection[str]) -> dict[int, int]:
 
 
 def read_from(folder: Path, offsets: Mapping[str, int]) -> Iterator[tuple[Position, dict[str, Any]]]:
-    """The records behind these offsets (bytes, by file), and where each stands. A last line without an end waits."""
+    """The records after these offsets (bytes by file), with their positions. A last line without a line feed waits."""
     for path in sorted(folder.glob("*.jsonl")):
         end = offsets.get(path.name, 0)
         if path.stat().st_size <= end:
@@ -150,7 +150,7 @@ def read_from(folder: Path, offsets: Mapping[str, int]) -> Iterator[tuple[Positi
 
 
 def delivery(folder: Path) -> Delivery:
-    """What the last carrier noted. Nothing where there is no note, or no readable one: MLflow knows what it has."""
+    """The note of the last carrier. Without a readable note it is empty: MLflow itself knows what it has."""
     try:
         return Delivery(**json.loads((folder / _DELIVERY).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -158,15 +158,15 @@ def delivery(folder: Path) -> Delivery:
 
 
 def note_delivery(folder: Path, delivery: Delivery) -> None:
-    """Keep the note, whole. Raises StorageError."""
+    """Store the note in one step. Raises StorageError."""
     durable.write_whole(folder / _DELIVERY, durable.json_bytes(asdict(delivery)))
 
 
 def count_undelivered(folder: Path) -> int:
-    """How many records have not arrived, as far as is noted."""
+    """How many records have not arrived in MLflow, by the last note."""
     return sum(1 for _ in read_from(folder, delivery(folder).offsets))
 
 
 def presence_file(folder: Path, process: str) -> Path:
-    """The lock that a process holds as long as it may journal."""
+    """The lock file that a process holds while it may still write records."""
     return folder / "running" / process

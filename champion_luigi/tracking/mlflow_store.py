@@ -1,8 +1,8 @@
-"""Runs delivered to MLflow, each exactly once, whatever was delivered before: the only importer of mlflow.
+"""Delivery of runs to MLflow, each exactly once. The only module that imports mlflow.
 
-MLflow itself is the memory of what it has: before the first run of an execution is made, its runs are looked up by
-their tag ``execution``, and again after each doubt (a lost answer, a carrier that was killed), so that nothing is
-delivered twice, and what was made twice all the same is deleted.
+MLflow itself is the memory of what was delivered. Before the first run of an execution is created, the runs of that
+execution are looked up by the tag ``execution``. They are looked up again after each doubt (a lost answer, a killed
+carrier), so that no run is delivered twice. A run that was created twice all the same is deleted.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from champion_luigi.tracking.runs import Run
 if TYPE_CHECKING:
     from mlflow.entities import Run as MlflowRun
 
-# MLflow's own, read when it is imported: what a user has set, wins.
+# MLflow's own variables, which it reads when it is imported. A user's value wins.
 _ENVIRONMENT = {
-    # Retrying is the carrier's: a request that is sent again unseen can make a run twice.
+    # The carrier retries. A retry within MLflow would be invisible, and could create a run twice.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # It would report the use of MLflow to its makers.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-# What MLflow takes in a value; the journal keeps all of it.
+# The longest values that MLflow takes, in characters; the journal has the full text.
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 5000
 _PAGE = 1000
 _EXECUTION_TAG = "execution"
-# Of an experiment that is made: what its page says, and which of MLflow's two faces it shows.
+# The tags of a new experiment: the text on its page, and which of MLflow's two interfaces shows it.
 _TAGS = {
     "mlflow.note.content": "One run for each trade date and execution of champion_luigi, and one for each fill.",
     "mlflow.experimentKind": "custom_model_development",
 }
 _RUNNING = "RUNNING"
-# Requests under way at a time to a server, where waiting for answers is most of the time. A SQL store has one writer.
+# Concurrent requests to a server, where most of the time is spent on waiting. A SQL store has one writer.
 _SERVER_THREADS = 4
 
 
 @dataclass
 class _Known:
-    """A run that MLflow has: its end (ms), None where it runs, and the names of its parameters."""
+    """A run in MLflow: its id, its end (ms; None while it runs), and the names of its parameters."""
 
     run_id: str
     end: int | None
@@ -53,7 +53,7 @@ class _Known:
 
 
 class Tracker:
-    """An experiment in an MLflow store. What MLflow raises, it raises."""
+    """An experiment in an MLflow store. MLflow's errors are raised unchanged."""
 
     def __init__(self, uri: str, experiment: str, artifacts: Path | None) -> None:
         for name, value in _ENVIRONMENT.items():
@@ -65,7 +65,7 @@ class Tracker:
         self._client = MlflowClient(tracking_uri=uri)
         self._known: dict[str, dict[str, _Known]] = {}
         self._doubtful: set[str] = set()
-        # What is known of these may lack a run.
+        # The executions whose known runs may be incomplete.
         self._stale: set[str] = set()
         self._threads = _SERVER_THREADS if uri.startswith(("http:", "https:")) else 1
         found = self._client.get_experiment_by_name(experiment)
@@ -76,13 +76,13 @@ class Tracker:
         )
 
     def doubt(self, executions: Iterable[str]) -> None:
-        """Another carrier may have delivered these, or be in the middle of it."""
+        """Note that another carrier may have delivered runs of these executions, or may be delivering them."""
         self._doubtful |= set(executions)
 
     def deliver(self, runs: Iterable[Run], arrived: Callable[[Run], None]) -> None:
-        """Deliver runs; ``arrived`` is called for each one that MLflow has, in this thread.
+        """Deliver runs. ``arrived`` is called in this thread for each run that MLflow has taken.
 
-        Raises the first error once the others that were under way have ended.
+        Raises the first error, after the other requests of its batch have ended.
         """
         for execution in self._stale:
             self._known.pop(execution, None)
@@ -90,7 +90,7 @@ class Tracker:
         with ThreadPoolExecutor(self._threads) as pool:
             batch: list[Run] = []
             for run in [*runs, None]:
-                # A fill goes by itself, as its days are made its children.
+                # A fill is delivered alone, before its days, which become its children.
                 if run is not None and run.parent and len(batch) < _PAGE:
                     batch.append(run)
                     continue
@@ -109,7 +109,7 @@ class Tracker:
                     arrived(run)
 
     def settle(self) -> None:
-        """Delete what was made twice where an answer was lost. Then nothing is in doubt."""
+        """Delete the runs that were created twice because an answer was lost. Nothing is in doubt afterwards."""
         for execution in list(self._doubtful):
             self._look_up(execution)
             self._doubtful.discard(execution)
@@ -151,7 +151,7 @@ class Tracker:
             try:
                 made = self._client.create_run(self.experiment_id, run.start, tags, run.name)
             except BaseException:
-                # It may have been made all the same.
+                # The run may have been created all the same.
                 self._stale.add(run.execution)
                 self._doubtful.add(run.execution)
                 raise
@@ -159,7 +159,7 @@ class Tracker:
         return runs[run.name]
 
     def _look_up(self, execution: str) -> dict[str, _Known]:
-        """The runs that MLflow has of an execution, by name; of those with the same name, one is left."""
+        """MLflow's runs of an execution by name. Of several with the same name, all but one are deleted."""
         runs: dict[str, _Known] = {}
         for run in sorted(self._search(execution), key=lambda run: run.info.status == _RUNNING):
             name = run.info.run_name

@@ -1,7 +1,7 @@
-"""This process's presence at a journal, and the carrier that it starts there.
+"""The lock that shows that this process uses a journal, and the carrier that the process starts.
 
-A process holds a lock as long as it may journal, so that a carrier knows which executions can still go on. The first
-record starts the carrier; the end of the process waits for it, within bounds.
+A process holds the lock as long as it may write records, so a carrier knows which executions can still continue. The
+first record starts the carrier. At its end the process waits for the carrier, within bounds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from champion_luigi.tracking.journal import Event
 
 logger = logging.getLogger("luigi-interface")
 
-# One process, and the children that it forks.
+# The id of this process and of the children that it forks.
 PROCESS = uuid.uuid4().hex
 
 _RESTART_SECONDS = 5.0
@@ -37,7 +37,7 @@ _LOG_BYTES = 1_000_000
 
 @dataclass
 class _Tracked:
-    """A journal that this process writes to: the proof that it lives, and its carrier."""
+    """A journal that this process writes to, with the lock that this process holds and its carrier."""
 
     pid: int
     presence: contextlib.ExitStack
@@ -52,12 +52,13 @@ _starting = threading.Lock()
 
 
 def attend(folder: Path, job: Callable[[], Job], stop_recording: Callable[[], None]) -> None:
-    """Hold the lock of this process, and have a carrier for its journal, by the ``job`` of the first call.
+    """Take the lock of this process, and start a carrier for the journal with the ``job`` of the first call.
 
-    ``stop_recording`` is called when the process ends, before its last record. Raises OSError, StorageError or Busy.
+    ``stop_recording`` is called at the end of the process, before its last record. Raises OSError, StorageError or
+    Busy.
     """
     tracked = _tracked.get(folder)
-    # A forked child leaves it to its parent, whose presence it shares.
+    # A forked child leaves this to its parent: they share one lock.
     if tracked and (tracked.pid != os.getpid() or not _is_due(tracked)):
         return
     with _starting:
@@ -90,8 +91,8 @@ def _start(tracked: _Tracked) -> None:
         if log_file.stat().st_size > _LOG_BYTES:
             log_file.unlink()
     with log_file.open("ab") as log:
-        # A session of its own: neither Ctrl-C nor the end of this process ends it. And -P: the folder that it is
-        # started in has no say in what it imports.
+        # In a session of its own, neither Ctrl-C nor the end of this process ends the carrier. With -P it imports
+        # nothing from the working folder.
         tracked.carrier = subprocess.Popen(
             [sys.executable, "-P", "-c", "from champion_luigi.tracking.carrier import main; main()"],
             stdin=subprocess.PIPE,
@@ -101,18 +102,18 @@ def _start(tracked: _Tracked) -> None:
         )
     tracked.started = time.monotonic()
     if pipe := tracked.carrier.stdin:
-        # One that has died already is seen by its exit code.
+        # If the carrier has died already, its exit code shows that.
         with contextlib.suppress(BrokenPipeError), pipe:
             pipe.write(job.to_json().encode())
 
 
 def _end(stop_recording: Callable[[], None]) -> None:
-    """Record that this process ends, and wait for the carriers, as long as the settings allow."""
+    """Record the end of this process, and wait for the carriers as long as the settings allow."""
     mine = [each for each in _tracked.values() if each.pid == os.getpid()]
     try:
         for tracked in mine:
             stop_recording()
-            # Where the disk does not take it, that the process is gone says nearly the same.
+            # If the disk refuses the record, the released lock says nearly the same.
             with contextlib.suppress(OSError):
                 interrupted = getattr(sys, "last_type", None) is KeyboardInterrupt
                 last = {"event": Event.END, "execution": PROCESS, "interrupted": interrupted}
@@ -121,7 +122,7 @@ def _end(stop_recording: Callable[[], None]) -> None:
         for tracked in mine:
             _wait(tracked)
     except KeyboardInterrupt:
-        logger.warning("not waiting for MLflow any longer: what it has not taken stays in the journal")
+        logger.warning("no longer waiting for MLflow: the records that have not reached it stay in the journal")
 
 
 def _wait(tracked: _Tracked) -> None:
@@ -135,7 +136,7 @@ def _wait(tracked: _Tracked) -> None:
         _start(tracked)  # it was killed, gave up, or had nothing to do for a while
     code = _exit_code(tracked.carrier, min(_TELL_SECONDS, tracked.wait))
     if code is None:
-        logger.info("waiting up to %g s for MLflow to take durations and counts", tracked.wait)
+        logger.info("waiting up to %g s for durations and counts to reach MLflow", tracked.wait)
         code = _exit_code(tracked.carrier, deadline - time.monotonic())
     while code is not None and code < 0 and time.monotonic() < deadline:
         _start(tracked)  # it was killed
@@ -144,8 +145,8 @@ def _wait(tracked: _Tracked) -> None:
     if code == DELIVERED or not journal.count_undelivered(folder):
         return
     logger.warning(
-        "%d records have not reached MLflow (%s). They stay in %s, and go out with the next run or by "
-        "`champion track flush`.",
+        "%d records have not reached MLflow (%s). They stay in %s: the next run or `champion track flush` "
+        "delivers them.",
         journal.count_undelivered(folder),
         journal.delivery(folder).trouble or f"not within {tracked.wait:g} s",
         folder,
@@ -153,7 +154,7 @@ def _wait(tracked: _Tracked) -> None:
 
 
 def _has_news(folder: Path) -> bool:
-    """Whether anything but that processes have ended has been journalled since a carrier last read."""
+    """Whether the journal has records, other than those of an end, that no carrier has read."""
     records = journal.read_from(folder, journal.delivery(folder).seen)
     return any(record.get("event") != Event.END for _, record in records)
 

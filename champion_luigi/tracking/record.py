@@ -1,6 +1,6 @@
-"""What this process records: written to the journal at once, carried to MLflow by another process.
+"""The records of this process: written to the journal at once, and delivered to MLflow by another process.
 
-Nothing here imports MLflow, and nothing that goes wrong with it reaches the work.
+Nothing here imports MLflow, and no trouble with MLflow reaches the work.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from champion_luigi.tracking.presence import PROCESS
 
 logger = logging.getLogger("luigi-interface")
 
-# A process is one execution, unless a part of it is one of its own.
+# A process is one execution, except for the parts that `execution` makes executions of their own.
 _execution: ContextVar[str] = ContextVar("champion_execution", default=PROCESS)
 
-# The executions of this process that have records, and those that have ended: threads may go on for a while.
+# The executions of this process with records, and those that have ended: threads may go on for a while.
 _used: set[str] = set()
 _ended: set[str] = set()
 _ending = threading.Lock()
@@ -36,12 +36,12 @@ _warned: set[Path] = set()
 
 
 def journal_folder() -> Path:
-    """Where the journal is."""
+    """The folder of the journal."""
     return settings.data_dir() / "journal"
 
 
 def record(event: str, **what: Any) -> None:
-    """Journal what happened. A disk that does not take it is reported once, and the work goes on."""
+    """Append a record to the journal. A disk error is logged once, and the work goes on."""
     if settings.tracking_is_on():
         name = _execution.get()
         with _ending:
@@ -52,14 +52,14 @@ def record(event: str, **what: Any) -> None:
 
 
 def conclude(event: str, **what: Any) -> None:
-    """Journal what an `execution` came to. Nothing is recorded for it any more: threads may go on for a while."""
+    """Append the last record of an `execution`. Later records, from threads that still run, are dropped."""
     record(event, **what)
     with _ending:
         _end(_execution.get())
 
 
 def current() -> str:
-    """The execution that is recorded in this context."""
+    """The id of the execution that this context records for."""
     return _execution.get()
 
 
@@ -80,7 +80,7 @@ def _append(record: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def execution() -> Iterator[None]:
-    """Make what is recorded in this context, and in threads that start with it, an execution of its own."""
+    """Record this context, and threads that start with a copy of it, as an execution of its own."""
     name = f"{PROCESS}.{uuid.uuid4().hex[:12]}"
     token = _execution.set(name)
     try:
@@ -92,7 +92,7 @@ def execution() -> Iterator[None]:
 
 
 def start() -> None:
-    """Start the carrier ahead of the first record, as there will be one."""
+    """Start the carrier early, when records are certain to follow."""
     if not settings.tracking_is_on():
         return
     try:
@@ -102,7 +102,7 @@ def start() -> None:
 
 
 def runs_page(name: str) -> str:
-    """MLflow's page of the runs with a name; empty where the store has no pages, or no experiment yet."""
+    """The address of MLflow's page of the runs with a name; empty if the store has no pages or no experiment yet."""
     if not settings.tracking_is_carried() or not settings.tracking_uri().startswith(("http:", "https:")):
         return ""
     carried = job()
@@ -115,7 +115,7 @@ def runs_page(name: str) -> str:
 
 
 def job(process: str | None = None, *, is_first: bool = False) -> Job:
-    """A carrier's job, by the settings as they are now."""
+    """A carrier's job, from the current settings."""
     uses_default = not settings.get("mlflow_tracking_uri")
     return Job(
         folder=journal_folder().absolute(),
@@ -134,7 +134,7 @@ def _stop() -> None:
 
 
 def _warn_once(folder: Path, message: str) -> None:
-    """One trouble with a journal is logged; forked workers inherit that it was."""
+    """Log the first trouble with a journal. Forked workers inherit the note that it was logged."""
     if folder not in _warned:
         _warned.add(folder)
         logger.warning("%s", message)

@@ -1,8 +1,8 @@
-"""Journal records, put together to runs: what one execution did for one trade date, or a fill as a whole.
+"""Runs made of journal records: the work of one execution on one trade date, or a whole fill.
 
-A run of a date is reported once it is final: its last requested task has succeeded, the fill has settled the date, or
-the process that ran it is gone. A fill is reported from its start on, since its dates are its children.
-Times are milliseconds since 1970, as MLflow has them; durations are seconds.
+A date's run is reported when it is final: its last requested task has succeeded, the fill has settled the date, or
+the process is gone. A fill is reported from its start on, because its dates are its children. Times are milliseconds
+since 1970, as in MLflow; durations are seconds.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from champion_luigi.tracking.journal import FAILURES, Event, Position
 
 Record = dict[str, Any]
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
-# What has become of the process of an execution: it goes on, it said that it ends, or it is gone without a word.
+# The state of an execution's process: it goes on, it recorded its end, or it is gone without a record of its end.
 Life = Literal["alive", "ended", "gone"]
 
 _COUNTS = ("raw_rows_parsed", "normalized_rows", "filtered_rows", "rows_written", "rows_loaded")
 _TAGS = ("layout", "archive_file", "archive_sha256", "worker")
-# What a worker raises that was told to end.
+# The errors of a worker that a signal has ended.
 _KILLS = frozenset({"SystemExit", "KeyboardInterrupt"})
 _RANGE_METRICS = {
     "event.tools.range.delay": "range_delay",
@@ -57,7 +57,7 @@ class Metric:
 
 @dataclass
 class Run:
-    """What MLflow gets of one run. ``end`` (ms) is None while it goes on; ``parent`` is another run's name."""
+    """One run as MLflow gets it. ``end`` (ms) is None while the run goes on; ``parent`` is another run's name."""
 
     execution: str
     name: str
@@ -71,7 +71,7 @@ class Run:
 
 
 class _Day:
-    """What is known of one date in one execution."""
+    """The records of one date in one execution."""
 
     def __init__(self, record: Record) -> None:
         self.execution: str = record["execution"]
@@ -94,7 +94,7 @@ class _Day:
     def add(self, record: Record) -> None:
         event, task, time = record["event"], record.get("task", ""), _milliseconds(record)
         if event == Event.SETTLED:
-            # That is said once the fill has looked at others: no time of this day's.
+            # A fill settles a day after it has gone on to others, so the record's time says nothing about the day.
             if record["outcome"] in _OUTCOMES:
                 self.settled = (record["outcome"], str(record["reason"]))
             return
@@ -118,7 +118,7 @@ class _Day:
             self.has_worked = True
             self.running.discard(task)
             failure = (str(record.get("error_type", event)), str(record.get("error", "")))
-            # Why a worker was told to end says more than that it was, whichever is written first.
+            # The reason for ending a worker says more than the worker's own error, whichever is written first.
             self.failure = self.failure if self.failure and failure[0] in _KILLS else failure
             self.last_task = max(self.last_task, task, key=_rank)
         self._take(facts, time)
@@ -139,7 +139,7 @@ class _Day:
             self.metrics[name] = Metric(name, float(value), time)
 
     def outcome(self, life: Life) -> tuple[Status, str, str] | None:
-        """MLflow's status, ours and the error, once they are final."""
+        """MLflow's status, the pipeline's and the error; None until they are final."""
         if self.settled:
             status, words = _OUTCOMES[self.settled[0]]
             return status, words, self.settled[1]
@@ -151,11 +151,11 @@ class _Day:
             return "FAILED", "failed", self.failure[1]
         if self.failure or self.running or life == "gone":
             return "KILLED", "killed", "the process ended before the day was complete"
-        # All that this process did is done; another one does the rest.
+        # This process completed its tasks; another process does the rest.
         return "FINISHED", "success", ""
 
     def run(self, life: Life, parent: str | None) -> Run | None:
-        """The run; None as long as it goes on, and where nothing was done."""
+        """The run; None while it goes on, and if nothing was done."""
         outcome = self.outcome(life)
         if outcome is None or self.first is None or not (self.has_worked or self.running):
             return None
@@ -184,7 +184,7 @@ class _Day:
 
 
 class _Fill:
-    """What is known of a fill, which is an execution of its own."""
+    """The records of a fill, which is an execution of its own."""
 
     def __init__(self, record: Record) -> None:
         self.execution: str = record["execution"]
@@ -220,7 +220,7 @@ class _Fill:
         ]
 
     def running(self) -> Run | None:
-        """The run as far as it has come, where there is news."""
+        """The unfinished run with its news; None without news."""
         if not self.name or not self.has_news:
             return None
         return Run(
@@ -228,7 +228,7 @@ class _Fill:
         )
 
     def ended(self, life: Life) -> Run | None:
-        """The run as it ended; None as long as it goes on."""
+        """The finished run; None while it goes on."""
         if not self.name or not self.is_over(life):
             return None
         outcome = self.outcome or {"status": "KILLED", "words": "killed", "error": "the process ended before the fill"}
@@ -240,7 +240,7 @@ class _Fill:
             self.first,
             self.last,
             outcome["status"],
-            # What is new comes before it, in the run as it goes on.
+            # News is delivered first, with the unfinished run.
             metrics=[duration] if self.has_news else [*self.metrics, duration],
             params=self.params | {name: text for name, text in told.items() if text},
             tags=self.tags,
@@ -250,14 +250,14 @@ class _Fill:
         return self.outcome is not None or life != "alive"
 
     def days_life(self) -> Life | None:
-        """What the fill's own end means for its days: broken off, it leaves them to nobody. None while it goes on."""
+        """The state of the fill for its days: "gone" if it was killed, "ended" if it ended. None while it goes on."""
         if self.outcome is None:
             return None
         return "gone" if self.outcome["status"] == "KILLED" else "ended"
 
 
 class Runs:
-    """Records as they come, and the runs that can be reported."""
+    """Collects records as they come, and yields the runs that can be reported."""
 
     def __init__(self) -> None:
         self._days: dict[tuple[str, str], _Day] = {}
@@ -269,9 +269,9 @@ class Runs:
         self._begun: dict[str, int] = {}
 
     def add(self, position: Position, record: Record) -> None:
-        """Take the next record. One that is of no run is passed over, as is one of a later version, or a damaged one.
+        """Take the next record. Skip it if it belongs to no run, is damaged, or comes from a later version.
 
-        Raising here would stop every carrier at this record. It is skipped, and the rest of the run is still reported.
+        Raising here would stop every carrier at this record. Skipping it lets the rest of the run be reported.
         """
         self._begun.setdefault(position.file, position.start)
         self._read[position.file] = position.end
@@ -286,18 +286,18 @@ class Runs:
             self._ended.add(execution)
             if record.get("interrupted"):
                 self._interrupted.add(execution)
-            # It is a part of what is not reported yet, and may stand in another month's file.
+            # The end belongs to runs that are not reported yet, and may be in another month's file.
             for (each, _), first in self._first.items():
                 if execution in (each, process_of(each)):
                     first.setdefault(position.file, position.start)
             return
         if {execution, process_of(execution)} & self._ended:
-            return  # a thread or a child that has gone on: what became of its day has been said
+            return  # from a thread or a child that went on: its day has an outcome already
         key = (execution, _day_of(record, record.get("date", "")))
         if event not in (_DAY_EVENTS if key[1] else _FILL_EVENTS):
             return
         time = _milliseconds(record)
-        # Before it is taken: of one that turns out damaged half-way, something is left to report.
+        # Before the record is taken: if it turns out to be damaged, a part of it may be left to report.
         self._first.setdefault(key, {}).setdefault(position.file, position.start)
         if key[1]:
             self._days.setdefault(key, _Day(record)).add(record)
@@ -307,7 +307,7 @@ class Runs:
             self._fills.setdefault(execution, _Fill(record)).add(record)
 
     def tell(self, gone: Collection[str]) -> Iterator[Run]:
-        """The runs that are final, and fills as far as they have come: a fill before its days, its end after them.
+        """The final runs, and the fills that go on. A fill comes before its days, its end after them.
 
         ``gone`` names the processes that had ended before the last records were read.
         """
@@ -330,16 +330,16 @@ class Runs:
             if run := day.run(state, of.name if of else None):
                 yield run
             elif state != "alive" or day.outcome(state):
-                self._forget(execution, day.label)  # asked for and never begun, or found complete
+                self._forget(execution, day.label)  # requested and never started, or found complete
         for fill in list(self._fills.values()):
             if run := fill.ended(life(fill.execution)):
                 yield run
             elif not fill.name and life(fill.execution) != "alive":
-                self._fills.pop(fill.execution)  # it ended before it knew what to do
+                self._fills.pop(fill.execution)  # it ended before it had its days
                 self._first.pop((fill.execution, ""), None)
 
     def delivered(self, run: Run) -> None:
-        """Forget what has arrived."""
+        """Forget a run that has arrived."""
         fill = self._fills.get(run.execution)
         if fill and fill.name == run.name:
             fill.metrics = fill.metrics[len(run.metrics) :]
@@ -351,9 +351,10 @@ class Runs:
             self._forget(run.execution, _day_of(run.params, run.params["trade_date"]))
 
     def offsets(self) -> dict[str, int]:
-        """How far each file of the journal need not be read again.
+        """How many bytes of each file need not be read again.
 
-        What is read again is all that follows: a part of a day, from the turn of a month, would look like another one.
+        Everything after the first open record is read again, in later files too. At the turn of a month, the records
+        in the later file alone would look like another run.
         """
         safe = dict(self._read)
         for first in self._first.values():
@@ -367,11 +368,11 @@ class Runs:
         return safe
 
     def seen(self) -> dict[str, int]:
-        """How far each file of the journal has been read."""
+        """How many bytes of each file have been read."""
         return dict(self._read)
 
     def open_executions(self) -> set[str]:
-        """The executions of which not all is reported and delivered."""
+        """The executions with records that are not yet delivered."""
         return {execution for execution, _ in self._first}
 
     def _forget(self, execution: str, date: str) -> None:
@@ -380,43 +381,43 @@ class Runs:
 
 
 def name_of_day(day: date | str, dataset: str = catalog.DEFAULT) -> str:
-    """The name of the runs of a data set's date."""
+    """The name of a run for a date of a data set."""
     return f"{_stem(dataset)}-etl-{day}"
 
 
 def name_of_fill(first: date | str, last: date | str, dataset: str = catalog.DEFAULT) -> str:
-    """The name of the runs of a range of a data set, both dates included."""
+    """The name of a fill's run for a range of a data set, both dates included."""
     return f"{_stem(dataset)}-fill-{first}-{last}"
 
 
 def _stem(dataset: str) -> str:
-    # A later version's journal may name a data set that this one does not know.
+    # A later version's journal may name a data set that this version does not know.
     known = catalog.DATASETS.get(dataset)
     return known.stem if known else dataset
 
 
 def _day_of(named: Mapping[str, Any], day: str) -> str:
-    """What tells a day of one data set from the same day of another in an execution; empty without a day."""
+    """A label for a day of a data set, unique within an execution; empty without a day."""
     return f"{day} {named.get('dataset', '')}".rstrip() if day else ""
 
 
 def process_of(execution: str) -> str:
-    """The process that an execution is a part of, or all of."""
+    """The process that an execution belongs to."""
     return execution.partition(".")[0]
 
 
 def _rank(task: str) -> int:
-    """The place of a task in the order; a site's own, of which nothing is known, comes last."""
+    """The place of a task in the order of stages; a site's own, unknown task comes last."""
     return NUMBER_OF.get(task, len(NUMBER_OF) if task else -1)
 
 
 def _milliseconds(record: Record) -> int:
     time = round(datetime.fromisoformat(record["time"]).timestamp() * 1000)
     if time < 0:
-        raise ValueError("MLflow knows no time before 1970")
+        raise ValueError("MLflow takes no time before 1970")
     return time
 
 
 def _is_measure(name: str, value: object) -> bool:
-    """Whether MLflow takes this: it refuses all of a run for one name that is none."""
+    """Whether MLflow takes this metric: one invalid name makes it refuse the whole run."""
     return _METRIC.fullmatch(name) is not None and isinstance(value, int | float) and math.isfinite(value)

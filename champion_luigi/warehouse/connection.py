@@ -1,4 +1,4 @@
-"""ClickHouse itself: where it is, a client for it, and its errors as sentences.
+"""ClickHouse: its address, a client for it, and its errors as sentences.
 
 The only module that imports clickhouse_connect. The embedded engine is loaded when it is opened, never before a fork.
 """
@@ -21,14 +21,14 @@ from champion_luigi.base import durable, locks, secrets
 from champion_luigi.base.errors import SettingsError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
-    from clickhouse_connect.driver.client import Client as Client  # noqa: PLC0414 - others name it too
+    from clickhouse_connect.driver.client import Client as Client  # noqa: PLC0414 - other modules import it from here
 
     from champion_luigi.datasets.model import Dataset
 
-# ClickHouse's own codes for what passes: timeouts, too many parts, memory limit, read-only replica, network; and that a
-# statement, which the driver has sent again for want of an answer, still runs.
+# ClickHouse's codes for temporary trouble: timeouts, too many parts, memory limit, read-only replica, network. One code
+# means that a statement still runs which the driver repeated for lack of an answer.
 _PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 216, 241, 242, 252, 319, 999})
-# What a proxy before the server answers where it has none: it may have one soon.
+# The statuses of a proxy whose server is absent: it may be back soon.
 _PASSING_STATUSES = frozenset({"408", "429", "500", "502", "503", "504"})
 READ_ONLY_CODE = 164
 NO_DATABASE_CODE = 81
@@ -39,7 +39,7 @@ ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE
 
 @dataclass(frozen=True)
 class Address:
-    """Where the warehouse is. No ``host``: the embedded engine in ``folder``. The password is in no repr."""
+    """The address of the warehouse. Without ``host``, the embedded engine in ``folder``. The password is in no repr."""
 
     host: str = ""
     port: int = 8123
@@ -53,29 +53,29 @@ class Address:
 
     @property
     def slug(self) -> str:
-        """A folder's name for what is kept per warehouse."""
+        """A folder name for files that are stored per warehouse."""
         name = f"{self.host}_{self.port}_{self.database}" if self.host else f"embedded_{self.database}"
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
         return safe if safe == name else f"{safe}-{zlib.crc32(name.encode()):08x}"
 
     def identity(self, dataset: Dataset) -> dict[str, Any]:
-        """What a marker says of the table that it is about: enough to know it again, and no secret."""
+        """The table as a marker names it: enough to recognise it, and no secret."""
         named: dict[str, Any] = {"database": self.database, "table": dataset.table}
         if self.host:
             return {"host": self.host, "port": self.port, **named}
-        # A folder can be moved and stays the same warehouse; deleted and made anew it is another one.
+        # A moved folder stays the same warehouse; one that was deleted and made anew is another.
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             named["id"] = self._id_file.read_text(errors="replace").strip()
         return {"host": "embedded", **named}
 
     @property
     def is_absent(self) -> bool:
-        """Whether this is the embedded engine, and nothing has been loaded into it yet."""
+        """Whether this is the embedded engine, with nothing loaded yet."""
         return not self.host and not self._id_file.exists()
 
     @property
     def words(self) -> str:
-        """The warehouse in words, for messages."""
+        """The warehouse as messages name it."""
         return (
             f"{self.host}:{self.port}, database {self.database}"
             if self.host
@@ -88,7 +88,7 @@ class Address:
 
 
 class Connection:
-    """An open client, its errors as ours, and the lock that goes with the embedded engine."""
+    """An open client that raises this package's errors, and the lock of the embedded engine."""
 
     def __init__(self, place: Address, client: Client, release: Callable[[], None]) -> None:
         self.place = place
@@ -96,30 +96,30 @@ class Connection:
         self._release = release
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
-        """The rows that a statement gives. Raises WarehouseUnreachable or WarehouseError."""
-        # What is broken off before its first row looks like a table without rows, and a proxy can answer one question
-        # with the answer to another: a whole answer names its question.
+        """The rows of a statement's result. Raises WarehouseUnreachable or WarehouseError."""
+        # An answer that breaks off before its first row looks like a table without rows, and a proxy can send the
+        # answer to another query. A complete answer has the id of its query.
         asked = {"query_id": uuid.uuid4().hex} if self.place.host else {}
         with as_warehouse_errors(self.place):
             answer = self._client.query(statement, settings=asked)
             rows = [tuple(row) for row in answer.result_rows]
         if asked and answer.query_id != asked["query_id"]:
-            # What may be still to come on this connection is no answer to the next question either.
+            # The rest of this answer may still come, and must not be taken for the answer to the next query.
             self._client.close_connections()
             raise WarehouseUnreachable(
-                "ClickHouse's answer broke off, or is not the answer to what was asked",
+                "ClickHouse's answer broke off, or belongs to another query",
                 source=self.place.words,
                 todo=ADDRESS,
             )
         return rows
 
     def command(self, statement: str) -> None:
-        """Run a statement that gives no rows."""
+        """Run a statement without a result."""
         with as_warehouse_errors(self.place):
             self._client.command(statement)
 
     def insert_arrow(self, table: str, columns: list[str], stream: bytes, settings: Mapping[str, Any]) -> None:
-        """Send an Arrow stream as one insert into a table, which is named as in a statement."""
+        """Send an Arrow stream as one insert into a table, whose name is quoted where it has to be."""
         with as_warehouse_errors(self.place):
             self._client.raw_insert(table, columns, insert_block=stream, fmt="ArrowStream", settings=dict(settings))
 
@@ -134,7 +134,7 @@ class Connection:
 def connected(
     place: Address, settings: dict[str, Any], lock_wait_seconds: float, on_wait: Callable[[str], None] | None
 ) -> tuple[Client, Callable[[], None]]:
-    """A client, and what lets others have the embedded engine once it is closed."""
+    """A client, and a function that releases the embedded engine for other processes once the client is closed."""
     if place.host:
         return connect_server(place, settings), lambda: None
     holding = contextlib.ExitStack()
@@ -150,7 +150,7 @@ def connected(
 def connect_server(place: Address, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
-    # What goes wrong is told by our errors; the driver tells it too, with a traceback.
+    # This package's errors report what went wrong; the driver would log it too, with a traceback.
     logger = logging.getLogger("clickhouse_connect")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.CRITICAL)
@@ -171,7 +171,7 @@ def connect_server(place: Address, settings: dict[str, Any]) -> Client:
 
 
 def set_where_allowed(client: Client, settings: Mapping[str, Any]) -> None:
-    """Change settings, but those that the server does not let the user change, as where one may only read."""
+    """Change the settings that the server lets this user change: a user who may only read can change none."""
     for name, value in settings.items():
         known = client.server_settings.get(name)
         if known is not None and not known.readonly:
@@ -194,7 +194,7 @@ def connect_embedded(place: Address, settings: dict[str, Any]) -> Client:
 
 @contextlib.contextmanager
 def as_warehouse_errors(place: Address) -> Iterator[None]:
-    """Turn the driver's errors into ours: the place in words, ClickHouse's own message, the password nowhere."""
+    """Turn the driver's errors into this package's, with the address and ClickHouse's own message, but no password."""
     from clickhouse_connect.driver import exceptions
 
     try:
@@ -204,26 +204,28 @@ def as_warehouse_errors(place: Address) -> Iterator[None]:
         code = error.code
         if code in _PASSING_CODES and code != READ_ONLY_CODE:
             raise WarehouseUnreachable(
-                "ClickHouse cannot take this at present", source=place.words, found=text
+                "ClickHouse cannot take this request at present", source=place.words, found=text
             ) from None
         status = re.search(r"HTTP status (\d{3})", text) if code is None else None
         if status and status[1] not in _PASSING_STATUSES:
             raise WarehouseError(
-                "what answers is not ClickHouse", source=place.words, found=text, todo=_where(place)
+                "the server that answers is not ClickHouse", source=place.words, found=text, todo=_where(place)
             ) from None
         if status or (code is None and isinstance(error, exceptions.OperationalError)):
             raise WarehouseUnreachable(
                 "ClickHouse did not answer", source=place.words, found=text, todo=_where(place)
             ) from None
         if place.host and isinstance(error, exceptions.ProgrammingError):
-            # The driver itself finds that this user may not change a setting which a load needs.
+            # The driver itself has found that this user may not change a setting that a load needs.
             code = code or READ_ONLY_CODE
-        raise WarehouseError("ClickHouse refuses", source=place.words, found=text, todo=_advice(code)) from None
+        raise WarehouseError(
+            "ClickHouse refuses the request", source=place.words, found=text, todo=_advice(code)
+        ) from None
 
 
 @contextlib.contextmanager
 def in_its_words(place: Address, *, is_writing: bool) -> Iterator[None]:
-    """Turn the driver's errors on a statement that somebody wrote into ClickHouse's own message, on one line."""
+    """Turn the driver's errors on a user's statement into ClickHouse's own message, on one line."""
     from clickhouse_connect.driver import exceptions
     from urllib3.exceptions import HTTPError
 
@@ -235,16 +237,16 @@ def in_its_words(place: Address, *, is_writing: bool) -> Iterator[None]:
                 raise
         text = _shown(place, error)
         text = re.sub(r"^.*?(Code: \d+\. DB::Exception: )\1*", r"\1", text)
-        # Off with the driver's words, the version, and the question that `parse` asks.
+        # Remove the driver's words, the version, and the query of `parse`.
         text = re.sub(r" \(version [^()]*\).*$", "", text)
         text = re.sub(r"\W*In scope SELECT formatQuerySingleLine\(.*( \(\w+\))$", r"\1", text)
         todo = None
         if error.code == TOO_LONG_CODE:
             todo = "CLICKHOUSE_QUERY_SECONDS is the longest time."
         elif error.code == READ_ONLY_CODE and not is_writing:
-            todo = "Only reading is allowed, of the warehouse's own tables: --write allows everything."
+            todo = "Only the warehouse's own tables can be read; --write allows every statement."
         if len(text) > 600:
-            # The error's name stands at the end.
+            # The last word is the error's name.
             text = f"{text[:500]} ... {text.rsplit(maxsplit=1)[-1]}"
         raise WarehouseError(text, todo=todo) from None
     except HTTPError as error:
@@ -252,7 +254,7 @@ def in_its_words(place: Address, *, is_writing: bool) -> Iterator[None]:
 
 
 def _shown(place: Address, error: Exception) -> str:
-    """The driver's words on one line, without the password, nor as it is sent: what answers may echo what it got."""
+    """The driver's message on one line, with the password removed, also in base64: servers echo headers."""
     as_sent = b64encode(f"{place.user}:{place.password}".encode()).decode() if place.password else ""
     return " ".join(secrets.starred(str(error), [as_sent, place.password]).split())
 

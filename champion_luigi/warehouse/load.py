@@ -1,6 +1,6 @@
-"""Loading: a date replaced by one atomic insert, which threads that load at the same time share.
+"""Loading: an atomic insert replaces a date's rows; threads that load at the same time share one insert.
 
-A load is a new version of a date's rows in a ReplacingMergeTree, with tombstones for the keys that it no longer has.
+A load is a new version of a date's rows in a ReplacingMergeTree, with tombstones for the keys that the date has lost.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from champion_luigi.warehouse.connection import Connection, date_of, quoted
 if TYPE_CHECKING:
     import polars as pl
 
-# ClickHouse makes one part of a block, which readers see whole or not at all. Two blocks would be two parts.
+# ClickHouse makes one part of a block, and readers see a part whole or not at all. Two blocks would be two parts.
 _BLOCK_ROWS = 1_048_576
 _INSERT_SETTINGS: Mapping[str, Any] = {
-    # Acknowledged when it is stored; newer servers default to later.
+    # The insert is acknowledged when it is stored; newer servers would by default acknowledge it earlier.
     "async_insert": 0,
-    # A block is bounded by its rows alone.
+    # Only the number of rows limits a block.
     "max_insert_block_size": _BLOCK_ROWS,
     "min_insert_block_size_rows": _BLOCK_ROWS,
     "min_insert_block_size_bytes": 0,
@@ -36,15 +36,15 @@ _INSERT_SETTINGS: Mapping[str, Any] = {
     "input_format_null_as_default": 0,
     "input_format_arrow_allow_missing_columns": 0,
 }
-# Requests share an insert up to this many rows.
+# The most rows of a shared insert.
 _MOST_ROWS = 500_000
-# How long a load waits for others to share its insert with.
+# How long a load waits for others to share its insert.
 _COMPANY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A load that was checked: rows that readers see, rows of the last version that are gone, the version."""
+    """A checked load: the rows that readers see, the rows that the last version had and this one lacks, the version."""
 
     rows: int
     removed: int
@@ -53,7 +53,7 @@ class Loaded:
 
 @dataclass
 class _Request:
-    """A load that was requested, and its outcome."""
+    """A requested load, and its outcome."""
 
     dataset: Dataset
     day: date
@@ -64,12 +64,12 @@ class _Request:
     begun: float = 0.0
 
     def can_share_with(self, other: _Request) -> bool:
-        """Whether both can be one insert: into the same table and partition."""
+        """Whether both fit into one insert: the same table and partition, but different dates."""
         return self.dataset is other.dataset and self.day.year == other.day.year and self.day != other.day
 
 
 class Loads:
-    """The loads of a process's threads, which take turns."""
+    """The loads of a process's threads, one insert at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -78,23 +78,23 @@ class Loads:
         self._asked: list[_Request] = []
 
     def load(self, dataset: Dataset, day: date, rows: pl.DataFrame, company: int) -> Loaded:
-        """Replace a date's rows, as `Warehouse.load` says; the table is there."""
+        """Replace a date's rows as `Warehouse.load` does. The table has to exist."""
         mine = _Request(dataset, day, rows)
         with self._asking:
             self._asked.append(mine)
             self._asking.notify_all()
             self._asking.wait_for(lambda: mine.taken or len(self._asked) >= company, _COMPANY_SECONDS * (company > 1))
         with self._loading:
-            # The thread before this one may have taken this request along.
+            # An earlier thread may have loaded this request with its own.
             if mine.outcome is None:
                 self._load_together(self._take_with(mine))
         locks.note_wait(mine.begun - mine.asked)
         if isinstance(mine.outcome, Loaded):
             return mine.outcome
-        raise mine.outcome or AssertionError("a request was passed over")
+        raise mine.outcome or AssertionError("a load request has no outcome")
 
     def _take_with(self, mine: _Request) -> list[_Request]:
-        """The requests that can go into one insert with this one, as far as there is room for their rows."""
+        """This request, and the others that fit into the same insert, as long as there is room for their rows."""
         with self._asking:
             taken, room = {mine.day: mine}, _MOST_ROWS - mine.rows.height
             for each in self._asked:
@@ -121,7 +121,7 @@ class Loads:
             raise
 
     def _versions(self, requests: list[_Request]) -> Iterator[list[pl.DataFrame]]:
-        """The frames of each request that fits into a block: its rows, and tombstones for the keys that it lost."""
+        """The frames of each request that fits into a block: its rows, and tombstones for the keys that are gone."""
         dataset = requests[0].dataset
         known = self._connection.query(
             f"SELECT trade_date, {', '.join(dataset.key)}, version, is_deleted FROM {self._named(dataset.table)} FINAL "
@@ -146,7 +146,7 @@ class Loads:
         self._connection.insert_arrow(self._named(dataset.table), rows.columns, buffer.getvalue(), _INSERT_SETTINGS)
 
     def _check(self, requests: list[_Request]) -> None:
-        """Compare what readers see with what was sent; a date that differs gets an error as its outcome."""
+        """Compare the rows that readers see with the rows sent. A date that differs gets an error as its outcome."""
         if not requests:
             return
         dataset = requests[0].dataset
@@ -163,13 +163,13 @@ class Loads:
             found = seen.get(each.day, (0,) * len(sent))
             if not all(math.isclose(one, other, rel_tol=1e-9) for one, other in zip(sent, found, strict=True)):
                 each.outcome = WarehouseError(
-                    f"{self._connection.place.database}.{dataset.table} does not hold what was sent",
+                    f"{self._connection.place.database}.{dataset.table} does not hold the rows that were sent",
                     day=each.day,
                     source=self._connection.place.words,
                     expected=f"rows, and sums of {', '.join(dataset.sums)}: {sent}",
                     found=str(found),
-                    todo="Run the day again; if it repeats, look for another writer of the same table, or for another "
-                    f"view in the place of {dataset.view}: dropped, it is made anew.",
+                    todo="Run the day again. If the error repeats, look for another writer of the same table, or check "
+                    f"the view {dataset.view}: it can be dropped, and is then made anew.",
                 )
 
     def _too_large(self, request: _Request, count: int) -> WarehouseError:
@@ -177,9 +177,9 @@ class Loads:
             f"the day has too many rows for {self._connection.place.database}.{request.dataset.table}",
             day=request.day,
             source=self._connection.place.words,
-            expected=f"at most {_BLOCK_ROWS:,} rows, those that it replaces included",
+            expected=f"at most {_BLOCK_ROWS:,} rows, including the rows to delete",
             found=f"{count:,}",
-            todo="Nothing of the day was loaded: readers would have seen a part of it. Look at its lake file.",
+            todo="Nothing of the day was loaded, because readers would have seen a part of it. Check its lake file.",
         )
 
     def _named(self, name: str) -> str:
@@ -187,7 +187,7 @@ class Loads:
 
 
 def _inserts(versions: Iterable[list[pl.DataFrame]]) -> Iterator[list[pl.DataFrame]]:
-    """The frames of whole requests, as many together as one insert takes: tombstones count too."""
+    """The frames of as many whole requests as fit into one insert; tombstones count as rows."""
     together: list[pl.DataFrame] = []
     for frames in versions:
         if together and sum(frame.height for frame in [*together, *frames]) > _MOST_ROWS:
@@ -209,7 +209,7 @@ def _as_version(dataset: Dataset, rows: pl.DataFrame, version: int, *, deleted: 
 
 
 def _tombstones(dataset: Dataset, keys: set[tuple[Any, ...]], day: date, version: int) -> pl.DataFrame:
-    """Rows that hold nothing but their key, and hide what had it."""
+    """Rows with only a key, which hide the earlier rows with that key."""
     import polars as pl
 
     zero = {"Date": day, "String": "", "Float64": 0.0, "Int64": 0}

@@ -14,11 +14,11 @@ from champion_luigi.warehouse.table import Warehouse
 def open_warehouse(
     place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None
 ) -> Warehouse:
-    """Connect. A data set's table is made when it is first loaded.
+    """Connect. A data set's table is made by its first load.
 
-    Raises WarehouseUnreachable, WarehouseError, or Busy where another process holds the embedded engine.
+    Raises WarehouseUnreachable, WarehouseError, or Busy if another process holds the embedded engine.
     """
-    # A bounded query time, because the engine answers Ctrl-C only between queries.
+    # The query time is bounded, because the engine reacts to Ctrl-C only between queries.
     settings = {"max_execution_time": place.query_seconds}
     return Warehouse(Connection(place, *connected(place, settings, lock_wait_seconds, on_wait)))
 
@@ -28,14 +28,14 @@ _shared: dict[tuple[int, Address], Warehouse] = {}
 
 
 def shared(place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Warehouse:
-    """The process's one open warehouse, opened on first use and kept; another place closes the last one."""
+    """The process's one open warehouse, opened on first use. Another address closes the open one first."""
     # A forked child must not use its parent's client.
     key = (os.getpid(), place)
     with _sharing:
         if key not in _shared:
             close_shared()
             _shared[key] = open_warehouse(place, lock_wait_seconds, on_wait)
-            # Registered after the engine was imported, so that it runs before the engine's own farewell.
+            # Registered after the engine's own exit handler, so that it runs before that.
             atexit.unregister(close_shared)
             atexit.register(close_shared)
         return _shared[key]

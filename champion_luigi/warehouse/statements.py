@@ -1,4 +1,4 @@
-"""Statements that people write, put to a warehouse that is there: nothing is made or mended for them."""
+"""Users' SQL statements, run on an existing warehouse: no table or view is made or repaired for them."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from champion_luigi.warehouse.connection import (
 if TYPE_CHECKING:
     from champion_luigi.warehouse.connection import Client
 
-# For results that people ask for: in CSV a null is nothing, in JSON a number is a number. A query whose reader has
-# gone is ended.
+# For results that people read: a null is empty in CSV, and a number is a number in JSON. A query whose reader has gone
+# is ended.
 _ASKING_SETTINGS: Mapping[str, Any] = {
     "format_csv_null_representation": "",
     "output_format_json_quote_64bit_integers": 0,
@@ -34,9 +34,9 @@ _ASKING_SETTINGS: Mapping[str, Any] = {
 
 
 class Questions:
-    """A warehouse that is there, open for statements that people write; nothing is made or mended.
+    """An existing warehouse, open for users' statements. No table or view is made or repaired.
 
-    Unless ``write``, the engine refuses all changes.
+    Without ``write``, the engine refuses all changes.
     """
 
     def __init__(self, place: Address, client: Client, release: Callable[[], None], *, write: bool) -> None:
@@ -47,18 +47,18 @@ class Questions:
         self._query_id = f"champion-{uuid.uuid4().hex}"
 
     def prepare(self, most_rows: int | None) -> None:
-        """Take the configured database, time limit and formats, before anything is asked. Raises WarehouseError.
+        """Set the database, the time limit and the formats, before the first statement. Raises WarehouseError.
 
-        ``most_rows`` ends a result early, after the block that has reached so many, where nothing is written.
+        ``most_rows`` ends a result early, after the block that reaches this number. It has no effect with ``write``.
         """
         settings: dict[str, Any] = {**_ASKING_SETTINGS, "max_execution_time": self.place.query_seconds}
         if not self._write:
             if most_rows is not None:
                 settings |= {"max_result_rows": most_rows, "result_overflow_mode": "break"}
-            # The last one: after it, the engine lets no setting be changed.
+            # This one is last: after it, the engine refuses to change any setting.
             settings["readonly"] = 1
         with as_warehouse_errors(self.place):
-            # A user whom the server itself lets only read may not change a setting, this one included.
+            # A user who is read-only on the server cannot change any setting, including this one.
             set_where_allowed(self._client, settings)
             self._client.database = self.place.database
         try:
@@ -73,25 +73,25 @@ class Questions:
                 todo="Load a day first (champion fill), or check CLICKHOUSE_DATABASE.",
             ) from None
         if not self._write and found == "0":
-            raise WarehouseError("ClickHouse does not take the setting readonly", source=self.place.words)
+            raise WarehouseError("ClickHouse does not accept the setting readonly", source=self.place.words)
 
     def parse(self, statement: str) -> str:
-        """The statement as ClickHouse reads it: one, on one line, without comments. WarehouseError in its words."""
+        """The single statement on one line, without comments. Raises WarehouseError with ClickHouse's message."""
         with in_its_words(self.place, is_writing=self._write):
             found = self._client.raw_query(f"SELECT formatQuerySingleLine({text_of(statement)})", fmt="TSVRaw")
         return found.decode().removesuffix("\n")
 
     def export(self, statement: str, format: str, path: Path) -> None:
-        """Write what a statement gives to a new file, in a format of ClickHouse's, without holding it in memory.
+        """Write a statement's result to a new file, in one of ClickHouse's formats, without holding it in memory.
 
-        After an error the file holds no result. Raises WarehouseError in ClickHouse's words, WarehouseUnreachable or
-        StorageError.
+        After an error the file holds no result. Raises WarehouseError with ClickHouse's message, WarehouseUnreachable
+        or StorageError.
         """
         if not self.place.host:
             with in_its_words(self.place, is_writing=self._write):
                 self._client.raw_query(f"{statement}\nINTO OUTFILE {text_of(str(path))} FORMAT {format}")
             return
-        # The server keeps the result until it is whole: an error that came amid it would look like a part of it.
+        # The server holds back the result until it is complete: a later error would look like a part of it.
         settings = {"wait_end_of_query": 1, "query_id": self._query_id}
         with in_its_words(self.place, is_writing=self._write):
             answer: Any = self._client.raw_stream(statement, fmt=format, settings=settings)
@@ -104,15 +104,15 @@ class Questions:
                 ) from error
 
     def execute(self, statement: str) -> str:
-        """Run a statement that changes something; what it says, as a rule nothing."""
+        """Run a statement that changes data. Returns its output, which is usually empty."""
         settings = {"query_id": self._query_id} if self.place.host else None
         with in_its_words(self.place, is_writing=self._write):
             return self._client.raw_query(statement, settings=settings).decode(errors="replace")
 
     def interrupt(self) -> None:
-        """End the statement that runs, from another thread; the thread that runs it gets a WarehouseError."""
+        """End the running statement from another thread. The thread that runs it gets a WarehouseError."""
         client = connect_server(self.place, {}) if self.place.host else connect_embedded(self.place, {})
-        # In the embedded engine everything that runs is this process's.
+        # In the embedded engine, every running query belongs to this process.
         which = f"query_id = {text_of(self._query_id)}" if self.place.host else "query NOT ILIKE 'kill query%'"
         try:
             with as_warehouse_errors(self.place):
@@ -136,9 +136,10 @@ def open_for_questions(
     write: bool = False,
     most_rows: int | None = None,
 ) -> Questions:
-    """Connect to a warehouse that is there, only to read unless ``write``; make nothing that is missing.
+    """Connect to an existing warehouse, read-only without ``write``. Nothing that is missing is made.
 
-    ``most_rows`` ends a result about there. Raises as `open_warehouse`, and WarehouseError where there is none.
+    ``most_rows`` ends a result at about that number. Raises the errors of `open_warehouse`, and WarehouseError if no
+    warehouse exists.
     """
     if place.is_absent:
         raise WarehouseError(

@@ -1,4 +1,4 @@
-"""A data set's table and its view: made when they are first needed, grown by later columns, loaded and queried.
+"""A data set's table and view: made on first use, extended by later columns, loaded and queried.
 
 People query the view, which reads the last version of each row (FINAL).
 """
@@ -21,15 +21,15 @@ from champion_luigi.warehouse.load import Loaded, Loads
 if TYPE_CHECKING:
     import polars as pl
 
-# A partition with more parts than this is merged when the warehouse is closed: FINAL slows down with each, and
-# the background merges of the embedded engine end with a process that loads one day.
+# A partition with more parts than this is merged when the warehouse is closed: each part slows FINAL down, and the
+# background merges of the embedded engine end with a process that loads one day.
 _MOST_PARTS = 20
 _OWN_COLUMNS = {"version": "UInt64 CODEC(T64, ZSTD(1))", "is_deleted": "UInt8 CODEC(T64, ZSTD(1))"}
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What readers see of a date: rows, distinct keys, and the sums that the data set names."""
+    """A date as readers see it: rows, distinct keys, and the sums of the data set's declared columns."""
 
     rows: int
     keys: int
@@ -41,7 +41,8 @@ class Differences:
     """How existing columns differ from a data set's.
 
     ``lacking`` are the nullable columns at the end that an older version did not have: a load adds them. ``wrong`` are
-    the others by name, with the type that is expected, or nothing for an unknown column, and the type that was found.
+    the other differing columns by name, with the expected type (empty for an unknown column) and the found one (empty
+    for a missing column).
     """
 
     lacking: tuple[Column, ...] = ()
@@ -54,12 +55,12 @@ class Differences:
 
     @property
     def found(self) -> str:
-        """The types that they have."""
+        """The types that the wrong columns have."""
         return ", ".join(f"{name} {type_ or 'missing'}" for name, (_, type_) in self.wrong.items())
 
 
 class Warehouse:
-    """An open warehouse: one client a process, several data sets, each with a table of its own."""
+    """An open warehouse: one client per process, and a table for each data set."""
 
     def __init__(self, connection: Connection) -> None:
         self.place: Address = connection.place
@@ -76,9 +77,9 @@ class Warehouse:
         return f"{self.place.database}.{dataset.table}"
 
     def prepare(self, dataset: Dataset) -> None:
-        """Make a data set's table and view, or add the columns that an older version did not have.
+        """Make a data set's table and view, or add the columns that an older version lacked.
 
-        Raises WarehouseError where the table is another one, or where the user may not change it.
+        Raises WarehouseError if the table has other columns, or if the user may not change it.
         """
         with self._preparing:
             if dataset in self._can_load:
@@ -93,15 +94,15 @@ class Warehouse:
             if lacking or is_behind:
                 self._grow(dataset, lacking)
             elif not view:
-                # Where it is there, the user need not be allowed to make one.
+                # Only if it is missing: the user may lack the right to make a view.
                 self.command(create_view)
             self._can_load.add(dataset)
 
     def load(self, dataset: Dataset, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:
-        """Replace a date's rows by these, atomically, and check what readers then see. A repeat changes nothing.
+        """Replace a date's rows atomically, and check the rows that readers then see. Repeating it changes nothing.
 
-        Threads that load at the same time share one insert; each date is checked by itself. Where ``company`` is more
-        than 1, a load waits a moment for that many to come together: an insert costs more than the rows in it.
+        Threads that load at the same time share one insert; each date is checked by itself. With ``company`` above 1,
+        a load waits a moment for that many loads to come together: an insert costs more than its rows.
         """
         self.prepare(dataset)
         return self._loads.load(dataset, day, rows, company)
@@ -116,7 +117,7 @@ class Warehouse:
         return [(day, count) for day, count in found]
 
     def held(self, dataset: Dataset, start: date, stop: date) -> dict[date, Sums]:
-        """What readers see of each date from ``start`` to ``stop`` (exclusive) that has rows, by one query."""
+        """The sums of each date with rows from ``start`` to ``stop`` (exclusive), as readers see them, in one query."""
         if not self._is_there(dataset):
             return {}
         sums = "".join(f", sum({name})" for name in dataset.sums)
@@ -127,7 +128,7 @@ class Warehouse:
         return {day: Sums(rows, keys, tuple(each or 0 for each in sums)) for day, rows, keys, *sums in found}
 
     def years(self, dataset: Dataset) -> list[int]:
-        """The years of which there are rows, deleted ones included, ascending."""
+        """The years with rows, including deleted ones, ascending."""
         if not self._is_there(dataset):
             return []
         found = self.query(
@@ -136,7 +137,7 @@ class Warehouse:
         return [int(year) for (year,) in found]
 
     def tidy(self) -> None:
-        """Merge what a process that is about to end leaves in too many parts; a server does this by itself."""
+        """Merge partitions with too many parts before the process ends; a server does this by itself."""
         tables = ", ".join(text_of(dataset.table) for dataset in DATASETS.values())
         parts = self.query(
             f"SELECT table, partition FROM system.parts WHERE active AND database = {text_of(self.place.database)} "
@@ -146,9 +147,9 @@ class Warehouse:
             self.command(f"OPTIMIZE TABLE {self._named(table)} PARTITION {int(partition)}")
 
     def _is_there(self, dataset: Dataset) -> bool:
-        """Whether a data set has a table to read. Its columns are checked; who only reads need not be able to grow it.
+        """Whether a data set's table exists. Its columns are checked; a missing view is made anew.
 
-        A view that is gone is made anew.
+        A reader may lack the right to add columns, so a table without later columns is accepted.
         """
         with self._preparing:
             if dataset in self._can_read | self._can_load:
@@ -165,7 +166,7 @@ class Warehouse:
             return True
 
     def _columns(self, dataset: Dataset) -> tuple[dict[str, str], dict[str, str]]:
-        """The columns of a data set's table and view, with their types; empty where there is none."""
+        """The columns of a data set's table and view, with their types; empty if there is none."""
         found: dict[str, dict[str, str]] = {dataset.table: {}, dataset.view: {}}
         for table, name, type_ in self.query(
             f"SELECT table, name, type FROM system.columns WHERE database = {text_of(self.place.database)} "
@@ -175,14 +176,14 @@ class Warehouse:
         return found[dataset.table], found[dataset.view]
 
     def _lacking(self, dataset: Dataset, found: Mapping[str, str], kind: str) -> tuple[Column, ...]:
-        """The later columns that a table or a view lacks; WarehouseError where it is another one."""
+        """The later columns that a table or a view lacks. Raises WarehouseError if its other columns differ."""
         different = differences(dataset, found) if kind == "table" else _differences_of_view(dataset, found)
         if not different.wrong:
             return different.lacking
         todo = (
-            "If a newer version made it, use that. Else rename it and load again: every day is in the lake."
+            "If a newer version made it, use that version. If not, rename it and load again: every day is in the lake."
             if kind == "table"
-            else "Drop the view, which holds no data, and run the same again: it is made anew."
+            else "Drop the view, which holds no data, and run the same command again: the view is made anew."
         )
         name = dataset.table if kind == "table" else dataset.view
         raise WarehouseError(
@@ -200,11 +201,11 @@ class Warehouse:
                 self.command(statement)
         except WarehouseError as error:
             raise WarehouseError(
-                f"{self.name_of(dataset)} and its view lack columns that this version has, and could not be given them",
+                f"{self.name_of(dataset)} and its view lack columns of this version, and they could not be added",
                 source=self.place.words,
                 expected=f"the columns of version {dataset.version}",
                 found=error.found,
-                todo=f"Let somebody who may run: {'; '.join(statements)}. Then run the same again.",
+                todo=f"Let a user with that right run: {'; '.join(statements)}. Then run the same command again.",
             ) from None
 
     def _named(self, name: str) -> str:
@@ -212,7 +213,7 @@ class Warehouse:
 
 
 def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
-    """The statements that make database, table and view where they are not there."""
+    """The statements that make the database, the table and the view if they are missing."""
     columns = [f"    {_column(column)}" for column in dataset.columns]
     columns += [f"    {name} {type_}" for name, type_ in _OWN_COLUMNS.items()]
     return [
@@ -234,20 +235,20 @@ def growth(database: str, dataset: Dataset, lacking: tuple[Column, ...]) -> list
 
 
 def differences(dataset: Dataset, found: Mapping[str, str]) -> Differences:
-    """How the columns of an existing table, with their types, differ from those that a data set's table has."""
+    """How the columns and types of an existing table differ from those of a data set."""
     own = {name: type_.partition(" CODEC")[0] for name, type_ in _OWN_COLUMNS.items()}
     return _differences({column.name: _type(column) for column in dataset.columns} | own, dataset, found)
 
 
 def _differences_of_view(dataset: Dataset, found: Mapping[str, str]) -> Differences:
-    """The same for a view, which keeps the columns that it was made with; further ones do no harm."""
+    """How a view's columns differ. A view keeps the columns that it was made with; further ones do no harm."""
     expected = {column.name: _type(column) for column in dataset.columns}
     return _differences(expected, dataset, {name: type_ for name, type_ in found.items() if name in expected})
 
 
 def _differences(expected: Mapping[str, str], dataset: Dataset, found: Mapping[str, str]) -> Differences:
     lacking: list[Column] = []
-    # The first version's columns were there from the beginning.
+    # Every table has the first version's columns.
     for column in reversed(dataset.columns if dataset.version > 1 else ()):
         if column.required or column.name in found:
             break

@@ -701,7 +701,7 @@ TROUBLES = {
         "a web server in ClickHouse's place, which shows the request's headers, credentials included",
         lambda _server, _folder: web_server(echo),
         WarehouseError,
-        ("what answers is not ClickHouse", *ADDRESS),
+        ("the server that answers is not ClickHouse", *ADDRESS),
     ),
     "gateway": Trouble(
         "a proxy before the server that answers 502",
@@ -964,11 +964,11 @@ VIEWS = {
     "without a column": ("SELECT * EXCEPT (version, is_deleted, lot_size) FROM {table} FINAL", "lot_size missing"),
     "that shows every version of a row": (
         "SELECT * EXCEPT (version, is_deleted) FROM {table}",
-        "does not hold what was sent",
+        "does not hold the rows that were sent",
     ),
     "that leaves rows out": (
         "SELECT * EXCEPT (version, is_deleted) FROM {table} FINAL WHERE series = 'XX'",
-        "does not hold what was sent",
+        "does not hold the rows that were sent",
     ),
 }
 
@@ -1023,7 +1023,9 @@ def test_a_user_who_may_not_change_a_table_is_told_who_must_run_what(market: Add
         with pytest.raises(WarehouseError) as caught:
             table.load(grown, DAYS[1], rows)
         assert caught.value.todo is not None
-        statements = caught.value.todo.removeprefix("Let somebody who may run: ").partition(". Then")[0].split("; ")
+        statements = (
+            caught.value.todo.removeprefix("Let a user with that right run: ").partition(". Then")[0].split("; ")
+        )
         assert [each.split()[0] for each in statements] == ["ALTER", "CREATE"]
         assert_no_secret(str(caught.value))
         # Readers go on meanwhile, of whichever version.

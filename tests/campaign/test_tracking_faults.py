@@ -758,10 +758,10 @@ def test_ctrl_c_ends_the_waiting_for_mlflow(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "3600")
     with at_work(start_luigi(*COMMAND)) as process:
         assert process.stdout is not None
-        assert any("waiting up to 3600 s for MLflow" in line for line in process.stdout)
+        assert any("waiting up to 3600 s for durations and counts" in line for line in process.stdout)
         process.send_signal(signal.SIGINT)
         output = end_of(process)
-    assert "not waiting for MLflow any longer" in output
+    assert "no longer waiting for MLflow" in output
     assert "Traceback" not in output
 
 

@@ -1057,7 +1057,7 @@ def hide_block_deals(table: Warehouse) -> None:
 def test_a_load_that_readers_cannot_see_is_no_load(table: Warehouse) -> None:
     """What readers see is checked, not what was sent."""
     hide_block_deals(table)
-    with pytest.raises(WarehouseError, match="does not hold what was sent") as caught:
+    with pytest.raises(WarehouseError, match="does not hold the rows that were sent") as caught:
         table.load(EQUITY, DAY, frame(row(), row(series="BL")))
     assert caught.value.day == DAY
 
@@ -1070,4 +1070,4 @@ def test_a_load_that_readers_cannot_see_says_what_they_see(table: Warehouse) -> 
     error = caught.value
     assert error.expected == "rows, and sums of volume, turnover, close: (1, 1500, 16250.75, 11.0)"
     assert (error.found, error.source) == ("(0, 0, 0, 0)", table.place.words)
-    assert str(error).endswith("another view in the place of equity_ohlc: dropped, it is made anew.")
+    assert str(error).endswith("check the view equity_ohlc: it can be dropped, and is then made anew.")

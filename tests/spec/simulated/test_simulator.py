@@ -420,7 +420,7 @@ def test_respond_gives_a_page_where_there_is_no_file(path: str) -> None:
 
 def test_a_fault_that_does_not_exist_is_refused() -> None:
     """With the names of those that do."""
-    with pytest.raises(ValueError, match=r"no fault is called 'explosion'.*rate_limited"):
+    with pytest.raises(ValueError, match=r"there is no fault 'explosion'.*rate_limited"):
         Fault("explosion")  # type: ignore[arg-type]
 
 
@@ -766,4 +766,4 @@ def test_the_command_says_why_it_cannot_serve(tmp_path: Path) -> None:
     command = [sys.executable, simulated_server.__file__, "--folder", str(tmp_path / "missing")]
     finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 2
-    assert "the archive's folder is no folder" in finished.stderr
+    assert "the archive's folder is not a folder" in finished.stderr
