@@ -242,7 +242,7 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of misbeha
     yield Misbehaviour("a page", group, found(_PAGE, "Content-Type: text/html"), "an HTML page")
     yield Misbehaviour("a page as a zip", group, found(_PAGE, "Content-Type: application/zip"), "an HTML page")
     yield Misbehaviour("a page zipped", group, found(zipped(("day.csv", _PAGE))), "an HTML page")
-    yield Misbehaviour("json", group, found(b'{"error": "no such file"}'), "no header of a bhavcopy")
+    yield Misbehaviour("json", group, found(b'{"error": "no such file"}'), "not the header of the bhavcopy")
     yield Misbehaviour("delivery", group, found(_DELIVERY), "full (delivery) file")
     yield Misbehaviour("delivery zipped", group, found(zipped(("day.csv", _DELIVERY))), "full (delivery) file")
     yield Misbehaviour("header alone", group, found(lambda good: zipped(("d.csv", _header(good)))), "no rows")
@@ -301,7 +301,7 @@ def _catalogue() -> Iterator[Misbehaviour]:  # noqa: PLR0915 - a list of misbeha
     yield Misbehaviour("a header of commas", group, header, "a line that is too long", is_heavy=True)
 
     group = "a compressed answer that was not requested: gzip, deflate and br, up to 10 GiB in 10 MiB"
-    no_header = "no header of a bhavcopy"
+    no_header = "not the header of the bhavcopy"
     squeezed = found(lambda good: gzip.compress(text_of(good)), "Content-Encoding: gzip")
     yield Misbehaviour("gzip", group, squeezed, no_header)
     yield Misbehaviour(

@@ -99,7 +99,7 @@ class Layout:
         return self.first <= day <= self.last
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
     """One canonical column. ``published`` is the files' name for it: one for all sources, or by source.
 

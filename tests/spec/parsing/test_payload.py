@@ -258,7 +258,7 @@ def test_a_page_with_status_200_is_refused() -> None:
     ids=["text", "json", "gzip", "zeros", "utf-16", "pdf"],
 )
 def test_another_body_with_status_200_is_refused(body: bytes) -> None:
-    """Whatever has no header of a bhavcopy is turned away."""
+    """A payload without the header of the bhavcopy is refused."""
     error = refusal(body)
     assert type(error) is RejectedPayload
     assert "not the header" in error.what
