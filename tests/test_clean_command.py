@@ -338,4 +338,4 @@ def test_lake_only_goes_with_intermediates() -> None:
     """Alone it would mean nothing."""
     result = CliRunner().invoke(command, ["--lake-only"])
     assert result.exit_code == 2
-    assert "--lake-only goes with --intermediates" in result.output
+    assert "--lake-only needs --intermediates" in result.output

@@ -443,4 +443,4 @@ def test_json_goes_with_a_dry_run() -> None:
     """A fill itself has none."""
     result = CliRunner().invoke(main, ["fill", "--json"])
     assert result.exit_code == 2
-    assert "--json goes with --dry-run" in result.output
+    assert "--json needs --dry-run" in result.output

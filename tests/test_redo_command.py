@@ -408,7 +408,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     done = champion_here(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "From write to load. Days again: 1, for the first time: 1",
+        "From write to load. Days to run again: 1, for the first time: 1",
         "",
         str(DAY),
         "  replaces  lake/.../bhavcopy_20240115.parquet",
@@ -438,10 +438,10 @@ def test_a_dry_run_names_what_was_asked_for_before() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--from", "write"], "say --date, or --start"),
+        (["--from", "write"], "give --date, or --start"),
         (["--date", "2024-01-15"], "--from"),
-        (["--date", "2024-01-15", "--start", "2024-01-15", "--from", "write"], "say --date, or --start"),
-        (["--date", "2024-01-15", "--end", "2024-01-15", "--from", "write"], "say --date, or --start"),
+        (["--date", "2024-01-15", "--start", "2024-01-15", "--from", "write"], "give --date, or --start"),
+        (["--date", "2024-01-15", "--end", "2024-01-15", "--from", "write"], "give --date, or --start"),
         (["--start", "2024-01-15", "--end", "2024-01-14", "--from", "write"], "is after --end 2024-01-14"),
         (["--date", "2024-01-15", "--from", "load", "--to", "write"], "--from load comes after --to write"),
         (["--date", "2024-01-15", "--from", "dance"], "dance"),

@@ -160,7 +160,7 @@ def test_the_last_days_of_the_lake_are_asked_for(in_lake: None, server: Simulate
 def test_nothing_is_asked_for_where_nothing_is_there(server: SimulatedArchive) -> None:
     """An empty lake is no failure."""
     done = champion_refresh("--days", "5")
-    assert (done.returncode, done.stdout, server.requests) == (0, "The lake has no such days.\n", [])
+    assert (done.returncode, done.stdout, server.requests) == (0, "The lake has no days in this range.\n", [])
 
 
 # What is unchanged

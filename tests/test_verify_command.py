@@ -135,7 +135,7 @@ def test_what_was_loaded_agrees(loaded: None) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "2023-06-15 to 2024-01-15: days in raw 2, lake 2, warehouse 2",
-        "All agrees.",
+        "Everything agrees.",
     ]
 
 
@@ -253,7 +253,7 @@ def test_the_lake_alone_is_verified_where_there_is_no_warehouse() -> None:
     assert build(*(WriteParquet(date=day) for day in DAYS)).is_done
     done = verify()
     assert done.returncode == 0, done.stderr
-    assert "warehouse none\nNo warehouse is there: the lake alone is verified.\n" in done.stdout
+    assert "warehouse none\nThere is no warehouse: only raw payloads and lake are verified.\n" in done.stdout
     assert not (Path(os.environ["DATA_DIR"]) / "warehouse").exists()
 
 
