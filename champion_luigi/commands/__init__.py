@@ -1,1 +1,1 @@
-"""What people type: the `champion` command, one module or package a command."""
+"""The `champion` command line: one module or package for each command."""

@@ -19,7 +19,7 @@ from champion_luigi.pipeline.fill import FillBhavcopy
 if TYPE_CHECKING:
     from rich.console import Console
 
-# The exit codes of Luigi's [retcode], by what its summary says.
+# The exit codes of Luigi's [retcode], by the status in its summary.
 _EXIT_CODES = {
     LuigiStatusCode.SUCCESS: 0,
     LuigiStatusCode.SUCCESS_WITH_RETRY: 0,
@@ -32,8 +32,8 @@ _EXIT_CODES = {
 
 
 def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
-    """Run a fill, say on standard error what it came to, and give the exit code."""
-    task.complete()  # raises what is wrong with the settings, which Luigi would log with a traceback
+    """Run a fill, print its summary on standard error, and return the exit code."""
+    task.complete()  # raises settings errors here, because Luigi would log them with a traceback
     on_terminal = sys.stderr.isatty()
     with ExitStack() as stack:
         if on_terminal:
@@ -49,7 +49,7 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
             raise ChampionError(
                 "the central scheduler does not answer",
                 source=f"{scheduler.get('scheduler_host')}:{scheduler.get('scheduler_port')}",
-                todo="Start luigid, or leave out --scheduler-host, and run the same fill again: what is done is kept.",
+                todo="Start luigid, or leave out --scheduler-host, then run the same fill again: completed days stay.",
             ) from None
     output.say("\n".join([*_summary(task), *task.outstanding()]))
     return _EXIT_CODES[result.status]
@@ -57,7 +57,7 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
 
 @contextmanager
 def shown(console: Console) -> Iterator[Callable[[FillProgress], None]]:
-    """A bar for the time of the block, and what to call with the progress."""
+    """Show a progress bar during the block, and yield the function that updates it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (

@@ -1,4 +1,4 @@
-"""What `champion clean` does: frees what killed runs left, and on request the outputs between two stages."""
+"""`champion clean`: remove the leftovers of killed runs, and on request the outputs between two stages."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _MOST_NAMED = 20
 
 
 @click.command(name="clean")
-@click.option("--intermediates", is_flag=True, help="Also the outputs in parsed/ and normalized/ of loaded days.")
-@click.option("--lake-only", is_flag=True, help="With --intermediates: of all days in the lake, loaded or not.")
-@click.option("--dry-run", is_flag=True, help="Only list what would go, and the bytes that it would free.")
-@click.option("--json", "as_json", is_flag=True, help="Each file as one JSON document.")
+@click.option("--intermediates", is_flag=True, help="Also remove loaded days' outputs in parsed/ and normalized/.")
+@click.option("--lake-only", is_flag=True, help="With --intermediates: do so for all days in the lake, loaded or not.")
+@click.option("--dry-run", is_flag=True, help="Only list the files to remove, and the bytes that would be freed.")
+@click.option("--json", "as_json", is_flag=True, help="Print all files as one JSON document.")
 def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) -> None:
-    """Remove what killed runs left: temporary files that are older than an hour, and locks that nobody holds.
+    """Remove the leftovers of killed runs: temporary files older than an hour, and locks that no process holds.
 
-    With --intermediates, also what is in parsed/ and normalized/ of days that are loaded. It makes nothing due: a later
-    `champion redo` makes it anew from the file that was fetched, which always stays. Files of other names are never
-    touched, nor is anything of a running process.
+    With --intermediates, also remove loaded days' outputs in parsed/ and normalized/. This makes no stage due: a
+    later `champion redo` makes them again from the fetched file, which always stays. Files with other names, and files
+    of running processes, are never touched.
     """
     from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
     from champion_luigi.upkeep import clean
 
     if lake_only and not intermediates:
-        raise click.UsageError("--lake-only goes with --intermediates")
+        raise click.UsageError("--lake-only needs --intermediates")
     of = (WriteParquet if lake_only else LoadClickHouse) if intermediates else None
     items, kept = clean.find(of)
     if not dry_run:
@@ -44,7 +44,7 @@ def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) 
 
 
 def as_document(items: list[Item], kept: list[Kept], *, dry_run: bool) -> dict[str, Any]:
-    """What went, or would go, as a JSON document; sizes are in bytes."""
+    """The files that were or would be removed, as a JSON document; sizes are in bytes."""
     return {
         "dry_run": dry_run,
         "bytes": sum(item.bytes for item in items),

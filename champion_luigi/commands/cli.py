@@ -1,4 +1,4 @@
-"""The `champion` command: what people need around the pipeline. Each command is imported when it is named."""
+"""The `champion` command: tools around the pipeline. Each command is imported when it is called."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-# The module of each command, which has it as `command`.
+# The module of each command; the click command in it is named `command`.
 _MODULES = {
     "clean": "clean",
     "demo": "demo",
@@ -27,12 +27,12 @@ _MODULES = {
     "track": "track",
     "verify": "verify",
 }
-# Commands for which it does not matter what DATA_DIR is like; `doctor` has a line about it.
+# Commands that run whatever the layout version of DATA_DIR; `doctor` reports the version itself.
 _WITHOUT_DATA = ("demo", "doctor", "schedule")
 
 
 class _Commands(click.Group):
-    """Imports a command when it is named, and shows our errors as sentences."""
+    """Imports each command when it is called, and prints the package's errors as sentences."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(_MODULES)
@@ -64,13 +64,13 @@ class _Commands(click.Group):
             if error.errno != errno.ENOSPC:
                 raise
             output.say(f"champion {name}: the output could not be written: {error.strerror}")
-            # Or else what is left of it would be tried again at the end of the process.
+            # Otherwise Python would try to write the rest again when the process ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(output.UNHANDLED)
 
 
 def _show_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Python's traceback of what nobody expected, without a secret: errors quote what they found."""
+    """Print the traceback of an unexpected error, without secrets, because errors can quote settings and answers."""
     from champion_luigi.config import settings
 
     sys.stderr.write(settings.without_secrets("".join(traceback.format_exception(kind, error, trace))))
@@ -79,4 +79,4 @@ def _show_crash(kind: type[BaseException], error: BaseException, trace: Tracebac
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="champion_luigi", prog_name="champion")
 def main() -> None:
-    """NSE end-of-day prices, every trading day: what people need around the Luigi pipeline."""
+    """NSE end-of-day prices, every trading day: tools around the Luigi pipeline."""

@@ -1,4 +1,4 @@
-"""The demo behind `champion demo`: the main job on embedded defaults and the simulated archive, and its result."""
+"""`champion demo`: run the main job with embedded defaults and the simulated archive, and show the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.warehouse import opened
 
-# Both file formats on both sides of the switch, and a Saturday on which the exchange traded.
+# Days of both file formats, on both sides of the switch, and a Saturday session.
 DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))
 
 
@@ -26,10 +26,10 @@ DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8)
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("demo"),
     show_default=True,
-    help="Folder for the demo's outputs; your own data stays apart.",
+    help="Folder for the demo's outputs, separate from your own data.",
 )
 def command(data_dir: Path) -> None:
-    """Run the pipeline for a few simulated days and show what it made."""
+    """Run the pipeline for a few simulated days and show the result."""
     with output.ending("demo", output.FAILED):
         _run(data_dir)
 
@@ -39,7 +39,7 @@ def _run(data_dir: Path) -> None:
     with settings.overridden(values):
         click.echo(f"Loading {len(DAYS)} simulated trading days ...")
         tasks = [LoadClickHouse(date=day) for day in DAYS]
-        # Luigi only logs what complete() raises, such as a setting that cannot be used.
+        # Check complete() here first: Luigi only logs the errors that it raises, such as an invalid setting.
         if not all(task.complete() for task in tasks):
             luigi.build(tasks, local_scheduler=True, workers=1, log_level="WARNING")
         incomplete = [str(task.date) for task in tasks if not task.complete()]
@@ -64,7 +64,7 @@ def _show(data_dir: Path) -> None:
   Warehouse {warehouse_place().folder}  (embedded ClickHouse)
   Metrics   {settings.without_secrets(settings.tracking_uri())}  (MLflow: durations and counts of every run)
 
-Again, and nothing is done, because everything is there:
+Run it again: no task runs, because every output exists:
 
   DATA_DIR={data_dir} NSE_ARCHIVE_URL=simulated: .venv/bin/luigi --module champion_luigi \\
     LoadClickHouse --date 2024-07-09 --local-scheduler

@@ -1,4 +1,4 @@
-"""What `champion fill` does: completes the missing sessions of a range, or with ``--dry-run`` says which, and why."""
+"""`champion fill`: complete the missing sessions of a range, or list them with reasons (``--dry-run``)."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 @click.command(name="fill")
 @output.of_dataset
 @click.option("--start", type=output.DAY, help="First date. Default: --days-back days before today.")
-@click.option("--stop", type=output.DAY, help="The date after the last one. Default: up to the latest session.")
-@click.option("--days-back", default=100, show_default=True, help="How far to look back without --start.")
+@click.option("--stop", type=output.DAY, help="The date after the last one. Default: the day after the latest session.")
+@click.option("--days-back", default=100, show_default=True, help="How many days to look back without --start.")
 @click.option(
     "--of", "last_task", default="LoadClickHouse", show_default=True, help="WriteParquet fills the lake only."
 )
-@click.option("--workers", type=int, help="Tasks at a time. Default: CHAMPION_FILL_WORKERS.")
+@click.option("--workers", type=int, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
 @click.option("--reverse", is_flag=True, help="Newest day first.")
-@click.option("--task-limit", type=int, help="Most days in this run; says how many are left.")
-@click.option("--recheck-closed", is_flag=True, help="Ask again for sessions that the archive had no file for.")
-@click.option("--scheduler-host", help="A central scheduler (luigid). Default: a local one.")
-@click.option("--scheduler-port", default=8082, show_default=True, help="Its port.")
-@click.option("--dry-run", is_flag=True, help="Only list the days that would run, and why. Exits 20 if there are any.")
-@click.option("--json", "as_json", is_flag=True, help="With --dry-run: as one JSON document, naming each day.")
+@click.option("--task-limit", type=int, help="Maximum number of days in this run; the rest is reported as left.")
+@click.option("--recheck-closed", is_flag=True, help="Request sessions again for which the archive had no file.")
+@click.option("--scheduler-host", help="Host of a central scheduler (luigid). Default: a local scheduler.")
+@click.option("--scheduler-port", default=8082, show_default=True, help="Port of the central scheduler.")
+@click.option("--dry-run", is_flag=True, help="Only list the days to run, with reasons. Exits 20 if there are any.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON document with every day.")
 def command(  # noqa: PLR0917 - click calls it by name
     dataset: Dataset,
     start: datetime | None,
@@ -50,14 +50,14 @@ def command(  # noqa: PLR0917 - click calls it by name
 ) -> None:
     """Complete every missing session of a range, oldest first.
 
-    Exits 0 when all is there, 20 when a day is not published yet or days are left, 30 when a day failed.
+    Exits 0 when all days are complete, 20 when a day is not published yet or days are left, 30 when a day failed.
     """
     from champion_luigi.commands import bar
     from champion_luigi.config import settings
     from champion_luigi.pipeline.fill import FillBhavcopy
 
     if as_json and not dry_run:
-        raise click.UsageError("--json goes with --dry-run")
+        raise click.UsageError("--json needs --dry-run")
     parameters["start"], parameters["stop"] = output.dates(start, stop, "--stop")
     if task_limit is not None:
         parameters["task_limit"] = task_limit
@@ -90,7 +90,7 @@ def _task_class(name: str) -> type[luigi.Task]:
 
 
 def _plan(task: FillBhavcopy) -> dict[str, Any]:
-    """Which days a fill would run, and why; nothing is changed, and no archive is asked."""
+    """The days that a fill would run, with reasons. Changes nothing, and sends no request to the archive."""
     from champion_luigi.upkeep import coverage
 
     start, stop = task._bounds()

@@ -1,4 +1,4 @@
-"""What commands have in common: options of dates, exit codes, JSON, and words that fit a terminal."""
+"""Shared parts of the commands: date options, exit codes, JSON, and text that fits a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import catalog
 
 DAY = click.DateTime(["%Y-%m-%d"])
-# Gives a command its data set, as a value.
+# The --dataset option; a command receives the data set's definition.
 of_dataset = click.option(
     "--dataset",
     type=click.Choice(catalog.NAMES),
@@ -34,7 +34,7 @@ def _code(name: str) -> int:
     return int(luigi_defaults.DEFAULTS["retcode", name])
 
 
-# Exit codes, as Luigi's.
+# The exit codes of Luigi's [retcode].
 MISSING = _code("missing_data")
 NOT_RUN = _code("not_run")
 FAILED = _code("task_failed")
@@ -43,7 +43,7 @@ UNHANDLED = _code("unhandled_exception")
 
 
 def dates(start: datetime | None, end: datetime | None, last: str = "--end") -> tuple[date | None, date | None]:
-    """The dates of --start and of the option ``last``. Raises UsageError where the first is after the last."""
+    """The dates of --start and of the option ``last``. Raises UsageError if the first is after the last."""
     if start and end and start > end:
         raise click.UsageError(f"--start {start:%Y-%m-%d} is after {last} {end:%Y-%m-%d}")
     return start and start.date(), end and end.date()
@@ -51,7 +51,7 @@ def dates(start: datetime | None, end: datetime | None, last: str = "--end") -> 
 
 @contextlib.contextmanager
 def ending(name: str, code: int = UNHANDLED) -> Iterator[None]:
-    """End the process with an error's sentence and this code, where a command raises one of ours."""
+    """If the command raises one of the package's errors, print its message and end the process with this code."""
     try:
         yield
     except ChampionError as error:
@@ -60,12 +60,12 @@ def ending(name: str, code: int = UNHANDLED) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """Print a message on standard error: standard output has the result alone."""
+    """Print a message on standard error, because standard output is for the result only."""
     click.echo(message, err=True)
 
 
 def as_json(document: object) -> str:
-    """A result as JSON: dates and paths as texts."""
+    """A result as JSON, with dates and paths as texts."""
     return json.dumps(document, indent=1, default=str, ensure_ascii=False)
 
 
@@ -75,22 +75,22 @@ def number(count: int, what: str) -> str:
 
 
 def plural(count: int, what: str) -> str:
-    """A noun as its count wants it."""
+    """A noun, singular or plural by its count."""
     return what if count == 1 else f"{what}s"
 
 
 def some(lines: Sequence[str], more: str, most: int = MOST_NAMED) -> list[str]:
-    """The first lines, and how many ``more`` there are."""
+    """The first lines, then a line with the number of those left out; ``more`` is the end of that line."""
     left = len(lines) - most
     return [*lines[:most], *([f"and {left} more{more}"] if left > 0 else [])]
 
 
 def wrapped(text: str, indent: str = "", width: int = WIDTH) -> list[str]:
-    """A text in lines of a terminal's width; addresses and paths stay whole."""
+    """A text wrapped to a terminal's width; addresses and paths are not broken."""
     return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def short(path: Path) -> str:
-    """A path as it is below DATA_DIR."""
+    """A path relative to DATA_DIR if it is below it, or else absolute."""
     path, folder = path.absolute(), settings.data_dir().absolute()
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -1,4 +1,4 @@
-"""What `champion redo` does: a stage of some days, and what follows it, once more."""
+"""`champion redo`: run a stage of some days, and the stages after it, again."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @click.command(name="redo")
 @output.of_dataset
-@click.option("--date", "day", type=output.DAY, help="One day; or else --start.")
+@click.option("--date", "day", type=output.DAY, help="A single day, instead of --start.")
 @click.option("--start", type=output.DAY, help="First date.")
 @click.option(
-    "--end", type=output.DAY, help="Last date, included. Default: the latest session that should be out by now."
+    "--end", type=output.DAY, help="Last date, included. Default: the latest session that should be published by now."
 )
 @click.option(
     "--from",
     "first",
     type=click.Choice(STAGES),
     required=True,
-    help="The stage to begin with; those after it follow.",
+    help="The first stage to run; later stages follow.",
 )
 @click.option(
     "--to",
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     type=click.Choice(STAGES[-2:]),
     default="load",
     show_default=True,
-    help="The last stage: write ends with the lake. A file that changes is then due to be loaded.",
+    help="The last stage to run: write stops at the lake, and makes a changed file due for loading.",
 )
-@click.option("--workers", type=int, help="Tasks at a time. Default: CHAMPION_FILL_WORKERS.")
-@click.option("--dry-run", is_flag=True, help="Only list, for each day, what would be replaced and what would run.")
-@click.option("--json", "as_json", is_flag=True, help="Each day, and what became of it, as one JSON document.")
+@click.option("--workers", type=int, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
+@click.option("--dry-run", is_flag=True, help="Only list, for each day, the outputs to replace and the stages to run.")
+@click.option("--json", "as_json", is_flag=True, help="Print each day and its outcome as one JSON document.")
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
     context: click.Context,
@@ -55,16 +55,17 @@ def command(  # noqa: PLR0917 - click calls it by name
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Run a stage of some days again, and all that follow it.
+    """Run a stage of some days again, and all stages after it.
 
-    Every output stays where it is until the new one replaces it, whole: readers always see the day. What is asked for
-    is noted under DATA_DIR/due until it is done, so that a redo that is killed is completed by the next
-    `champion fill`. A session that is not there at all is simply run.
+    Each output stays in place until its replacement is complete, so readers always see the day. The request is noted
+    under DATA_DIR/due until it is done: if a redo is killed, the next `champion fill` completes it. A session without
+    any output is simply run.
 
-    From scrape, the file is fetched again, and what the archive has now replaces what was kept, which goes to
-    raw/YYYY/restated/: `champion refresh` is the careful way. Where the archive has none any more, the kept one stays.
+    From scrape, the file is fetched again. The archive's current file replaces the stored one, which moves to
+    raw/YYYY/restated/; `champion refresh` is the careful way. If the archive no longer has the file, the stored one
+    stays.
 
-    Exits as `champion fill`: 0 all is done, 20 something is left, 30 a day failed.
+    Exits as `champion fill`: 0 when all days are done, 20 when something is left, 30 when a day failed.
     """
     from champion_luigi.config import settings
     from champion_luigi.upkeep import redo
@@ -91,7 +92,7 @@ def _days(dataset: Dataset, day: datetime | None, start: datetime | None, end: d
     from champion_luigi.config import wiring
 
     if (day is None) == (start is None) or (day and end):
-        raise click.UsageError("say --date, or --start with or without --end")
+        raise click.UsageError("give --date, or --start with or without --end")
     first, last = output.dates(day or start, day or end)
     last = last or wiring.expectation(dataset).latest
     assert first is not None
@@ -101,7 +102,7 @@ def _days(dataset: Dataset, day: datetime | None, start: datetime | None, end: d
 
 
 def _run(dataset: Dataset, plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str], int]:
-    """Make the days due and run them; what became of each, and the exit code."""
+    """Make the days due and run them; the outcome of each, and the exit code."""
     from champion_luigi.commands import bar
     from champion_luigi.pipeline.fill import FillDays
     from champion_luigi.upkeep import again, redo
@@ -136,7 +137,7 @@ def _entry(plan: Plan, outcomes: dict[date, str]) -> dict[str, Any]:
 def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) -> str:
     named = [plan for plan in plans if not plan.nothing]
     again = sum(1 for plan in named if plan.replaces)
-    lines = [f"From {first} to {last}. Days again: {again}, for the first time: {len(named) - again}"]
+    lines = [f"From {first} to {last}. Days to run again: {again}, for the first time: {len(named) - again}"]
     if dry_run:
         for plan in named:
             lines += ["", str(plan.day)]
@@ -148,7 +149,7 @@ def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) ->
 
 
 def _short(path: Path) -> str:
-    """A path as it is below DATA_DIR, without the lake's folders."""
+    """A path relative to DATA_DIR, without the lake's folders."""
     from champion_luigi.config import settings
 
     if path.is_relative_to(settings.lake_dir()):

@@ -1,4 +1,4 @@
-"""What `champion refresh` does: asks again for the last days, and tells what came of each."""
+"""`champion refresh`: request the last days again, and report the outcome of each."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 @click.command(name="refresh")
 @output.of_dataset
-@click.option("--days", "most", type=click.IntRange(min=1), required=True, help="How many of the days in the lake.")
-@click.option("--end", type=output.DAY, help="The last of them. Default: the last in the lake.")
-@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
+@click.option("--days", "most", type=click.IntRange(min=1), required=True, help="Number of the lake's days to refresh.")
+@click.option("--end", type=output.DAY, help="The last day to refresh. Default: the last day in the lake.")
+@click.option("--json", "as_json", is_flag=True, help="Print the outcomes as one JSON document.")
 @click.pass_context
 def command(context: click.Context, dataset: Dataset, most: int, end: datetime | None, as_json: bool) -> None:
-    """Ask the archive again for days that are there, and replace what it has changed.
+    """Request stored days from the archive again, and replace those that have changed.
 
-    A day that was published anew is replaced in lake and warehouse, and its old payload kept under raw/YYYY/restated/.
-    A new payload that cannot stand, or a file that the archive no longer has, leaves the day as it was.
+    A day that was published anew is replaced in lake and warehouse; its old payload is stored under
+    raw/YYYY/restated/. If the new payload is invalid, or the archive no longer has the file, the day stays unchanged.
 
-    Exits 0 when all days are as the archive has them, 30 when a day failed or was not asked for.
+    Exits 0 when all days match the archive, 30 when a day failed or was not requested.
     """
     from champion_luigi.upkeep import refresh
     from champion_luigi.warehouse import opened
@@ -47,7 +47,7 @@ def command(context: click.Context, dataset: Dataset, most: int, end: datetime |
 
 
 def _as_document(days: Sequence[Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What came of each day: dates are ISO texts, counts of ``rows_`` are rows, others days."""
+    """The outcome of each day: dates are ISO texts, ``rows_`` fields count rows, other counts are days."""
     changed = [
         {
             "date": each.date,
@@ -81,8 +81,8 @@ def _in_words(outcome: Outcome) -> str:
 
 def _sum(document: dict[str, Any]) -> str:
     if not document["days"]:
-        return "The lake has no such days."
+        return "The lake has no days in this range."
     text = f"{document['unchanged']} unchanged, {len(document['changed'])} changed, {len(document['failed'])} failed"
     if left := len(document["not_asked"]):
-        text += f", {left} not asked for: run the same again later"
+        text += f", {left} not requested: run the same command again later"
     return text

@@ -1,4 +1,4 @@
-"""Ready lines for cron and units for systemd that fill each evening, with paths, lock, log and time zone right."""
+"""`champion schedule`: cron lines or systemd units for a fill each evening, with paths, lock, log and time zone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import click
 
 from champion_luigi.config.settings import SECTIONS, without_secrets
 
-# India has no daylight saving time, so its hours are fixed ones in UTC.
+# India has no daylight saving time, so these hours are fixed in UTC.
 RUNS = (
-    ("evening, when the day's file comes out", 18, 0, "1-5", "Mon..Fri"),
-    ("late evening, if it came late", 22, 30, "1-5", "Mon..Fri"),
+    ("evening, when the day's file is published", 18, 0, "1-5", "Mon..Fri"),
+    ("late evening, in case it was late", 22, 30, "1-5", "Mon..Fri"),
     ("next morning, also after weekend sessions", 7, 0, "*", "*-*-*"),
 )
 _INDIA_MINUTES = 5 * 60 + 30
@@ -24,7 +24,7 @@ _INDIA_MINUTES = 5 * 60 + 30
 
 @dataclass(frozen=True)
 class Job:
-    """What is to run: the `champion` command, the folder it runs in, and the settings that are not defaults."""
+    """The job to run: the `champion` command, its working folder, and the settings that differ from the defaults."""
 
     champion: Path
     folder: Path
@@ -32,12 +32,12 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """Where output goes under cron."""
+        """The file for output under cron."""
         return self.folder / "champion.log"
 
     @property
     def lock(self) -> Path:
-        """What keeps two runs from overlapping."""
+        """The lock file that prevents overlapping runs."""
         return self.folder / ".champion-fill.lock"
 
 
@@ -47,12 +47,12 @@ class Job:
 @click.option(
     "--write",
     type=click.Path(file_okay=False, path_type=Path),
-    help="With --systemd: write the units into this folder (/etc/systemd/system) rather than print them.",
+    help="With --systemd: write the units into this folder (/etc/systemd/system) instead of printing them.",
 )
 def command(form: str | None, write: Path | None) -> None:
-    """Print what runs the fill each evening, for this installation, folder and environment."""
+    """Print the configuration that runs a fill each evening, for this installation, folder and environment."""
     if form is None:
-        raise click.UsageError("say --cron or --systemd")
+        raise click.UsageError("give --cron or --systemd")
     job = here()
     if form == "cron":
         click.echo(crontab(job), nl=False)
@@ -66,14 +66,14 @@ def command(form: str | None, write: Path | None) -> None:
 
 
 def here() -> Job:
-    """The job for this installation, this folder, and the settings that the environment has.
+    """The job for this installation, this folder, and the settings in the environment.
 
-    A password, and an address that holds one, are left out: they belong into a file of their own.
+    Passwords, and addresses that hold one, are left out: they belong in a separate file.
     """
     names = {parameter.env for section in SECTIONS for _, parameter in section.get_params()}
     environment = {name: os.environ[name] for name in names if os.environ.get(name)}
     environment = {name: text for name, text in environment.items() if without_secrets(text) == text}
-    # The first run asks for the day as soon as it can be out. If it is not, exit code 20 says so.
+    # The first run requests the day as soon as it can be published. If it is not, the fill exits with code 20.
     environment.setdefault("CHAMPION_PUBLISHED_AT", "18:00")
     if "DATA_DIR" in environment:
         environment["DATA_DIR"] = str(Path(environment["DATA_DIR"]).expanduser().absolute())
@@ -81,7 +81,7 @@ def here() -> Job:
 
 
 def crontab(job: Job) -> str:
-    """Lines for ``crontab -e``, in UTC, for a machine whose cron runs in UTC or knows CRON_TZ."""
+    """Lines for ``crontab -e``, in UTC; the machine's cron must run in UTC or support CRON_TZ."""
     settings = " ".join(f"{name}={shlex.quote(text)}" for name, text in sorted(job.environment.items()))
     command = f"{shlex.quote(str(job.champion))} fill"
     line = (
@@ -90,8 +90,8 @@ def crontab(job: Job) -> str:
     ).replace("%", r"\%")
     lines = [
         "# champion_luigi: fill the missing sessions of the last 100 days.",
-        "# Times are UTC, as India has them 5:30 later. A cron that does not know CRON_TZ needs a machine in UTC.",
-        "# Passwords, and addresses that hold one, are not here: luigi.cfg in this folder is for them.",
+        "# Times are UTC; India is 5:30 ahead. A cron without support for CRON_TZ needs a machine in UTC.",
+        "# Passwords, and addresses that hold one, are left out: put them into luigi.cfg in this folder.",
         "CRON_TZ=UTC",
     ]
     for why, hour, minute, days, _ in RUNS:
@@ -115,10 +115,10 @@ After=network-online.target
 [Service]
 Type=oneshot
 WorkingDirectory={_escaped(str(job.folder))}
-{settings}# CLICKHOUSE_PASSWORD=..., and addresses (NSE_ARCHIVE_URL=...) that hold a password; readable by root alone.
+{settings}# For CLICKHOUSE_PASSWORD=... and addresses (NSE_ARCHIVE_URL=...) that hold a password; readable by root only.
 EnvironmentFile=-/etc/champion_luigi.env
 ExecStart={_escaped(shlex.quote(str(job.champion)))} fill
-# 20: a day is not published yet; the next run asks again.
+# 20: a day is not published yet; the next run requests it again.
 SuccessExitStatus=20
 TimeoutStartSec=2h
 KillSignal=SIGTERM

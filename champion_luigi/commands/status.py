@@ -1,4 +1,4 @@
-"""What `champion status` does: what is there and what is not, in a few lines or as JSON."""
+"""`champion status`: the state of each session, in a few lines or as JSON."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from champion_luigi.datasets.model import Dataset
 @output.of_dataset
 @click.option("--start", type=output.DAY, help="First date. Default: the first day in the lake.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
-@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
+@click.option("--json", "as_json", is_flag=True, help="Print the status as one JSON document.")
 @click.pass_context
 def command(
     context: click.Context, dataset: Dataset, start: datetime | None, end: datetime | None, as_json: bool
 ) -> None:
     """Show which sessions are loaded, in the lake only, failed, missing or closed.
 
-    Exits 0 when all that is due is loaded, 30 when a day has failed, 20 when days are missing for another reason.
+    Exits 0 when all due sessions are loaded, 30 when a day has failed, 20 when days are missing for another reason.
     """
     from champion_luigi.upkeep import coverage
 

@@ -1,4 +1,4 @@
-"""What `champion track` does: carry the journal now, and show MLflow's pages."""
+"""`champion track`: deliver the journal to MLflow now, and show MLflow's pages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def command() -> None:
 
 @command.command
 def flush() -> None:
-    """Bring what the journal holds to MLflow now: what an outage left, or what CHAMPION_TRACKING=journal collects."""
+    """Send all waiting journal records to MLflow now, after an outage or with CHAMPION_TRACKING=journal."""
     with output.ending("track flush", output.FAILED):
         store = settings.without_secrets(settings.tracking_uri())
         carrier = Carrier(record.job())
@@ -32,22 +32,22 @@ def flush() -> None:
                 f"{journal.count_undelivered(record.journal_folder())} records have not reached MLflow",
                 source=store,
                 found=carrier.trouble,
-                todo="They stay in the journal. Once MLflow takes them, run `champion track flush` again.",
+                todo="They stay in the journal. Once MLflow is available, run `champion track flush` again.",
             )
     going_on = len(journal.delivery(record.journal_folder()).open)
-    left = f"{going_on} still at work, told at the end" if going_on else "nothing is left"
-    click.echo(f"{carrier.delivered_runs} runs told to MLflow at {store}; {left}.")
+    left = f"{going_on} still running, reported when done" if going_on else "no records are left"
+    click.echo(f"{carrier.delivered_runs} runs reported to MLflow at {store}; {left}.")
 
 
 @command.command("ui")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; it has no password.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on, without a password.")
 @click.option("--port", default=5000, show_default=True, help="Port to listen on.")
 def ui_command(host: str, port: int) -> None:
-    """Show MLflow's pages on the configured store, until Ctrl-C."""
+    """Show MLflow's pages for the configured store, until Ctrl-C."""
     if url := server_url():
         click.echo(f"MLflow's pages are on the configured server: {url}")
         return
-    click.echo(f"MLflow on http://{host}:{port} in a few seconds; Ctrl-C ends it.")
+    click.echo(f"MLflow starts on http://{host}:{port} in a few seconds; Ctrl-C ends it.")
     click.echo(f"Store:      {settings.without_secrets(settings.tracking_uri())}")
     click.echo(f"Experiment: {settings.get('mlflow_experiment_name')}")
     with output.ending("track ui"):
@@ -55,29 +55,30 @@ def ui_command(host: str, port: int) -> None:
 
 
 def server_url() -> str | None:
-    """The configured MLflow server, which has pages of its own; None for a store without one."""
+    """The URL of the configured MLflow server, which serves its own pages; None for a store without a server."""
     uri = settings.tracking_uri()
     return settings.without_secrets(uri) if uri.startswith(("http:", "https:")) else None
 
 
 def ui(host: str, port: int) -> NoReturn:
-    """Become MLflow's server on the configured store, until Ctrl-C. Raises SettingsError where the port is taken."""
+    """Replace this process by MLflow's server on the configured store. Raises SettingsError if the port is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
             raise SettingsError(
-                f"port {port} of {host} cannot be used: {error.strerror}", todo="Choose another one with --port."
+                f"port {port} of {host} cannot be used: {error.strerror}", todo="Choose another port with --port."
             ) from error
     folder = settings.data_dir() / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    # Seven more processes, for MLflow's evaluations of language models, are left out.
+    # MLflow would start seven more processes, for evaluations of language models.
     defaults = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    # The store's address may hold a password: an argument would show it to everybody on the machine.
+    # The store's address may hold a password, which an argument would show to every user of the machine.
     environment = {**defaults, **os.environ, "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri()}
     environment.pop("MLFLOW_TRACKING_URI", None)
-    # A relative address means the same file as for the pipeline; MLflow's own files stay out of the user's folder.
+    # With a configured store, stay here, so that a relative address names the pipeline's file. Otherwise change the
+    # folder, so that MLflow's own files stay out of the user's.
     if not settings.get("mlflow_tracking_uri"):
         os.chdir(folder)
     command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]

@@ -1,4 +1,4 @@
-"""What `champion verify` does: says what does not agree, and with --repair has exactly that made again."""
+"""`champion verify`: report all differences, and with --repair make exactly those outputs again."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 @click.command(name="verify")
 @output.of_dataset
-@click.option("--start", type=output.DAY, help="First date. Default: the first that there is.")
-@click.option("--end", type=output.DAY, help="Last date. Default: the last that there is.")
-@click.option("--repair", "repairs", is_flag=True, help="Make again what does not agree, and verify it again.")
-@click.option("--json", "as_json", is_flag=True, help="Everything as one JSON document.")
+@click.option("--start", type=output.DAY, help="First date. Default: the first date with data.")
+@click.option("--end", type=output.DAY, help="Last date. Default: the last date with data.")
+@click.option("--repair", "repairs", is_flag=True, help="Make differing outputs again, then verify them again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
     context: click.Context,
@@ -32,11 +32,11 @@ def command(  # noqa: PLR0917 - click calls it by name
 ) -> None:
     """Compare raw payloads, lake and warehouse, date by date.
 
-    Each payload with its receipt, each lake file with receipt, load marker and itself, each date of the warehouse with
-    the lake: rows, distinct keys, and sums, of volume, turnover and close for equity. Nothing is changed without
-    --repair, and nothing is ever deleted from the warehouse.
+    Each payload is compared with its receipt; each lake file with its receipt, its load marker and its own metadata;
+    each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover and close).
+    Nothing is changed without --repair, and nothing is ever deleted from the warehouse.
 
-    Exits 0 when all agrees, 30 when there are differences; with --repair, when some are left.
+    Exits 0 when everything agrees, 30 when there are differences; with --repair, when some are left.
     """
     from champion_luigi.config import wiring
     from champion_luigi.upkeep import verify
@@ -64,7 +64,7 @@ def command(  # noqa: PLR0917 - click calls it by name
 
 
 def _as_document(verdict: Verdict, warehouse: str) -> dict[str, Any]:
-    """What was compared and what differs: dates are ISO texts, counts are days."""
+    """The comparison and its differences: dates are ISO texts, counts are days."""
     return {
         "first": min(verdict.days, default=None),
         "last": max(verdict.days, default=None),
@@ -86,7 +86,7 @@ def _in_words(document: dict[str, Any], differences: Sequence[Difference]) -> st
         f"warehouse {in_warehouse}"
     ]
     if document["warehouse"] is None:
-        lines.append("No warehouse is there: the lake alone is verified.")
+        lines.append("There is no warehouse: only raw payloads and lake are verified.")
     for each in differences:
         lines += [
             f"{each.date} {each.where}: {each.what}",
@@ -95,7 +95,7 @@ def _in_words(document: dict[str, Any], differences: Sequence[Difference]) -> st
         ]
     days = {each.date for each in differences}
     on_days = f"{output.number(len(differences), 'difference')} on {output.number(len(days), 'day')}"
-    lines.append(on_days if differences else "All agrees.")
+    lines.append(on_days if differences else "Everything agrees.")
     return "\n".join(lines)
 
 

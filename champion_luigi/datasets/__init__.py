@@ -1,1 +1,1 @@
-"""What the exchange publishes, one module a data set: places, layouts, columns, key, rules. No I/O."""
+"""The exchange's data sets, one module each: sources, layouts, columns, key and rules. No I/O."""

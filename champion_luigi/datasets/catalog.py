@@ -1,4 +1,4 @@
-"""Every data set by its name, in the order in which commands list them. A new data set is a module and a line here."""
+"""Every data set by name, in the order in which commands list them. A new data set takes a module and a line here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DEFAULT = EQUITY.name
 
 
 def named(dataset: str) -> dict[str, str]:
-    """The field that a journal record states beside others; none for the default data set, which was alone once."""
+    """The data set's field in a journal record; absent for the default data set, which older records imply."""
     return {} if dataset == DEFAULT else {"dataset": dataset}
 
 
 def of_path(path: str) -> tuple[Dataset, Source, date] | None:
-    """The data set, the source and the date that a path of the archive has; None where no data set has it."""
+    """The data set, the source and the date of a path on the archive; None if the path belongs to no data set."""
     for dataset in DATASETS.values():
         if found := dataset.of_path(path):
             return dataset, *found

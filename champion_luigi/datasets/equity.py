@@ -1,7 +1,7 @@
-"""The equity bhavcopy: each cash-market security's prices, volume and turnover of a day, 1994-11-03 to today.
+"""The equity bhavcopy: daily prices, volume and turnover of each cash-market security, 1994-11-03 to today.
 
 Published as ``legacy`` zips until 2024-07-05 and as ``udiff`` zips since 2024-07-08, back-filled to 2024-01-01. Prices
-are as traded: splits and bonuses are not adjusted. Source: the exchange's own files, 1994 to 2026.
+are as traded, without adjustment for splits and bonuses. Source: the exchange's own files, 1994 to 2026.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from champion_luigi.datasets.model import COUNT, DAY, PRICE, TEXT, Column, Datas
 if TYPE_CHECKING:
     import polars as pl
 
-# The next change of the exchange is a new source, layout or column here.
+# When the exchange changes its files, add a source, layout or column here.
 FIRST_DATE = date(1994, 11, 3)
-# The day from which UDiFF is the official file; legacy answers 404 from here on.
+# The first day on which UDiFF is the official file; legacy paths answer 404 from this day on.
 UDIFF_FROM = date(2024, 7, 8)
 
 _LEGACY_1994 = tuple("SYMBOL SERIES OPEN HIGH LOW CLOSE LAST PREVCLOSE TOTTRDQTY TOTTRDVAL TIMESTAMP".split())
@@ -73,7 +73,7 @@ EQUITY = Dataset(
     columns=(
         Column("trade_date", DAY, "date, IST", "the trading day", _in("TIMESTAMP", "TradDt"), required=True),
         Column("symbol", TEXT, "", "the exchange's ticker symbol", _in("SYMBOL", "TckrSymb"), required=True),
-        Column("series", TEXT, "", "EQ, BE, BL (block), GS, ...; NA is one", _in("SERIES", "SctySrs"), required=True),
+        Column("series", TEXT, "", "EQ, BE, BL (block), GS, ...; also NA", _in("SERIES", "SctySrs"), required=True),
         Column("isin", TEXT, "", "as published, dummies included; null before 2011-06-22", "ISIN"),
         Column("instrument_id", COUNT, "", "the exchange's instrument number; UDiFF only", _in("", "FinInstrmId")),
         Column("name", TEXT, "", "the instrument's name; UDiFF only", _in("", "FinInstrmNm")),
@@ -122,6 +122,6 @@ EQUITY = Dataset(
     sums=("volume", "turnover", "close"),
     published_at=time(19, 0),
     warnings=_warnings,
-    # Published beside the bhavcopy, a subset of its rows.
+    # Published along with the bhavcopy; it has a subset of its rows.
     lookalikes={"the full (delivery) file": frozenset({"SYMBOL", "SERIES", "DATE1", "DELIV_QTY", "DELIV_PER"})},
 )

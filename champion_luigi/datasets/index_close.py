@@ -1,8 +1,8 @@
-"""Index closes: the values, turnover and valuation of each of the exchange's indices of a day, 2012-02-21 to today.
+"""Index closes: daily values, turnover and valuation of each of the exchange's indices, 2012-02-21 to today.
 
-The header never changed; its dates did. Names are as published: most changed in November 2015 (CNX to Nifty), others
-later, and their case varies, so that a name is no identity over the years. A dash stands for a value that the exchange
-does not calculate. Source: the exchange's own files, 2012 to 2023, and its archive's listing.
+The header never changed; the date format did. Names are as published: most changed in November 2015 (CNX to Nifty),
+others later, and their case varies, so a name does not identify an index over the years. A dash stands for a value
+that the exchange does not calculate. Source: the exchange's own files, 2012 to 2023, and its archive's listing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 FIRST_DATE = date(2012, 2, 21)
-# Sessions of which the exchange's archive has no such file.
+# Sessions for which the exchange's archive has no such file.
 NOT_PUBLISHED = frozenset(
     map(
         date.fromisoformat,
@@ -39,8 +39,8 @@ _WRITTEN = re.compile(r"(\d{1,2})([-/])(\d{1,2})\2(\d{4})", re.ASCII)
 def _read_date(text: str, day: date) -> date | None:
     """A date as the exchange writes it: 15-01-2024, or 15/01/2024 from 2014-06-26 into June 2015.
 
-    Files put the month first on 2023-04-06, -10 and -11: a text that names ``day`` in that order is ``day``. Any other
-    is read day first; None where that is no date.
+    The files of 2023-04-06, -10 and -11 put the month first, so a text that names ``day`` in that order is ``day``. Any
+    other text is read day first; None if it is not a date.
     """
     if not (found := _WRITTEN.fullmatch(text.strip())):
         return None
@@ -75,15 +75,15 @@ INDEX_CLOSE = Dataset(
     columns=(
         Column("trade_date", DAY, "date, IST", "the trading day", "Index Date", required=True),
         Column("index_name", TEXT, "", "the index's name as published that day", "Index Name", required=True),
-        Column("open", PRICE, "points", "first value; null where the close alone is calculated", "Open Index Value"),
-        Column("high", PRICE, "points", "highest value; null as the open is", "High Index Value"),
-        Column("low", PRICE, "points", "lowest value; null as the open is", "Low Index Value"),
+        Column("open", PRICE, "points", "first value; null where only the close is calculated", "Open Index Value"),
+        Column("high", PRICE, "points", "highest value; null where the open is", "High Index Value"),
+        Column("low", PRICE, "points", "lowest value; null where the open is", "Low Index Value"),
         # Nifty50 Dividend Points starts each April from 0.
         Column(
             "close",
             PRICE,
             "points",
-            "closing value; 0 for an index of dividends at its yearly start",
+            "closing value; 0 for an index of dividends at the start of its year",
             "Closing Index Value",
             required=True,
         ),
@@ -91,7 +91,7 @@ INDEX_CLOSE = Dataset(
             "change",
             PRICE,
             "points",
-            "close less the previous close; 0 as published for an index of dividends",
+            "close minus the previous close; published as 0 for an index of dividends",
             "Points Change",
             signed=True,
         ),
@@ -103,18 +103,18 @@ INDEX_CLOSE = Dataset(
             "Change(%)",
             signed=True,
         ),
-        Column("volume", COUNT, "shares", "shares traded of the members; null for an index without shares", "Volume"),
+        Column("volume", COUNT, "shares", "members' shares traded; null for an index without shares", "Volume"),
         Column(
             "turnover",
             PRICE,
             "rupees",
-            "value traded of the members, published in crores; null for an index without shares",
+            "members' value traded, published in crores; null for an index without shares",
             "Turnover (Rs. Cr.)",
             times=_CRORE,
         ),
-        Column("pe", PRICE, "ratio", "price to earnings of the members; null as published", "P/E", signed=True),
-        Column("pb", PRICE, "ratio", "price to book value of the members; null as published", "P/B", signed=True),
-        Column("dividend_yield", PRICE, "percent", "dividend yield of the members, a year", "Div Yield"),
+        Column("pe", PRICE, "ratio", "members' price to earnings; null where not calculated", "P/E", signed=True),
+        Column("pb", PRICE, "ratio", "members' price to book value; null where not calculated", "P/B", signed=True),
+        Column("dividend_yield", PRICE, "percent", "members' yearly dividend yield", "Div Yield"),
         Column("layout", TEXT, "", "the source's format: ind_close_all", required=True),
     ),
     key=("index_name",),

@@ -1,7 +1,7 @@
-"""What a data set states of itself: where its files are, how each era's looks, its columns and its rules. Data only.
+"""The definition of a data set: where its files are, each era's layout, its columns and its rules. Data only.
 
-A data set is a value, one a module, listed in `catalog`; every stage takes it as an argument. What differs between data
-sets and is no data is a function in that module: `Dataset.read_date` and `Dataset.warnings`.
+Each data set is one value in a module of its own, listed in `catalog`; every stage takes it as an argument. Differences
+that need code are functions in that module: `Dataset.read_date` and `Dataset.warnings`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a column holds: the name of its Polars type, which ClickHouse shares, and how ClickHouse stores it."""
+    """A column's type: its name in Polars, which ClickHouse shares, and its storage in ClickHouse."""
 
     type: str
     stored: str
 
     def clickhouse(self, *, nullable: bool) -> str:
-        """The type as ClickHouse's DDL has it."""
+        """The type in ClickHouse's DDL."""
         return self.stored.format(f"Nullable({self.type})" if nullable else self.type)
 
 
@@ -45,10 +45,10 @@ _GROUPS = {"%Y": r"(?P<Y>\d{4})", "%m": r"(?P<m>\d\d)", "%d": r"(?P<d>\d\d)", "M
 
 @dataclass(frozen=True)
 class Source:
-    """One kind of file on the exchange's archive that has a day of a data set, between two trading dates.
+    """One kind of file on the exchange's archive, which holds a day of a data set, between two trading dates.
 
-    ``path`` is below the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. From ``official`` on
-    the source is tried before the others.
+    ``path`` is relative to the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. From the date
+    ``official`` on, this source is tried before the others.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Source:
         return self.path.format(day=day, MON=MONTHS[day.month - 1])
 
     def day_of(self, path: str) -> date | None:
-        """The inverse of `path_of`; None where the path is none of this source's."""
+        """The date of a path, the inverse of `path_of`; None if the path does not belong to this source."""
         if not (found := self._pattern.fullmatch(path)):
             return None
         parts = found.groupdict()
@@ -71,7 +71,7 @@ class Source:
             day = date(int(parts["Y"]), month, int(parts["d"]))
         except ValueError:
             return None
-        # A part that the path repeats was read once.
+        # The pattern reads a repeated part only once, so compare the whole path.
         return day if self.path_of(day) == path else None
 
     @cached_property
@@ -87,7 +87,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """One historical set of columns of a source's files. ``first`` and ``last`` are trading dates, both inclusive."""
+    """The columns of a source's files in one era. ``first`` and ``last`` are trading dates, both inclusive."""
 
     source: str
     first: date
@@ -101,11 +101,11 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Column:
-    """One canonical column. ``published`` is the files' name for it: one for all sources, or by source.
+    """One canonical column. ``published`` is its name in the files: one for all sources, or one by source.
 
-    A ``required`` column is never null; a number is at least 0 unless ``signed``, above 0 where ``positive``, null
-    where ``zero_is_null`` and 0 was published. The published number ``times`` a factor is the canonical one: lakhs or
-    crores become rupees, to the paisa.
+    A ``required`` column is never null. A number is at least 0 unless ``signed``, and above 0 if ``positive``; with
+    ``zero_is_null``, a published 0 becomes null. The published number is multiplied by ``times``: lakhs or crores
+    become rupees, to the paisa.
     """
 
     name: str
@@ -121,7 +121,7 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        """Whether its values are numbers."""
+        """Whether the values are numbers."""
         return self.kind in (PRICE, COUNT)
 
     @property
@@ -130,12 +130,12 @@ class Column:
         return self.kind.clickhouse(nullable=not self.required)
 
     def published_by(self, source: str) -> str:
-        """The column's name in a source's files; empty where the source has none."""
+        """The column's name in a source's files; empty if the source lacks the column."""
         return self.published if isinstance(self.published, str) else self.published.get(source, "")
 
 
 def as_written(text: str, _day: date) -> date | None:
-    """A date as the exchange writes it: 2024-07-08, 15-JAN-2024, 3-NOV-1994 or 13-Jul-20; None where it is none."""
+    """A date as the exchange writes it: 2024-07-08, 15-JAN-2024, 3-NOV-1994 or 13-Jul-20; None if it is not one."""
     for pattern in ("%d-%b-%Y", "%Y-%m-%d", "%d-%b-%y"):
         try:
             return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007 - a calendar date has no zone
@@ -150,11 +150,12 @@ def _no_warnings() -> Mapping[str, pl.Expr]:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One data set of the exchange. ``key`` and ``sums`` name columns beside the trade date.
+    """One data set of the exchange. ``key`` and ``sums`` name columns other than the trade date.
 
-    ``key`` makes a row of a day unique; ``sums`` are added up on both sides to compare what was loaded with what was
-    sent. ``view`` is what people query in ClickHouse, and the folder in the lake. ``folder`` is the level below
-    ``raw/``, ``parsed/`` and so on: the first data set has none. ``stem`` begins the name of each of its files.
+    The columns of ``key`` identify a row within a day. The columns of ``sums`` are added up on both sides of a load, to
+    compare the loaded rows with the rows sent. ``view`` names the view in ClickHouse and the folder in the lake.
+    ``folder`` is the level below ``raw/``, ``parsed/`` and so on; the first data set has none. File names begin with
+    ``stem``.
     """
 
     name: str
@@ -166,7 +167,7 @@ class Dataset:
     sums: tuple[str, ...]
     # When a day's file is expected, India time.
     published_at: time
-    # Raised when columns are added, at the end and nullable: what an older version wrote is read with nulls.
+    # Raise this when adding columns, which must be last and nullable: files of older versions are read with nulls.
     version: int = 1
     view: str = ""
     stem: str = ""
@@ -174,9 +175,9 @@ class Dataset:
     # Texts that stand for an absent value.
     nulls: tuple[str, ...] = ("",)
     read_date: Callable[[str, date], date | None] = as_written
-    # Oddities that the exchange really publishes, by name: counted, never dropped.
+    # Oddities in the published rows, by name: such rows are counted and stay.
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
-    # Other files that are mistaken for this one, by name, with columns that only they have.
+    # Other files that can be mistaken for this one, by name, with the columns that only they have.
     lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
@@ -208,7 +209,7 @@ class Dataset:
 
     @property
     def first_date(self) -> date:
-        """The first date that a source has."""
+        """The first date of any source."""
         return min(source.first for source in self.sources)
 
     def source(self, name: str) -> Source | None:
@@ -216,9 +217,9 @@ class Dataset:
         return next((source for source in self.sources if source.name == name), None)
 
     def sources_of(self, day: date, official_from: Mapping[str, date] = MappingProxyType({})) -> tuple[Source, ...]:
-        """The sources that can have a day's file, the one that is official by then first.
+        """The sources that can have a day's file; the source that is official on that day comes first.
 
-        ``official_from`` replaces ``official`` by the source's name.
+        ``official_from`` overrides ``official``, by the source's name.
         """
 
         def official(source: Source) -> date:
@@ -228,22 +229,22 @@ class Dataset:
         return tuple(sorted(possible, key=lambda each: (day < official(each), -official(each).toordinal())))
 
     def of_path(self, path: str) -> tuple[Source, date] | None:
-        """The source and the date that a path of the archive has; None where the path is not this data set's."""
+        """The source and the date of a path on the archive; None if the path does not belong to this data set."""
         for source in self.sources:
             if day := source.day_of(path):
                 return source, day
         return None
 
     def published_columns(self, source: str) -> dict[str, str]:
-        """The source's column for each canonical column that the source has."""
+        """The source's name for each canonical column that the source has."""
         return {column.name: name for column in self.columns if (name := column.published_by(source))}
 
     def require_version(self, found: object, source: str, day: date | None = None) -> None:
-        """Raise OtherVersion for columns that a newer version wrote. Where nothing is said, it is the first version."""
+        """Raise OtherVersion if a newer version wrote the columns. An absent number means version 1."""
         if str(found or 1).isdecimal() and int(str(found or 1)) <= self.version:
             return
         raise OtherVersion(
-            "the columns are those of a newer champion_luigi",
+            "a newer champion_luigi wrote these columns",
             day=day,
             source=source,
             expected=f"schema version {self.version} or older",

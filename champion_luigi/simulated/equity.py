@@ -1,6 +1,6 @@
-"""The simulated equity bhavcopy: invented instruments in files shaped as the exchange publishes them.
+"""The simulated equity bhavcopy: invented instruments in the exchange's own file formats.
 
-Real are the layouts, the series, the number formats and the oddities of each era; instruments and prices are invented.
+The layouts, the series, and each era's number formats and oddities are real; instruments and prices are invented.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from champion_luigi.datasets.model import MONTHS, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.dice import MARKET, SHORT_HUNDREDTHS, along, is_within, rolled
 
-# Instruments of each kind that are listed at the start of a year, with straight lines between: the rows of a day.
-# As some do not trade every day, they come to about 800 in 1994 and 2,500 from 2010 on.
+# The number of listed instruments of each kind at the start of a year, with straight lines between. Some do not trade
+# every day, so a day has about 800 rows in 1994, and 2,500 from 2010 on.
 POPULATION: Mapping[str, Sequence[tuple[int, int]]] = MappingProxyType(
     {
         "equity": ((1994, 780), (2000, 1400), (2010, 2250), (2025, 1990)),
@@ -44,20 +44,20 @@ _LAST_MAY_BE_BLANK = (date(2024, 1, 1), date.max)
 _ONE_PAISA_TICKS = (date(2024, 6, 10), date.max)
 _NO_TRAILING_COMMA = date(2020, 7, 13)
 
-# Of 256 days: those on which no row has a LastPric, and of 256 shares those that trade under BE and under BZ.
+# Of 256 days: how many have no LastPric in any row. Of 256 shares: how many trade under BE, and under BZ.
 _BLANK_DAYS = 4
 _BE, _BZ = 25, 3
 
-# Of the 256 ways in which an instrument can wander about the market, the last is debt's, which stays where it is.
+# An instrument moves around the market in one of 256 ways. The last one is debt, whose price stays the same.
 _WAYS = 256
 _DEBT = 255
-# Volumes, hundredths of an instrument's usual one: a long tail from 0.1 to 15.
+# Volumes, in hundredths of an instrument's usual volume: a long tail from 0.1 to 15.
 _SPIKES = tuple(10 + 1500 * n**4 // 255**4 + n // 2 for n in range(256))
-# Rows beside a symbol's EQ row: among how many symbols, on how many of 256 days, usual volume.
+# Further rows of a symbol, beside its EQ row: for how many symbols, on how many of 256 days, usual volume.
 _SIDES = {"BL": (60, 6, 300_000), "T0": (25, 20, 50)}
 _DUMMIES = {700: "DUMMY", 701: "INE"}
 
-# What follows the rupees of an amount, by its paise: three times as fast as floats.
+# The text after an amount's rupees, by its paise: three times as fast as formatting floats.
 _PAISE = tuple(f".{n:02}" for n in range(100))
 _BOND_SERIES = ("NA", *(f"N{n}" for n in range(1, 10)), *(f"N{letter}" for letter in "BCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _PAPER_SERIES = ("P1", "W1", "E1", "P2", "W2", "DR")
@@ -81,9 +81,9 @@ _TRADES = (
 
 
 class _Instrument(NamedTuple):
-    """What never changes of an instrument: ``base`` is its price of 1994 in paise, ``usual`` its volume in lots.
+    """The constants of an instrument. ``base`` is its price in 1994 in paise, ``usual`` its volume in lots.
 
-    Of 256 sessions it trades on ``active``; ``way`` is how it wanders about the market.
+    It trades on ``active`` of 256 sessions; ``way`` is how its price moves around the market.
     """
 
     symbol: str
@@ -98,9 +98,9 @@ class _Instrument(NamedTuple):
 
 
 class _Listing(NamedTuple):
-    """An instrument in one quarter. ``slot`` is its place in `_universe`, ``is_side`` marks a row beside another.
+    """An instrument in one quarter. ``slot`` is its place in `_universe`; ``is_side`` marks a row beside an EQ row.
 
-    ``legacy`` and ``udiff`` are the parts of its lines that stay the same.
+    ``legacy`` and ``udiff`` are the constant parts of its lines.
     """
 
     slot: int
@@ -114,7 +114,7 @@ class _Listing(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """One row of a day. Prices and turnover in paise, volume in shares; a price of 0 was not recorded."""
+    """One row of a day. Prices and turnover in paise, volume in shares; a price of 0 is not recorded."""
 
     of: _Listing
     open: int
@@ -130,7 +130,7 @@ class _Row(NamedTuple):
 
 
 def written(day: date, source: Source, layout: Layout) -> bytes:
-    """A session's zipped CSV, in a layout of ``legacy`` or ``udiff``. Both of a date hold the same keys and values."""
+    """A session's zipped CSV, in a layout of ``legacy`` or ``udiff``. Both have the same keys and values on a date."""
     text = _legacy(day, layout) if source.name == "legacy" else _udiff(day, layout)
     return zipped(source.path_of(day), text.encode("ascii"), day)
 
@@ -138,7 +138,7 @@ def written(day: date, source: Source, layout: Layout) -> bytes:
 def zipped(path: str, content: bytes, day: date) -> bytes:
     """A zip with one file, named as the last part of ``path`` without ``.zip`` and dated the evening of ``day``."""
     member = zipfile.ZipInfo(path.rpartition("/")[2].removesuffix(".zip"), (day.year, day.month, day.day, 18, 0, 0))
-    member.create_system = 3  # or else it is that of the machine
+    member.create_system = 3  # otherwise it depends on the machine
     member.external_attr = 0o644 << 16
     buffer = io.BytesIO()
     # Stored, although the exchange deflates: zlib and zlib-ng give different bytes for the same input.
@@ -169,7 +169,7 @@ def _udiff(day: date, layout: Layout) -> str:
     # The first layout's header ends in a comma that its rows lack.
     header = ",".join(layout.columns) + ("," if layout.columns[-1] == "Rsvd04" else "")
     rows = _rows(day)
-    # Legacy rows are sorted; these are in no order.
+    # Legacy rows are sorted; UDiFF rows are in no order.
     shuffled = [row for start in range(7) for row in rows[start::7]]
     stamps = f"{day},{day}"
     paise = _PAISE
@@ -185,7 +185,7 @@ def _udiff(day: date, layout: Layout) -> str:
 
 
 def _rows(day: date) -> list[_Row]:
-    """What traded on a day, by symbol and series."""
+    """The rows of a day, sorted by symbol and series."""
     listed = _listed(day.year, (day.month - 1) // 3)
     closes = _closes(day)
     before = _closes(sessions.previous(day) if day > FIRST_DATE else day - timedelta(days=1))
@@ -214,7 +214,7 @@ def _rows(day: date) -> list[_Row]:
 
 
 def _side_row(of: _Listing, close: int, previous: int, price: int, volume: int) -> _Row:
-    """A block deal, whose previous close is that of the last block, or same-day settlement, closing with the EQ row."""
+    """A block deal, whose previous close is the last block's, or a same-day settlement, with the EQ row's close."""
     if ",BL," in of.legacy:
         close, previous = price, 10_000 + 5 * of.slot
     return _Row(of, price, price, price, close, price, previous, volume, volume * price, 1, close)
@@ -225,7 +225,7 @@ def _with_oddities(rows: list[_Row], day: date) -> list[_Row]:
     places = [int.from_bytes(dice[start : start + 2], "big") % len(rows) for start in range(0, 8, 2)]
     for place in places[:2]:
         rows[place] = rows[place]._replace(last=0)
-    # The close is above all that traded, as the exchange's sometimes is.
+    # The close is above every traded price, as in some of the exchange's files.
     row = rows[places[2]]
     below = row.close - row.close // 50 // 5 * 5 - 5
     rows[places[2]] = row._replace(open=below, high=below, low=below, last=below, turnover=row.volume * below)
@@ -241,7 +241,7 @@ def _with_oddities(rows: list[_Row], day: date) -> list[_Row]:
 
 @lru_cache(maxsize=16)
 def _closes(day: date) -> list[int]:
-    """The close of every instrument there ever is, in paise, from the date alone: no history is gone through."""
+    """The close of every instrument, listed or not, in paise. It depends on the date alone, not on earlier days."""
     quarter = day.year * 4 + (day.month - 1) // 3
     elapsed = (day - date(day.year, quarter % 4 * 3 + 1, 1)).days
     market = along(MARKET, day)
@@ -261,7 +261,7 @@ def _bases() -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=8)
 def _listed(year: int, quarter: int) -> list[_Listing]:
-    """What is listed in a quarter (0 to 3), by symbol and series."""
+    """The instruments listed in a quarter (0 to 3), sorted by symbol and series."""
     first = date(year, quarter * 3 + 1, 1)
     counts = {kind: along(steps, first) for kind, steps in POPULATION.items()}
     [dice] = rolled(f"trade to trade {year}", 1, len(_universe()))
@@ -301,7 +301,7 @@ def _listed(year: int, quarter: int) -> list[_Listing]:
 
 @lru_cache(maxsize=1)
 def _universe() -> list[tuple[str, int, _Instrument]]:
-    """Every instrument that is ever listed: its kind, its place among them, and what stays the same of it."""
+    """Every instrument that is ever listed: its kind, its place within that kind, and its constants."""
     return [
         (kind, place, _KINDS[kind](place, *rolled(f"{kind} {place}", 1, 8)))
         for kind, steps in POPULATION.items()
@@ -325,7 +325,7 @@ def _small(place: int, dice: bytes) -> _Instrument:
 
 
 def _paper(place: int, dice: bytes) -> _Instrument:
-    """Preference shares, warrants and the like of a company whose shares are listed too."""
+    """Preference shares, warrants and the like, of a company whose shares are also listed."""
     company, paper = 9 * place + 3, place % len(_PAPER_SERIES)
     symbol, name = _company(company)
     isin = _isin("INE", company, f"04{paper + 1:02}")
@@ -334,7 +334,7 @@ def _paper(place: int, dice: bytes) -> _Instrument:
 
 
 def _bond(place: int, dice: bytes) -> _Instrument:
-    """Every second issuer's bonds trade under its shares' symbol, the others' under one of their own."""
+    """A bond. Every second issuer's bonds trade under the symbol of its shares, other bonds under their own symbols."""
     issuer, issue = divmod(place, 6)
     company = 11 * issuer + 5
     symbol, name = _company(company)
@@ -366,7 +366,7 @@ _KINDS: Mapping[str, Callable[[int, bytes], _Instrument]] = MappingProxyType(
 
 
 def _company(number: int) -> tuple[str, str]:
-    """An invented company's symbol and name, up to 10 and 25 letters; no two of the first 80,000 are alike."""
+    """An invented company's symbol and name, up to 10 and 25 letters; the first 80,000 all differ."""
     rest = number * 31_337 % 80_000
     word = ""
     for sounds in (_ONSETS, _VOWELS, _CODAS, _ONSETS, _VOWELS):
@@ -378,17 +378,17 @@ def _company(number: int) -> tuple[str, str]:
 
 
 def _isin(prefix: str, number: int, issue: str) -> str:
-    """An ISIN with its right check digit, of an issuer whose code is not of the form that real ones have."""
+    """An ISIN with a valid check digit; its issuer code has a form that no real code has."""
     thousand, number = divmod(number, 1000)
     body = f"{prefix}{'KLMNPQ'[thousand]}{number:03}{issue}"
-    # Luhn over the digits, letters counting as 10 to 35: from the right every other one is doubled.
+    # Luhn over the digits, with letters as 10 to 35: every other digit is doubled, from the right.
     digits = "".join(str(int(each, 36)) for each in body)
     doubled = "".join(str(int(each) * (2 - place % 2)) for place, each in enumerate(reversed(digits)))
     return body + str(-sum(map(int, doubled)) % 10)
 
 
 def _number(slot: int, of: _Instrument) -> int:
-    """The exchange's number for an instrument; rows beside another's are instruments of their own."""
+    """The exchange's number for an instrument; rows beside an EQ row are separate instruments."""
     return 10 * slot + 100 + ([*_SIDES].index(of.series) + 1 if of.series in _SIDES else 0)
 
 

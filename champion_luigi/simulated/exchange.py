@@ -1,7 +1,7 @@
-"""The simulated exchange archive: each data set's files by their paths, each written by a module of its own.
+"""The simulated exchange archive: the files of each data set by path, each data set written by a module of its own.
 
-For the demo, the tests and the benchmarks. A day's payload is a function of its date alone, the same on every machine.
-Sessions to come have files as well: there is no clock in here.
+It serves the demo, the tests and the benchmarks. A day's payload depends on its date alone, and is the same on every
+machine. Future sessions have files as well, because no clock is read.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from champion_luigi.simulated.equity import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
 
-# What writes a session's file, by the data set's name; None where the exchange has no file of that session.
+# The function that writes a session's file, by data set; it returns None if the exchange has no file for the session.
 WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = MappingProxyType(
     {EQUITY.name: equity.written, INDEX_CLOSE.name: index_close.written}
 )
 
 
 def payload(day: date, source: str, dataset: Dataset = EQUITY) -> bytes | None:
-    """A day's file of one of the data set's sources, or None where the exchange has no such file.
+    """A day's file from one of the data set's sources; None if the exchange has no such file.
 
-    It has none where the date is no session, or the source was not in use.
+    There is none if the date is not a session, or if the source was not in use.
     """
     found = dataset.source(source)
     layout = next((each for each in dataset.layouts if each.source == source and each.is_in_force(day)), None)
@@ -50,7 +50,7 @@ def respond(path: str) -> tuple[int, bytes]:
 
 
 def html_page(title: str) -> bytes:
-    """A page of about 3.4 KB, as the exchange answers where it has no file."""
+    """A page of about 3.4 KB, like the exchange's answer for a missing file."""
     styles = "\n".join(
         f"  .panel-{n:02} {{ margin: {n:02}px auto; padding: 20px 50px; color: #3a2d7d }}" for n in range(46)
     )
@@ -74,7 +74,7 @@ class Simulated:
         day: date,
         known: Mapping[str, str] = NOTHING,  # noqa: ARG002 - as for a folder
     ) -> tuple[bytes, Mapping[str, str]]:
-        """The file at a path. NotPublished where there is none."""
+        """The file at a path. Raises NotPublished if there is none."""
         status, content = respond(path)
         if status != 200:
             raise NotPublished(

@@ -1,7 +1,7 @@
-"""The simulated index closes: about 30 indices in 2012, 160 in 2026, in files shaped as the exchange publishes them.
+"""The simulated index closes: about 30 indices in 2012 and 160 in 2026, in the exchange's own file format.
 
-Real are the layout, the number and date formats of each era and the kinds of names; members, values and valuations are
-invented. Share indices follow the market of the simulated instruments, as does the Nifty 50.
+The layout, each era's number and date formats, and the kinds of names are real; members, values and valuations are
+invented. Share indices, among them the Nifty 50, follow the market of the simulated instruments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from champion_luigi.datasets.model import Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.dice import MARKET, SHORT_HUNDREDTHS, along, is_within, rolled
 
-# How many indices there are at the start of a year, with straight lines between.
+# The number of indices at the start of a year, with straight lines between.
 POPULATION = ((2012, 30), (2013, 32), (2014, 41), (2016, 54), (2023, 104), (2026, 160), (2027, 167))
 
 # Oddities of the exchange's own files.
@@ -25,17 +25,17 @@ _MONTH_FIRST = frozenset({date(2023, 4, 6), date(2023, 4, 10), date(2023, 4, 11)
 _WITHOUT_S_AND_P_FROM = date(2013, 2, 8)
 _NIFTY_FROM = date(2015, 11, 9)
 
-# Of 256 days: those whose dates have slashes in the year that has both, those with CRLF line ends, and those whose
-# numbers below 1 have no zero before the point. Of 256 quarters: those in which an index has no P/E, for losses.
+# Of 256 days: how many have dates with slashes (in the year that has both forms), CRLF line ends, and no zero before
+# the point in numbers below 1. Of 256 quarters: in how many an index has no P/E, because of losses.
 _SLASHED, _CRLF, _BARE, _LOSSES = 64, 192, 64, 3
 
-# What an index is made of decides which of its columns have values.
-_SHARES = "shares"  # all of them
+# The kind of an index decides which of its columns have values.
+_SHARES = "shares"  # all columns
 _AT_CLOSE = "shares at the close"  # no open, high and low
-_NUMBER = "number"  # the close and its change alone
+_NUMBER = "number"  # only the close and its change
 _BONDS = "bonds"  # values, no shares and no valuation
 _VOLATILITY = "volatility"  # as bonds, the open with four decimals
-_DIVIDENDS = "dividends"  # the close alone, from 0 each April
+_DIVIDENDS = "dividends"  # only the close, from 0 each April
 
 _SECTORS_2012 = {
     "Auto": "Auto",
@@ -67,11 +67,11 @@ _YEARS = ("4-8 yr", "8-13 yr", "11-15 yr", "15 yr and above", "Composite", "1-3 
 
 
 class _Index(NamedTuple):
-    """What never changes of an index: its names before and after November 2015, and what it is made of.
+    """The constants of an index: its names before and after November 2015, its kind, and its base values.
 
-    ``base`` is its value of 1994 in tens of points, or in hundredths where the market does not move it. ``usual`` is
-    its members' volume in thousands of shares, ``price`` their average price in rupees. ``pe``, ``pb`` and ``pays``,
-    the dividend yield, are in hundredths.
+    ``base`` is its value in 1994, in tens of points, or in hundredths if the market does not move it. ``usual`` is the
+    volume of its members in thousands of shares, and ``price`` their average price in rupees. ``pe``, ``pb`` and
+    ``pays`` (the dividend yield) are in hundredths.
     """
 
     before: str
@@ -86,7 +86,7 @@ class _Index(NamedTuple):
 
 
 def written(day: date, source: Source, layout: Layout) -> bytes | None:  # noqa: ARG001 - there is one source
-    """A session's CSV; None for the sessions of which the exchange's archive has none."""
+    """A session's CSV; None for sessions without a file on the exchange's archive."""
     if day in NOT_PUBLISHED:
         return None
     [dice] = rolled(f"index closes {day}", 1, 3)
@@ -130,11 +130,11 @@ def _lines(day: date, stamp: str, *, is_bare: bool) -> list[str]:
             turnover = volume * of.price // 100_000
             valuation = (of.pe + d // 4, of.pb + d // 32, of.pays + e // 64)
             fields[8:] = str(volume), text(turnover), *map(text, valuation)
-        # The Nifty 50 is to be plausible.
+        # The Nifty 50 always has a P/E, to be plausible.
         if place and losses[place] < _LOSSES:
             fields[10] = "-"
         if of.kind == _DIVIDENDS:
-            # Whatever its closes: the exchange does not calculate its change.
+            # The exchange does not calculate this index's change, whatever its closes.
             fields[6:8] = "0", "-"
         lines.append(",".join(fields))
     return lines
@@ -147,7 +147,7 @@ def _name(of: _Index, day: date) -> str:
 
 @lru_cache(maxsize=16)
 def _closes(day: date) -> list[int]:
-    """The close of every index there ever is, in hundredths of a point, from the date alone."""
+    """The close of every index, listed or not, in hundredths of a point; it depends on the date alone."""
     market = along(MARKET, day)
     elapsed = (day - date(day.year, (day.month - 1) // 3 * 3 + 1, 1)).days
     count = len(_universe())
@@ -162,7 +162,7 @@ def _closes(day: date) -> list[int]:
 def _close(of: _Index, day: date, market: int, way: int, noise: int) -> int:
     """A close in hundredths of a point; ``way`` and ``noise`` are 0 to 255."""
     if of.kind == _DIVIDENDS:
-        # Nothing is paid by May; from then on a seventh of the year's dividends at a time.
+        # Nothing is paid until June; then the close rises by a seventh of the year's dividends at a time.
         return of.base * ((day.month - 4) % 12 * 7 // 12)
     if of.kind == _VOLATILITY:
         return (of.base + 5 * way + noise) // 5 * 5
@@ -179,7 +179,7 @@ def _quarter(day: date) -> int:
 
 @lru_cache(maxsize=1)
 def _universe() -> tuple[_Index, ...]:
-    """Every index that there ever is, in the order of their beginning, which is the files'."""
+    """Every index, in the order in which they began, which is also the order in the files."""
     return tuple(_index(place, before, name, kind) for place, (before, name, kind) in enumerate(_kinds()))
 
 
@@ -196,7 +196,7 @@ def _index(place: int, before: str, name: str, kind: str) -> _Index:
 
 
 def _kinds() -> list[tuple[str, str, str]]:
-    """The names before and after November 2015 and the kind of every index."""
+    """Every index's names before and after November 2015, and its kind."""
     first = [
         ("S&P CNX Nifty", "Nifty 50", _SHARES),
         ("CNX Nifty Junior", "Nifty Next 50", _SHARES),

@@ -1,1 +1,1 @@
-"""The state of the data, and putting it right: coverage, verify, redo, refresh, clean."""
+"""The state of the data, and its correction: coverage, verify, repair, redo, refresh, clean."""

@@ -1,4 +1,4 @@
-"""Stages of days, done again: they are made due, then run, and what is still not done is explained."""
+"""Run stages of days again: make them due, run them, and give the reason for each day that is not done."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.upkeep import redo
 
 Stage = type[DayTask]
-# Completes days up to a stage, and says why each that failed, or is not complete, is not.
+# Completes days up to a stage; returns a reason for each day that failed or is incomplete.
 Fill = Callable[[Dataset, Stage, Sequence[date]], Mapping[date, str]]
 
 
@@ -25,9 +25,9 @@ def again(
     fill: Fill | None = None,
     on_message: Callable[[str], None] | None = None,
 ) -> dict[date, str]:
-    """Make the stages of each day due, from a first to a last one, and run them; why days are not done, by date.
+    """Make each day's stages due, from a first to a last one, and run them; the reasons for failures, by date.
 
-    ``fill`` runs them, by default `quietly`. Raises Busy where another process keeps a day for too long.
+    ``fill`` runs them, by default `quietly`. Raises Busy if another process holds a day's lock for too long.
     """
     for day, (first, last) in requests.items():
         redo.make_due(dataset, day, first, last, on_message)
@@ -35,7 +35,7 @@ def again(
 
 
 def complete(dataset: Dataset, requests: Mapping[date, Stage], fill: Fill | None = None) -> dict[date, str]:
-    """Run what is due of each day, up to a last stage; why days are not done, by date."""
+    """Run each day's due stages up to its last one; the reasons for failures, by date."""
     reasons: dict[date, str] = {}
     for last in dict.fromkeys(requests.values()):
         reasons |= (fill or quietly)(dataset, last, [day for day in sorted(requests) if requests[day] is last])
@@ -43,7 +43,7 @@ def complete(dataset: Dataset, requests: Mapping[date, Stage], fill: Fill | None
 
 
 def quietly(dataset: Dataset, last: Stage, days: Sequence[date]) -> dict[date, str]:
-    """Complete the days without a word but warnings; why each that failed, or is not complete, is not."""
+    """Complete the days, logging warnings only; a reason for each day that failed or is incomplete."""
     reasons: dict[date, str] = {}
 
     def note(task: DayTask, error: BaseException) -> None:
@@ -52,12 +52,12 @@ def quietly(dataset: Dataset, last: Stage, days: Sequence[date]) -> dict[date, s
     process.prepare()
     progress = Progress(due=len(days))
     workers = min(len(days), settings.get("fill_workers"))
-    # Of a stored file that could not be fetched again, `Progress` has no failure: the day is complete.
+    # `Progress` counts no failure for a stored file that could not be fetched again: its day is complete.
     DayTask.event_handler(luigi.Event.FAILURE)(note)
     try:
         fill_days(last, dataset, days, progress, workers=workers, local_scheduler=True, log_level="WARNING")
     finally:
         DayTask.remove_event_handler(luigi.Event.FAILURE, note)
-    left = progress.stopped_because or "the day is not complete: another process may be at it"
+    left = progress.stopped_because or "the day is incomplete: another process may be working on it"
     missing = [day for day in days if day not in reasons and not last(date=day, dataset=dataset.name).complete()]
     return {**reasons, **{day: progress.failed.get(day, left) for day in missing}}

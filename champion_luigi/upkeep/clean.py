@@ -1,9 +1,9 @@
-"""What can go: leftovers of killed runs, and outputs between two stages that no later one will read again.
+"""Files that can be removed: leftovers of killed runs, and outputs between two stages that no later one will read.
 
-Only files of names that the package itself gives are looked at. A lock is free when nobody holds it. Of a temporary
-file nobody can know whether its process lives, which may be one on another host that shares the folder: its age
-decides. A file is written within seconds, so one that has not changed for an hour belongs to nobody; and were it
-wrong, a writer whose file has gone fails with a sentence, and nothing is lost.
+Only files that the package itself has named are considered. A lock can go when no process holds it. A temporary file
+is judged by its age, because its writer may run on another host that shares the folder. Writing takes seconds, so a
+file that has not changed for an hour is abandoned. If that is wrong, its writer fails with a clear error, and no data
+is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from champion_luigi.tracking import journal, record
 
 LEFTOVER_SECONDS = 3600.0
 
-# As `files.write_whole` names them.
+# As `durable.write_whole` names them.
 _LEFTOVER = re.compile(re.escape(durable.LEFTOVER_PREFIX) + r".+-\d+-[0-9a-f]{8}")
 _LOCK = re.compile(r"(\d{4}-\d\d-\d\d|archive)\.lock")
 _PRESENCE = re.compile(r"[0-9a-f]{32}")
@@ -37,7 +37,7 @@ _PRESENCE = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Item:
-    """A file that can go: leftover, lock, or intermediate; its size in bytes; of an intermediate, whose it is."""
+    """A file that can be removed, its kind, and its size in bytes; an intermediate also has its data set and day."""
 
     kind: str
     path: Path
@@ -48,16 +48,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Kept:
-    """A file of these kinds that stays, and why."""
+    """A file of these kinds that must stay, and the reason."""
 
     path: Path
     why: str
 
 
 def find(intermediates_of: type[DayTask] | None = None) -> tuple[list[Item], list[Kept]]:
-    """What can go, and what of its kind must stay, without changing anything.
+    """The files that can be removed, and those that must stay. Changes nothing.
 
-    Intermediates are found for the days of which ``intermediates_of`` (LoadClickHouse, WriteParquet) is complete.
+    Intermediates are found for days whose ``intermediates_of`` task (LoadClickHouse or WriteParquet) is complete.
     """
     items, kept = [], []
     for path, status in _leftovers():
@@ -77,18 +77,18 @@ def find(intermediates_of: type[DayTask] | None = None) -> tuple[list[Item], lis
 
 
 def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | None:
-    """Delete a file that was found; what came in between, where it must stay after all. Raises StorageError."""
+    """Delete a file that `find` returned, or return the reason why it must stay after all. Raises StorageError."""
     lock = item.files.lock(item.day) if item.files and item.day else item.path
     try:
         if item.kind == "leftover":
             item.path.unlink(missing_ok=True)
             return None
-        # Taking a lock and giving it back removes its file, and never that of a process that has just taken it.
+        # Releasing a lock removes its file, and never the file of a process that has just taken it.
         with locks.locked(lock, lock.name, 0):
             if item.files and item.day and intermediates_of:
                 task = intermediates_of(date=item.day, dataset=item.files.dataset.name)
                 if not task.complete():
-                    return Kept(item.path, "its day has become due meanwhile")
+                    return Kept(item.path, "its day has become due in the meantime")
             if item.files:
                 item.path.unlink(missing_ok=True)
             return None
@@ -110,7 +110,7 @@ def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
             for name in names:
                 if _LEFTOVER.fullmatch(name):
                     path = Path(folder, name)
-                    # A writer may rename it at this moment.
+                    # Its writer may rename it at this moment.
                     with contextlib.suppress(FileNotFoundError):
                         status = path.lstat()
                         if stat.S_ISREG(status.st_mode):
@@ -118,7 +118,7 @@ def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _locks() -> Iterator[Path]:
-    """The locks that there are: of days, of the archive's pace, of the warehouse, of the journal, of processes."""
+    """The existing lock files: of days, the archive's pace, the warehouse, the journal and running processes."""
     data, folder = settings.data_dir().absolute(), record.journal_folder().absolute()
     of_days = [(DayFiles(data, dataset).folder("locks"), _LOCK) for dataset in catalog.DATASETS.values()]
     for parent, pattern in (*of_days, (journal.presence_file(folder, ""), _PRESENCE)):
@@ -128,7 +128,7 @@ def _locks() -> Iterator[Path]:
 
 
 def _intermediates(of: type[DayTask]) -> Iterator[Item]:
-    """The tables between two tasks, of the days that are complete."""
+    """The tables between two tasks, for complete days."""
     for dataset in catalog.DATASETS.values():
         files = wiring.files(dataset)
         found = [

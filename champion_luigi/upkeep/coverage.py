@@ -1,6 +1,6 @@
-"""What is there, session by session: in the warehouse, in the lake only, failed, missing or closed.
+"""The state of each session: loaded in the warehouse, in the lake only, failed, missing or closed.
 
-Made from listings, markers and the journal, without opening the warehouse: thirty years take less than a second.
+Read from folder listings, markers and the journal; the warehouse is not opened. Thirty years take less than a second.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DAYS_BACK = 100
 
 @dataclass(frozen=True)
 class Day:
-    """One session. ``rows`` are those in the warehouse; ``reason`` says why it failed or is closed."""
+    """One session. ``rows`` counts its rows in the warehouse; ``reason`` explains a failure or a closed day."""
 
     date: date
     state: State
@@ -38,7 +38,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The sessions of a data set from a first to a last date, both included, oldest first."""
+    """A data set's sessions from a first to a last date, both included, oldest first."""
 
     dataset: str
 
@@ -48,15 +48,15 @@ class Coverage:
     latest_due: date
 
     def of(self, *states: State) -> list[Day]:
-        """The sessions that are in one of these states."""
+        """The sessions in one of these states."""
         return [day for day in self.days if day.state in states]
 
 
 def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Coverage:
     """The coverage from ``start`` to ``end``, both included.
 
-    By default from the first day that the lake has to the latest session that should be published by now; with an empty
-    lake, of the last 100 days.
+    The default range starts with the first day in the lake, or 100 days back if the lake is empty, and ends with the
+    latest session that should be published by now.
     """
     expected = wiring.expectation(dataset)
     latest = expected.latest
@@ -85,7 +85,7 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
 
 
 def as_document(found: Coverage) -> dict[str, Any]:
-    """The state as a JSON document: dates are ISO texts, counts are days or, where they say so, rows."""
+    """The coverage as a JSON document: dates are ISO texts, counts are days, except rows and unsent records."""
     is_tracked = settings.tracking_is_on()
     loaded = found.of("loaded")
     due = [day.date for day in found.days if day.state != "closed"]
@@ -117,7 +117,7 @@ def _named(days: list[Day]) -> list[dict[str, Any]]:
 
 
 def reasons(dataset: Dataset, of: type[luigi.Task], days: list[date]) -> dict[date, str]:
-    """Why each of these days is not complete."""
+    """The reason why each of these days is incomplete."""
     if not days:
         return {}
     first, stop = min(days), max(days) + timedelta(days=1)
@@ -128,12 +128,12 @@ def reasons(dataset: Dataset, of: type[luigi.Task], days: list[date]) -> dict[da
 
     def reason(day: date) -> str:
         if day in again:
-            return f"asked for again, from {STAGES[again[day]]}"
+            return f"requested again, from {STAGES[again[day]]}"
         failed = f"failed before: {problems[day]}" if day in problems else ""
         if of is LoadClickHouse and day in in_lake:
             return "; ".join(filter(None, [f"in the lake, {_why_not_loaded(dataset, day)}", failed]))
         if day in closed:
-            return "closed before, and asked for again (--recheck-closed)"
+            return "closed before, and requested again (--recheck-closed)"
         return failed or "missing"
 
     return {day: reason(day) for day in days}
@@ -146,5 +146,5 @@ def _why_not_loaded(dataset: Dataset, day: date) -> str:
         elsewhere = wiring.files(dataset).markers_anywhere(day)
         return "and loaded into another warehouse only" if elsewhere else "not loaded"
     if document.get("warehouse") != marker.warehouse:
-        return "and its marker is of another warehouse"
+        return "and its marker belongs to another warehouse"
     return "and changed since it was loaded"

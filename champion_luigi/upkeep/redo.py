@@ -1,9 +1,9 @@
-"""Making a stage of a day, and what follows it, due again.
+"""Make a stage of a day, and the stages after it, due again.
 
-Nothing is deleted. A note under ``DATA_DIR/due`` (`due`) makes the stages incomplete, and each strikes itself out once
-its new output has replaced the old one. So a reader of the lake or of the view sees the day as it was, then as it is,
-never without it; and what a killed redo leaves is done by the next run that comes by the day: a fill, a task, or
-another redo. Only what is there can be made again: a stage without an output is due by itself.
+Nothing is deleted. A note under ``DATA_DIR/due`` (`due`) makes the stages incomplete, and each stage clears its own
+entry once its new output has replaced the old one. Readers of the lake or the view see the old day, then the new one,
+and never a gap. If a redo is killed, the next run of that day (a fill, a task or another redo) completes it. Only
+existing outputs need a note: a stage without an output is due anyway.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy
 from champion_luigi.storage import due
 
-# By the names that people type.
+# The tasks by the stage names of the command line.
 STAGES: dict[str, type[DayTask]] = {stage: getattr(tasks, task) for stage, task in stages.TASKS.items()}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a redo does with a day: outputs that are replaced, and the stages that run, each with its reason.
+    """A redo of one day: the outputs to replace, and the stages to run, each with its reason.
 
-    ``nothing`` says why there is nothing to do, where that is so.
+    ``nothing`` is the reason why there is nothing to do, or empty.
     """
 
     day: date
@@ -39,9 +39,9 @@ class Plan:
 
 
 def outputs_from(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> list[Path]:
-    """The outputs that are there of a stage and of those that follow it, up to ``last``, in the order of the stages.
+    """The existing outputs of a stage and of the stages after it, up to ``last``, in order.
 
-    The payload itself is not among them: a receipt that is due makes it due to be fetched again.
+    The payload is not listed: a due receipt is enough for it to be fetched again.
     """
     chain = [task for task in STAGES.values() if stage.stage <= task.stage <= last.stage]
     paths = [task(date=day, dataset=dataset.name).output().file for task in chain]
@@ -55,9 +55,9 @@ def make_due(
     last: type[DayTask] = LoadClickHouse,
     on_wait: Callable[[str], None] | None = None,
 ) -> list[Path]:
-    """Make those stages due, while no task of the day runs; gives the outputs that will be replaced. Raises Busy.
+    """Make these stages due, under the day's lock, and return the outputs that will be replaced. Raises Busy.
 
-    They stay where they are until then. Where there is none of them, the stages are due already, and nothing is noted.
+    Old outputs stay until they are replaced. If there are none, the stages are due already, and no note is written.
     """
     files = wiring.files(dataset)
     label = last(date=day, dataset=dataset.name).label
@@ -69,7 +69,7 @@ def make_due(
 
 
 def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> Plan:
-    """What would be done with a day, without doing it."""
+    """The plan for a redo of one day. Changes nothing."""
     if not outputs_from(dataset, day, ScrapeBhavcopy) and (reason := _why_nothing(dataset, day)):
         return Plan(day, nothing=reason)
     replaced = outputs_from(dataset, day, stage, last)
@@ -81,21 +81,21 @@ def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] 
     for number in range(start, last.stage + 1):
         name, task = chain[number]
         if not replaced:
-            # Nothing is asked for of such a day: what is complete stays.
+            # No note is written for such a day: complete stages stay.
             if not task.complete():
                 runs.append((name, "output missing"))
         elif number > stage.stage:
             runs.append((name, f"follows {stages.STAGES[number - 1]}"))
         elif number == stage.stage:
-            runs.append((name, "asked for"))
+            runs.append((name, "requested"))
         else:
-            runs.append((name, "asked for before" if task.output().file.exists() else "output missing"))
+            runs.append((name, "requested before" if task.output().file.exists() else "output missing"))
     return Plan(day, tuple(replaced), tuple(runs))
 
 
 def _why_nothing(dataset: Dataset, day: date) -> str:
-    """Why no file of a day is to be had, as far as is known; empty where one is."""
+    """The reason why the archive has no file for a day, if one is known; empty otherwise."""
     expected = wiring.expectation(dataset).of(day)
     if expected.state == "closed":
-        return f"not there, and {expected.why}"
+        return f"not stored, and {expected.why}"
     return expected.why if expected.state == "unpublished" else ""

@@ -1,9 +1,10 @@
-"""Days that are there, asked for again: what the exchange has published anew replaces them.
+"""Fetch stored days again, and replace those that the exchange has published anew.
 
-A new payload is read, normalized and checked in memory first: one that cannot stand changes nothing. Then the
-difference is journalled as a ``restatement``, the stages are noted as due again (`due`), the old payload and its
-receipt are kept under ``raw/2024/restated/20240115-<sha256, 16 digits>/``, and the new one is written. So the tasks
-replace lake and warehouse at once each, and what a kill leaves is done by the next refresh or fill.
+A new payload is first parsed, normalized and checked in memory; an invalid one changes nothing. Then the difference is
+recorded in the journal as a ``restatement``, the stages are noted as due again (`due`), the old payload and its receipt
+are stored under ``raw/2024/restated/20240115-<sha256, 16 digits>/``, and the new payload is written. The tasks
+then replace the day in the lake and in the warehouse, each atomically. If a run is killed, the next refresh or fill
+completes the day.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ if TYPE_CHECKING:
 
 State = Literal["unchanged", "changed", "failed"]
 
-# So many days in a row without an answer, and the others are not asked for.
+# After this many days in a row without an answer, the remaining days are not requested.
 _MOST_UNANSWERED = 3
 
 
 @dataclass(frozen=True)
 class Changes:
-    """How the rows of a day differ from what they were, by key (symbol and series)."""
+    """The numbers of rows of a day that were added, changed and removed, compared by the data set's key."""
 
     added: int
     changed: int
@@ -59,9 +60,9 @@ class Changes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a day.
+    """The result for one day.
 
-    ``reason`` says why it failed, or what else was done; ``changes`` is None where the old rows could not be read.
+    ``reason`` explains a failure, or what else was done. ``changes`` is None if the old rows could not be read.
     """
 
     date: date
@@ -74,7 +75,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What is here of a day: its receipt, the payload where it is what the receipt tells of, and the lake's source."""
+    """A day as stored: its receipt, its payload if that matches the receipt, and its sha256 by the lake file."""
 
     receipt: Mapping[str, Any]
     content: bytes | None
@@ -87,15 +88,16 @@ class _Kept:
 
 
 def days_there(dataset: Dataset, most: int, end: date | None = None) -> list[date]:
-    """The last ``most`` days that the lake has, up to ``end`` (included), oldest first."""
+    """The last ``most`` days in the lake, up to ``end`` (included), oldest first."""
     stop = end + timedelta(days=1) if end else date.max
     return sorted(day for day, _ in lake.days(settings.lake_dir(), dataset, stop=stop))[-most:]
 
 
 def refresh(dataset: Dataset, days: Sequence[date]) -> Iterator[Outcome]:
-    """Ask for each day again, and say what came of it.
+    """Request each day again, and yield its outcome.
 
-    Ends early, after the outcome that says so, where the archive refuses or does not answer for some days in a row.
+    Ends early if the archive refuses a request, or gives no answer for several days in a row; the last outcome has the
+    reason.
     """
     unanswered = 0
     for day in days:
@@ -104,16 +106,16 @@ def refresh(dataset: Dataset, days: Sequence[date]) -> Iterator[Outcome]:
             unanswered = 0
         except ChampionError as error:
             unanswered += isinstance(error, ArchiveUnreachable)
-            kept = " What is here is kept." if isinstance(error, NotPublished) else ""
+            kept = " The stored file stays." if isinstance(error, NotPublished) else ""
             yield Outcome(day, "failed", str(error).removeprefix(f"{day}: ") + kept)
             if isinstance(error, Refused) or unanswered == _MOST_UNANSWERED:
                 return
 
 
 def refresh_day(dataset: Dataset, day: date) -> Outcome:
-    """Ask the archive for a day again, and replace it where its payload has changed.
+    """Request a day from the archive again, and replace it if its payload has changed.
 
-    Raises what a fetch raises, and what is wrong with a new payload; raw, lake and warehouse then are as they were.
+    Raises the errors of a fetch, and those of an invalid new payload; raw, lake and warehouse are then unchanged.
     """
     version.claim(settings.data_dir())
     last: type[DayTask] = LoadClickHouse if is_loaded(dataset, day) else WriteParquet
@@ -125,12 +127,12 @@ def refresh_day(dataset: Dataset, day: date) -> Outcome:
     if reason := again.complete(dataset, {day: last}).get(day):
         return replace(outcome, state="failed", reason=reason)
     if outcome.state == "unchanged":
-        return Outcome(day, "unchanged", outcome.reason or "what an earlier run had left is completed")
+        return Outcome(day, "unchanged", outcome.reason or "an unfinished earlier run was completed")
     return outcome
 
 
 def count_changes(dataset: Dataset, old: pl.DataFrame, new: pl.DataFrame) -> Changes:
-    """How two normalized tables of a day differ, by key."""
+    """The difference between two normalized tables of a day, by key."""
     import polars as pl
 
     key = list(dataset.key)
@@ -141,7 +143,7 @@ def count_changes(dataset: Dataset, old: pl.DataFrame, new: pl.DataFrame) -> Cha
 
 
 def is_loaded(dataset: Dataset, day: date) -> bool:
-    """Whether the day was loaded into the configured warehouse, from whichever lake file."""
+    """Whether the day was loaded into the configured warehouse, from any lake file."""
     marker = LoadClickHouse(date=day, dataset=dataset.name).output()
     document = marker.load()
     return document is not None and document.get("warehouse") == marker.warehouse
@@ -161,7 +163,7 @@ def _ask(task: ScrapeBhavcopy, last: type[DayTask]) -> Outcome:
         return _unchanged(task, kept, last)
     if sha256 == kept.lake_sha256:
         keep(task, published, recognised)
-        return Outcome(day, "unchanged", "the kept payload was not the lake's, and is put back")
+        return Outcome(day, "unchanged", "the stored payload was not the lake's, and is restored")
 
     changes = _changes(task, _normalized(task, published, recognised))
     old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
@@ -200,13 +202,13 @@ def _kept(task: ScrapeBhavcopy) -> _Kept:
         lake_sha256 = lake.read_metadata(path, task.definition).get("source_sha256")
     except (DamagedFile, StorageError):
         lake_sha256 = None
-    # A server that answers "not modified" is believed only where the earlier file is here.
+    # Send validators only if the earlier file is intact here: otherwise "not modified" would leave nothing to use.
     validators = {receipt["url"]: receipt.get("validators") or {}} if content is not None and "url" in receipt else {}
     return _Kept(receipt, content, lake_sha256, validators)
 
 
 def _fetch(task: ScrapeBhavcopy, kept: _Kept) -> tuple[Published, Recognised]:
-    """As `ScrapeBhavcopy` fetches, with its retries. Raises NotModified where the archive says so."""
+    """Fetch as `ScrapeBhavcopy` does, with its retries. Raises NotModified if the archive answers so."""
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(task.attempts),
         wait=tenacity.wait_fixed(settings.get(task.retry_setting)),
@@ -216,7 +218,7 @@ def _fetch(task: ScrapeBhavcopy, kept: _Kept) -> tuple[Published, Recognised]:
 
 
 def _normalized(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> pl.DataFrame:
-    """The rows of a new payload. Raises CheckFailed where it cannot stand."""
+    """The rows of a new payload. Raises CheckFailed if they fail the checks."""
     from champion_luigi.parsing import lines, normalize
 
     normalized = normalize.normalize(lines.parse(recognised), task.definition, published.source, task.date)

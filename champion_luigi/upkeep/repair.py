@@ -1,4 +1,4 @@
-"""Making again exactly what does not agree: raw payloads, then the lake, then the warehouse."""
+"""Repair exactly the outputs that do not agree: raw payloads, then the lake, then the warehouse."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _ORDER: tuple[Where, ...] = ("raw", "lake", "warehouse")
 def repair(
     dataset: Dataset, differences: Sequence[Difference], on_message: Callable[[str], None] | None = None
 ) -> tuple[list[Difference], dict[date, str]]:
-    """Make due again what does not agree, and run it: raw, then what still differs in the lake, then in the warehouse.
+    """Run the stages of the differing outputs again: raw, then what still differs in the lake, then in the warehouse.
 
-    Gives the remaining differences, and by date the reason. Existing outputs stay until a new one replaces each.
+    Returns the remaining differences, and the reasons by date. Each existing output stays until a new one replaces it.
     """
     days = {each.date for each in differences}
     reasons: dict[date, str] = {}
@@ -49,13 +49,13 @@ def repair(
 def _stages(dataset: Dataset, day: date, where: Where) -> tuple[type[DayTask], type[DayTask]]:
     """The first and the last stage that a day needs again."""
     if where == "raw":
-        # What follows it may be as it should be: the comparison after it tells.
+        # The later outputs may be right: the next comparison shows it.
         return ScrapeBhavcopy, ScrapeBhavcopy
     if where == "warehouse":
         return LoadClickHouse, LoadClickHouse
     last = LoadClickHouse if is_loaded(dataset, day) else WriteParquet
     source = (ScrapeBhavcopy(date=day, dataset=dataset.name).output().load() or {}).get("sha256")
-    # From the last table that is whole and made from the payload that is here.
+    # Start after the last table that is intact and was made from the stored payload.
     for before, stage in ((NormalizeBhavcopy, WriteParquet), (ParseBhavcopy, NormalizeBhavcopy)):
         if _source_of(before(date=day, dataset=dataset.name)) == source and source is not None:
             return stage, last

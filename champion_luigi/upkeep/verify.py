@@ -1,8 +1,8 @@
-"""Whether raw payloads, lake and warehouse agree, date by date.
+"""Compare raw payloads, lake and warehouse, date by date.
 
-The payload at rest is held against its receipt, the lake's file against the receipt, the marker and itself, and the
-warehouse against the lake: by one Polars scan and one ClickHouse query a year, so that memory stays that of a year.
-A file that cannot be read is a difference of its day, and ends nothing.
+The stored payload is compared with its receipt; the lake file with the receipt, the marker and its own metadata; and
+the warehouse with the lake. Each year takes one Polars scan and one ClickHouse query, so memory is bounded by a year.
+An unreadable file counts as a difference on its date, and the comparison goes on.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 Where = Literal["raw", "lake", "warehouse"]
 
-ONLY_IN_WAREHOUSE = "a day that the lake does not have"
+ONLY_IN_WAREHOUSE = "a day that is not in the lake"
 
 _CLOSE = 1e-9
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What does not agree on a date, and in which of the three places."""
+    """One difference on a date, and the place where it was found."""
 
     date: date
     where: Where
@@ -45,13 +45,13 @@ class Difference:
 
     @property
     def is_for_people(self) -> bool:
-        """Whether nothing can be made again: what a day is that only the warehouse has, nobody else can say."""
+        """Whether a repair is not possible, because the day exists in the warehouse only: a person has to decide."""
         return self.what == ONLY_IN_WAREHOUSE
 
 
 @dataclass
 class Verdict:
-    """What was compared, in days of each place, and what does not agree. ``warehouse`` is None where there is none."""
+    """The number of days compared in each place, and the differences. ``warehouse`` is None if there is none."""
 
     raw: int = 0
     lake: int = 0
@@ -62,7 +62,7 @@ class Verdict:
 
 @dataclass
 class _LakeFile:
-    """A file of the lake: what it says of itself, what it holds, and its dates where they are not all the day's."""
+    """A lake file: its metadata, the sums of its rows, and any dates in it other than its own."""
 
     path: Path
     sha256: str = ""
@@ -76,7 +76,7 @@ class _LakeFile:
 def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Verdict:
     """Compare every date of a data set from ``start`` to ``end``, both included; by default all dates.
 
-    Raises Busy where another process holds the embedded warehouse, and what a server's connection raises.
+    Raises Busy if another process holds the embedded warehouse, and the errors of a server's connection.
     """
     verdict = Verdict()
     of = _Of.dataset(dataset)
@@ -89,20 +89,20 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
     if of.warehouse is not None:
         verdict.warehouse = verdict.warehouse or 0
     if verdict.differences:
-        # A task may have written between our looks at raw, lake and warehouse: what differs once only does not differ.
+        # A task may have written while raw, lake and warehouse were read: only differences found twice count.
         again = _of_days(of, {each.date for each in verdict.differences})
         verdict.differences = [each for each in verdict.differences if each in again]
     return verdict
 
 
 def of_days(dataset: Dataset, days: Iterable[date]) -> list[Difference]:
-    """What does not agree on these dates."""
+    """The differences on these dates."""
     return _of_days(_Of.dataset(dataset), days)
 
 
 @dataclass(frozen=True)
 class _Of:
-    """What is compared: a data set's files, and the warehouse, unless nothing was ever loaded into it."""
+    """The two sides of a comparison: a data set's files, and the warehouse if anything was ever loaded into it."""
 
     files: DayFiles
     warehouse: Warehouse | None
@@ -119,17 +119,17 @@ class _Of:
 
     @property
     def loaded(self) -> str:
-        """The kind of file that markers of this warehouse are."""
+        """The folder of this warehouse's markers, as a kind of `DayFiles`."""
         return f"loaded/{wiring.warehouse_place().slug}"
 
     def years(self) -> list[int]:
-        """The years of which there is anything, ascending."""
+        """The years that have any data, ascending."""
         found = {day.year for day, _ in lake.days(settings.lake_dir(), self.definition)}
         found |= {*self.files.years("raw"), *self.files.years(self.loaded)}
         return sorted(found | set(self.warehouse.years(self.definition) if self.warehouse else ()))
 
     def documents(self, kind: str, first: date, stop: date) -> dict[date, dict[str, Any]]:
-        """The receipts or markers of a range; an empty one where it cannot be read."""
+        """The receipts or markers of a range, by date; an unreadable one is empty."""
         entries = self.files.days(kind, first, stop)
         return {day: durable.read_json(Path(entry.path)) or {} for day, entry in entries.items()}
 
@@ -142,7 +142,7 @@ def _of_days(of: _Of, days: Iterable[date]) -> list[Difference]:
 
 
 def _compare(of: _Of, first: date, stop: date, verdict: Verdict) -> None:
-    """Compare the dates from ``first`` to ``stop`` (exclusive), which are of one year."""
+    """Compare the dates from ``first`` to ``stop`` (exclusive), all of one year."""
     receipts = of.documents("raw", first, stop)
     markers = of.documents(of.loaded, first, stop) if of.warehouse else {}
     identity = wiring.warehouse_place().identity(of.definition)
@@ -172,10 +172,10 @@ def _compare(of: _Of, first: date, stop: date, verdict: Verdict) -> None:
 def _raw_differences(of: _Of, day: date, receipt: Mapping[str, Any] | None, *, in_lake: bool) -> Iterator[Difference]:
     if receipt is None:
         if in_lake:
-            yield Difference(day, "raw", "receipt", "one for the day in the lake", "none")
+            yield Difference(day, "raw", "receipt", "a receipt for the day in the lake", "none")
         return
     if not raw.is_receipt(of.files, receipt):
-        yield Difference(day, "raw", "receipt", "a receipt with file, format and sha256", "one that cannot be read")
+        yield Difference(day, "raw", "receipt", "a receipt with file, format and sha256", "an unreadable receipt")
         return
     path = of.files.receipt(day).with_name(str(receipt["file"]))
     try:
@@ -200,7 +200,7 @@ def _lake_files(of: _Of, first: date, stop: date, markers: Mapping[date, Any]) -
             if day in markers:
                 file.metadata = lake.read_metadata(file.path, of.definition)
             else:
-                # No marker records its bytes: its rows are compared with the table that it was written from.
+                # No marker has its sha256: compare its rows with the table that it was written from.
                 rows, file.metadata = lake.table_of(content, file.path, of.definition)
                 file.is_as_normalized = _is_as_normalized(of, day, rows, file.metadata)
         except (StorageError, DamagedFile) as error:
@@ -210,7 +210,7 @@ def _lake_files(of: _Of, first: date, stop: date, markers: Mapping[date, Any]) -
 
 
 def _is_as_normalized(of: _Of, day: date, rows: pl.DataFrame, metadata: Mapping[str, str]) -> bool:
-    """Whether these are the rows of the normalized table, where that is there, whole, and of the same payload."""
+    """Whether the rows equal the normalized table; True if that table is absent, damaged or of another payload."""
     try:
         expected, theirs = tables.read_table(of.files.table("normalized", day))
     except (StorageError, DamagedFile):
@@ -221,7 +221,7 @@ def _is_as_normalized(of: _Of, day: date, rows: pl.DataFrame, metadata: Mapping[
 
 
 def _fill_in(of: _Of, readable: Mapping[date, _LakeFile]) -> None:
-    """Say what the files hold: by one scan of all, or one each where a file among them cannot be read."""
+    """Add the sums of each file, by one scan of all files, or one scan a file if one of them cannot be read."""
     import polars as pl
 
     if not readable:
@@ -240,7 +240,7 @@ def _fill_in(of: _Of, readable: Mapping[date, _LakeFile]) -> None:
         rows, keys, low, high, nulls, *sums = held.get(str(file.path), (0, 0, None, None, 0, *of.definition.no_sums))
         file.held = Sums(rows, keys, tuple(sums))
         if file.held.rows and (low != day or high != day or nulls):
-            file.other_dates = f"{low} to {high}" + (f", {nulls} rows without one" if nulls else "")
+            file.other_dates = f"{low} to {high}" + (f", {nulls} rows without a date" if nulls else "")
 
 
 def _scanned(of: _Of, paths: list[Path]) -> dict[str, tuple[Any, ...]]:
@@ -253,7 +253,7 @@ def _scanned(of: _Of, paths: list[Path]) -> dict[str, tuple[Any, ...]]:
             hive_partitioning=False,
             glob=False,
             include_file_paths="_path",
-            # What an older version wrote lacks columns that were added since.
+            # Files of an older version lack the columns added since.
             missing_columns="insert" if of.definition.version > 1 else "raise",
             schema=of.definition.types,
         )
@@ -276,7 +276,7 @@ def _lake_differences(
 ) -> Iterator[Difference]:
     if file is None:
         if marker is not None:
-            yield Difference(day, "lake", "file", "the one that the marker says was loaded", "none")
+            yield Difference(day, "lake", "file", "the file that the marker records as loaded", "none")
         return
     if file.trouble or file.held is None:
         yield Difference(day, "lake", "file", "a Parquet file that can be read", file.trouble)
@@ -285,7 +285,7 @@ def _lake_differences(
         yield Difference(day, "lake", "sha256 of the file that was loaded", str(marker.get("lake_sha256")), file.sha256)
     source = file.metadata.get("source_sha256", "none")
     if receipt and receipt.get("sha256", source) != source:
-        yield Difference(day, "lake", "sha256 of the payload it was made from", str(receipt["sha256"]), source)
+        yield Difference(day, "lake", "sha256 of the payload that it was made from", str(receipt["sha256"]), source)
     if (written := file.metadata.get("rows")) != str(file.held.rows):
         yield Difference(day, "lake", "rows", f"{written} by its metadata", str(file.held.rows))
     if file.held.keys != file.held.rows:
@@ -309,12 +309,12 @@ def _warehouse_differences(
         yield Difference(day, "warehouse", "rows", f"{marker.get('rows')} by the marker", str(rows))
     if file is None:
         if marker is None and held is not None:
-            yield Difference(day, "warehouse", ONLY_IN_WAREHOUSE, "the day in the lake too", f"{rows} rows")
+            yield Difference(day, "warehouse", ONLY_IN_WAREHOUSE, "the day in the lake as well", f"{rows} rows")
         return
     if file.held is None or (marker is None and held is None):
-        return  # nothing to hold it against, or not loaded, as far as anything says
+        return  # nothing to compare with, or not loaded by any record
     if marker is not None and marker.get("lake_sha256") != file.sha256:
-        return  # it is the lake's file that has changed, which is said already
+        return  # the lake file has changed, which is reported already
     in_warehouse = held or Sums(0, 0, of.definition.no_sums)
     pairs: dict[str, tuple[float, float]] = {"rows": (file.held.rows, in_warehouse.rows)}
     for name, *pair in zip(of.definition.sums, file.held.sums, in_warehouse.sums, strict=True):

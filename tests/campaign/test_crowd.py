@@ -380,7 +380,7 @@ def test_a_verify_during_fills_raises_no_alarm(
             assert end(verify) == 0, f"seed {seed}\n{verify.output}"
         assert end(fill) == 0, fill.output
         assert verified, "the fill ended before anything was verified"
-        assert all("All agrees" in each.output for each in verified), say(verified)
+        assert all("Everything agrees" in each.output for each in verified), say(verified)
     campaign.tell(
         AREA,
         "`verify` again and again while a fill writes raw, lake and a ClickHouse server",

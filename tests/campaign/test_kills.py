@@ -307,7 +307,7 @@ def check(folder: Path, expected: State, what: str) -> None:
     assert [path.name for path in (folder / "warehouse").glob(f"{durable.LEFTOVER_PREFIX}*")] == [], what
 
     code, output = champion("verify")
-    assert (code, output.splitlines()[-1]) == (0, "All agrees."), (what, output)
+    assert (code, output.splitlines()[-1]) == (0, "Everything agrees."), (what, output)
     days = [day for day, _ in lake.days(folder / "lake", EQUITY)]
     code, output = champion("status", "--start", str(min(days)), "--end", str(max(days)))
     assert code == 0, (what, output)

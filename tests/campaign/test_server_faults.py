@@ -827,7 +827,7 @@ def test_a_user_who_may_only_read_can_use_the_commands_that_only_read(
     monkeypatch.setenv("CLICKHOUSE_USER", READER.name)
     verified = CliRunner().invoke(main, ["verify"])
     assert verified.exit_code == 0, verified.output
-    assert "All agrees." in verified.output
+    assert "Everything agrees." in verified.output
     status = CliRunner().invoke(main, ["status", "--start", str(DAYS[0]), "--end", str(DAYS[1])])
     assert "2 of 2 sessions loaded" in status.output
     report = CliRunner().invoke(main, ["report", "--output", str(tmp_path / "report.html")])

@@ -807,12 +807,12 @@ def test_flush_says_that_others_are_still_at_work(archive: SimulatedArchive, tmp
     with at_work(start_luigi("WriteParquet", "--date", str(UDIFF_DAY))) as long:
         wait_for(lambda: records(tmp_path, event="start") != [], "the command's first task")
         flushed = champion("track", "flush")
-        assert (flushed.exit_code, flushed.output.split("; ")[-1]) == (0, "1 still at work, told at the end.\n")
+        assert (flushed.exit_code, flushed.output.split("; ")[-1]) == (0, "1 still running, reported when done.\n")
         long.send_signal(signal.SIGTERM)
         end_of(long)
     flushed = champion("track", "flush")
-    assert flushed.output.startswith("1 runs told")
-    assert flushed.output.endswith("; nothing is left.\n")
+    assert flushed.output.startswith("1 runs reported")
+    assert flushed.output.endswith("; no records are left.\n")
 
 
 @pytest.mark.torture

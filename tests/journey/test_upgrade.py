@@ -221,9 +221,9 @@ def test_help_is_given_on_any_folder(tmp_path: Path) -> None:
 
 def test_doctor_tells_the_layout(tmp_path: Path) -> None:
     """And who noted it. It is the one command that looks at a folder of a newer layout, to say so."""
-    assert disks.layout().found.startswith("none noted")
+    assert disks.layout().found.startswith("none recorded")
     note(tmp_path, {"layout": 1, "package": "0.1.0"})
-    assert "layout 1, noted by champion_luigi 0.1.0" in disks.layout().found
+    assert "layout 1, recorded by champion_luigi 0.1.0" in disks.layout().found
     note(tmp_path, dict(FUTURE))
     lines = champion("doctor")[1].splitlines()
     assert any(line.startswith("PROBLEM  layout") for line in lines), lines

@@ -1,1 +1,1 @@
-"""`champion doctor`: what it checks, and how it reports."""
+"""`champion doctor`: its checks and their report."""

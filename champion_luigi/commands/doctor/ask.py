@@ -1,4 +1,4 @@
-"""One question to a server over HTTP for `champion doctor`, bounded in time and size."""
+"""One HTTP request to a server for `champion doctor`, bounded in time and size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHOWN_LETTERS = 200
 
 @dataclass(frozen=True)
 class Reply:
-    """What a server answered. ``ahead``: by how many seconds its clock is ahead of this machine's, where it says."""
+    """A server's answer. ``ahead`` is the number of seconds that its clock is ahead of this machine's, if known."""
 
     status: int
     text: str
@@ -29,14 +29,14 @@ class Reply:
 
     @property
     def shown(self) -> str:
-        """The status, and the beginning of the text, on one line."""
+        """The status and the beginning of the text, on one line."""
         text = secrets.hidden(" ".join(self.text.split()))
         return f"{self.status}, {text[:_SHOWN_LETTERS]}" if text else str(self.status)
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as in requests
-        """None: a redirect is an answer, and is not followed, as credentials would go with it."""
+        """None: redirects are not followed, because the credentials would be sent along."""
         return None
 
 
@@ -49,11 +49,12 @@ def ask(
     verify: bool | str = True,
     seconds: float = 5.0,
 ) -> Reply:
-    """Ask once, with the URL's own credentials or these. ChampionError, without the credentials, where nobody answers.
+    """Send one request, with these credentials or the URL's own. Raises ChampionError if there is no answer.
 
-    ``verify``: whether the server's certificate is checked, or the file of the authorities that may have signed it.
+    The error does not show the credentials. ``verify``: whether to check the server's certificate, or a file of the
+    authorities to trust.
     """
-    # As bytes: requests would take them for Latin-1, which has not every character.
+    # As bytes: requests would encode text as Latin-1, which lacks many characters.
     auth = HTTPBasicAuth(*(each.encode() for each in credentials)) if credentials else None
     began = time.time()
     try:
@@ -68,7 +69,7 @@ def ask(
                 text = answer.raw.read(_MOST_BYTES).decode(errors="replace")
     except (OSError, HTTPError, ValueError) as error:
         raise ChampionError("there is no answer", source=secrets.public(url), found=_words(error)) from None
-    # Some servers repeat what they were sent.
+    # Some servers echo the request.
     sent = answer.request.headers.get("Authorization", "").rpartition(" ")[2]
     return Reply(
         answer.status_code,
@@ -78,7 +79,7 @@ def ask(
 
 
 def _words(error: BaseException) -> str:
-    """The innermost cause by its type, and the operating system's words for it; other texts can hold the address."""
+    """The innermost cause's type and the operating system's message; other messages can hold the address."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     words = getattr(error, "strerror", None)
@@ -86,7 +87,7 @@ def _words(error: BaseException) -> str:
 
 
 def _ahead(headers: Mapping[str, str], began: float, ended: float) -> float | None:
-    """From the header Date, and Age where a cache answered; half the time under way is allowed for."""
+    """The seconds by which the server's clock was ahead at mid-request, from the headers Date and Age (of a cache)."""
     try:
         server = parsedate_to_datetime(headers["Date"]).timestamp()
         return server + float(headers.get("Age", 0)) - (began + ended) / 2

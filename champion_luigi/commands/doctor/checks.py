@@ -1,6 +1,6 @@
-"""What `champion doctor` looks at: the table of checks, and how they are run.
+"""The table of checks of `champion doctor`, and the code that runs them.
 
-A check is a function that gives one finding and changes nothing.
+A check is a function that returns one finding and changes nothing.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from champion_luigi.commands.doctor import disks, servers, setup, warehouse
 from champion_luigi.commands.doctor.findings import Finding, Status, of_error
 from champion_luigi.config import settings
 
-# All begin at once, and what has not ended by then is left behind.
+# All checks start at once; those still running after this time are abandoned.
 LIMIT_SECONDS = 12.0
 
 _MOST_AHEAD_SECONDS = 120
-_HUNG = "A disk or a network that hangs: see whether what it needs can be reached at all, by name too."
+_HUNG = "A disk or a network hangs: check whether the disk or server can be reached, also by name."
 
 
 @dataclass(frozen=True)
 class Check:
-    """What is looked at, how, and what it means when there is no answer in time."""
+    """A check: its name, its function, and the status to report if it does not end in time."""
 
     name: str
     look: Callable[[], Finding]
     hung: Status = "PROBLEM"
 
 
-# The report's lines, in its order; `clock` comes last, from what servers said meanwhile.
+# The lines of the report, in order; `clock` comes last, from the clocks of the servers that answered.
 CHECKS = (
     Check("python", setup.python),
     Check("packages", setup.packages),
@@ -52,7 +52,7 @@ CHECKS = (
 
 
 def examine(limit_seconds: float = LIMIT_SECONDS) -> Iterator[tuple[str, Finding]]:
-    """Each check's name and finding, in the order of the table, as they come: all within ``limit_seconds``."""
+    """Each check's name and finding, in the order of the table, all within ``limit_seconds``."""
     deadline = time.monotonic() + limit_seconds
     outcomes = [(check, _begun(check)) for check in CHECKS]
     ahead: dict[str, float] = {}
@@ -68,7 +68,7 @@ def examine(limit_seconds: float = LIMIT_SECONDS) -> Iterator[tuple[str, Finding
 
 
 def _begun(check: Check) -> tuple[threading.Thread, list[Finding | BaseException]]:
-    """A thread that looks, and where its finding will be. It keeps nobody from ending."""
+    """The thread that runs a check, and the list that will hold its finding. The thread does not delay the exit."""
     outcome: list[Finding | BaseException] = []
 
     def look() -> None:
@@ -76,7 +76,7 @@ def _begun(check: Check) -> tuple[threading.Thread, list[Finding | BaseException
             outcome.append(check.look())
         except (ChampionError, OSError) as error:
             outcome.append(of_error(error))
-        except BaseException as error:  # noqa: BLE001 - raised where people see it, in `examine`
+        except BaseException as error:  # noqa: BLE001 - `examine` raises it in the main thread
             outcome.append(error)
 
     thread = threading.Thread(target=look, name=f"doctor {check.name}", daemon=True)
@@ -85,7 +85,7 @@ def _begun(check: Check) -> tuple[threading.Thread, list[Finding | BaseException
 
 
 def _fit_to_show(finding: Finding) -> Finding:
-    """The finding without a secret, and without what a terminal would obey: servers said some of it."""
+    """The finding without secrets and terminal control characters, because it can quote a server."""
     texts = []
     for text in (finding.found, finding.todo):
         known = settings.without_secrets(text)
@@ -94,11 +94,11 @@ def _fit_to_show(finding: Finding) -> Finding:
 
 
 def clock(ahead: Mapping[str, float]) -> Finding:
-    """This machine's clock against those of the servers that were asked, each ``ahead`` by so many seconds."""
+    """This machine's clock compared with the servers' clocks, each ``ahead`` by a number of seconds."""
     if not ahead:
-        return Finding("OK", "no server was there to compare it with")
+        return Finding("OK", "no server to compare it with")
     name, seconds = max(ahead.items(), key=lambda each: abs(each[1]))
     if abs(seconds) > _MOST_AHEAD_SECONDS:
         words = f"{abs(seconds):,.0f} s {'behind' if seconds > 0 else 'ahead of'} the server's ({name})"
-        return Finding("WARNING", words, "Have the clock set by NTP: the latest session is told by it.")
+        return Finding("WARNING", words, "Set the clock by NTP: it decides which session is the latest.")
     return Finding("OK", f"within {max(abs(seconds), 1):.0f} s of the server's ({name})")

@@ -1,4 +1,4 @@
-"""What `champion doctor` does: every check in a line, with what to do where it is not OK."""
+"""`champion doctor`: one line for each check, with the remedy if it is not OK."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _COLORS = {"OK": "green", "WARNING": "yellow", "PROBLEM": "red"}
 
 
 @click.command(name="doctor")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of {check, status, found, todo}.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list of {check, status, found, todo}.")
 @click.pass_context
 def command(context: click.Context, as_json: bool) -> None:
-    """Look whether all is there for a run: installation, settings, disks, servers, clock.
+    """Check the requirements of a run: installation, settings, disks, servers, clock.
 
-    Says of each what it found, and what to do where it is not OK. Changes nothing, and asks the archive for one file.
-    Ends within 15 seconds, also where servers hang. Exits 0 when there is no PROBLEM, else 30.
+    Each check reports what it found, and what to do if it is not OK. Changes nothing, and requests one file from the
+    archive. Ends within 15 seconds, even if servers hang. Exits 0 when there is no PROBLEM, else 30.
     """
     from champion_luigi.commands.doctor import checks
 
@@ -42,7 +42,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 def _in_words(name: str, finding: Finding) -> str:
-    """One line, as long as it fits, and below it what to do."""
+    """The finding on one line, wrapped if it is too long, and the remedy below it."""
     texts = [finding.found, *([f"-> {finding.todo}"] if finding.todo else [])]
     lines = [line for text in texts for line in output.wrapped(text, width=output.WIDTH - len(_INDENT))]
     status = click.style(f"{finding.status:8}", fg=_COLORS[finding.status])

@@ -1,4 +1,4 @@
-"""What `champion doctor` finds of the disks: folders that take files, room, and locks that work."""
+"""Disk checks of `champion doctor`: writable folders, free space and working locks."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ _NO_SPACE = 200 * _MIB
 # A day takes about ten files and folders.
 _FEW_FILES = 50_000
 _NO_FILES = 1_000
-_FREE_SOME = "Free some: a year takes about 100 MiB in raw files and lake, and the warehouse more."
+_FREE_SOME = "Free some space: a year takes about 100 MiB in raw files and lake, and the warehouse more."
 _NO_LOCKS = "Mount the file system with locks, or put DATA_DIR on a local disk."
 
 
 def data_folder() -> Finding:
-    """Whether DATA_DIR is there, or can be made, and takes a file."""
+    """Whether DATA_DIR exists or can be made, and can be written."""
     return takes_files(settings.data_dir())
 
 
 def layout() -> Finding:
-    """The layout of DATA_DIR, who noted it, and whether this version knows it."""
+    """The layout of DATA_DIR, the version that recorded it, and whether this version supports it."""
     found = version.noted(settings.data_dir())
     here = f"this is champion_luigi {VERSION}"
     if found is None:
-        return Finding("OK", f"none noted: the next run notes layout {version.LAYOUT}; {here}")
-    return Finding("OK", f"layout {found.layout}, noted by champion_luigi {found.package}; {here}")
+        return Finding("OK", f"none recorded: the next run records layout {version.LAYOUT}; {here}")
+    return Finding("OK", f"layout {found.layout}, recorded by champion_luigi {found.package}; {here}")
 
 
 def lake_folder() -> Finding:
-    """Whether the lake's folder is there, or can be made, and takes a file."""
+    """Whether the lake's folder exists or can be made, and can be written."""
     return takes_files(settings.lake_dir())
 
 
 def takes_files(folder: Path) -> Finding:
-    """Whether a folder, or the one that it would be made in, takes a file: one is written to the disk, and removed."""
+    """Whether a folder can be written, or the folder in which it would be made: write a file there, and remove it."""
     try:
         with _test_file(folder) as path, path.open("wb") as file:
             file.write(b"champion doctor\n" * 256)
@@ -56,18 +56,18 @@ def takes_files(folder: Path) -> Finding:
         return Finding(
             "PROBLEM",
             f"{folder.absolute()} cannot be written: {error.strerror or error}",
-            "Mend its permissions, or set DATA_DIR and CHAMPION_LAKE_DIR to folders that can be written.",
+            "Correct its permissions, or set DATA_DIR and CHAMPION_LAKE_DIR to writable folders.",
         )
-    return Finding("OK", f"{folder.absolute()}" + ("" if folder.exists() else ", which the first run makes"))
+    return Finding("OK", f"{folder.absolute()}" + ("" if folder.exists() else ", to be made by the first run"))
 
 
 def locks() -> Finding:
-    """Whether locks between processes work in DATA_DIR, as they do not on every network file system."""
+    """Whether locks between processes work in DATA_DIR; on some network file systems they do not."""
     with contextlib.ExitStack() as opened:
         try:
             path = opened.enter_context(_test_file(settings.data_dir()))
         except OSError:
-            return Finding("WARNING", "not looked at, as DATA_DIR cannot be written", "See the line about its folder.")
+            return Finding("WARNING", "not checked: DATA_DIR cannot be written", "See the line about the data folder.")
         first, second = (opened.enter_context(path.open("r+b")) for _ in range(2))
         try:
             fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,11 +77,11 @@ def locks() -> Finding:
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return Finding("OK", "a second process waits for the first (flock)")
-    return Finding("PROBLEM", "flock keeps nobody out in DATA_DIR: two runs could do the same day at once", _NO_LOCKS)
+    return Finding("PROBLEM", "flock has no effect in DATA_DIR: two runs could process the same day at once", _NO_LOCKS)
 
 
 def space() -> Finding:
-    """Free space and free files (inodes) where the data and the lake are."""
+    """Free space and free files (inodes) on the disks of DATA_DIR and the lake."""
     found: dict[int, tuple[Path, os.statvfs_result]] = {}
     for folder in (settings.data_dir(), settings.lake_dir()):
         there = _nearest(folder)
@@ -90,20 +90,20 @@ def space() -> Finding:
     texts = []
     for folder, disk in found.values():
         free = disk.f_bavail * disk.f_frsize
-        # Some file systems have no such number, and say 0 of 0.
+        # Some file systems have no limit on files, and report 0 of 0.
         left = disk.f_favail if disk.f_files else _FEW_FILES
         if free < _NO_SPACE or left < _NO_FILES:
             status = "PROBLEM"
         elif (free < _LITTLE_SPACE or left < _FEW_FILES) and status == "OK":
             status = "WARNING"
-        files_left = f", and for {left:,} files" if left < _FEW_FILES else ""
+        files_left = f", room for {left:,} files" if left < _FEW_FILES else ""
         texts.append(f"{free / 1024 / _MIB:,.1f} GiB{files_left}" + (f" at {folder}" if len(found) > 1 else ""))
     return Finding(status, "; ".join(texts), "" if status == "OK" else _FREE_SOME)
 
 
 @contextlib.contextmanager
 def _test_file(folder: Path) -> Iterator[Path]:
-    """An empty file in the folder, or in the nearest one above it that is there; it is gone afterwards."""
+    """An empty file in the folder, or in its nearest existing parent; it is removed afterwards."""
     descriptor, name = tempfile.mkstemp(prefix=f"{durable.LEFTOVER_PREFIX}doctor-", dir=_nearest(folder))
     os.close(descriptor)
     try:
@@ -113,7 +113,7 @@ def _test_file(folder: Path) -> Iterator[Path]:
 
 
 def _nearest(path: Path) -> Path:
-    """The path itself where something is there, or else what it would be made in."""
+    """The path itself if it exists, or else its nearest existing parent."""
     path = path.absolute()
     while not os.path.lexists(path):
         path = path.parent

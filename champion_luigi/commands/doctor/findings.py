@@ -1,4 +1,4 @@
-"""What a check of `champion doctor` finds: a status, what was found, and what to do where it is not OK."""
+"""The finding of a `champion doctor` check: its status, what was found, and what to do if it is not OK."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Status = Literal["OK", "WARNING", "PROBLEM"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. ``server_ahead`` is by how many seconds a server's clock was ahead of this machine's."""
+    """One line of the report. ``server_ahead`` is the number of seconds that a server's clock was ahead of ours."""
 
     status: Status
     found: str
@@ -22,17 +22,17 @@ class Finding:
 
 
 def of_error(error: ChampionError | OSError) -> Finding:
-    """What an error that ended a check comes to."""
+    """The finding for an error that ended a check."""
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
-        return Finding("PROBLEM", f"{error.strerror or error}{where}", "See whether the disk or network is there.")
-    # What an error says of itself is also what the README says.
+        return Finding("PROBLEM", f"{error.strerror or error}{where}", "Check that the disk or network is available.")
+    # The error's own docstring has the remedy, as in the README.
     general = (inspect.getdoc(type(error)) or "").partition("\n\n")[2].removeprefix("Retried. ")
     source = f" [{error.source}]" if error.source else ""
     return Finding("PROBLEM", told(error) + source, " ".join((error.todo or general).split()))
 
 
 def told(error: ChampionError) -> str:
-    """What is wrong, what was expected and what was found."""
+    """An error's message: what is wrong, what was expected and what was found."""
     parts = [error.what, error.expected and f"expected {error.expected}", error.found and f"found {error.found}"]
     return "; ".join(filter(None, parts))

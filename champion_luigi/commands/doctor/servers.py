@@ -1,4 +1,4 @@
-"""What `champion doctor` asks of the archive, of MLflow and of luigid: a question or two each."""
+"""Server checks of `champion doctor`: the archive, MLflow and luigid, with one or two requests each."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from champion_luigi.tracking import journal, record
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
 
-# Each is well below the time that the whole may take.
+# Each is well below the limit for all checks.
 _CONNECT_SECONDS, _READ_SECONDS, _TOTAL_SECONDS = 4.0, 5.0, 8.0
-# What an archive is asked for, and a day that every archive has which has any.
+# The data set to request, and a day that every non-empty archive has.
 _DATASET = catalog.DATASETS[catalog.DEFAULT]
 _OLD_DAY = date(2024, 1, 15)
-# Others ask the archive now if they have taken turns further ahead than this.
+# If turns are taken further ahead than this, other processes are using the archive now.
 _TURN_SECONDS = 3.0
 _SHOWN_LETTERS = 300
 _SQLITE = b"SQLite format 3\0"
@@ -38,7 +38,7 @@ _SQLITE = b"SQLite format 3\0"
 
 
 def archive() -> Finding:
-    """Whether the archive gives the file of the latest session: two requests at most, and none while a fill asks it."""
+    """Whether the archive has the latest session's file: at most two requests, and none during a fill."""
     from champion_luigi.exchange import archive as archives
     from champion_luigi.parsing import payload
 
@@ -55,7 +55,7 @@ def archive() -> Finding:
     )
     is_remote = name.startswith(("http:", "https:"))
     if is_remote and (turn := _next_turn(pace)) > _TURN_SECONDS:
-        busy = f"not asked: other processes here ask {name} now, the next turn is in {turn:.0f} s"
+        busy = f"not checked: other processes here use {name} now, the next turn is in {turn:.0f} s"
         return Finding("WARNING", busy, "Run this again when they have ended.")
     day = _latest_session()
     try:
@@ -66,7 +66,7 @@ def archive() -> Finding:
     found = f"{name} has the file of {day}"
     if name.startswith("simulated:"):
         found += ": invented instruments"
-    # One small request more, for its clock.
+    # One more small request, for the server's clock.
     base = settings.get("archive_url")
     path = published.url.removeprefix(name)
     ahead = _clock_of(base, path) if is_remote else None
@@ -74,25 +74,25 @@ def archive() -> Finding:
 
 
 def _without_the_latest(opened: Archive, name: str, day: date, is_remote: bool) -> Finding:
-    """What to make of an archive that answers 404 for the latest session."""
+    """The finding for an archive that answers 404 for the latest session."""
     try:
         opened.get(_DATASET.sources_of(_OLD_DAY)[0].path_of(_OLD_DAY), _OLD_DAY)
     except NotPublished:
         return Finding(
             "PROBLEM" if is_remote else "WARNING",
-            f"{name} has the file neither of {day} nor of {_OLD_DAY}",
-            "Set NSE_ARCHIVE_URL to what the exchange's own folders (content/...) are below.",
+            f"{name} has no file of {day} or of {_OLD_DAY}",
+            "Set NSE_ARCHIVE_URL to the address above the exchange's own folders (content/...).",
         )
     when = f"{settings.published_at(_DATASET):%H:%M}"
     return Finding(
         "WARNING",
-        f"{name} answers, and has no file of {day} yet",
-        f"It was expected at {when} India time: a later `champion fill` takes it.",
+        f"{name} answers, but has no file of {day} yet",
+        f"It was expected at {when} India time: a later `champion fill` will fetch it.",
     )
 
 
 def _next_turn(pace: Path) -> float:
-    """In how many seconds the archive may be asked next, by the file in which all processes agree on it."""
+    """The seconds until the next request to the archive may be sent, from the pace file that all processes share."""
     try:
         return float(pace.read_text()) - datetime.now(UTC).timestamp()
     except (OSError, ValueError):
@@ -100,7 +100,7 @@ def _next_turn(pace: Path) -> float:
 
 
 def _latest_session() -> date:
-    """The latest session that should be published by now, and that the archive is not known to have no file for."""
+    """The latest session that should be published by now, without sessions that are recorded as closed."""
     expectation = wiring.expectation(_DATASET)
     day = expectation.latest
     while day in expectation.closed:
@@ -128,7 +128,7 @@ def _clock_of(base: str, path: str) -> float | None:
 
 
 def mlflow() -> Finding:
-    """Whether MLflow's store can take what the journal has. Its troubles fail no run: they are warnings at most."""
+    """Whether MLflow's store can take the journal's records. Its problems fail no run, so they are warnings at most."""
     if not settings.tracking_is_on():
         return Finding("OK", "off (CHAMPION_TRACKING)")
     uri = settings.tracking_uri()
@@ -136,11 +136,11 @@ def mlflow() -> Finding:
         return _mlflow_server(uri)
     if uri.startswith("sqlite:///"):
         return _sqlite(Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])))
-    return Finding("OK", f"{secrets.public(uri)}: not looked at, `champion track flush` tells")
+    return Finding("OK", f"{secrets.public(uri)}: not checked; `champion track flush` tries it")
 
 
 def _mlflow_server(uri: str) -> Finding:
-    """Ask the server for the experiment, with the user's rights: whether it is there does not matter."""
+    """Request the experiment from the server, with the user's rights. The experiment need not exist."""
     public = secrets.public(uri)
     name = urlencode({"experiment_name": settings.get("mlflow_experiment_name")})
     is_insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
@@ -154,7 +154,7 @@ def _mlflow_server(uri: str) -> Finding:
             seconds=_READ_SECONDS,
         )
     except ChampionError as error:
-        later = "What it has not taken stays in the journal, and goes out with a later run."
+        later = "Unsent records stay in the journal, and a later run sends them."
         return Finding("WARNING", f"{public}: {error.what} ({error.found})", f"Check MLFLOW_TRACKING_URI. {later}")
     if reply.status in (401, 403):
         todo = "Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or the server's allowed hosts."
@@ -165,7 +165,7 @@ def _mlflow_server(uri: str) -> Finding:
         return Finding("WARNING", words, todo, reply.ahead)
     if (reply.status == 200 and '"experiment"' in reply.text) or "RESOURCE_DOES_NOT_EXIST" in reply.text:
         return Finding("OK", f"{public} answers", server_ahead=reply.ahead)
-    return Finding("WARNING", f"what answers at {public} is not MLflow: {reply.shown}", "Check MLFLOW_TRACKING_URI.")
+    return Finding("WARNING", f"the server at {public} is not MLflow: {reply.shown}", "Check MLFLOW_TRACKING_URI.")
 
 
 def _sqlite(file: Path) -> Finding:
@@ -173,28 +173,28 @@ def _sqlite(file: Path) -> Finding:
     if not file.exists():
         return _with_folder(file, "made by the first run")
     try:
-        # Opened for writing, and not written.
+        # Open for writing, but write nothing.
         with file.open("r+b") as store:
             begin = store.read(len(_SQLITE))
     except OSError as error:
-        return Finding("WARNING", f"{file}: {error.strerror}", "Mend its permissions, or set MLFLOW_TRACKING_URI.")
+        return Finding("WARNING", f"{file}: {error.strerror}", "Correct its permissions, or set MLFLOW_TRACKING_URI.")
     if begin not in (b"", _SQLITE):
         return Finding(
-            "WARNING", f"{file} is no SQLite file", "Move it away: what the journal still has goes to a new one."
+            "WARNING", f"{file} is not an SQLite file", "Move it away: records still in the journal go to a new file."
         )
     return _with_folder(file, f"{file.stat().st_size / 1024 / 1024:,.1f} MiB")
 
 
 def _with_folder(file: Path, state: str) -> Finding:
-    """SQLite makes files beside its own."""
+    """The finding for a file and its folder, which must be writable: SQLite makes more files there."""
     folder = takes_files(file.parent)
     if folder.status != "OK":
-        return Finding("WARNING", folder.found, "Mend its permissions, or set MLFLOW_TRACKING_URI.")
+        return Finding("WARNING", folder.found, "Correct its permissions, or set MLFLOW_TRACKING_URI.")
     return Finding("OK", f"{file}: {state}")
 
 
 def unsent() -> Finding:
-    """Records of the journal that MLflow does not have yet, and why."""
+    """The number of journal records that MLflow does not have yet, and the reason."""
     if not settings.tracking_is_on():
         return Finding("OK", "none: tracking is off")
     folder = record.journal_folder()
@@ -203,7 +203,7 @@ def unsent() -> Finding:
         return Finding("OK", "no record waits for MLflow")
     words = f"{count:,} records wait for MLflow"
     if locks.is_locked(folder / "carrier.lock"):
-        return Finding("OK", f"{words}, and are being carried there")
+        return Finding("OK", f"{words}, and are being sent")
     if not settings.tracking_is_carried():
         return Finding("OK", f"{words}: CHAMPION_TRACKING=journal leaves them to `champion track flush`")
     trouble = journal.delivery(folder).trouble
@@ -216,7 +216,7 @@ def unsent() -> Finding:
 
 
 def luigid() -> Finding:
-    """Whether a central scheduler runs where Luigi would look for one. None is needed: this is a note."""
+    """Whether a central scheduler runs at Luigi's configured address. None is required, so this only informs."""
     from luigi.interface import core
 
     try:
@@ -228,9 +228,9 @@ def luigid() -> Finding:
     try:
         reply = ask(f"{url.rstrip('/')}/api/is_paused", seconds=_CONNECT_SECONDS)
     except ChampionError:
-        return Finding("OK", f"none at {public}, and none is needed with --local-scheduler")
+        return Finding("OK", f"none at {public}; none is needed with --local-scheduler")
     if reply.status != 200 or '"paused"' not in reply.text:
-        return Finding("OK", f"what answers at {public} is not luigid, and none is needed with --local-scheduler")
+        return Finding("OK", f"the server at {public} is not luigid; none is needed with --local-scheduler")
     if json.loads(reply.text)["response"]["paused"]:
-        return Finding("WARNING", f"at {public}, paused: it gives out no task", "Unpause it on its page.")
+        return Finding("WARNING", f"at {public}, paused: it hands out no tasks", "Unpause it on its page.")
     return Finding("OK", f"at {public}")

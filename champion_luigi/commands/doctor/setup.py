@@ -1,4 +1,4 @@
-"""What `champion doctor` finds of the installation, of the settings and of the days that the package knows."""
+"""Checks of `champion doctor` on the installation, the settings and the table of sessions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TABLE_ENDS_DAYS = 60
 
 
 def python() -> Finding:
-    """Python's version against the one that the package asks for and those that it is tested with."""
+    """Python's version, compared with the package's requirement and its tested versions."""
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     try:
         about = metadata.metadata("champion_luigi")
@@ -48,7 +48,7 @@ def python() -> Finding:
 
 
 def packages() -> Finding:
-    """The versions of what the package requires, against what it requires. Nothing of it is imported."""
+    """The versions of the required packages, compared with the requirements. No package is imported."""
     try:
         required = list(_required("champion_luigi"))
     except metadata.PackageNotFoundError:
@@ -61,16 +61,16 @@ def packages() -> Finding:
             wrong.append(f"{each.name} is missing")
             continue
         if not each.specifier.contains(version, prereleases=True):
-            wrong.append(f"{each.name} is {version}, and has to be {each.specifier}")
+            wrong.append(f"{each.name} is {version}, but must be {each.specifier}")
         elif each.name in _SHOWN:
             found.append(f"{each.name} {version}")
     if wrong:
-        return Finding("PROBLEM", "; ".join(wrong), "Install the package again, in an environment of its own.")
+        return Finding("PROBLEM", "; ".join(wrong), "Install the package again, in a separate environment.")
     return Finding("OK", ", ".join(found))
 
 
 def _required(name: str, extra: str = "") -> Iterator[Requirement]:
-    """What a distribution requires; with an ``extra``, what this requires in addition."""
+    """A distribution's requirements, or those that an ``extra`` adds."""
     for each in map(Requirement, metadata.requires(name) or []):
         is_needed = each.marker.evaluate({"extra": extra}) if each.marker else not extra
         if is_needed:
@@ -88,7 +88,7 @@ def _published_at() -> object:
 
 
 def every_setting() -> Finding:
-    """Whether each setting can be read, and whether what is set is one."""
+    """Whether each setting is valid, and whether each given name is a setting."""
     wrong = []
     readers: list[Callable[[], object]] = [_published_at, settings.tracking_is_on, settings.clickhouse_password]
     named = [(section.__name__, name) for section in settings.SECTIONS for name, _ in section.get_params()]
@@ -110,7 +110,7 @@ def every_setting() -> Finding:
 
 
 def _unknown() -> list[str]:
-    """Names in ``[champion]``, ``[clickhouse]`` and ``[mlflow]``, and variables CHAMPION_..., that are no setting's."""
+    """Unknown names in ``[champion]``, ``[clickhouse]`` and ``[mlflow]``, and unknown variables CHAMPION_..."""
     variables = {parameter.env for section in settings.SECTIONS for _, parameter in section.get_params()}
     unknown = [
         _with_guess(name, variables)
@@ -140,20 +140,20 @@ def _with_guess(name: str, known: set[str]) -> str:
 
 
 def time_zone() -> Finding:
-    """Whether the system knows the exchange's time zone."""
+    """Whether the system has the exchange's time zone."""
     try:
         now = datetime.now(zoneinfo.ZoneInfo("Asia/Kolkata"))
     except zoneinfo.ZoneInfoNotFoundError:
         return Finding(
             "WARNING",
             "no data for Asia/Kolkata",
-            "Install tzdata: the pipeline does without it, but your own programs may not.",
+            "Install tzdata: the pipeline works without it, but your own programs may not.",
         )
     return Finding("OK", f"in India (Asia/Kolkata) it is {now:%Y-%m-%d %H:%M}")
 
 
 def session_table() -> Finding:
-    """How far the table of sessions reaches."""
+    """The end of the table of sessions."""
     end = sessions.table_end()
     left = (end - datetime.now(sessions.INDIA).date()).days
     todo = (
@@ -162,5 +162,5 @@ def session_table() -> Finding:
     if left < 0:
         return Finding("WARNING", f"ended on {end}: every weekday since counts as a session", todo)
     if left < _TABLE_ENDS_DAYS:
-        return Finding("WARNING", f"ends on {end}, in {left} days: holidays from then on are not known", todo)
+        return Finding("WARNING", f"ends on {end}, in {left} days: later holidays are not known", todo)
     return Finding("OK", f"until {end}")

@@ -1,4 +1,4 @@
-"""What `champion doctor` finds of the warehouse: whether it could be loaded, as far as can be told without a load."""
+"""The warehouse check of `champion doctor`: whether a load would work, as far as that can be checked without one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NO_SUCH_STATEMENT = 62
 
 
 def warehouse() -> Finding:
-    """Whether the configured warehouse can be loaded, as far as that can be told without loading it."""
+    """Whether the configured warehouse can be loaded, as far as that can be checked without a load."""
     place = wiring.warehouse_place()
     if not place.host:
         return _embedded(place)
@@ -63,11 +63,11 @@ def _server(place: Address, client: Client) -> Finding:
             )
     is_there = TABLE in tables
     words = f"ClickHouse {version} at {place.words}: the table is " + (
-        "there" if is_there else "made by the first load"
+        "ready" if is_there else "made by the first load"
     )
     lacking = _lacking(place, client, is_there)
     if lacking is None:
-        return Finding("OK", words + "; grants not looked at", server_ahead=ahead)
+        return Finding("OK", words + "; grants not checked", server_ahead=ahead)
     if lacking:
         return Finding(
             "PROBLEM",
@@ -79,7 +79,7 @@ def _server(place: Address, client: Client) -> Finding:
 
 
 def _lacking(place: Address, client: Client, is_there: bool) -> list[str] | None:
-    """The rights that a load needs and the user has not; None where the server is too old to say."""
+    """The rights that a load needs and the user lacks; None if the server is too old to check grants."""
     needed = [("SELECT", TABLE), ("INSERT", TABLE), ("SELECT", VIEW)]
     if not is_there:
         needed += [("CREATE DATABASE", "*"), ("CREATE TABLE", TABLE), ("CREATE VIEW", VIEW)]
@@ -98,7 +98,7 @@ def _lacking(place: Address, client: Client, is_there: bool) -> list[str] | None
 
 
 def _embedded(place: Address) -> Finding:
-    """Try the engine in a process of its own, which may crash or hang: on the tables, or else in a folder for once."""
+    """Try the engine in a separate process, because it may crash or hang: on the tables, or in a temporary folder."""
     is_there = _has_tables(place)
     with tempfile.TemporaryDirectory(prefix="champion-doctor-") as scratch:
         folder = place.folder.absolute() if is_there else Path(scratch) / "warehouse"
@@ -112,7 +112,7 @@ def _embedded(place: Address) -> Finding:
             return Finding(
                 "WARNING",
                 f"the engine did not start within {_ENGINE_SECONDS:g} s",
-                "Run this again: it may be the disk.",
+                "Run this again: the disk may be slow.",
             )
     if tried.returncode:
         said = tried.stderr.decode(errors="replace").strip().splitlines()
@@ -123,12 +123,12 @@ def _embedded(place: Address) -> Finding:
         return Finding("OK", f"{place.words}: in use by {answer['held']}")
     if "status" in answer:
         return Finding(**answer)
-    state = "there" if is_there else "made by the first load"
+    state = "ready" if is_there else "made by the first load"
     return Finding("OK", f"{place.words}: the table is {state} (ClickHouse {answer['version']})")
 
 
 def try_engine() -> None:
-    """Open the warehouse in the folder ``argv[1]`` as database ``argv[2]``, and print what came of it as JSON."""
+    """Open the warehouse in the folder ``argv[1]`` as database ``argv[2]``, and print the result as JSON."""
     place = Address(folder=Path(sys.argv[1]), database=sys.argv[2])
     try:
         opened = open_warehouse(place)
@@ -146,6 +146,6 @@ def try_engine() -> None:
 
 
 def _has_tables(place: Address) -> bool:
-    """Whether table and view are in the folder, under the engine's names, so that opening it makes nothing."""
+    """Whether the folder has the table and the view, under the engine's file names: then opening it makes nothing."""
     name = re.sub(rb"[^A-Za-z0-9_]", lambda found: b"%%%02X" % found[0][0], place.database.encode()).decode()
     return all((place.folder / "metadata" / name / f"{table}.sql").exists() for table in (TABLE, VIEW))

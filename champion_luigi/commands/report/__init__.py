@@ -1,1 +1,1 @@
-"""`champion report`: the facts, and the page made of them."""
+"""`champion report`: the facts, and the page made from them."""

@@ -1,4 +1,4 @@
-"""What `champion report` does: what is there, day by day, as one HTML page that needs nothing else."""
+"""`champion report`: the state of the data, day by day, as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from champion_luigi.datasets.model import Dataset
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("report.html"),
     show_default=True,
-    help="The page's file; one that is there is replaced.",
+    help="File for the page; an existing file is replaced.",
 )
 @click.option("--start", type=output.DAY, help="First date. Default: the first day in the lake.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
 def command(dataset: Dataset, file: Path, start: datetime | None, end: datetime | None) -> None:
-    """Write an HTML page of what is there: a calendar, trends and the newest problems.
+    """Write an HTML page on the state of the data: a calendar, trends and the newest problems.
 
-    The page is one file that loads nothing from anywhere, to open, mail or publish as it is. Its figures are those of
-    champion status for the same range.
+    The page is a single file that loads nothing from elsewhere; open, mail or publish it as it is. Its figures equal
+    those of champion status for the same range.
     """
     from champion_luigi.base import durable
     from champion_luigi.commands.report import facts, page, text

@@ -1,7 +1,7 @@
-"""What the report shows: coverage, the lake files' own counts and the journal's durations, as one plain document.
+"""The report's facts: coverage, the lake files' own counts and the journal's durations, as one plain document.
 
-Rows, rejects and warnings are those that each lake file says of itself, so they are true of what is there, whoever
-wrote it, and whether or not it was journalled. What was never recorded is None, and never a guess.
+Rows, rejects and warnings come from the metadata of each lake file, so they match the stored file, whoever wrote it and
+whether or not the journal has it. A value that was never recorded is None, never a guess.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from champion_luigi.tracking import history
 from champion_luigi.tracking.record import journal_folder
 from champion_luigi.upkeep import coverage
 
-# Rejects whose rule is not known, because their file is gone or is of another run.
+# The rule of rejects whose file is missing or belongs to another run.
 UNKNOWN_RULE = "rule not recorded"
-# Up to this many days are shown day by day, more of them month by month.
+# Up to this many days are shown by day, longer ranges by month.
 _MOST_DAYS_BY_DAY = 120
 
 
 def document(dataset: Dataset, start: date | None = None, end: date | None = None) -> dict[str, Any]:
-    """All that the report shows of the sessions from ``start`` to ``end``, both included, as plain values.
+    """The report's content for the sessions from ``start`` to ``end``, both included, as plain values.
 
-    ``status`` is what `champion status --json` gives for the same range; ``days`` are its sessions, oldest first;
-    ``periods`` sums them up by day or month. Sizes are bytes, durations seconds without waiting, times UTC.
+    ``status`` equals the output of `champion status --json` for the same range; ``days`` are its sessions, oldest
+    first; ``periods`` are sums by day or month. Sizes are in bytes, durations in seconds without waiting, times in UTC.
     """
     found = coverage.of_range(dataset, start, end)
     recorded = history.of_range(journal_folder(), found.first, found.last, dataset.name)
@@ -59,7 +59,7 @@ def document(dataset: Dataset, start: date | None = None, end: date | None = Non
         "made_at": durable.now(),
         "title": dataset.title,
         "version": VERSION,
-        # As they are written there: dates as ISO texts.
+        # With dates as ISO texts, as in that output.
         "status": json.loads(json.dumps(coverage.as_document(found), default=str)),
         "days": days,
         "periods": _periods(days),
@@ -69,7 +69,7 @@ def document(dataset: Dataset, start: date | None = None, end: date | None = Non
 
 
 def _facts(dataset: Dataset, path: Path, reject_file: Path | None) -> dict[str, Any]:
-    """What a lake file says of itself. Raises StorageError or DamagedFile."""
+    """A lake file's own counts and size. Raises StorageError or DamagedFile."""
     metadata = lake.read_metadata(path, dataset)
     rejected = _whole(metadata.get("rejected_rows"))
     by_rule = None
@@ -104,7 +104,7 @@ def _rejects_by_rule(path: Path) -> dict[str, int]:
 
 
 def _periods(days: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sums, and medians of durations, by day or by month. Only days that are in the lake count, but for ``due``."""
+    """Sums, and medians of durations, by day or month. Only days in the lake count, except in ``due``."""
     by_month = len(days) > _MOST_DAYS_BY_DAY
     groups: dict[str, list[dict[str, Any]]] = {}
     for day in days:
@@ -140,7 +140,7 @@ def _mean(values: list[int | None]) -> int | None:
 
 
 def _by_rule(counts: Iterable[Mapping[str, int] | None]) -> dict[str, int] | None:
-    """Sums by rule; None where nothing was recorded at all."""
+    """Sums by rule; None if nothing was recorded at all."""
     known = [each for each in counts if each is not None]
     total: Counter[str] = Counter()
     for each in known:

@@ -1,4 +1,4 @@
-"""A report's pictures as plain values: the calendar's cells, a line of facts a day, and bars over time."""
+"""A report's pictures as plain values: the calendar's cells, a line of facts for each day, and bars over time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from champion_luigi.commands.report.text import NOT_RECORDED, plural, seconds, s
 
 Day = Mapping[str, Any]
 
-# A state's class in the calendar, and its name.
+# Each state's CSS class in the calendar, and its name.
 STATES = {
     "loaded": ("l", "loaded"),
     "lake": ("k", "in the lake only"),
@@ -31,9 +31,9 @@ _HEIGHT = 100
 
 
 def calendar(days: Sequence[Day], first: date, last: date) -> Iterator[dict[str, Any]]:
-    """The years from ``first`` to ``last``, newest first: the number of days in each state, months, rows of cells."""
+    """The years from ``first`` to ``last``, newest first, each with its states' counts, months and rows of cells."""
     by_date = {date.fromisoformat(day["date"]): day for day in days}
-    # Years before the exchange's first are no use to anybody.
+    # Leave out the years before the first session.
     first = max(first, date(min(by_date, default=last).year, 1, 1))
     step = level_step(days)
     for year in range(last.year, first.year - 1, -1):
@@ -58,7 +58,7 @@ def calendar(days: Sequence[Day], first: date, last: date) -> Iterator[dict[str,
 
 
 def _cell(each: date, day: Day | None, step: int) -> tuple[date, str, str]:
-    """A date, its cell's class and its cell's name."""
+    """A cell: its date, CSS class and name."""
     name = f"{_WEEKDAYS[each.weekday()]} {each.day} {_MONTHS[each.month - 1]} {each.year}"
     if day is None:
         return each, "n", f"{name}: no session"
@@ -69,7 +69,7 @@ def _cell(each: date, day: Day | None, step: int) -> tuple[date, str, str]:
 
 
 def level_step(days: Sequence[Day]) -> int:
-    """How many rows a level of the rows' map spans: a round number, of which the highest day has at most six."""
+    """The number of rows in one level of the map by rows: a round number, so that six levels reach the highest day."""
     most = max((day["rows"] or 0 for day in days), default=0)
     magnitude = 1
     while True:
@@ -80,7 +80,7 @@ def level_step(days: Sequence[Day]) -> int:
 
 
 def facts_of(day: Day) -> str:
-    """What is known of a session, in a line of plain text."""
+    """A session's facts, in a line of plain text."""
     told = [STATES[day["state"]][1]]
     if day["state"] in ("loaded", "lake"):
         told.append(f"rows {NOT_RECORDED}" if day["rows"] is None else plural(day["rows"], "row"))
@@ -104,7 +104,7 @@ def _ruled(counts: Mapping[str, int] | None, words: Callable[[int], str], unknow
 
 
 def legend(days: Sequence[Day]) -> dict[str, list[tuple[str, str]]]:
-    """The calendar's two maps, by class: each kind of cell with its meaning."""
+    """The legends of the calendar's two maps, by class: each kind of cell with its meaning."""
     step = level_step(days)
     kinds = [*STATES.values(), ("n", "no session")]
     levels = [(f"r{level}", f"{level * step:,} to {(level + 1) * step - 1:,} rows") for level in range(_LEVELS)]
@@ -115,7 +115,7 @@ def legend(days: Sequence[Day]) -> dict[str, list[tuple[str, str]]]:
 
 
 def charts(periods: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The page's charts by section; a kind of count without any rule is a sentence in place of a chart."""
+    """The page's charts by section; a count without any rule becomes a sentence instead of a chart."""
     rules: list[dict[str, Any]] = []
     for kind, note in (("rejected", "rejected"), ("warnings", "warning")):
         found = {rule for each in periods for rule, number in (each[kind] or {}).items() if number}
@@ -140,7 +140,7 @@ def bars(
     words: Callable[[float | None], str],
     note: str = "",
 ) -> dict[str, Any]:
-    """A bar for each period, of the value that ``path`` leads to; one that was not recorded is a grey mark."""
+    """A bar for each period, with the value at ``path``; a value that was not recorded is a grey mark."""
     values = [_value_at(period, path) for period in periods]
     names = [period["name"] for period in periods]
     known = [(value, name) for value, name in zip(values, names, strict=True) if value is not None]
@@ -164,7 +164,7 @@ def bars(
 
 
 def _value_at(period: Mapping[str, Any], path: Sequence[str]) -> float | None:
-    """A period's value; of counts by rule a rule that is not named has 0, where any were recorded."""
+    """A period's value. In counts by rule, an absent rule has 0 if any counts were recorded."""
     found: Any = period
     for step in path:
         if found is None:

@@ -20,7 +20,7 @@ _STAGES = list(STAGES)
 
 
 def page(document: Document) -> bytes:
-    """The page, in UTF-8. Its policy lets it run its own script, use its own styles, and load nothing at all."""
+    """The page, in UTF-8. Its policy allows its own script and styles, and no loading at all."""
     status, days, periods = (document[name] for name in ("status", "days", "periods"))
     first, last = (date.fromisoformat(status[name]) for name in ("start", "end"))
     content = environment().from_string(_resource("report.html.j2"))
@@ -42,7 +42,7 @@ def page(document: Document) -> bytes:
 
 
 def environment() -> jinja2.Environment:
-    """Templates whose every value is made visible and escaped, whatever it is and wherever it stands."""
+    """The template environment, which makes every value visible and escapes it."""
     made = jinja2.Environment(
         autoescape=True,
         finalize=lambda value: value if hasattr(value, "__html__") else text.visible(value),
@@ -65,12 +65,12 @@ def _hash(content: str) -> str:
 
 
 def _total(counts: Mapping[str, int] | None) -> int | None:
-    """The sum of counts by rule; None where nothing was recorded."""
+    """The sum of counts by rule; None if nothing was recorded."""
     return None if counts is None else sum(counts.values())
 
 
 def _not_loaded(document: Document) -> list[tuple[str, str, str, str, int]]:
-    """First and last date, state, reason and number of sessions, newest first. Equal ones in a row are one."""
+    """First and last date, state, reason and number of sessions, newest first. Equal neighbours are merged."""
     status, order = document["status"], {day["date"]: at for at, day in enumerate(document["days"])}
     entries = [
         *((each["date"], "failed", each["reason"]) for each in status["failed"]),
@@ -89,7 +89,7 @@ def _not_loaded(document: Document) -> list[tuple[str, str, str, str, int]]:
 
 
 def _embedded(document: Document) -> dict[str, Any]:
-    """The document with its days as columns, which take a third of the room."""
+    """The document with its days as columns, which take a third of the space."""
     days: Sequence[Mapping[str, Any]] = document["days"]
     columns: dict[str, Any] = {name: [day[name] for day in days] for name in ("date", "state", "rows", "bytes")}
     for name in ("rejected", "warnings"):

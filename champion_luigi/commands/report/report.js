@@ -1,5 +1,5 @@
 "use strict";
-// The page can be read without this: it adds moving through the days, facts beside the pointer, and the day table.
+// The page works without this script, which adds keyboard moves, facts beside the pointer, and the day table.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const tip = document.getElementById("tip");
@@ -81,11 +81,11 @@
     });
     calendar.addEventListener("focusin", (event) => place.has(event.target) && show(event.target));
     calendar.addEventListener("focusout", hide);
-    // In the capture phase, as the box scrolls too.
+    // In the capture phase, because the box scrolls too.
     document.addEventListener("scroll", follow, { capture: true, passive: true });
   }
 
-  // Numbers, as the page has them.
+  // Numbers in the page's format.
   const whole = (value) => Math.round(value).toLocaleString("en-US");
   function size(value) {
     const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];

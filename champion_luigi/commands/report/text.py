@@ -1,4 +1,4 @@
-"""Values as a report's text: numbers with their units, and what cannot be seen made visible."""
+"""Values as a report's text: numbers with their units, and invisible characters as escapes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def visible(text: object) -> str:
-    """A text in which control characters, bidirectional marks and lone surrogates stand as escapes, as in ``\\x1b``."""
+    """The text with control characters, bidirectional marks and lone surrogates as escapes, such as ``\\x1b``."""
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape", "surrogatepass").decode() for each in str(text)
     )
 
 
 def whole(value: float | None) -> str:
-    """A whole number with thousands separated; what was never recorded says so."""
+    """A whole number with thousands separators, or "not recorded"."""
     return NOT_RECORDED if value is None else f"{round(value):,}"
 
 
 def size(value: float | None) -> str:
-    """Bytes in the unit that suits them."""
+    """A size in a suitable unit."""
     if value is None:
         return NOT_RECORDED
     unit = 0

@@ -1,1 +1,1 @@
-"""`champion sql`: statements that people write, and their results."""
+"""`champion sql`: users' statements and their results."""

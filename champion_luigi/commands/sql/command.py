@@ -1,4 +1,4 @@
-"""What `champion sql` does: a statement's result as a table or in a file, or a prompt for statements."""
+"""`champion sql`: show a statement's result as a table, write it to a file, or prompt for statements."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-# The names of sql.FORMATS, which is imported when there is something to ask.
+# The names in result.FORMATS, which is imported only to run a statement.
 _FORMATS = ("table", "csv", "json", "parquet", "arrow")
 _BINARY = ("parquet", "arrow")
 _SUFFIXES = {
@@ -29,12 +29,12 @@ _SUFFIXES = {
 _ROWS_ON_A_TERMINAL = 100
 _KEPT_LINES = 1000
 _NOTHING = " \t\r\n;"
-_HELP = "A line is a statement; \\ at its end goes on in the next line, up to a ;. \\q or Ctrl-D leaves."
+_HELP = "A line is a statement; a \\ at its end continues it, up to a ;. \\q or Ctrl-D leaves."
 
 
 @dataclass(frozen=True)
 class _Wishes:
-    """What the options say."""
+    """The options of the command."""
 
     form: str
     output: Path | None
@@ -48,15 +48,15 @@ class _Wishes:
     "--format",
     "form",
     type=click.Choice(_FORMATS),
-    help="csv has a header, json is one object a line, arrow an IPC stream. Default: as --output ends, or a table.",
+    help="csv has a header, json is one object a line, arrow an IPC stream. Default: by --output's suffix, or a table.",
 )
 @click.option("--json", "form", flag_value="json", type=str, help="The same as --format json.")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File for the result; it appears whole or not at all.",
+    help="File for the result; it is written completely or not at all.",
 )
-@click.option("--write", is_flag=True, help="Let statements change things, and read files and URLs.")
+@click.option("--write", is_flag=True, help="Allow statements that change things, or read files and URLs.")
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
@@ -66,26 +66,26 @@ class _Wishes:
     help="How long to wait for another process that holds the embedded engine.",
 )
 def command(query: str | None, form: str | None, output: Path | None, write: bool, wait: float) -> None:
-    """Ask the warehouse: champion sql "SELECT count() FROM equity_ohlc"
+    """Query the warehouse: champion sql "SELECT count() FROM equity_ohlc"
 
-    QUERY is one statement of ClickHouse's SQL. Without it, it is read from a pipe; on a terminal there is a prompt.
-    Nothing can be changed without --write. A result is complete before its first byte is shown: a large one needs
-    room on the disk, in TMPDIR or beside --output, but no memory. On a terminal a table has 100 rows and the columns
-    that fit; in a pipe or a file it has all.
+    QUERY is one statement in ClickHouse's SQL. Without it, the statement is read from a pipe, or from a prompt on a
+    terminal. Nothing can be changed without --write. A result is complete before its first byte is shown: a large one
+    needs disk space, in TMPDIR or beside --output, but no memory. On a terminal, a table shows 100 rows and the columns
+    that fit; in a pipe or a file it has all rows and columns.
     """
     is_terminal = sys.stdout.isatty()
     if form is None:
         form = _SUFFIXES.get(output.suffix.lower()) if output else "table"
     if form is None:
-        raise click.UsageError(f"say --format: the name {output} does not")
+        raise click.UsageError(f"give --format: the name {output} does not imply one")
     if output and not output.absolute().parent.is_dir():
-        raise click.UsageError(f"--output: there is no folder {output.absolute().parent}")
+        raise click.UsageError(f"--output: the folder {output.absolute().parent} does not exist")
     if form in _BINARY and output is None and is_terminal:
-        raise click.UsageError(f"{form} is not for terminals: say --output, or redirect it")
+        raise click.UsageError(f"{form} is not for terminals: give --output, or redirect it")
     wishes = _Wishes(form, output, write, wait)
     if query is None and sys.stdin.isatty():
         if output or not is_terminal:
-            raise click.UsageError("say the QUERY")
+            raise click.UsageError("give the QUERY")
         _prompt(wishes)
         return
     if query is None:
@@ -96,7 +96,7 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
 
 
 def _answer(query: str, wishes: _Wishes) -> None:
-    """Run one statement, and show or keep what it gives."""
+    """Run one statement, and show or store its result."""
     from champion_luigi.base import durable
     from champion_luigi.base.errors import WarehouseError
     from champion_luigi.commands.sql import result as sql
@@ -117,14 +117,14 @@ def _answer(query: str, wishes: _Wishes) -> None:
             write=wishes.write,
             most_rows=sql.MOST_COUNTED if terminal and is_table else None,
         )
-        # Let go before anything is shown: a pager at the end of the pipe would hold the engine.
+        # Close before showing anything: otherwise a pager at the end of the pipe would hold the engine.
         with contextlib.closing(questions):
             statement = sql.understood(questions, query, write=wishes.write)
             if statement.reads:
                 work = functools.partial(questions.export, statement.text, sql.FORMATS[wishes.form], result)
                 sql.interruptibly(questions, work)
             elif wishes.output:
-                raise WarehouseError("the statement gives no rows: nothing was run", todo="Leave --output out.")
+                raise WarehouseError("the statement returns no rows, and was not run", todo="Leave out --output.")
             else:
                 said = sql.interruptibly(questions, functools.partial(questions.execute, statement.text))
                 click.echo(said or ("done" if terminal else ""), nl=terminal and not said)
@@ -147,16 +147,16 @@ def _encoded(lines: Iterator[str], encoding: str) -> Iterator[bytes]:
 
 
 def _prompt(wishes: _Wishes) -> None:
-    """Take statements from a terminal, until the end; an error is shown, and does not end it."""
+    """Read and run statements from a terminal until the end of input. Errors are shown, and the prompt goes on."""
     from champion_luigi.base.errors import ChampionError
     from champion_luigi.config import settings, wiring
 
-    reading = "" if wishes.write else ", reading only"
+    reading = "" if wishes.write else ", read-only"
     click.echo(f"{settings.without_secrets(wiring.warehouse_place().words)}{reading}\n{_HELP}")
     with _history(Path.home() / ".champion_sql_history"):
         is_over = False
         while not is_over:
-            # Ctrl-C may come at any moment, and never leaves the prompt.
+            # Ctrl-C can come at any moment, and never ends the prompt.
             try:
                 statement = _typed()
                 is_over = statement is None
@@ -169,7 +169,7 @@ def _prompt(wishes: _Wishes) -> None:
 
 
 def _typed() -> str | None:
-    """The next statement; None at the end."""
+    """The next statement; None at the end of input."""
     lines: list[str] = []
     while True:
         try:
@@ -178,7 +178,7 @@ def _typed() -> str | None:
             click.echo()
             return None
         except KeyboardInterrupt:
-            # What was typed of a statement is forgotten.
+            # Discard the statement typed so far.
             click.echo()
             lines = []
             continue
@@ -192,10 +192,10 @@ def _typed() -> str | None:
 
 @contextlib.contextmanager
 def _history(file: Path) -> Iterator[None]:
-    """Editing of lines, and the lines of earlier times; kept for their user alone."""
+    """Line editing and the history of earlier lines, stored in a file that only the user can read."""
     try:
         import readline
-    except ImportError:  # a Python without it: lines come as they are
+    except ImportError:  # a Python without readline: no line editing
         yield
         return
     with contextlib.suppress(OSError):

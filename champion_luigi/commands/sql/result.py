@@ -1,4 +1,4 @@
-"""Statements that people write for the warehouse: what they may be, their results as files, and as a table."""
+"""Users' statements for the warehouse: which ones are allowed, and their results as files or as a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from champion_luigi.base import signals
 from champion_luigi.base.errors import ChampionError, WarehouseError
 from champion_luigi.warehouse.statements import Questions
 
-# What people call a format, and ClickHouse's name of it: CSV with a header, JSON lines, an Arrow IPC stream.
+# The formats of --format, and their names in ClickHouse: CSV with a header, JSON lines, an Arrow IPC stream.
 FORMATS = {
     "table": "TSVWithNamesAndTypes",
     "csv": "CSVWithNames",
@@ -24,10 +24,10 @@ FORMATS = {
     "parquet": "Parquet",
     "arrow": "ArrowStream",
 }
-# A result for a terminal ends about here: it only has to be said how much there is.
+# A result for a terminal ends after about this many rows: enough to report how many there are.
 MOST_COUNTED = 100_000
 
-# ClickHouse's own protection lets UNDROP, BACKUP and KILL pass: what may only read is named here.
+# ClickHouse's own read-only mode allows UNDROP, BACKUP and KILL, so list the reading statements here.
 _READING = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"})
 _WITHOUT_EFFECT = frozenset({"USE", "SET"})
 _LITERAL = re.compile(r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*\"""")
@@ -41,49 +41,49 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement, and whether it gives rows and changes nothing."""
+    """One statement, and whether it only reads: it returns rows and changes nothing."""
 
     text: str
     reads: bool
 
 
 def understood(questions: Questions, text: str, *, write: bool) -> Statement:
-    """What somebody wrote, as one statement that is allowed. Raises WarehouseError, with the syntax error too."""
+    """The user's text as one allowed statement. Raises WarehouseError otherwise, also for syntax errors."""
     try:
         parsed = questions.parse(text)
     except WarehouseError as error:
         if "Multi-statements" not in error.what:
             raise
         raise WarehouseError(
-            "one statement at a time: nothing of this was run", todo="Run each by a command of its own."
+            "only one statement at a time: nothing was run", todo="Run each statement with its own command."
         ) from None
     word = parsed.split(maxsplit=1)[0]
     if word in _WITHOUT_EFFECT:
         raise WarehouseError(
-            f"{word} would be forgotten at once: each statement stands alone",
+            f"{word} would have no effect: each statement runs on its own",
             todo="Name a table as database.table, and put SETTINGS at the end of a query.",
         )
     if word in _READING:
         if _OWN_OUTPUT.search(_LITERAL.sub("''", parsed)):
             raise WarehouseError(
-                "the format and the file are not the statement's to say",
-                todo="Leave FORMAT and INTO OUTFILE out: --format and --output say them.",
+                "a statement cannot set the format or the file",
+                todo="Leave out FORMAT and INTO OUTFILE, and use --format and --output.",
             )
-        # What was looked at is what is run.
+        # Run exactly the text that was checked.
         return Statement(parsed, reads=True)
     if not write:
-        raise WarehouseError(f"{word} is no reading statement", todo="--write allows everything.")
-    # An INSERT's values are no part of what was parsed.
+        raise WarehouseError(f"{word} is not a reading statement", todo="Use --write to allow all statements.")
+    # The parsed text of an INSERT lacks its values.
     return Statement(text, reads=False)
 
 
 def interruptibly(questions: Questions, work: Callable[[], _T]) -> _T:
-    """Do what waits for ClickHouse, ended by Ctrl-C: it raises KeyboardInterrupt when the engine has stopped."""
+    """Run work that waits for ClickHouse. Ctrl-C stops the engine, then raises KeyboardInterrupt."""
     with signals.noted() as presses, ThreadPoolExecutor(1, "champion-sql") as executor:
         future = executor.submit(work)
         while not wait([future], timeout=1 if presses else 0.1).done:
             if presses:
-                # Again, in case it had not begun. Where it cannot be ended, its time limit does.
+                # Repeat this, in case the query had not begun. If it cannot be stopped, its time limit ends it.
                 with contextlib.suppress(ChampionError):
                     questions.interrupt()
     if presses:
@@ -92,14 +92,14 @@ def interruptibly(questions: Questions, work: Callable[[], _T]) -> _T:
 
 
 def table_lines(path: Path, columns: int | None = None, most_rows: int | None = None) -> Iterator[str]:
-    """The lines of a table, out of a file in the table's format: read twice, never held in memory.
+    """The lines of a table, from a file in the format ``table``. The file is read twice, and never held in memory.
 
-    ``columns`` is a terminal's width: columns that do not fit, and rows beyond ``most_rows``, are left out, and a note
-    at the end says so.
+    ``columns`` is a terminal's width. Columns that do not fit, and rows beyond ``most_rows``, are left out; a note at
+    the end reports them.
     """
     with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
         names, types = (_cells(next(file)) for _ in range(2))
-        # A lone column may be a text of many lines, as of SHOW CREATE.
+        # A single column may hold text of many lines, such as that of SHOW CREATE.
         is_text = len(names) == 1 and not _NUMBER.match(types[0])
         read = _lines_of_text if is_text else _cells
         widths = [len(name) for name in names]
@@ -133,7 +133,7 @@ def _cells(line: str) -> list[str]:
 
 
 def _lines_of_text(line: str) -> list[str]:
-    # A backslash of the text itself is two: what follows it ends no line. A NUL never stands here as such.
+    # A backslash in the text is doubled, and an n after it is not a line end. Replace it by NUL, which never occurs.
     lines = line.removesuffix("\n").replace("\\\\", "\0").split("\\n")
     return [_cell(each.replace("\0", "\\\\")) for each in lines]
 
@@ -143,7 +143,7 @@ def _cell(text: str) -> str:
         return "NULL"
     if "\\" in text:
         text = _ESCAPE.sub(r"\1", text)
-    # What would move the cursor is shown by its code.
+    # Show control characters, which would move the cursor, as their codes.
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -167,4 +167,4 @@ def _note(shown: int, count: int, names: list[str], fitting: int) -> str:
         rows = f"{shown:,} rows, and {least}{count - shown:,} more"
     if fitting == len(names):
         return f"({rows})"
-    return f"({rows}; not shown for want of width: {', '.join(names[fitting:])})"
+    return f"({rows}; columns that did not fit: {', '.join(names[fitting:])})"

@@ -273,7 +273,7 @@ def test_a_day_that_becomes_due_meanwhile_keeps_its_intermediates() -> None:
     items, _ = cleaning.find(WriteParquet)
     redo.make_due(EQUITY, DAY, WriteParquet)
     refused = [cleaning.remove(item, WriteParquet) for item in items]
-    assert [kept.why for kept in refused if kept] == ["its day has become due meanwhile"] * 2
+    assert [kept.why for kept in refused if kept] == ["its day has become due in the meantime"] * 2
     assert len(intermediates(DAY)) == 2
 
 
@@ -338,4 +338,4 @@ def test_lake_only_goes_with_intermediates() -> None:
     """Alone it would mean nothing."""
     result = CliRunner().invoke(command, ["--lake-only"])
     assert result.exit_code == 2
-    assert "--lake-only goes with --intermediates" in result.output
+    assert "--lake-only needs --intermediates" in result.output

@@ -209,7 +209,7 @@ def test_nothing_is_changed_where_something_was(tmp_path: Path) -> None:
     opened.close()
     before = snapshot(tmp_path)
     done = run_doctor()
-    assert "the table is there" in done.stdout, done.stdout
+    assert "the table is ready" in done.stdout, done.stdout
     assert snapshot(tmp_path) == before
 
 
@@ -324,7 +324,7 @@ def test_a_package_of_another_version_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.syspath_prepend(str(tmp_path))
     found = setup.packages()
     assert found.status == "PROBLEM"
-    assert f"polars is {version}, and has to be" in found.found
+    assert f"polars is {version}, but must be" in found.found
     assert found.todo
 
 
@@ -526,7 +526,7 @@ def test_a_server_with_the_table_is_ok(server: ClickHouseServer, monkeypatch: py
     found = warehouse.warehouse()
     assert found.status == "OK", found
     assert f"ClickHouse {version}" in found.found
-    assert "the table is there" in found.found
+    assert "the table is ready" in found.found
     assert found.server_ahead is not None
 
 
@@ -669,7 +669,7 @@ def test_an_mlflow_server_where_nobody_listens_is_a_warning(monkeypatch: pytest.
     found = servers.mlflow()
     assert found.status == "WARNING"
     assert "ConnectionRefusedError" in found.found
-    assert "stays in the journal" in found.todo
+    assert "stay in the journal" in found.todo
     assert SECRET not in found.found + found.todo
 
 

@@ -416,9 +416,9 @@ def test_a_dry_run_says_why_a_day_is_due(tmp_path: Path, archive: SimulatedArchi
     assert due.pop(str(failed)).startswith("failed before: ")
     assert due == {
         str(not_loaded): "in the lake, not loaded",
-        str(other_warehouse): "in the lake, and its marker is of another warehouse",
+        str(other_warehouse): "in the lake, and its marker belongs to another warehouse",
         str(changed): "in the lake, and changed since it was loaded",
-        str(again): "asked for again, from parse",
+        str(again): "requested again, from parse",
     }
 
 
@@ -436,11 +436,11 @@ def test_a_dry_run_names_what_would_be_rechecked(archive: SimulatedArchive) -> N
     champion_here("fill", *RANGE, *LAKE)
     assert would_run(*RANGE, *LAKE) == {}
     due = would_run(*RANGE, *LAKE, "--recheck-closed")
-    assert due == {str(DAYS[2]): "closed before, and asked for again (--recheck-closed)"}
+    assert due == {str(DAYS[2]): "closed before, and requested again (--recheck-closed)"}
 
 
 def test_json_goes_with_a_dry_run() -> None:
     """A fill itself has none."""
     result = CliRunner().invoke(main, ["fill", "--json"])
     assert result.exit_code == 2
-    assert "--json goes with --dry-run" in result.output
+    assert "--json needs --dry-run" in result.output

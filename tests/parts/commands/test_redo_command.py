@@ -326,7 +326,7 @@ def test_redo_of_a_day_that_never_was_says_so(tmp_path: Path) -> None:
     """A success, with nothing done."""
     done = champion_here("redo", "--date", str(HOLIDAY), "--from", "parse")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"Nothing to do: {HOLIDAY} is not there, and closed (Ram Mandir")
+    assert done.stderr.splitlines()[-1].startswith(f"Nothing to do: {HOLIDAY} is not stored, and closed (Ram Mandir")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -398,7 +398,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     assert [(run["stage"], run["why"]) for run in days[str(DAY)]["runs"]] == [
         ("parse", "output missing"),
         ("normalize", "output missing"),
-        ("write", "asked for"),
+        ("write", "requested"),
         ("load", "follows write"),
     ]
     assert days[str(NEXT)]["replaces"] == []
@@ -408,14 +408,14 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     done = champion_here(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "From write to load. Days again: 1, for the first time: 1",
+        "From write to load. Days to run again: 1, for the first time: 1",
         "",
         str(DAY),
         "  replaces  lake/.../bhavcopy_20240115.parquet",
         "  replaces  loaded/embedded_champion_market/2024/bhavcopy_20240115.json",
         "  runs      parse: output missing",
         "  runs      normalize: output missing",
-        "  runs      write: asked for",
+        "  runs      write: requested",
         "  runs      load: follows write",
         "",
         str(NEXT),
@@ -429,19 +429,19 @@ def test_a_dry_run_names_what_was_asked_for_before() -> None:
     load(DAY)
     redo.make_due(EQUITY, DAY, NormalizeBhavcopy)
     assert redo.plan(EQUITY, DAY, LoadClickHouse).runs == (
-        ("normalize", "asked for before"),
-        ("write", "asked for before"),
-        ("load", "asked for"),
+        ("normalize", "requested before"),
+        ("write", "requested before"),
+        ("load", "requested"),
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--from", "write"], "say --date, or --start"),
+        (["--from", "write"], "give --date, or --start"),
         (["--date", "2024-01-15"], "--from"),
-        (["--date", "2024-01-15", "--start", "2024-01-15", "--from", "write"], "say --date, or --start"),
-        (["--date", "2024-01-15", "--end", "2024-01-15", "--from", "write"], "say --date, or --start"),
+        (["--date", "2024-01-15", "--start", "2024-01-15", "--from", "write"], "give --date, or --start"),
+        (["--date", "2024-01-15", "--end", "2024-01-15", "--from", "write"], "give --date, or --start"),
         (["--start", "2024-01-15", "--end", "2024-01-14", "--from", "write"], "is after --end 2024-01-14"),
         (["--date", "2024-01-15", "--from", "load", "--to", "write"], "--from load comes after --to write"),
         (["--date", "2024-01-15", "--from", "dance"], "dance"),

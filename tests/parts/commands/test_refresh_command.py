@@ -160,7 +160,7 @@ def test_the_last_days_of_the_lake_are_asked_for(in_lake: None, server: Simulate
 def test_nothing_is_asked_for_where_nothing_is_there(server: SimulatedArchive) -> None:
     """An empty lake is no failure."""
     done = champion_refresh("--days", "5")
-    assert (done.returncode, done.stdout, server.requests) == (0, "The lake has no such days.\n", [])
+    assert (done.returncode, done.stdout, server.requests) == (0, "The lake has no days in this range.\n", [])
 
 
 # What is unchanged
@@ -341,7 +341,7 @@ def test_a_payload_that_fails_the_check_changes_nothing(
     before = here()
     done = champion_refresh("--days", "1", "--end", "2024-01-15", NSE_ARCHIVE_URL=str(tmp_path / "files"))
     assert done.returncode == 30
-    assert done.stdout.startswith("2024-01-15 failed: too many rows were rejected; expected rows, at most 5% of them")
+    assert done.stdout.startswith("2024-01-15 failed: too many rows were rejected; expected rows, at most 5% of")
     assert max(map(len, done.stdout.splitlines()[:2])) <= 80
     assert here() == before
 
@@ -351,7 +351,7 @@ def test_a_file_that_the_archive_no_longer_has_is_kept(in_lake: None, server: Si
     server.faults[DAY] = Fault("not_found")
     found = outcomes()
     assert [each.state for each in found] == ["unchanged", "failed", "unchanged"]
-    assert found[1].reason.endswith("What is here is kept.")
+    assert found[1].reason.endswith("The stored file stays.")
 
 
 def test_an_archive_that_refuses_is_not_asked_again(in_lake: None, server: SimulatedArchive) -> None:

@@ -441,7 +441,7 @@ def test_the_engine_itself_refuses_what_is_no_reading(questions: Questions, tmp_
 )
 def test_only_reading_statements_are_sent(questions: Questions, statement: str) -> None:
     """What the engine's own protection would let pass is not run either."""
-    with pytest.raises(WarehouseError, match=r"is no reading statement\. --write"):
+    with pytest.raises(WarehouseError, match=r"is not a reading statement\. Use --write"):
         sql.understood(questions, statement, write=False)
 
 
@@ -492,14 +492,14 @@ def test_a_reading_statement_gives_a_result(questions: Questions, tmp_path: Path
 @pytest.mark.parametrize("write", [False, True])
 def test_several_statements_are_refused_and_none_is_run(questions: Questions, write: bool) -> None:
     """In the embedded engine too, which would run them one after the other."""
-    with pytest.raises(WarehouseError, match="one statement at a time"):
+    with pytest.raises(WarehouseError, match="only one statement at a time"):
         sql.understood(questions, "SELECT ';'; DROP TABLE normalized_equity_ohlc", write=write)
 
 
 def test_what_would_be_forgotten_is_refused(questions: Questions) -> None:
     """Each statement stands alone, so USE and SET have no effect on the next one."""
     for statement in ("USE default", "SET max_threads = 1"):
-        with pytest.raises(WarehouseError, match="stands alone"):
+        with pytest.raises(WarehouseError, match="runs on its own"):
             sql.understood(questions, statement, write=True)
 
 
@@ -549,7 +549,7 @@ def test_a_terminal_gets_what_fits(embedded: Address, on_terminal: OnTerminal) -
     assert terminal.end() == 0, terminal.seen
     lines = terminal.seen.splitlines()
     assert lines[2:102] == [f"{number:>2}  {'x' * 40}" for number in range(100)]
-    assert " ".join(lines[102:]) == "(100 rows, and 1,134 more; not shown for want of width: y)"
+    assert " ".join(lines[102:]) == "(100 rows, and 1,134 more; columns that did not fit: y)"
 
 
 def test_a_terminal_does_not_wait_for_the_last_of_very_many_rows(place: Address, on_terminal: OnTerminal) -> None:
@@ -643,8 +643,8 @@ def test_the_prompt_holds_the_engine_for_its_statements_alone(embedded: Address,
     [
         ([], "the QUERY is empty"),
         ([" ; "], "the QUERY is empty"),
-        (["SELECT 1", "--output", "prices.xlsx"], "say --format"),
-        (["SELECT 1", "--output", "nowhere/prices.csv"], "there is no folder"),
+        (["SELECT 1", "--output", "prices.xlsx"], "give --format"),
+        (["SELECT 1", "--output", "nowhere/prices.csv"], "does not exist"),
         (["SELECT 1", "--format", "xml"], "xml"),
         (["SELECT 1", "--wait", "-1"], "--wait"),
     ],

@@ -135,7 +135,7 @@ def test_what_was_loaded_agrees(loaded: None) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "2023-06-15 to 2024-01-15: days in raw 2, lake 2, warehouse 2",
-        "All agrees.",
+        "Everything agrees.",
     ]
 
 
@@ -209,7 +209,7 @@ def test_a_lake_file_of_another_payload_is_a_difference(tmp_path: Path) -> None:
     receipt = ScrapeBhavcopy(date=BOTH_DAY).output()
     payload_file(BOTH_DAY).write_bytes(b"published anew")
     receipt.dump({**(receipt.load() or {}), "sha256": durable.sha256(b"published anew")})
-    assert differences() == [(BOTH_DAY, "lake", "sha256 of the payload it was made from")]
+    assert differences() == [(BOTH_DAY, "lake", "sha256 of the payload that it was made from")]
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_the_lake_alone_is_verified_where_there_is_no_warehouse() -> None:
     assert build(*(WriteParquet(date=day) for day in DAYS)).is_done
     done = verify()
     assert done.returncode == 0, done.stderr
-    assert "warehouse none\nNo warehouse is there: the lake alone is verified.\n" in done.stdout
+    assert "warehouse none\nThere is no warehouse: only raw payloads and lake are verified.\n" in done.stdout
     assert not (Path(os.environ["DATA_DIR"]) / "warehouse").exists()
 
 
@@ -340,7 +340,7 @@ def test_repair_never_deletes_a_day_that_only_the_warehouse_has(loaded: None) ->
     reload(OTHER_DAY, lambda rows: rows.with_columns(trade_date=pl.lit(OTHER_DAY))[:7])
     done = verify("--repair")
     assert done.returncode == 30
-    assert "left 2024-01-16 warehouse: a day that the lake does not have" in done.stdout
+    assert "left 2024-01-16 warehouse: a day that is not in the lake" in done.stdout
     assert in_warehouse("SELECT count() FROM TABLE FINAL WHERE trade_date = '2024-01-16'") == [(7,)]
 
 
