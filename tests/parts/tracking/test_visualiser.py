@@ -89,7 +89,7 @@ def test_each_task_links_to_its_runs_in_mlflow(
     kill_carriers(tmp_path)
     links = {task["display_name"]: task["tracking_url"] or "" for task in task_list(central)}
     for family in FAMILIES:
-        link = links[f"{family}(date={DAYS[1]}, dataset=equity)"]
+        link = links[f"{family}(dataset=equity, date={DAYS[1]})"]
         assert link.startswith(f"{server.url}/#/experiments/")
         assert f"bhavcopy-etl-{DAYS[1]}" in link
     assert "planted-4711" not in str(task_list(central))
