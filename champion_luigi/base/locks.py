@@ -13,8 +13,8 @@ from contextvars import ContextVar
 from io import FileIO
 from pathlib import Path
 
-from champion_luigi.base.durable import make_folder, now
-from champion_luigi.base.errors import Busy, StorageError
+from champion_luigi.base.durable import make_folder, naming, now
+from champion_luigi.base.errors import Busy
 
 # The seconds that this context has waited for others; None outside `counting_waits`.
 _waits: ContextVar[list[float] | None] = ContextVar("champion_waits", default=None)
@@ -49,47 +49,44 @@ def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], 
     try:
         yield
     finally:
-        _release(file, path)
+        # Remove the file while it is still locked, so that no process can lock a name about to vanish. A file that
+        # cannot be removed, for example on a disk that became read-only, stays, unlocked.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        file.close()
 
 
 def is_locked(path: Path) -> bool:
     """Whether a process holds this lock."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)
+    return False
 
 
 def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> FileIO:
     started = time.monotonic()
-    deadline = started + wait_seconds
-    told = on_wait is None
     has_waited = False
     while True:
         file = _open_lock(path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(file)
+            holder = os.pread(file.fileno(), 500, 0).decode(errors="replace") or "a process that is just starting"
             file.close()
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= started + wait_seconds:
                 raise Busy(
                     f"{what} is in use by another process",
                     found=holder,
                     source=str(path),
                     todo="Wait for it to end, or stop it, and run the same command again.",
                 ) from None
-            if not told and on_wait is not None:
+            if on_wait is not None and not has_waited:
                 on_wait(f"waiting for {what}, in use by {holder}")
-                told = True
             has_waited = True
             time.sleep(0.05)
             continue
@@ -105,28 +102,15 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
         file.close()
 
 
-def _release(file: FileIO, path: Path) -> None:
-    # Remove the file while it is still locked, so that no process can lock a name about to vanish. A file that cannot
-    # be removed, for example on a disk that became read-only, stays, unlocked.
-    with contextlib.suppress(OSError):
-        path.unlink()
-    file.close()
-
-
 def _open_lock(path: Path) -> FileIO:
     # A file object, opened in one step: whenever Ctrl-C comes, an unreferenced object is closed and its lock released.
-    try:
+    todo = "Check what the path is, who owns its folder, and whether the disk is full or read-only."
+    with naming(path, "the lock could not be opened", todo):
         try:
             return path.open("a+b", buffering=0)
         except FileNotFoundError:
             make_folder(path.parent)
             return path.open("a+b", buffering=0)
-    except OSError as error:
-        raise StorageError(
-            f"the lock could not be opened: {error.strerror or error}",
-            source=str(path),
-            todo="Check what the path is, who owns its folder, and whether the disk is full or read-only.",
-        ) from error
 
 
 def _is_same_file(file: FileIO, path: Path) -> bool:
@@ -134,10 +118,6 @@ def _is_same_file(file: FileIO, path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _holder(file: FileIO) -> str:
-    return os.pread(file.fileno(), 500, 0).decode(errors="replace") or "a process that is just starting"
 
 
 def _this_process() -> str:
