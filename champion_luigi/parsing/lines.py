@@ -52,13 +52,5 @@ def _split_quoted(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
         columns[REST].append(None)
         for name, field in zip(names, [*fields, *[None] * len(names)], strict=False):
             columns[name].append(field)
-    return pl.DataFrame(
-        columns,
-        schema={
-            LINE: lines.schema[LINE],
-            TEXT: pl.String,
-            FITS: pl.Boolean,
-            REST: pl.String,
-            **dict.fromkeys(names, pl.String),
-        },
-    )
+    of_text = dict.fromkeys((REST, *names), pl.String)
+    return pl.DataFrame(columns, schema={LINE: lines.schema[LINE], TEXT: pl.String, FITS: pl.Boolean, **of_text})
