@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from champion_luigi.base.errors import StorageError
 
@@ -27,7 +27,7 @@ LEFTOVER_PREFIX = ".tmp-"
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` atomically, as `whole` does."""
-    with whole(path) as temporary, os.fdopen(_create(temporary), "wb") as file:
+    with whole(path) as temporary, open_in_folder(temporary, "xb") as file:
         file.write(content)
 
 
@@ -107,6 +107,15 @@ def make_folder(path: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, "a symbolic link leads nowhere", error.filename) from error
 
 
+def open_in_folder(path: Path, mode: str, buffering: int = -1) -> IO[bytes]:
+    """Open a file, and make its folder first if that is missing."""
+    try:
+        return path.open(mode, buffering)
+    except FileNotFoundError:
+        make_folder(path.parent)
+        return path.open(mode, buffering)
+
+
 def sha256(content: bytes) -> str:
     """The SHA-256 of the content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -132,15 +141,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def now() -> str:
     """The time in UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _create(path: Path) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        return os.open(path, flags, 0o666)
-    except FileNotFoundError:
-        make_folder(path.parent)
-        return os.open(path, flags, 0o666)
 
 
 def _sync(path: Path, flags: int) -> None:

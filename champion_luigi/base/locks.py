@@ -10,10 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from io import FileIO
 from pathlib import Path
+from typing import IO
 
-from champion_luigi.base.durable import make_folder, naming, now
+from champion_luigi.base.durable import naming, now, open_in_folder
 from champion_luigi.base.errors import Busy
 
 # The seconds that this context has waited for others; None outside `counting_waits`.
@@ -68,11 +68,15 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> FileIO:
+def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> IO[bytes]:
+    todo = "Check what the path is, who owns its folder, and whether the disk is full or read-only."
     started = time.monotonic()
     has_waited = False
     while True:
-        file = _open_lock(path)
+        # A file object, opened in one step: whenever Ctrl-C comes, an unreferenced object is closed and its lock
+        # released.
+        with naming(path, "the lock could not be opened", todo):
+            file = open_in_folder(path, "a+b", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -102,18 +106,7 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
         file.close()
 
 
-def _open_lock(path: Path) -> FileIO:
-    # A file object, opened in one step: whenever Ctrl-C comes, an unreferenced object is closed and its lock released.
-    todo = "Check what the path is, who owns its folder, and whether the disk is full or read-only."
-    with naming(path, "the lock could not be opened", todo):
-        try:
-            return path.open("a+b", buffering=0)
-        except FileNotFoundError:
-            make_folder(path.parent)
-            return path.open("a+b", buffering=0)
-
-
-def _is_same_file(file: FileIO, path: Path) -> bool:
+def _is_same_file(file: IO[bytes], path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:

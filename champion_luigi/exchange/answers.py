@@ -33,11 +33,12 @@ def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) ->
     """Append an answer, durably. Raises StorageError if it cannot be written."""
     entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": durable.now()}
     todo = "Check free space and permissions of the disk; the next run requests the file again."
-    with durable.naming(path, "the archive's answer could not be recorded", todo, day):
-        durable.make_folder(path.parent)
-        with path.open("a+b", buffering=0) as file:
-            durable.append_line(file.fileno(), json.dumps(entry))
-            os.fsync(file)
+    with (
+        durable.naming(path, "the archive's answer could not be recorded", todo, day),
+        durable.open_in_folder(path, "a+b", buffering=0) as file,
+    ):
+        durable.append_line(file.fileno(), json.dumps(entry))
+        os.fsync(file)
 
 
 def answers(path: Path, archive: str) -> dict[date, Answer]:
