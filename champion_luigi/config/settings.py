@@ -31,7 +31,7 @@ _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", def
 
 # Variables that are not settings: libraries read them directly.
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 # Whether the secrets are being collected in this context.
 _asked: ContextVar[bool] = ContextVar("champion_secrets_asked", default=False)
 
@@ -284,7 +284,13 @@ def secrets() -> set[str]:
         found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
         with contextlib.suppress(SettingsError):
             found.add(clickhouse_password())
-        for address in _addresses():
+        addresses: list[Callable[[], str | None]] = [
+            lambda: get("archive_url"),
+            lambda: get("mlflow_tracking_uri"),
+            lambda: _scheduler_url(CmdlineParser.get_instance()),
+            *(functools.partial(os.environ.get, name) for name in _PROXY_VARIABLES),
+        ]
+        for address in addresses:
             with contextlib.suppress(SettingsError, ValueError):
                 found |= hiding.in_address(address() or "")
         return found - {""}
@@ -294,16 +300,6 @@ def secrets() -> set[str]:
 
 # The text with every secret replaced by stars, in whatever form it is written.
 without_secrets = hiding.hidden
-
-
-def _addresses() -> Iterator[Callable[[], str | None]]:
-    """The sources of addresses that may hold a password: the archive's, MLflow's, the scheduler's, the proxies'."""
-    yield lambda: str(get("archive_url"))
-    yield lambda: str(get("mlflow_tracking_uri"))
-    yield lambda: _scheduler_url(CmdlineParser.get_instance())
-    for name in _PROXY_VARIABLES:
-        for variable in (name, name.upper()):
-            yield functools.partial(os.environ.get, variable)
 
 
 @functools.lru_cache(maxsize=4)
