@@ -57,15 +57,18 @@ def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], 
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds this lock."""
+    """Whether a process holds this lock, which may be a folder."""
     try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return False
     except BlockingIOError:
         return True
-    return False
+    finally:
+        os.close(descriptor)
 
 
 def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> IO[bytes]:
