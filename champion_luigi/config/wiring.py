@@ -24,16 +24,10 @@ if TYPE_CHECKING:
 
 def warehouse_place() -> connection.Address:
     """The configured warehouse."""
+    names = ("host", "port", "user", "database", "secure", "verify", "query_seconds")
+    given = {name: settings.get(f"clickhouse_{name}") for name in names}
     return connection.Address(
-        host=settings.get("clickhouse_host"),
-        port=settings.get("clickhouse_port"),
-        user=settings.get("clickhouse_user"),
-        password=settings.clickhouse_password(),
-        database=settings.get("clickhouse_database"),
-        secure=settings.get("clickhouse_secure"),
-        verify=settings.get("clickhouse_verify"),
-        query_seconds=settings.get("clickhouse_query_seconds"),
-        folder=settings.data_dir() / "warehouse",
+        **given, password=settings.clickhouse_password(), folder=settings.data_dir() / "warehouse"
     )
 
 
