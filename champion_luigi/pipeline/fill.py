@@ -172,8 +172,8 @@ class FillBhavcopy(RangeDailyBase):
                     self._fill(self.progress)
                 except BaseException as error:
                     # An Exception, such as FillFailed, counts as failed; anything else, such as Ctrl-C, as killed.
-                    failed = isinstance(error, Exception)
-                    self._record_end("FAILED" if failed else "KILLED", "failed" if failed else "killed", error)
+                    status = "FAILED" if isinstance(error, Exception) else "KILLED"
+                    self._record_end(status, status.lower(), error)
                     raise
                 outstanding = self.outstanding()
                 self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
