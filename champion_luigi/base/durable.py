@@ -14,9 +14,9 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from champion_luigi.base.errors import StorageError
 
@@ -27,7 +27,7 @@ LEFTOVER_PREFIX = ".tmp-"
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` atomically, as `whole` does."""
-    with whole(path) as temporary, os.fdopen(_create(temporary), "wb") as file:
+    with whole(path) as temporary, open_in_folder(temporary, "xb") as file:
         file.write(content)
 
 
@@ -38,22 +38,16 @@ def whole(path: Path) -> Iterator[Path]:
     Fsync, rename, fsync of the folder. If the disk refuses, raises StorageError, naming the file; the old file stays.
     """
     temporary = path.with_name(f"{LEFTOVER_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
+    todo = "Check free space and permissions of the disk; nothing half-written is left."
+    with naming(path, "the file could not be written", todo):
         try:
             yield temporary
             _sync(temporary, os.O_RDONLY)
             temporary.replace(path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
+            temporary.unlink(missing_ok=True)
             raise
         _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise StorageError(
-            f"the file could not be written: {error.strerror or error}",
-            source=str(path),
-            todo="Check free space and permissions of the disk; nothing half-written is left.",
-        ) from error
 
 
 def append_line(descriptor: int, line: str) -> None:
@@ -71,14 +65,17 @@ def append_line(descriptor: int, line: str) -> None:
 
 def read_whole(path: Path) -> bytes:
     """The bytes of a file. Raises StorageError, naming the file, if it cannot be read."""
-    try:
+    with naming(path, "the file could not be read", "Check that it exists, and who may read it."):
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def naming(path: Path, what: str, todo: str | None = None, day: date | None = None) -> Iterator[None]:
+    """Turn any OSError about ``path`` into StorageError: the system does not always name the file."""
+    try:
+        yield
     except OSError as error:
-        raise StorageError(
-            f"the file could not be read: {error.strerror or error}",
-            source=str(path),
-            todo="Check that it exists, and who may read it.",
-        ) from error
+        raise StorageError(f"{what}: {error.strerror or error}", day=day, source=str(path), todo=todo) from error
 
 
 @contextlib.contextmanager
@@ -110,6 +107,15 @@ def make_folder(path: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, "a symbolic link leads nowhere", error.filename) from error
 
 
+def open_in_folder(path: Path, mode: str, buffering: int = -1) -> IO[bytes]:
+    """Open a file, and make its folder first if that is missing."""
+    try:
+        return path.open(mode, buffering)
+    except FileNotFoundError:
+        make_folder(path.parent)
+        return path.open(mode, buffering)
+
+
 def sha256(content: bytes) -> str:
     """The SHA-256 of the content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
@@ -135,15 +141,6 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def now() -> str:
     """The time in UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _create(path: Path) -> int:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        return os.open(path, flags, 0o666)
-    except FileNotFoundError:
-        make_folder(path.parent)
-        return os.open(path, flags, 0o666)
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import errno
 from datetime import date, datetime
+from typing import Any
 
 from champion_luigi.base.secrets import hidden
 
@@ -49,22 +50,13 @@ class ChampionError(Exception):
         found: str | None = None,
         todo: str | None = None,
     ) -> None:
-        self.what = what = hidden(what)
-        self.day = day
-        self.source = source = source and hidden(source)
-        self.expected = expected = expected and hidden(expected)
-        self.found = found = found and hidden(found)
-        self.todo = todo = todo and hidden(todo)
-        sentence = f"{day}: {what}" if day else what
-        if expected is not None:
-            sentence += f"; expected {expected}"
-        if found is not None:
-            sentence += f"; found {found}"
-        if source is not None:
-            sentence += f" [{source}]"
-        if todo is not None:
-            sentence += f". {todo}"
-        super().__init__(sentence)
+        self.what, self.day = hidden(what), day
+        texts = (source, expected, found, todo)
+        source, expected, found, todo = (text and hidden(text) for text in texts)
+        self.source, self.expected, self.found, self.todo = source, expected, found, todo
+        around = (("; expected {}", expected), ("; found {}", found), (" [{}]", source), (". {}", todo))
+        sentence = f"{day}: {self.what}" if day else self.what
+        super().__init__(sentence + "".join(form.format(text) for form, text in around if text is not None))
 
 
 class TransientError(ChampionError):
@@ -103,7 +95,9 @@ class NotPublished(TerminalError):
     ``answered`` is the time of the 404 by the archive's own clock, if known.
     """
 
-    answered: datetime | None = None
+    def __init__(self, what: str, *, answered: datetime | None = None, **parts: Any) -> None:
+        super().__init__(what, **parts)
+        self.answered = answered
 
 
 class Refused(TerminalError):
@@ -112,7 +106,9 @@ class Refused(TerminalError):
     Wait as long as the archive says (``retry_after``, in seconds), lower CHAMPION_REQUESTS_PER_SECOND, then run again.
     """
 
-    retry_after: float | None = None
+    def __init__(self, what: str, *, retry_after: float | None = None, **parts: Any) -> None:
+        super().__init__(what, **parts)
+        self.retry_after = retry_after
 
 
 class RejectedPayload(TerminalError):

@@ -10,11 +10,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from io import FileIO
 from pathlib import Path
+from typing import IO
 
-from champion_luigi.base.durable import make_folder, now
-from champion_luigi.base.errors import Busy, StorageError
+from champion_luigi.base.durable import naming, now, open_in_folder
+from champion_luigi.base.errors import Busy
 
 # The seconds that this context has waited for others; None outside `counting_waits`.
 _waits: ContextVar[list[float] | None] = ContextVar("champion_waits", default=None)
@@ -49,47 +49,51 @@ def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], 
     try:
         yield
     finally:
-        _release(file, path)
+        # Remove the file while it is still locked, so that no process can lock a name about to vanish. A file that
+        # cannot be removed, for example on a disk that became read-only, stays, unlocked.
+        with contextlib.suppress(OSError):
+            path.unlink()
+        file.close()
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds this lock."""
+    """Whether a process holds this lock, which may be a folder."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
     except BlockingIOError:
         return True
-    else:
-        return False
     finally:
         os.close(descriptor)
 
 
-def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> FileIO:
+def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], None] | None) -> IO[bytes]:
+    todo = "Check what the path is, who owns its folder, and whether the disk is full or read-only."
     started = time.monotonic()
-    deadline = started + wait_seconds
-    told = on_wait is None
     has_waited = False
     while True:
-        file = _open_lock(path)
+        # A file object, opened in one step: whenever Ctrl-C comes, an unreferenced object is closed and its lock
+        # released.
+        with naming(path, "the lock could not be opened", todo):
+            file = open_in_folder(path, "a+b", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = _holder(file)
+            holder = os.pread(file.fileno(), 500, 0).decode(errors="replace") or "a process that is just starting"
             file.close()
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= started + wait_seconds:
                 raise Busy(
                     f"{what} is in use by another process",
                     found=holder,
                     source=str(path),
                     todo="Wait for it to end, or stop it, and run the same command again.",
                 ) from None
-            if not told and on_wait is not None:
+            if on_wait is not None and not has_waited:
                 on_wait(f"waiting for {what}, in use by {holder}")
-                told = True
             has_waited = True
             time.sleep(0.05)
             continue
@@ -105,39 +109,11 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
         file.close()
 
 
-def _release(file: FileIO, path: Path) -> None:
-    # Remove the file while it is still locked, so that no process can lock a name about to vanish. A file that cannot
-    # be removed, for example on a disk that became read-only, stays, unlocked.
-    with contextlib.suppress(OSError):
-        path.unlink()
-    file.close()
-
-
-def _open_lock(path: Path) -> FileIO:
-    # A file object, opened in one step: whenever Ctrl-C comes, an unreferenced object is closed and its lock released.
-    try:
-        try:
-            return path.open("a+b", buffering=0)
-        except FileNotFoundError:
-            make_folder(path.parent)
-            return path.open("a+b", buffering=0)
-    except OSError as error:
-        raise StorageError(
-            f"the lock could not be opened: {error.strerror or error}",
-            source=str(path),
-            todo="Check what the path is, who owns its folder, and whether the disk is full or read-only.",
-        ) from error
-
-
-def _is_same_file(file: FileIO, path: Path) -> bool:
+def _is_same_file(file: IO[bytes], path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _holder(file: FileIO) -> str:
-    return os.pread(file.fileno(), 500, 0).decode(errors="replace") or "a process that is just starting"
 
 
 def _this_process() -> str:

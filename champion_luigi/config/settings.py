@@ -25,12 +25,13 @@ from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import luigi_defaults
 from champion_luigi.datasets.equity import UDIFF_FROM
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.parsing.unzip import MAX_UNZIPPED_BYTES
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
 
 # Variables that are not settings: libraries read them directly.
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 # Whether the secrets are being collected in this context.
 _asked: ContextVar[bool] = ContextVar("champion_secrets_asked", default=False)
 
@@ -38,8 +39,8 @@ _asked: ContextVar[bool] = ContextVar("champion_secrets_asked", default=False)
 class _FromEnvironment:
     """Puts an environment variable between the command line and ``luigi.cfg`` in a Luigi parameter's sources."""
 
-    def __init__(self, *, env: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, env: str, default: Any, description: str) -> None:
+        super().__init__(default=default, description=description)  # type: ignore[call-arg]  # Luigi's, in subclasses
         self.env = env
 
     def _value_iterator(self, task_name: str, param_name: str) -> Iterator[tuple[Any, str | None]]:
@@ -106,98 +107,70 @@ class Day(_FromEnvironment, luigi.DateParameter):
 class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the class
     """``[champion]`` in luigi.cfg."""
 
-    data_dir = Text(env="DATA_DIR", default="./data", description="folder of all outputs")
-    lake_dir = Text(env="CHAMPION_LAKE_DIR", default="", description="root of the Parquet lake; empty: DATA_DIR/lake")
+    data_dir = Text("DATA_DIR", "./data", "folder of all outputs")
+    lake_dir = Text("CHAMPION_LAKE_DIR", "", "root of the Parquet lake; empty: DATA_DIR/lake")
     archive_url = Text(
-        env="NSE_ARCHIVE_URL",
-        default="https://nsearchives.nseindia.com",
-        description="the exchange's archive: an http(s) base, a folder or file:// of its files, or simulated:",
+        "NSE_ARCHIVE_URL",
+        "https://nsearchives.nseindia.com",
+        "the exchange's archive: an http(s) base, a folder or file:// of its files, or simulated:",
     )
-    requests_per_second = Number(
-        env="CHAMPION_REQUESTS_PER_SECOND", default=3.0, description="polite ceiling for a remote archive; 0: none"
+    requests_per_second = Number("CHAMPION_REQUESTS_PER_SECOND", 3.0, "polite ceiling for a remote archive; 0: none")
+    connect_seconds = Number("CHAMPION_CONNECT_SECONDS", 10.0, "archive: time to connect")
+    read_seconds = Number("CHAMPION_READ_SECONDS", 30.0, "archive: longest silence")
+    total_seconds = Number("CHAMPION_TOTAL_SECONDS", 180.0, "archive: longest time for one file")
+    max_payload_mb = Whole("CHAMPION_MAX_PAYLOAD_MB", 16, "largest file accepted, MiB")
+    max_unzipped_mb = Whole(
+        "CHAMPION_MAX_UNZIPPED_MB", MAX_UNZIPPED_BYTES // 1024**2, "largest size when unzipped, MiB"
     )
-    connect_seconds = Number(env="CHAMPION_CONNECT_SECONDS", default=10.0, description="archive: time to connect")
-    read_seconds = Number(env="CHAMPION_READ_SECONDS", default=30.0, description="archive: longest silence")
-    total_seconds = Number(
-        env="CHAMPION_TOTAL_SECONDS", default=180.0, description="archive: longest time for one file"
-    )
-    max_payload_mb = Whole(env="CHAMPION_MAX_PAYLOAD_MB", default=16, description="largest file accepted, MiB")
-    max_unzipped_mb = Whole(env="CHAMPION_MAX_UNZIPPED_MB", default=32, description="largest size when unzipped, MiB")
-    udiff_from = Day(
-        env="CHAMPION_UDIFF_FROM",
-        default=UDIFF_FROM,
-        description="first date for which the UDiFF file is requested first",
-    )
+    udiff_from = Day("CHAMPION_UDIFF_FROM", UDIFF_FROM, "first date for which the UDiFF file is requested first")
     published_at = Text(
-        env="CHAMPION_PUBLISHED_AT",
-        default="",
-        description="when a day's file is expected, IST, HH:MM; empty: the data set's own time (equity 19:00)",
+        "CHAMPION_PUBLISHED_AT",
+        "",
+        "when a day's file is expected, IST, HH:MM; empty: the data set's own time (equity 19:00)",
     )
-    max_rejected_share = Number(
-        env="CHAMPION_MAX_REJECTED_SHARE", default=0.05, description="share of rejected rows above which a day fails"
-    )
-    scrape_retry_seconds = Number(
-        env="CHAMPION_SCRAPE_RETRY_SECONDS", default=60.0, description="delay between the 3 attempts to fetch"
-    )
-    retry_seconds = Number(
-        env="CHAMPION_RETRY_SECONDS",
-        default=30.0,
-        description="delay between the 2 attempts to parse, normalize or write",
-    )
-    load_retry_seconds = Number(
-        env="CHAMPION_LOAD_RETRY_SECONDS", default=60.0, description="delay between the 3 attempts to load"
-    )
-    ask_closed = Switch(
-        env="CHAMPION_ASK_CLOSED",
-        default=False,
-        description="request files for days without a session too: true or false",
-    )
+    max_rejected_share = Number("CHAMPION_MAX_REJECTED_SHARE", 0.05, "share of rejected rows above which a day fails")
+    scrape_retry_seconds = Number("CHAMPION_SCRAPE_RETRY_SECONDS", 60.0, "delay between the 3 attempts to fetch")
+    retry_seconds = Number("CHAMPION_RETRY_SECONDS", 30.0, "delay between the 2 attempts to parse, normalize or write")
+    load_retry_seconds = Number("CHAMPION_LOAD_RETRY_SECONDS", 60.0, "delay between the 3 attempts to load")
+    ask_closed = Switch("CHAMPION_ASK_CLOSED", False, "request files for days without a session too: true or false")
     closed_after_days = Whole(
-        env="CHAMPION_CLOSED_AFTER_DAYS",
-        default=7,
-        description="days after which a 404 means that there was no session; until then: not published yet",
+        "CHAMPION_CLOSED_AFTER_DAYS",
+        7,
+        "days after which a 404 means that there was no session; until then: not published yet",
     )
-    fill_workers = Whole(
-        env="CHAMPION_FILL_WORKERS", default=32, description="tasks of a fill at a time, unless --workers sets it"
-    )
+    fill_workers = Whole("CHAMPION_FILL_WORKERS", 32, "tasks of a fill at a time, unless --workers sets it")
     lock_wait_seconds = Number(
-        env="CHAMPION_LOCK_WAIT_SECONDS",
-        default=600.0,
-        description="how long to wait for another process that works on the same day or holds the embedded warehouse",
+        "CHAMPION_LOCK_WAIT_SECONDS",
+        600.0,
+        "how long to wait for another process that works on the same day or holds the embedded warehouse",
     )
     tracking = Text(
-        env="CHAMPION_TRACKING",
-        default="on",
-        description="on; off; or journal: events are journalled, and sent by `champion track flush` only",
+        "CHAMPION_TRACKING", "on", "on; off; or journal: events are journalled, and sent by `champion track flush` only"
     )
     tracking_wait_seconds = Number(
-        env="CHAMPION_TRACKING_WAIT",
-        default=30.0,
-        description="longest wait at the end of a command for MLflow to receive its metrics; 0: none",
+        "CHAMPION_TRACKING_WAIT",
+        30.0,
+        "longest wait at the end of a command for MLflow to receive its metrics; 0: none",
     )
 
 
 class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after the class
     """``[clickhouse]`` in luigi.cfg. Its ``password`` is read by `clickhouse_password` alone."""
 
-    host = Text(env="CLICKHOUSE_HOST", default="", description="empty: the embedded engine under DATA_DIR/warehouse")
-    port = Port(env="CLICKHOUSE_PORT", default=8123, description="HTTP port (8443 is usual with TLS)")
-    user = Text(env="CLICKHOUSE_USER", default="default", description="user name")
-    database = Text(env="CLICKHOUSE_DATABASE", default="champion_market", description="database, created on first use")
-    secure = Switch(env="CLICKHOUSE_SECURE", default=False, description="TLS: true or false")
-    verify = Switch(env="CLICKHOUSE_VERIFY", default=True, description="check the server's certificate: true or false")
-    query_seconds = Whole(env="CLICKHOUSE_QUERY_SECONDS", default=300, description="longest time for one statement")
+    host = Text("CLICKHOUSE_HOST", "", "empty: the embedded engine under DATA_DIR/warehouse")
+    port = Port("CLICKHOUSE_PORT", 8123, "HTTP port (8443 is usual with TLS)")
+    user = Text("CLICKHOUSE_USER", "default", "user name")
+    database = Text("CLICKHOUSE_DATABASE", "champion_market", "database, created on first use")
+    secure = Switch("CLICKHOUSE_SECURE", False, "TLS: true or false")
+    verify = Switch("CLICKHOUSE_VERIFY", True, "check the server's certificate: true or false")
+    query_seconds = Whole("CLICKHOUSE_QUERY_SECONDS", 300, "longest time for one statement")
 
 
 class mlflow(luigi.Config):  # noqa: N801 - Luigi names the section after the class
     """``[mlflow]`` in luigi.cfg."""
 
-    tracking_uri = Text(
-        env="MLFLOW_TRACKING_URI", default="", description="an MLflow server or store; empty: SQLite in DATA_DIR/mlflow"
-    )
-    experiment_name = Text(
-        env="MLFLOW_EXPERIMENT_NAME", default="nse-bhavcopy-pipeline", description="experiment, created on first use"
-    )
+    tracking_uri = Text("MLFLOW_TRACKING_URI", "", "an MLflow server or store; empty: SQLite in DATA_DIR/mlflow")
+    experiment_name = Text("MLFLOW_EXPERIMENT_NAME", "nse-bhavcopy-pipeline", "experiment, created on first use")
 
 
 SECTIONS = (champion, clickhouse, mlflow)
@@ -311,7 +284,13 @@ def secrets() -> set[str]:
         found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
         with contextlib.suppress(SettingsError):
             found.add(clickhouse_password())
-        for address in _addresses():
+        addresses: list[Callable[[], str | None]] = [
+            lambda: get("archive_url"),
+            lambda: get("mlflow_tracking_uri"),
+            lambda: _scheduler_url(CmdlineParser.get_instance()),
+            *(functools.partial(os.environ.get, name) for name in _PROXY_VARIABLES),
+        ]
+        for address in addresses:
             with contextlib.suppress(SettingsError, ValueError):
                 found |= hiding.in_address(address() or "")
         return found - {""}
@@ -319,19 +298,8 @@ def secrets() -> set[str]:
         _asked.reset(token)
 
 
-def without_secrets(text: str) -> str:
-    """The text with every secret replaced by stars, in whatever form it is written."""
-    return hiding.hidden(text)
-
-
-def _addresses() -> Iterator[Callable[[], str | None]]:
-    """The sources of addresses that may hold a password: the archive's, MLflow's, the scheduler's, the proxies'."""
-    yield lambda: str(get("archive_url"))
-    yield lambda: str(get("mlflow_tracking_uri"))
-    yield lambda: _scheduler_url(CmdlineParser.get_instance())
-    for name in _PROXY_VARIABLES:
-        for variable in (name, name.upper()):
-            yield functools.partial(os.environ.get, variable)
+# The text with every secret replaced by stars, in whatever form it is written.
+without_secrets = hiding.hidden
 
 
 @functools.lru_cache(maxsize=4)

@@ -21,21 +21,13 @@ from champion_luigi.warehouse import connection
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
 
-_LOOPBACK = ("localhost", "::1")
-
 
 def warehouse_place() -> connection.Address:
     """The configured warehouse."""
+    names = ("host", "port", "user", "database", "secure", "verify", "query_seconds")
+    given = {name: settings.get(f"clickhouse_{name}") for name in names}
     return connection.Address(
-        host=settings.get("clickhouse_host"),
-        port=settings.get("clickhouse_port"),
-        user=settings.get("clickhouse_user"),
-        password=settings.clickhouse_password(),
-        database=settings.get("clickhouse_database"),
-        secure=settings.get("clickhouse_secure"),
-        verify=settings.get("clickhouse_verify"),
-        query_seconds=settings.get("clickhouse_query_seconds"),
-        folder=settings.data_dir() / "warehouse",
+        **given, password=settings.clickhouse_password(), folder=settings.data_dir() / "warehouse"
     )
 
 
@@ -78,20 +70,18 @@ def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date
 
 def configured_archive() -> Archive:
     """The configured archive, one for each process: a forked child must not use its parent's connection."""
-    limits = {
-        "requests_per_second": settings.get("requests_per_second"),
-        "rate_file": settings.data_dir() / "locks" / "archive.pace",
-        "connect_seconds": settings.get("connect_seconds"),
-        "read_seconds": settings.get("read_seconds"),
-        "total_seconds": settings.get("total_seconds"),
-        "max_bytes": settings.get("max_payload_mb") * 1024 * 1024,
-    }
-    return _open_archive(os.getpid(), settings.get("archive_url"), tuple(limits.items()))
+    pace = settings.data_dir() / "locks" / "archive.pace"
+    return _open_archive(os.getpid(), settings.get("archive_url"), pace, tuple(_limits().items()))
 
 
 @functools.lru_cache(maxsize=1)
-def _open_archive(_pid: int, location: str, limits: tuple[tuple[str, Any], ...]) -> Archive:
-    return open_archive(location, **dict(limits))
+def _open_archive(_pid: int, location: str, pace: Path, limits: tuple[tuple[str, Any], ...]) -> Archive:
+    return open_archive(location, rate_file=pace, **dict(limits))
+
+
+def _limits() -> dict[str, Any]:
+    names = ("requests_per_second", "connect_seconds", "read_seconds", "total_seconds")
+    return {name: settings.get(name) for name in names} | {"max_bytes": settings.get("max_payload_mb") * 1024 * 1024}
 
 
 def max_unzipped_bytes() -> int:
@@ -99,20 +89,14 @@ def max_unzipped_bytes() -> int:
     return int(settings.get("max_unzipped_mb")) * 1024 * 1024
 
 
-def open_archive(
-    location: str,
-    *,
-    requests_per_second: float = 3.0,
-    rate_file: Path | None = None,
-    connect_seconds: float = 10.0,
-    read_seconds: float = 30.0,
-    total_seconds: float = 180.0,
-    max_bytes: int = 64 * 1024 * 1024,
-) -> Archive:
+def open_archive(location: str, *, rate_file: Path | None = None, **given: float) -> Archive:
     """The archive at an ``http(s)://`` base, in a folder or ``file://`` laid out as on the exchange, or ``simulated:``.
 
-    The processes of a machine share one rate through ``rate_file``. Raises SettingsError.
+    The processes of a machine share one rate through ``rate_file``. A limit that is not ``given``, named as in
+    `HttpArchive` or ``requests_per_second``, is the settings'. Raises SettingsError.
     """
+    limits = _limits() | given
+    per_second = limits.pop("requests_per_second")
     try:
         parts = urlsplit(location)
         parts.port  # noqa: B018 - raises if it is not a number but part of a password, not to be mistaken for a host
@@ -122,12 +106,13 @@ def open_archive(
             todo="Set NSE_ARCHIVE_URL; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @.",
         ) from None
     if parts.scheme in ("http", "https") and parts.hostname:
-        loopback = parts.hostname in _LOOPBACK or parts.hostname.startswith("127.")
         from champion_luigi.exchange.http import HttpArchive
-        from champion_luigi.exchange.pace import Pace, no_wait
+        from champion_luigi.exchange.pace import Pace
 
-        pace = no_wait if loopback or requests_per_second <= 0 else Pace(requests_per_second, rate_file).wait
-        return HttpArchive(location, pace, (connect_seconds, read_seconds), total_seconds, max_bytes)
+        is_here = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
+        is_polite = per_second > 0 and not is_here
+        pace = Pace(per_second, rate_file).wait if is_polite else lambda: None
+        return HttpArchive(location, pace, **limits)
     if parts.scheme == "simulated":
         from champion_luigi.simulated.exchange import Simulated
 
@@ -137,7 +122,7 @@ def open_archive(
         if folder.is_dir():
             from champion_luigi.exchange.archive import FolderArchive
 
-            return FolderArchive(folder, max_bytes)
+            return FolderArchive(folder, limits["max_bytes"])
         raise SettingsError("the archive's folder does not exist", source=str(folder), todo="Set NSE_ARCHIVE_URL.")
     raise SettingsError(
         "the archive's location is not understood",

@@ -73,7 +73,7 @@ EQUITY = Dataset(
     columns=(
         Column("trade_date", DAY, "date, IST", "the trading day", _in("TIMESTAMP", "TradDt"), required=True),
         Column("symbol", TEXT, "", "the exchange's ticker symbol", _in("SYMBOL", "TckrSymb"), required=True),
-        Column("series", TEXT, "", "EQ, BE, BL (block), GS, ...; also NA", _in("SERIES", "SctySrs"), required=True),
+        Column("series", TEXT, "", "EQ, BE, BL (block), GS, ...; NA is one", _in("SERIES", "SctySrs"), required=True),
         Column("isin", TEXT, "", "as published, dummies included; null before 2011-06-22", "ISIN"),
         Column("instrument_id", COUNT, "", "the exchange's instrument number; UDiFF only", _in("", "FinInstrmId")),
         Column("name", TEXT, "", "the instrument's name; UDiFF only", _in("", "FinInstrmNm")),

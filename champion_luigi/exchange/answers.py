@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import StorageError
 
 Verdict = Literal["closed", "session"]
 
@@ -33,21 +32,13 @@ class Answer:
 def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) -> None:
     """Append an answer, durably. Raises StorageError if it cannot be written."""
     entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": durable.now()}
-    try:
-        durable.make_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            durable.append_line(descriptor, json.dumps(entry))
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise StorageError(
-            f"the archive's answer could not be recorded: {error.strerror or error}",
-            day=day,
-            source=str(path),
-            todo="Check free space and permissions of the disk; the next run requests the file again.",
-        ) from error
+    todo = "Check free space and permissions of the disk; the next run requests the file again."
+    with (
+        durable.naming(path, "the archive's answer could not be recorded", todo, day),
+        durable.open_in_folder(path, "a+b", buffering=0) as file,
+    ):
+        durable.append_line(file.fileno(), json.dumps(entry))
+        os.fsync(file)
 
 
 def answers(path: Path, archive: str) -> dict[date, Answer]:
@@ -60,9 +51,8 @@ def answers(path: Path, archive: str) -> dict[date, Answer]:
     for line in lines:
         try:
             entry = json.loads(line)
-            answer = Answer(
-                date.fromisoformat(entry["date"]), entry["verdict"], entry["archive"], entry["asked"], entry["time"]
-            )
+            day = date.fromisoformat(entry["date"])
+            answer = Answer(day, entry["verdict"], entry["archive"], entry["asked"], entry["time"])
         except (ValueError, KeyError, TypeError):
             continue  # cut off by a full disk, or edited: the file will be requested again
         if answer.archive == archive:

@@ -13,11 +13,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import (
-    NotPublished,
-    RejectedPayload,
-    StorageError,
-)
+from champion_luigi.base.errors import NotPublished, RejectedPayload
 from champion_luigi.datasets.model import Dataset
 
 # No known validators.
@@ -79,14 +75,13 @@ def fetch(
             answered = error.answered
             continue
         return Published(source.name, path.rpartition("/")[2], archive.url(path), content, headers)
-    missing = NotPublished(
+    raise NotPublished(
         "the archive has no file for this date",
         day=day,
         found="404" if asked else "a date before the archive's first file",
         source=", ".join(asked) or None,
+        answered=answered,
     )
-    missing.answered = answered
-    raise missing
 
 
 class FolderArchive:
@@ -106,18 +101,12 @@ class FolderArchive:
         known: Mapping[str, str] = NOTHING,  # noqa: ARG002 - a folder has no validators: callers compare the content
     ) -> tuple[bytes, Mapping[str, str]]:
         file = Path(self.url(path))
-        try:
-            size = file.stat().st_size
-        except FileNotFoundError:
-            raise NotPublished("the archive's folder has no such file", day=day, source=str(file)) from None
-        except OSError as error:
-            raise StorageError(f"the file could not be read: {error.strerror}", day=day, source=str(file)) from error
+        with durable.naming(file, "the file could not be read", day=day):
+            try:
+                size = file.stat().st_size
+            except FileNotFoundError:
+                raise NotPublished("the archive's folder has no such file", day=day, source=str(file)) from None
         if size > self._max_bytes:
-            raise RejectedPayload(
-                "the file is too large",
-                day=day,
-                source=str(file),
-                expected=f"at most {self._max_bytes:,} bytes",
-                found=f"{size:,}",
-            )
+            limit = f"at most {self._max_bytes:,} bytes"
+            raise RejectedPayload("the file is too large", day=day, source=str(file), expected=limit, found=f"{size:,}")
         return durable.read_whole(file), {}

@@ -46,7 +46,9 @@ class HttpArchive:
         self,
         base: str,
         pace: Callable[[], None],
-        timeout: tuple[float, float],
+        *,
+        connect_seconds: float,
+        read_seconds: float,
         total_seconds: float,
         max_bytes: int,
     ) -> None:
@@ -56,10 +58,7 @@ class HttpArchive:
         self._base = parts._replace(netloc=host, query="", fragment="").geturl().rstrip("/")
         # The query can hold a token, as in an object store's signed URLs.
         self._query = f"?{parts.query}" if parts.query else ""
-        self._pace = pace
-        self._timeout = timeout
-        self._total_seconds = total_seconds
-        self._max_bytes = max_bytes
+        self._pace, self._timeout, self._max_bytes = pace, (connect_seconds, read_seconds), max_bytes
         self._refused_until = 0.0
         self._session = _Session()
         if user:
@@ -77,102 +76,73 @@ class HttpArchive:
         return self._public_base + path
 
     def get(self, path: str, day: date, known: Mapping[str, str] = NOTHING) -> tuple[bytes, Mapping[str, str]]:
-        url = self.url(path)
-        self._require_peace(day, url)
+        about: dict[str, Any] = {"day": day, "source": self.url(path)}
+        wait = self._refused_until - time.monotonic()
+        if wait > 0:
+            todo = f"Try again in {math.ceil(wait)} seconds, or later."
+            what = "the archive refused a moment ago, so no request was sent"
+            raise Refused(what, **about, todo=todo, retry_after=wait)
         self._pace()
         asked = {theirs: known[ours] for ours, theirs in _VALIDATORS.items() if ours in known}
+        options: Any = {"headers": asked, "timeout": self._timeout, "stream": True, "allow_redirects": False}
         with (
-            _as_unreachable(day, url),
-            self._session.get(
-                self._base + path + self._query,
-                headers=asked,
-                timeout=self._timeout,
-                stream=True,
-                allow_redirects=False,
-            ) as response,
+            _as_unreachable(about),
+            self._session.get(self._base + path + self._query, **options) as response,
             response.raw.limit,  # type: ignore[union-attr]  # set by `_bounded`
         ):
             if asked and response.status_code == 304:
                 raise NotModified
-            self._require_success(response, day, url)
-            content = self._read(response, day, url)
+            self._require_success(response, about)
+            content = self._read(response, about)
         return content, {name: response.headers[name] for name in _VALIDATORS if name in response.headers}
 
-    def _require_success(self, response: requests.Response, day: date, url: str) -> None:
-        status = response.status_code
+    def _require_success(self, response: requests.Response, about: Mapping[str, Any]) -> None:
+        status, headers = response.status_code, response.headers
         if status == 200:
             return
         if status == 404:
-            missing = NotPublished("the archive has no such file", day=day, source=url, found="404")
-            missing.answered = _time_in(response.headers.get("Date", ""))
-            raise missing
+            answered = _time_in(headers.get("Date", ""))
+            raise NotPublished("the archive has no such file", **about, found="404", answered=answered)
         if status >= 500:
-            raise ArchiveUnreachable("the archive cannot answer at present", day=day, source=url, found=str(status))
+            raise ArchiveUnreachable("the archive cannot answer at present", **about, found=str(status))
         if status < 300:
-            raise RejectedPayload(
-                "the archive answers without a file", day=day, source=url, expected="status 200", found=str(status)
-            )
+            what = "the archive answers without a file"
+            raise RejectedPayload(what, **about, expected="status 200", found=str(status))
         if status < 400:
             raise RejectedPayload(
                 "the archive redirects elsewhere, which is not followed",
-                day=day,
-                source=url,
-                found=f"{status} to {_place(response.headers.get('Location', ''))}",
+                **about,
+                found=f"{status} to {_place(headers.get('Location', ''))}",
                 todo="If the archive has moved, set NSE_ARCHIVE_URL.",
             )
         # The HTTP-date form is not read: the exchange sends seconds, and either way no request is retried at once.
-        retry_after = _number(response.headers.get("Retry-After"))
-        refused = Refused(
+        retry_after = _number(headers.get("Retry-After"))
+        honoured = None if retry_after is None else min(retry_after, _MOST_PEACE_SECONDS)
+        self._refused_until = time.monotonic() + (honoured or _PEACE_SECONDS)
+        raise Refused(
             "the archive refuses",
-            day=day,
-            source=url,
+            **about,
             found=str(status) + (f", Retry-After {retry_after:g} s" if retry_after is not None else ""),
             todo="The request is not retried at once: wait, and lower the rate if this repeats.",
+            retry_after=honoured,
         )
-        refused.retry_after = None if retry_after is None else min(retry_after, _MOST_PEACE_SECONDS)
-        self._refused_until = time.monotonic() + (refused.retry_after or _PEACE_SECONDS)
-        raise refused
 
-    def _require_peace(self, day: date, url: str) -> None:
-        """Raise Refused, without a request, for a while after the archive has refused one."""
-        wait = self._refused_until - time.monotonic()
-        if wait > 0:
-            refused = Refused(
-                "the archive refused a moment ago, so no request was sent",
-                day=day,
-                source=url,
-                todo=f"Try again in {math.ceil(wait)} seconds, or later.",
-            )
-            refused.retry_after = wait
-            raise refused
+    def _read(self, response: requests.Response, about: Mapping[str, Any]) -> bytes:
+        def require_small(size: int) -> None:
+            if size > self._max_bytes:
+                limit = f"at most {self._max_bytes:,} bytes"
+                raise RejectedPayload("the body is too large", **about, expected=limit, found=f"{size:,}")
 
-    def _read(self, response: requests.Response, day: date, url: str) -> bytes:
         announced = _number(response.headers.get("Content-Length"))
-        if announced is not None and announced > self._max_bytes:
-            raise self._too_large(day, url, announced)
+        require_small(announced or 0)
         content = bytearray()
         while chunk := response.raw.read1(_CHUNK, decode_content=False):
             content += chunk
-            if len(content) > self._max_bytes:
-                raise self._too_large(day, url, len(content))
+            require_small(len(content))
         if announced is not None and len(content) != announced:
-            raise TruncatedPayload(
-                "the body is cut short",
-                day=day,
-                source=url,
-                expected=f"{announced} bytes",
-                found=f"{len(content)} bytes",
-            )
+            expected, found = f"{announced} bytes", f"{len(content)} bytes"
+            raise TruncatedPayload("the body is cut short", **about, expected=expected, found=found)
         return bytes(content)
-
-    def _too_large(self, day: date, url: str, size: int) -> RejectedPayload:
-        return RejectedPayload(
-            "the body is too large",
-            day=day,
-            source=url,
-            expected=f"at most {self._max_bytes:,} bytes",
-            found=f"{size:,}",
-        )
 
 
 class _Session(requests.Session):
@@ -207,7 +177,7 @@ def _time_in(text: str) -> datetime | None:
 
 
 @contextlib.contextmanager
-def _as_unreachable(day: date, url: str) -> Iterator[None]:
+def _as_unreachable(about: Mapping[str, Any]) -> Iterator[None]:
     """Turn errors of requests and urllib3 into the package's errors, by type: their texts can hold the base URL."""
     from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError
 
@@ -215,26 +185,22 @@ def _as_unreachable(day: date, url: str) -> Iterator[None]:
         yield
     except requests.exceptions.InvalidURL:
         # The error's text has the URL with its password.
-        raise SettingsError(
-            "the archive's URL is not valid", day=day, source=url, todo="Set NSE_ARCHIVE_URL."
-        ) from None
+        raise SettingsError("the archive's URL is not valid", **about, todo="Set NSE_ARCHIVE_URL.") from None
     except (IncompleteRead, ProtocolError) as error:
-        raise TruncatedPayload("the connection broke off", day=day, source=url, found=type(error).__name__) from None
+        raise TruncatedPayload("the connection broke off", **about, found=type(error).__name__) from None
     except (requests.exceptions.RequestException, HTTPError, OSError) as error:
         causes = list(_causes(error))
         if slow := next((each for each in causes if isinstance(each, TooSlow)), None):
-            raise ArchiveUnreachable(
-                "the answer came too slowly", day=day, source=url, expected=f"all of it within {slow.seconds:g} s"
-            ) from None
+            limit = f"all of it within {slow.seconds:g} s"
+            raise ArchiveUnreachable("the answer came too slowly", **about, expected=limit) from None
         if untrusted := next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None):
             raise ArchiveUnreachable(
                 "the archive's certificate is not trusted",
-                day=day,
-                source=url,
+                **about,
                 found=untrusted.verify_message,
                 todo="Check the address and the clock; for a CA of your own, set REQUESTS_CA_BUNDLE.",
             ) from None
-        raise ArchiveUnreachable("the archive did not answer", day=day, source=url, found=_kind(causes[-1])) from None
+        raise ArchiveUnreachable("the archive did not answer", **about, found=_kind(causes[-1])) from None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

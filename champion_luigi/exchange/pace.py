@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from champion_luigi.base import locks
+from champion_luigi.base import durable, locks
 
 
 class Pace:
@@ -23,7 +23,11 @@ class Pace:
         if self._file is None:
             slot = self._take(self._next)
         else:
-            with locks.locked(self._file.with_suffix(".lock"), "the archive's pace", wait_seconds=60):
+            todo = "Check free space and permissions of the disk; no request was sent."
+            with (
+                locks.locked(self._file.with_suffix(".lock"), "the archive's pace", wait_seconds=60),
+                durable.naming(self._file, "the archive's pace could not be recorded", todo),
+            ):
                 slot = self._take(self._last_slot(self._file))
                 self._file.write_text(repr(self._next))
         time.sleep(max(0.0, slot - time.time()))
@@ -40,7 +44,3 @@ class Pace:
             return float(file.read_text())
         except (FileNotFoundError, ValueError):
             return 0.0
-
-
-def no_wait() -> None:
-    return

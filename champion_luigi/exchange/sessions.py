@@ -26,22 +26,18 @@ from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
 INDIA = timezone(timedelta(hours=5, minutes=30), "IST")
 
 # The kinds of exception and what `describe` calls them. Session kinds trade, closed kinds do not.
-SESSION_KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "budget": "special session",
-        "drill": "special session",
-        "muhurat": "Muhurat session",
-        "special": "special session",
-        "unarchived": "session whose file no known archive has",
-    }
-)
-CLOSED_KINDS: Mapping[str, str] = MappingProxyType(
-    {
-        "closure": "closed",
-        "holiday": "holiday",
-        "unexplained": "no session: no file is known and no holiday list says why",
-    }
-)
+SESSION_KINDS: Mapping[str, str] = {
+    "budget": "special session",
+    "drill": "special session",
+    "muhurat": "Muhurat session",
+    "special": "special session",
+    "unarchived": "session whose file no known archive has",
+}
+CLOSED_KINDS: Mapping[str, str] = {
+    "closure": "closed",
+    "holiday": "holiday",
+    "unexplained": "no session: no file is known and no holiday list says why",
+}
 # The kind of the table's last row, whose date is the last one that the table covers.
 END_KIND = "end"
 
@@ -170,11 +166,8 @@ def _table() -> tuple[Mapping[date, Exceptional], date]:
 @cache
 def _ordinals() -> tuple[frozenset[int], frozenset[int]]:
     """The exceptions as day numbers: ``(sessions, closed)``."""
-    rows = exceptions().values()
-    return (
-        frozenset(row.day.toordinal() for row in rows if row.is_session),
-        frozenset(row.day.toordinal() for row in rows if not row.is_session),
-    )
+    added = frozenset(day.toordinal() for day, found in exceptions().items() if found.is_session)
+    return added, frozenset(day.toordinal() for day in exceptions()) - added
 
 
 @cache

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import polars as pl
 
 from champion_luigi.parsing.payload import Recognised, fields_of
@@ -42,23 +40,11 @@ def _split(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
 
 
 def _split_quoted(lines: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
-    columns: dict[str, list[Any]] = {name: [] for name in (LINE, TEXT, FITS, REST, *names)}
+    rows = []
     for number, text in lines.iter_rows():
         fields = fields_of(text)
         fits = len(fields) >= len(names) and not any(field.strip() for field in fields[len(names) :])
-        columns[LINE].append(number)
-        columns[TEXT].append(text)
-        columns[FITS].append(fits)
-        columns[REST].append(None)
-        for name, field in zip(names, [*fields, *[None] * len(names)], strict=False):
-            columns[name].append(field)
-    return pl.DataFrame(
-        columns,
-        schema={
-            LINE: lines.schema[LINE],
-            TEXT: pl.String,
-            FITS: pl.Boolean,
-            REST: pl.String,
-            **dict.fromkeys(names, pl.String),
-        },
-    )
+        padded = [*fields, *[None] * len(names)][: len(names)]
+        rows.append((number, text, fits, None, *padded))
+    of_text = dict.fromkeys((REST, *names), pl.String)
+    return pl.DataFrame(rows, {LINE: lines.schema[LINE], TEXT: pl.String, FITS: pl.Boolean, **of_text}, orient="row")

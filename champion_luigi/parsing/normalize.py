@@ -7,6 +7,7 @@ types, so a value that is not a number is rejected with its text instead of bein
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -62,16 +63,9 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
         for column in dataset.columns
     )
     rejects = [] if clean else list(_rejects(table, judged.filter(pl.col(_RULE).is_not_null()), dataset, day))
-    return Normalized(rows, rejects, count_warnings(rows, dataset))
-
-
-def count_warnings(rows: pl.DataFrame, dataset: Dataset) -> dict[str, int]:
-    """The number of canonical rows that show each oddity, by rule."""
-    warnings = dataset.warnings()
-    if not warnings:
-        return {}
-    counts = rows.select(rule.sum().alias(name) for name, rule in warnings.items()).row(0, named=True)
-    return {name: int(count or 0) for name, count in counts.items()}
+    oddities = [rule.sum().alias(name) for name, rule in dataset.warnings().items()]
+    counts = rows.select(oddities).row(0, named=True) if oddities else {}
+    return Normalized(rows, rejects, {name: int(count or 0) for name, count in counts.items()})
 
 
 def check(normalized: Normalized, day: date, source: str, max_rejected_share: float) -> None:
@@ -80,10 +74,8 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
     raw = normalized.rows.height + rejected
     if normalized.rows.height and rejected <= max_rejected_share * raw:
         return
-    by_rule: dict[str, int] = {}
-    for reject in normalized.rejects:
-        by_rule[reject.rule] = by_rule.get(reject.rule, 0) + 1
-    counts = ", ".join(f"{rule} {count}" for rule, count in sorted(by_rule.items(), key=lambda each: -each[1]))
+    by_rule = Counter(reject.rule for reject in normalized.rejects).most_common()
+    counts = ", ".join(f"{rule} {count}" for rule, count in by_rule)
     sample = "; ".join(f"line {each.line}: {each.detail[:_SAMPLE_LENGTH]}" for each in normalized.rejects[:_SAMPLE])
     raise CheckFailed(
         "too many rows were rejected" if raw else "there are no rows",

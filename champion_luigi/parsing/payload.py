@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from champion_luigi.base.errors import RejectedPayload, UnknownLayout, WrongDate
 from champion_luigi.base.secrets import hidden
@@ -42,41 +43,36 @@ class Recognised:
 
 
 def recognise(
-    payload: bytes,
-    dataset: Dataset,
-    day: date,
-    source: str = "payload",
-    max_unzipped_bytes: int = MAX_UNZIPPED_BYTES,
+    payload: bytes, dataset: Dataset, day: date, source: str = "payload", max_unzipped_bytes: int = MAX_UNZIPPED_BYTES
 ) -> Recognised:
     """Read a published payload, zipped or plain, far enough to know that it is the data set's file of ``day``.
 
     Raises TruncatedPayload, RejectedPayload, UnknownLayout or WrongDate, each naming ``source``.
     """
-    text = _decode(unzip(payload, day, source, max_unzipped_bytes))
+    about: dict[str, Any] = {"day": day, "source": source}
+    content = unzip(payload, day, source, max_unzipped_bytes)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Every byte is valid in Latin-1, so nothing is lost, and the names keep their bytes.
+        text = content.decode("latin-1")
     if text.lstrip()[:1] == "<":
-        raise RejectedPayload(
-            "the payload is an HTML page, not the file",
-            day=day,
-            source=source,
-            expected="a zip or CSV",
-            found=_start(text),
-        )
+        what = "the payload is an HTML page, not the file"
+        raise RejectedPayload(what, **about, expected="a zip or CSV", found=_start(text))
     lines, numbers = [], []
-    for number, raw in enumerate(_lines(text, day, source), start=1):
+    for number, raw in enumerate(_lines(text, about), start=1):
         if (line := raw.rstrip("\r")) and not line.isspace():
             lines.append(line)
             numbers.append(number)
     if not lines:
-        raise RejectedPayload("the file is empty", day=day, source=source, expected="a header line and rows")
+        raise RejectedPayload("the file is empty", **about, expected="a header line and rows")
     header = _names(lines[0])
-    layout = _layout(header, dataset, day, source)
+    layout = _layout(header, dataset, day, about)
     has_gaps = numbers[-1] != len(numbers)
     found = Recognised(dataset, day, source, layout, header, lines[1:], tuple(numbers[1:]) if has_gaps else ())
     if not found.lines:
-        raise RejectedPayload(
-            "the file has a header and no rows", day=day, source=source, expected="rows", found="0 rows"
-        )
-    _require_date(found)
+        raise RejectedPayload("the file has a header and no rows", **about, expected="rows", found="0 rows")
+    _require_date(found, about)
     return found
 
 
@@ -90,34 +86,16 @@ def fields_of(line: str) -> list[str]:
         return []
 
 
-def _lines(text: str, day: date, source: str) -> list[str]:
+def _lines(text: str, about: Mapping[str, Any]) -> list[str]:
     """The lines of a text. Raises RejectedPayload if they are so many or so long that splitting would fill memory."""
     if (found := text.count("\n")) > _MOST_LINES:
-        raise RejectedPayload(
-            "the file has too many lines",
-            day=day,
-            source=source,
-            expected=f"at most {_MOST_LINES:,}",
-            found=f"{found:,}",
-        )
+        limit = f"at most {_MOST_LINES:,}"
+        raise RejectedPayload("the file has too many lines", **about, expected=limit, found=f"{found:,}")
     lines = text.split("\n")
     if (longest := max(map(len, lines))) > _MOST_LETTERS:
-        raise RejectedPayload(
-            "the file has a line that is too long",
-            day=day,
-            source=source,
-            expected=f"at most {_MOST_LETTERS:,} characters",
-            found=f"{longest:,}",
-        )
+        limit = f"at most {_MOST_LETTERS:,} characters"
+        raise RejectedPayload("the file has a line that is too long", **about, expected=limit, found=f"{longest:,}")
     return lines
-
-
-def _decode(content: bytes) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # Every byte is valid in Latin-1, so nothing is lost, and the names keep their bytes.
-        return content.decode("latin-1")
 
 
 def _names(line: str) -> tuple[str, ...]:
@@ -128,7 +106,7 @@ def _names(line: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _layout(header: tuple[str, ...], dataset: Dataset, day: date, source: str) -> Layout:
+def _layout(header: tuple[str, ...], dataset: Dataset, day: date, about: Mapping[str, Any]) -> Layout:
     found = set(header)
     if len(found) == len(header):
         for layout in dataset.layouts:
@@ -136,42 +114,29 @@ def _layout(header: tuple[str, ...], dataset: Dataset, day: date, source: str) -
                 return layout
     for name, columns in dataset.lookalikes.items():
         if found >= columns:
-            raise UnknownLayout(
-                f"this is {name}, not the {dataset.title}", day=day, source=source, found=_listed(header)
-            )
+            raise UnknownLayout(f"this is {name}, not the {dataset.title}", **about, found=_listed(header))
     nearest = max(dataset.layouts, key=lambda layout: (len(found & set(layout.columns)), layout.is_in_force(day)))
     if not found & set(nearest.columns):
-        raise RejectedPayload(
-            f"the first line is not the header of the {dataset.title}",
-            day=day,
-            source=source,
-            found=_start(",".join(header)),
-        )
-    raise _unknown(header, dataset, nearest, day, source)
-
-
-def _unknown(header: tuple[str, ...], dataset: Dataset, nearest: Layout, day: date, source: str) -> UnknownLayout:
+        what = f"the first line is not the header of the {dataset.title}"
+        raise RejectedPayload(what, **about, found=_start(",".join(header)))
     in_force = [layout for layout in dataset.layouts if layout.source == nearest.source and layout.is_in_force(day)]
     expected = in_force[0] if in_force else nearest
-    missing = [name for name in expected.columns if name not in header]
-    unexpected = [name for name in dict.fromkeys(header) if name not in expected.columns]
-    twice = sorted(name for name, times in Counter(header).items() if times > 1)
-    found = [
-        f"{label} {_listed(names)}"
-        for label, names in (("missing", missing), ("unexpected", unexpected), ("repeated", twice))
-        if names
-    ]
-    return UnknownLayout(
+    faults = {
+        "missing": [name for name in expected.columns if name not in header],
+        "unexpected": [name for name in dict.fromkeys(header) if name not in expected.columns],
+        "repeated": sorted(name for name, times in Counter(header).items() if times > 1),
+    }
+    differences = "; ".join(f"{label} {_listed(names)}" for label, names in faults.items() if names)
+    raise UnknownLayout(
         f"the columns are not those that the {expected.source} format had on that date",
-        day=day,
-        source=source,
+        **about,
         expected=f"{len(expected.columns)} columns",
-        found="; ".join(found) or f"the {nearest.source} layout of {nearest.first} to {nearest.last}",
+        found=differences or f"the {nearest.source} layout of {nearest.first} to {nearest.last}",
         todo=f"If the exchange has changed its file, add the layout to champion_luigi/datasets/{dataset.name}.py.",
     )
 
 
-def _require_date(recognised: Recognised) -> None:
+def _require_date(recognised: Recognised, about: Mapping[str, Any]) -> None:
     dataset, day = recognised.dataset, recognised.day
     column = recognised.header.index(dataset.published_columns(recognised.layout.source)["trade_date"])
     seen: dict[str, date | None] = {}
@@ -188,8 +153,7 @@ def _require_date(recognised: Recognised) -> None:
         dates = ", ".join(str(found or repr(text[:20])) for text, found in list(seen.items())[:5])
         raise WrongDate(
             "the file holds another day",
-            day=day,
-            source=recognised.source,
+            **about,
             expected=f"rows of {day}",
             found=dates,
             todo="For a holiday the archive may publish the previous session again under the holiday's name.",

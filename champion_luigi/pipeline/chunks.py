@@ -10,14 +10,11 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-
-import luigi
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import NotPublished, Refused, TransientError
@@ -26,7 +23,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline import lanes as threads
-from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.day_task import DayTask, listening
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
@@ -82,17 +79,14 @@ class Progress:
     def sentence(self) -> str:
         """The progress in one line."""
         parts = [f"{self.done} of {self.due} days", f"{self.rows:,} rows", f"{self.rate:.1f} days a second"]
-        for words, days in (
-            ("failed", self.failed),
-            ("closed", self.closed),
-            ("not published yet", self.unpublished),
-            ("run by another process", self.elsewhere),
-        ):
-            if days:
-                parts.append(f"{len(days)} {words}")
-        if self.left:
-            parts.append(f"{self.left} left")
-        return ", ".join(parts)
+        others = {
+            "failed": len(self.failed),
+            "closed": len(self.closed),
+            "not published yet": len(self.unpublished),
+            "run by another process": len(self.elsewhere),
+            "left": self.left,
+        }
+        return ", ".join([*parts, *(f"{count} {words}" for words, count in others.items() if count)])
 
 
 def fill_days(
@@ -116,7 +110,7 @@ def fill_days(
     lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     suspects: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()
-    with threads.economy(), _listening(_Recorder(of, progress, show)) as errors:
+    with threads.economy(), listening(_Recorder(of, progress, show)) as errors:
         try:
             while chunks or running:
                 while chunks and len(running) < lanes:
@@ -149,9 +143,7 @@ class _Recorder:
     """Counts successes, from any thread, and shows them at a sane pace."""
 
     def __init__(self, of: type[DayTask], progress: Progress, show: Callable[[Progress], None]) -> None:
-        self._of = of
-        self._progress = progress
-        self._show = show
+        self._of, self._progress, self._show = of, progress, show
         self._lock = threading.Lock()
         self._shown = self._logged = time.monotonic()
 
@@ -164,15 +156,13 @@ class _Recorder:
                 self._progress.done += 1
                 self._progress.current = task.date
                 self._progress.rows += next((count for name, count in task.facts.items() if "rows" in name), 0)
-                self._tell(time.monotonic())
-
-    def _tell(self, now: float) -> None:
-        if now - self._shown >= _SHOW_SECONDS:
-            self._shown = now
-            self._show(self._progress)
-        if now - self._logged >= _LOG_SECONDS:
-            self._logged = now
-            logger.info("FillBhavcopy: %s, at %s", self._progress.sentence(), self._progress.current)
+                now = time.monotonic()
+                if now - self._shown >= _SHOW_SECONDS:
+                    self._shown = now
+                    self._show(self._progress)
+                if now - self._logged >= _LOG_SECONDS:
+                    self._logged = now
+                    logger.info("FillBhavcopy: %s, at %s", self._progress.sentence(), self._progress.current)
 
 
 def _settle(
@@ -242,25 +232,3 @@ def _reason_to_stop(chunk: Sequence[DayTask], errors: Mapping[date, BaseExceptio
     if len(found) == len(chunk) and all(isinstance(error, TransientError) for error in found):
         return f"none of {len(chunk)} days got an answer"
     return ""
-
-
-@contextmanager
-def _listening(on_success: Callable[[DayTask], None]) -> Iterator[dict[date, BaseException]]:
-    """Collect the errors that tasks raise within the block, by date; call ``on_success`` for each success."""
-    errors: dict[date, BaseException] = {}
-
-    def on_failure(task: DayTask, error: BaseException) -> None:
-        errors.setdefault(task.date, error)
-
-    handlers = (
-        (luigi.Event.SUCCESS, on_success),
-        (luigi.Event.FAILURE, on_failure),
-        (luigi.Event.BROKEN_TASK, on_failure),
-    )
-    for event, handler in handlers:
-        DayTask.event_handler(event)(handler)
-    try:
-        yield errors
-    finally:
-        for event, handler in handlers:
-            DayTask.remove_event_handler(event, handler)

@@ -11,13 +11,7 @@ import luigi
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.pipeline.tasks import (
-    LoadClickHouse,
-    NormalizeBhavcopy,
-    ParseBhavcopy,
-    ScrapeBhavcopy,
-    WriteParquet,
-)
+from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import due, lake
 
 # The kind of file that each of the first stages writes.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import html
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from datetime import date
 from typing import Any, ClassVar
@@ -31,24 +32,12 @@ newest_first: ContextVar[bool] = ContextVar("champion_newest_first", default=Fal
 WORK_AHEAD = "event.champion.work_ahead"
 
 
-class SessionDate(luigi.DateParameter):
-    """A trading day; the default is the latest one whose file should be out by now, India time."""
-
-    def has_task_value(self, task_name: str, param_name: str) -> bool:
-        return True
-
-    def task_value(self, task_name: str, param_name: str) -> date:
-        if super().has_task_value(task_name, param_name):
-            given: date = super().task_value(task_name, param_name)
-            return given
-        return wiring.expectation(catalog.DATASETS[catalog.DEFAULT]).latest
-
-
 class DayTask(luigi.Task):
     """The base of the five tasks: one date, a lock for it, retries of transient errors, and counts to report."""
 
-    date: date = SessionDate(  # type: ignore[assignment]
-        description="trading day, India time, YYYY-MM-DD; default: the latest session that should be published by now"
+    date: date = luigi.DateParameter(  # type: ignore[assignment]
+        default=None,  # type: ignore[arg-type]  # see `get_param_values`
+        description="trading day, India time, YYYY-MM-DD; default: the latest session that should be published by now",
     )
     dataset: str = luigi.ChoiceParameter(  # type: ignore[assignment]
         choices=catalog.NAMES,
@@ -74,6 +63,14 @@ class DayTask(luigi.Task):
         """Luigi's own, cached for each class: it scans every attribute, some hundred times a day's run."""
         parameters: list[tuple[str, luigi.Parameter]] = super().get_params()
         return parameters
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
+        """Luigi's own, with the date's default, for which the data set must be known."""
+        values = dict(super().get_param_values(params, args, kwargs))
+        if values["date"] is None:
+            values["date"] = wiring.expectation(catalog.DATASETS[values["dataset"]]).latest
+        return list(values.items())
 
     @property
     def definition(self) -> Dataset:
@@ -101,12 +98,9 @@ class DayTask(luigi.Task):
         """Whether the output exists, and neither this stage nor an earlier one is requested again."""
         version.require(settings.data_dir())
         try:
-            if self._has_just_run:
-                # Stages that another process requested since are left to that process, or to the next run.
-                self._has_just_run = False
-                asked_again = []
-            else:
-                asked_again = due.stages(self.files.due, self.date)
+            # Stages that another process requested since a run are left to that process, or to the next run.
+            asked_again = [] if self._has_just_run else due.stages(self.files.due, self.date)
+            self._has_just_run = False
             return super().complete() and not any(each <= self.stage for each in asked_again)
         except ChampionError as error:
             # For example an unusable setting. Luigi logs an error raised here, but fires no event.
@@ -119,9 +113,8 @@ class DayTask(luigi.Task):
         self._has_just_run = False
         version.claim(settings.data_dir())
         self.facts: dict[str, Any] = {"worker": self._worker()}
-        link: Callable[[str], None] | None = getattr(self, "set_tracking_url", None)
-        if link is not None and (page := record.runs_page(runs.name_of_day(self.date, self.dataset))):
-            link(page)
+        if page := record.runs_page(runs.name_of_day(self.date, self.dataset)):
+            show(self, "set_tracking_url", page)
         started = time.monotonic()
         with locks.counting_waits() as waits:
             try:
@@ -168,9 +161,7 @@ class DayTask(luigi.Task):
         # The scheduler shows it to anyone who opens its pages.
         message = settings.without_secrets(message)
         logger.info("%s %s: %s", self.task_family, self.label, message)
-        show: Callable[[str], None] | None = getattr(self, "set_status_message", None)
-        if show is not None:
-            show(for_the_visualiser(message))
+        show(self, "set_status_message", message)
 
     def _worker(self) -> str:
         """The worker that runs the task, as Luigi's log and visualiser name it."""
@@ -178,12 +169,38 @@ class DayTask(luigi.Task):
         return str(getattr(reporter, "_worker_id", ""))
 
     def _say_retry(self, state: tenacity.RetryCallState) -> None:
-        self.facts["retries"] = state.attempt_number
+        # `prepare` and `work` each have attempts of their own.
+        self.facts["retries"] = self.facts.get("retries", 0) + 1
         error = state.outcome.exception() if state.outcome else None
         delay = state.next_action.sleep if state.next_action else 0
         self.say(f"attempt {state.attempt_number} of {self.attempts} failed, the next in {delay:g} s: {error}")
 
 
-def for_the_visualiser(message: str) -> str:
-    """A status message, escaped for Luigi's page, which reads it as HTML: an error in it may quote any text."""
-    return html.escape(message, quote=False)
+def show(task: luigi.Task, what: str, value: Any) -> None:
+    """Give the visualiser a message, URL or percentage, with the method that Luigi adds to a task while it runs."""
+    if method := getattr(task, what, None):
+        # Luigi's page reads a message as HTML, and an error in it may quote any text.
+        method(html.escape(value, quote=False) if what == "set_status_message" else value)
+
+
+@contextlib.contextmanager
+def listening(on_success: Callable[[DayTask], None] | None = None) -> Iterator[dict[date, BaseException]]:
+    """Collect the first error of each day that tasks raise within the block, where Luigi itself only logs them.
+
+    ``on_success`` is called for each task that succeeds.
+    """
+    errors: dict[date, BaseException] = {}
+
+    def on_failure(task: DayTask, error: BaseException) -> None:
+        errors.setdefault(task.date, error)
+
+    handlers: dict[str, Callable[..., None]] = dict.fromkeys((luigi.Event.FAILURE, luigi.Event.BROKEN_TASK), on_failure)
+    if on_success:
+        handlers[luigi.Event.SUCCESS] = on_success
+    for event, handler in handlers.items():
+        DayTask.event_handler(event)(handler)
+    try:
+        yield errors
+    finally:
+        for event, handler in handlers.items():
+            DayTask.remove_event_handler(event, handler)

@@ -8,6 +8,7 @@ one process. The cost of a range grows only with its days, for one year or for t
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import time
@@ -101,9 +102,7 @@ class FillBhavcopy(RangeDailyBase):
 
     def requires(self) -> list[luigi.Task]:
         """The last task of each missing session, in running order."""
-        if not hasattr(self, "_cached_requires"):
-            self._cached_requires = [self._instantiate_task_cls(day) for day in self._days()]
-        return self._cached_requires
+        return [self._instantiate_task_cls(day) for day in self._days]
 
     def deps(self) -> list[luigi.Task]:
         """Nothing for Luigi to schedule beforehand: `run` schedules the days, a chunk at a time."""
@@ -136,14 +135,13 @@ class FillBhavcopy(RangeDailyBase):
 
     def moving_start(self, now: datetime) -> datetime:
         """The first date; an explicit start is never clipped."""
-        if self.start is not None:
-            return datetime.combine(self.start, datetime.min.time())
-        return datetime.combine(_india(now).date(), datetime.min.time()) - timedelta(days=self.days_back)
+        today = now.replace(tzinfo=UTC).astimezone(sessions.INDIA).date()
+        return _midnight(self.start or today - timedelta(days=self.days_back))
 
     def moving_stop(self, now: datetime) -> datetime:
         """The day after the latest session that should be published at ``now`` (UTC, naive, as in Luigi)."""
         expectation = replace(wiring.expectation(self.definition), now=now.replace(tzinfo=UTC))
-        return datetime.combine(expectation.latest + timedelta(days=1), datetime.min.time())
+        return _midnight(expectation.latest + timedelta(days=1))
 
     def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:
         """The sessions from start to stop (exclusive): by the calendar, corrected by the archive's answers."""
@@ -151,7 +149,7 @@ class FillBhavcopy(RangeDailyBase):
         days = wiring.expectation(self.definition).days(start, stop, recheck_closed=self.recheck_closed)
         # Days that a killed redo left due: their files exist, whatever the calendar or this archive says.
         days |= due.first_stages(wiring.files(self.definition).due, start, stop).keys()
-        return [datetime.combine(day, datetime.min.time()) for day in sorted(days)]
+        return [_midnight(day) for day in sorted(days)]
 
     def missing_datetimes(self, finite_datetimes: list[datetime]) -> list[datetime]:
         """The dates that are not complete, from one listing for all of them."""
@@ -174,8 +172,8 @@ class FillBhavcopy(RangeDailyBase):
                     self._fill(self.progress)
                 except BaseException as error:
                     # An Exception, such as FillFailed, counts as failed; anything else, such as Ctrl-C, as killed.
-                    failed = isinstance(error, Exception)
-                    self._record_end("FAILED" if failed else "KILLED", "failed" if failed else "killed", error)
+                    status = "FAILED" if isinstance(error, Exception) else "KILLED"
+                    self._record_end(status, status.lower(), error)
                     raise
                 outstanding = self.outstanding()
                 self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
@@ -192,7 +190,7 @@ class FillBhavcopy(RangeDailyBase):
 
     @durable.explained()
     def _fill(self, progress: Progress) -> None:
-        days = self._days()
+        days = self._days
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Wait here, once, for another fill that holds the embedded engine, and skip the days that it completed.
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
@@ -221,7 +219,7 @@ class FillBhavcopy(RangeDailyBase):
         start, stop = self._bounds()
         first, last = start.date(), (stop - timedelta(days=1)).date()
         if page := record.runs_page(runs.name_of_fill(first, last, self.dataset)):
-            self._tell("set_tracking_url", page)
+            day_task.show(self, "set_tracking_url", page)
         what: dict[str, Any] = {"first": first, "last": last, "days_due": len(days), **catalog.named(self.dataset)}
         if self.of is LoadClickHouse:
             what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{self.definition.table}"
@@ -232,12 +230,9 @@ class FillBhavcopy(RangeDailyBase):
         text = settings.without_secrets(str(error) or type(error).__name__ if error else "")
         record.conclude(Event.FILL_END, status=status, words=words, error=text, metrics=self.progress.metrics())
 
+    @functools.cached_property
     def _days(self) -> list[date]:
-        if not hasattr(self, "_cached_days"):
-            self._cached_days = self._due()
-        return self._cached_days
-
-    def _due(self) -> list[date]:
+        """The days to run, in running order; ``_beyond_limit`` more are missing."""
         start, stop = self._bounds()
         datetimes = self.finite_datetimes(start, stop)
         missing = self.missing_datetimes(datetimes)
@@ -254,10 +249,9 @@ class FillBhavcopy(RangeDailyBase):
         now = datetime.fromtimestamp(time.time() if self.now is None else self.now, UTC).replace(tzinfo=None)
         start, stop = self.moving_start(now), self.moving_stop(now)
         if self.stop is not None:
-            asked = datetime.combine(self.stop, datetime.min.time())
-            if asked > stop:
+            if _midnight(self.stop) > stop:
                 logger.warning("stop %s is ahead of publication: the range ends before %s", self.stop, stop.date())
-            stop = min(stop, asked)
+            stop = min(stop, _midnight(self.stop))
         return start, max(start, stop)
 
     def outstanding(self) -> list[str]:
@@ -276,18 +270,12 @@ class FillBhavcopy(RangeDailyBase):
     def _show(self, progress: Progress) -> None:
         if self.on_progress is not None:
             self.on_progress(progress)
-        self._tell("set_status_message", progress.sentence())
-        self._tell("set_progress_percentage", round(100 * progress.done / max(progress.due, 1)))
+        day_task.show(self, "set_status_message", progress.sentence())
+        day_task.show(self, "set_progress_percentage", round(100 * progress.done / max(progress.due, 1)))
 
     def _say(self, message: str) -> None:
         logger.info("FillBhavcopy: %s", message)
-        self._tell("set_status_message", day_task.for_the_visualiser(message))
-
-    def _tell(self, what: str, value: object) -> None:
-        # Luigi gives a task these methods only while it runs.
-        tell = getattr(self, what, None)
-        if tell is not None:
-            tell(value)
+        day_task.show(self, "set_status_message", message)
 
 
 def _workers() -> int:
@@ -309,8 +297,9 @@ def _failures_in_words(progress: Progress, most: int = 5) -> str:
     return f"{progress.sentence()}. " + "; ".join(named) + (f"; and {more} more, in the log" if more else "")
 
 
-def _india(now: datetime) -> datetime:
-    return now.replace(tzinfo=UTC).astimezone(sessions.INDIA)
+def _midnight(day: date) -> datetime:
+    """A day as Luigi's ranges have it."""
+    return datetime.combine(day, datetime.min.time())
 
 
 class FillDays(FillBhavcopy):
@@ -329,8 +318,8 @@ class FillDays(FillBhavcopy):
 
     def moving_stop(self, now: datetime) -> datetime:  # noqa: ARG002 - Luigi's signature
         """The day after the last one."""
-        return datetime.combine(max(self.given) + timedelta(days=1), datetime.min.time())
+        return _midnight(max(self.given) + timedelta(days=1))
 
     def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:  # noqa: ARG002
         """The days that are given."""
-        return [datetime.combine(day, datetime.min.time()) for day in sorted(self.given)]
+        return [_midnight(day) for day in sorted(self.given)]

@@ -38,8 +38,4 @@ def end_worker_on_sigterm() -> None:
     """Let SIGTERM end a forked worker: Luigi takes a KeyboardInterrupt there as no result, and runs the task again."""
     in_worker = os.getpid() != _PARENT and threading.current_thread() is threading.main_thread()
     if in_worker and signals.is_heeded(signal.SIGTERM):
-        signal.signal(signal.SIGTERM, _end)
-
-
-def _end(*_: object) -> None:
-    sys.exit(143)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

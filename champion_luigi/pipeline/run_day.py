@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 import luigi
 
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
-from champion_luigi.pipeline.day_task import DayTask, SessionDate
+from champion_luigi.pipeline.day_task import DayTask, listening
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.tracking import record
@@ -64,51 +63,27 @@ def run_day(
         "clickhouse_database": clickhouse_database,
     }
     with settings.overridden(values), record.execution():
-        day = _day(trade_date)
+        last: type[DayTask] = LoadClickHouse if load_to_clickhouse else WriteParquet
+        day: Any = trade_date.date() if isinstance(trade_date, datetime) else trade_date
+        task = last(date=day, dataset=dataset)
         try:
-            last: type[DayTask] = LoadClickHouse if load_to_clickhouse else WriteParquet
-            _build(last(date=day, dataset=dataset))
+            _build(task)
         finally:
             # A notebook that stays open must not keep other processes from the embedded engine.
             opened.close_shared()
-        return _result(day, dataset, load_to_clickhouse)
-
-
-def _day(trade_date: date | None) -> date:
-    if isinstance(trade_date, datetime):
-        return trade_date.date()
-    default: date = SessionDate().task_value("LoadClickHouse", "date")
-    return trade_date or default
+        return _result(task.date, dataset, load_to_clickhouse)
 
 
 def _build(task: DayTask) -> None:
     # Checked here first, as Luigi only logs what complete() raises, such as an unusable setting.
     if task.complete():
         return
-    with _failures() as failures:
+    with listening() as errors:
         result = luigi.build([task], local_scheduler=True, workers=1, detailed_summary=True, log_level="WARNING")
-    if failures:
-        raise failures[0]
+    if task.date in errors:
+        raise errors[task.date]
     if not result.scheduling_succeeded or not task.complete():
         raise ChampionError(f"{task} did not complete: {result.summary_text}")
-
-
-@contextmanager
-def _failures() -> Iterator[list[BaseException]]:
-    """Collect the errors that tasks raise within the block; Luigi itself only logs them."""
-    failures: list[BaseException] = []
-
-    def note(_task: luigi.Task, error: BaseException) -> None:
-        failures.append(error)
-
-    events = (luigi.Event.FAILURE, luigi.Event.BROKEN_TASK)
-    for event in events:
-        DayTask.event_handler(event)(note)
-    try:
-        yield failures
-    finally:
-        for event in events:
-            DayTask.remove_event_handler(event, note)
 
 
 def _result(day: date, dataset: str, load_to_clickhouse: bool) -> DayResult:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -19,13 +18,7 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import (
-    CheckFailed,
-    DamagedFile,
-    NotPublished,
-    RejectedPayload,
-    TerminalError,
-)
+from champion_luigi.base.errors import CheckFailed, DamagedFile, NotPublished, RejectedPayload, TerminalError
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.pipeline import lanes
@@ -38,7 +31,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from champion_luigi.exchange.archive import Published
-    from champion_luigi.exchange.expectation import Expectation
     from champion_luigi.parsing.payload import Recognised
 
 
@@ -93,7 +85,16 @@ class ScrapeBhavcopy(DayTask):
         try:
             return fetch(self)
         except NotPublished as error:
-            raise _with_session(error, self.date, expected) from None
+            todo = f"By the calendar: {sessions.describe(self.date)}."
+            if expected.is_recent(self.date, settings.get("closed_after_days")):
+                todo += f" A session's file is expected from {expected.published_at:%H:%M} India time."
+            about: dict[str, Any] = {
+                "day": self.date,
+                "source": error.source,
+                "found": error.found,
+                "answered": error.answered,
+            }
+            raise NotPublished(error.what, **about, todo=todo) from None
 
 
 class ParseBhavcopy(DayTask):
@@ -293,21 +294,6 @@ def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> 
     receipt = raw.keep(task.files, task.date, published.name, published.content, described)
     WholeFile(task.output().file.with_name(published.name)).remember(recognised)
     return receipt
-
-
-def _with_session(error: NotPublished, day: date, expected: Expectation) -> NotPublished:
-    when = ""
-    if expected.is_recent(day, settings.get("closed_after_days")):
-        when = f" A session's file is expected from {expected.published_at:%H:%M} India time."
-    told = NotPublished(
-        error.what,
-        day=day,
-        source=error.source,
-        found=error.found,
-        todo=f"By the calendar: {sessions.describe(day)}.{when}",
-    )
-    told.answered = error.answered
-    return told
 
 
 def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:

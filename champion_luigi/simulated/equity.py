@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
-from types import MappingProxyType
 from typing import NamedTuple
 
 from champion_luigi.datasets.equity import FIRST_DATE
@@ -20,16 +19,14 @@ from champion_luigi.simulated.dice import MARKET, SHORT_HUNDREDTHS, along, is_wi
 
 # The number of listed instruments of each kind at the start of a year, with straight lines between. Some do not trade
 # every day, so a day has about 800 rows in 1994, and 2,500 from 2010 on.
-POPULATION: Mapping[str, Sequence[tuple[int, int]]] = MappingProxyType(
-    {
-        "equity": ((1994, 780), (2000, 1400), (2010, 2250), (2025, 1990)),
-        "bond": ((1994, 30), (2010, 360), (2025, 180)),
-        "paper": ((1994, 8), (2010, 20), (2025, 40)),
-        "small": ((2012, 0), (2025, 300)),
-        "gold": ((2015, 0), (2020, 50)),
-        "gilt": ((2017, 0), (2025, 60)),
-    }
-)
+POPULATION: Mapping[str, Sequence[tuple[int, int]]] = {
+    "equity": ((1994, 780), (2000, 1400), (2010, 2250), (2025, 1990)),
+    "bond": ((1994, 30), (2010, 360), (2025, 180)),
+    "paper": ((1994, 8), (2010, 20), (2025, 40)),
+    "small": ((2012, 0), (2025, 300)),
+    "gold": ((2015, 0), (2020, 50)),
+    "gilt": ((2017, 0), (2025, 60)),
+}
 
 # Oddities of the exchange's own files, with the first and the last date of each.
 _LAST_UNRECORDED = (date(1995, 10, 5), date(1998, 3, 31))
@@ -360,9 +357,7 @@ def _gilt(place: int, dice: bytes) -> _Instrument:
     return _Instrument(f"{coupon}GS{year}", "GS", name, isin, 10_000, _DEBT, lot=1, usual=200, active=220)
 
 
-_KINDS: Mapping[str, Callable[[int, bytes], _Instrument]] = MappingProxyType(
-    {"equity": _equity, "small": _small, "paper": _paper, "bond": _bond, "gold": _gold, "gilt": _gilt}
-)
+_KINDS = {"equity": _equity, "small": _small, "paper": _paper, "bond": _bond, "gold": _gold, "gilt": _gilt}
 
 
 def _company(number: int) -> tuple[str, str]:

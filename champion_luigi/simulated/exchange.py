@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date
-from types import MappingProxyType
 
 from champion_luigi.base.errors import NotPublished
 from champion_luigi.datasets import catalog
@@ -23,9 +22,10 @@ from champion_luigi.simulated.equity import zipped
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
 
 # The function that writes a session's file, by data set; it returns None if the exchange has no file for the session.
-WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = MappingProxyType(
-    {EQUITY.name: equity.written, INDEX_CLOSE.name: index_close.written}
-)
+WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = {
+    EQUITY.name: equity.written,
+    INDEX_CLOSE.name: index_close.written,
+}
 
 
 def payload(day: date, source: str, dataset: Dataset = EQUITY) -> bytes | None:
@@ -77,7 +77,6 @@ class Simulated:
         """The file at a path. Raises NotPublished if there is none."""
         status, content = respond(path)
         if status != 200:
-            raise NotPublished(
-                "the simulated archive has no such file", day=day, source=self.url(path), found=str(status)
-            )
+            what = "the simulated archive has no such file"
+            raise NotPublished(what, day=day, source=self.url(path), found=str(status))
         return content, {}

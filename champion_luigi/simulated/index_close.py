@@ -37,25 +37,13 @@ _BONDS = "bonds"  # values, no shares and no valuation
 _VOLATILITY = "volatility"  # as bonds, the open with four decimals
 _DIVIDENDS = "dividends"  # only the close, from 0 each April
 
-_SECTORS_2012 = {
-    "Auto": "Auto",
-    "Bank": "Bank",
-    "Energy": "Energy",
-    "Finance": "Financial Services",
-    "FMCG": "FMCG",
-    "IT": "IT",
-    "Media": "Media",
-    "Metal": "Metal",
-    "MNC": "MNC",
-    "Pharma": "Pharma",
-    "PSU Bank": "PSU Bank",
-    "Realty": "Realty",
-    "Consumption": "India Consumption",
-    "Commodities": "Commodities",
-    "Infrastructure": "Infrastructure",
-    "PSE": "PSE",
-    "Service Sector": "Services Sector",
-}
+_SECTORS_2012 = (
+    *("Auto", "Bank", "Energy", "Finance", "FMCG", "IT", "Media", "Metal", "MNC", "Pharma", "PSU Bank", "Realty"),
+    *("Consumption", "Commodities", "Infrastructure", "PSE", "Service Sector"),
+)
+# Their later names, where those differ.
+_RENAMED = {"Finance": "Financial Services", "Consumption": "India Consumption", "Service Sector": "Services Sector"}
+_SECTORS = tuple(_RENAMED.get(sector, sector) for sector in _SECTORS_2012)
 _FACTORS = ("Quality 30", "Value 30", "Momentum 30", "Alpha 30", "Low Volatility 30", "Equal Weight", "Dividend 20")
 _UNIVERSES = ("Nifty100", "NIFTY200", "Nifty500", "NIFTY Midcap150", "Nifty Smallcap250", "Nifty MidSmallcap400")
 _THEMES = (
@@ -185,13 +173,8 @@ def _universe() -> tuple[_Index, ...]:
 
 def _index(place: int, before: str, name: str, kind: str) -> _Index:
     a, b, c, d, e, f = rolled(f"index {place}", 1, 6)[0]
-    base = 175 if place == 0 else 20 + 2 * a
-    if kind == _BONDS:
-        base = 100_000 + 700 * a
-    elif kind == _VOLATILITY:
-        base = 1100
-    elif kind == _DIVIDENDS:
-        base = 1150
+    of_shares = 20 + 2 * a if place else 175
+    base = {_BONDS: 100_000 + 700 * a, _VOLATILITY: 1100, _DIVIDENDS: 1150}.get(kind, of_shares)
     return _Index(before, name, kind, base, 200 * (1 + b) * (1 + b % 7), 150 + 2 * c, 800 + 12 * d, 100 + 4 * e, 40 + f)
 
 
@@ -207,7 +190,7 @@ def _kinds() -> list[tuple[str, str, str]]:
         ("CNX Midcap", "NIFTY Midcap 100", _SHARES),
         ("CNX Smallcap", "NIFTY Smallcap 100", _SHARES),
         ("S&P CNX Nifty Dividend", "Nifty50 Dividend Points", _DIVIDENDS),
-        *((f"CNX {before}", f"Nifty {after}", _SHARES) for before, after in _SECTORS_2012.items()),
+        *((f"CNX {before}", f"Nifty {after}", _SHARES) for before, after in zip(_SECTORS_2012, _SECTORS, strict=True)),
         ("S&P CNX Nifty Shariah", "Nifty50 Shariah", _AT_CLOSE),
         ("S&P CNX 500 Shariah", "Nifty500 Shariah", _AT_CLOSE),
         ("CNX Low Volatility", "Nifty Low Volatility 50", _AT_CLOSE),
@@ -234,11 +217,7 @@ def _kinds() -> list[tuple[str, str, str]]:
         *((f"Nifty India {theme}", (_SHARES, _AT_CLOSE)[n % 2]) for n, theme in enumerate(_THEMES)),
         ("Nifty 50 Futures TR Index", _NUMBER),
         ("Nifty 50 Arbitrage", _NUMBER),
-        *(
-            (f"{among} {sector}", _AT_CLOSE)
-            for among in ("Nifty MidSmall", "Nifty500", "NIFTY SME")
-            for sector in _SECTORS_2012.values()
-        ),
+        *((f"{of} {sector}", _AT_CLOSE) for of in ("Nifty MidSmall", "Nifty500", "NIFTY SME") for sector in _SECTORS),
         ("Nifty REITs & InvITs", _AT_CLOSE),
         ("Nifty 1D Rate Index", _NUMBER),
     ]

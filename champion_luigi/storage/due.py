@@ -30,21 +30,23 @@ def note_file(folder: Path, day: date) -> Path:
 
 def stages(folder: Path, day: date) -> list[int]:
     """The stages of a day that are requested again and not done, ascending; usually none."""
-    return _read(note_file(folder, day))
+    path = note_file(folder, day)
+    try:
+        return sorted(STAGES.index(name) for name in json.loads(path.read_bytes())["stages"])
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s is unreadable and treated as absent: %s", path, error)
+        return []
 
 
 def first_stages(folder: Path, start: date, stop: date) -> dict[date, int]:
     """The first requested stage of each day from ``start`` to ``stop`` (exclusive) that has one."""
-    found = {}
     try:
-        with os.scandir(folder) as entries:
-            days = [day for entry in entries if (day := _date_of(entry.name)) and start <= day < stop]
+        days = [day for name in os.listdir(folder) if (day := _date_of(name)) and start <= day < stop]
     except FileNotFoundError:
         return {}
-    for day in days:
-        if asked := stages(folder, day):
-            found[day] = asked[0]
-    return found
+    return {day: asked[0] for day in days if (asked := stages(folder, day))}
 
 
 def ask(folder: Path, day: date, asked: Iterable[int]) -> None:
@@ -75,13 +77,3 @@ def _date_of(name: str) -> date | None:
         return date.fromisoformat(match[1]) if match else None
     except ValueError:
         return None
-
-
-def _read(path: Path) -> list[int]:
-    try:
-        return sorted(STAGES.index(name) for name in json.loads(path.read_bytes())["stages"])
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("%s is unreadable and treated as absent: %s", path, error)
-        return []

@@ -83,9 +83,7 @@ class DayFiles:
             if start.year <= year <= stop.year:
                 with os.scandir(self.folder(kind) / str(year)) as entries:
                     for entry in entries:
-                        if not entry.name.endswith(suffix):
-                            continue
-                        day = self.day_of(entry.name)
+                        day = self.day_of(entry.name) if entry.name.endswith(suffix) else None
                         if day and day.year == year and start <= day < stop:
                             found[day] = entry
         return found

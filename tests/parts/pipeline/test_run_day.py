@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,9 @@ from simulated_server import SimulatedArchive
 from champion_luigi import DayResult, run_day
 from champion_luigi.base.errors import CheckFailed, NotPublished, SettingsError, WarehouseError
 from champion_luigi.config import settings
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
@@ -143,6 +145,14 @@ def test_the_day_defaults_to_the_latest_published_session() -> None:
     """On a Sunday that is Friday."""
     with time_machine.travel(datetime(2024, 7, 7, 14, 0, tzinfo=UTC)):
         assert run_day(load_to_clickhouse=False).trade_date == date(2024, 7, 5)
+
+
+def test_the_day_defaults_by_the_hour_of_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another data set's file can be later than the bhavcopy."""
+    monkeypatch.setitem(catalog.DATASETS, INDEX_CLOSE.name, dataclasses.replace(INDEX_CLOSE, published_at=time(21, 0)))
+    with time_machine.travel(datetime(2024, 7, 5, 15, 0, tzinfo=UTC)):
+        found = run_day(dataset=INDEX_CLOSE.name, load_to_clickhouse=False)
+    assert found.trade_date == date(2024, 7, 4)
 
 
 def test_a_datetime_stands_for_its_date() -> None:

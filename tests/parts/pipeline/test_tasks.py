@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,9 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.config import wiring
 from champion_luigi.config.wiring import archive_name, warehouse_place
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import (
@@ -526,6 +530,29 @@ def test_load_tries_three_times(archive: SimulatedArchive, monkeypatch: pytest.M
     assert not LoadClickHouse(date=DAY).complete()
 
 
+def test_the_retries_of_the_preparation_and_of_the_work_add_up(
+    archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part of a task has attempts of its own; the journal reports one number."""
+    task = WriteParquet(date=DAY)
+    assert build(task.requires()).is_done
+    for name in ("prepare", "work"):
+        monkeypatch.setattr(task, name, failing_once(getattr(task, name)))
+    assert len(build(task).retries) == 2
+    assert task.facts["retries"] == 2
+
+
+def failing_once(do: Callable[[], None]) -> Callable[[], None]:
+    errors = [OSError(errno.EIO, os.strerror(errno.EIO))]
+
+    def attempt() -> None:
+        if errors:
+            raise errors.pop()
+        do()
+
+    return attempt
+
+
 @pytest.mark.skipif(unavailable() is not None, reason=unavailable() or "")
 def test_a_server_that_comes_back_between_attempts_is_loaded(
     archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -692,6 +719,18 @@ def test_the_hour_of_publication_is_a_setting(monkeypatch: pytest.MonkeyPatch) -
     """Somebody whose archive is earlier, or later, says so."""
     monkeypatch.setenv("CHAMPION_PUBLISHED_AT", "18:00")
     with time_machine.travel(datetime(2024, 1, 15, 12, 30, tzinfo=UTC), tick=False):
+        assert LoadClickHouse().date == date(2024, 1, 15)
+
+
+@pytest.mark.parametrize(("india", "expected"), [("20:30", 12), ("21:00", 15)])
+def test_the_date_defaults_by_the_hour_of_the_data_set(
+    monkeypatch: pytest.MonkeyPatch, india: str, expected: int
+) -> None:
+    """Another data set's file can be later than the bhavcopy."""
+    later = replace(INDEX_CLOSE, published_at=time(21, 0))
+    monkeypatch.setitem(catalog.DATASETS, later.name, later)
+    with time_machine.travel(datetime.fromisoformat(f"2024-01-15T{india}:00+05:30").astimezone(UTC), tick=False):
+        assert LoadClickHouse(dataset=later.name).date == date(2024, 1, expected)
         assert LoadClickHouse().date == date(2024, 1, 15)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 import socket
 import time
@@ -744,6 +746,19 @@ def test_a_damaged_pace_file_is_begun_anew(tmp_path: Path, content: str) -> None
     file.write_text(content)
     Pace(50, file).wait()
     assert float(file.read_text()) > 0
+
+
+def test_a_full_disk_names_the_file_of_the_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own error of a write has no name, and no request is sent without a turn."""
+
+    def refuse(_path: Path, _text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    with pytest.raises(StorageError, match="No space left on device") as caught:
+        Pace(50, tmp_path / "pace").wait()
+    assert caught.value.source == str(tmp_path / "pace")
+    assert not (tmp_path / "pace.lock").exists()
 
 
 @pytest.mark.integration
