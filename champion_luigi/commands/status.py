@@ -52,15 +52,10 @@ def _in_words(document: dict[str, Any]) -> str:
         f"archive        {document['archive']}",
     ]
     for name, words in (("failed", "failed"), ("lake_only", "lake only"), ("missing", "missing")):
-        if entries := [_entry(words, entry) for entry in document[name]]:
-            lines += ["", *output.some(entries, f" {words}: --json names each")]
+        entries = [entry if isinstance(entry, dict) else {"date": entry, "reason": ""} for entry in document[name]]
+        if named := [f"{words} {each['date']}" + (each["reason"] and f": {each['reason']}") for each in entries]:
+            lines += ["", *output.some(named, f" {words}: --json names each")]
     if document["failed"] or document["missing"] or document["lake_only"]:
         of = f" --dataset {document['dataset']}" if "dataset" in document else ""
         lines += ["", f"To complete them: champion fill{of} --start {document['start']}"]
     return "\n".join(lines)
-
-
-def _entry(words: str, entry: Any) -> str:
-    if isinstance(entry, dict):
-        return f"{words} {entry['date']}" + (f": {entry['reason']}" if entry["reason"] else "")
-    return f"{words} {entry}"

@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
-    context: click.Context,
-    dataset: Dataset,
-    start: datetime | None,
-    end: datetime | None,
-    repairs: bool,
-    as_json: bool,
+    context: click.Context, dataset: Dataset, start: datetime | None, end: datetime | None, repairs: bool, as_json: bool
 ) -> None:
     """Compare raw payloads, lake and warehouse, date by date.
 
