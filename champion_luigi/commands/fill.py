@@ -13,8 +13,6 @@ import click
 from champion_luigi.commands import output
 
 if TYPE_CHECKING:
-    import luigi
-
     from champion_luigi.datasets.model import Dataset
     from champion_luigi.pipeline.fill import FillBhavcopy
 
@@ -52,6 +50,9 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     Exits 0 when all days are complete, 20 when a day is not published yet or days are left, 30 when a day failed.
     """
+    from luigi.task_register import Register, TaskClassException
+
+    from champion_luigi.base.errors import SettingsError
     from champion_luigi.commands import bar
     from champion_luigi.config import settings
     from champion_luigi.pipeline.fill import FillBhavcopy
@@ -64,26 +65,18 @@ def command(  # noqa: PLR0917 - click calls it by name
     scheduler: dict[str, Any] = {"local_scheduler": True}
     if scheduler_host:
         scheduler = {"scheduler_host": scheduler_host, "scheduler_port": scheduler_port}
+    try:
+        of = Register.get_task_cls(last_task)
+    except TaskClassException as error:
+        words = "LoadClickHouse or WriteParquet"
+        raise SettingsError("--of names no task", expected=words, found=repr(last_task)) from error
     with settings.overridden({"fill_workers": workers}):
-        task = FillBhavcopy(**{"of": _task_class(last_task), "dataset": dataset.name, **parameters})
+        task = FillBhavcopy(**{"of": of, "dataset": dataset.name, **parameters})
         if not dry_run:
             sys.exit(bar.execute(task, scheduler))
         document = _plan(task)
         click.echo(output.as_json(document) if as_json else _in_words(document))
         sys.exit(output.MISSING if document["due"] or document["left"] else 0)
-
-
-def _task_class(name: str) -> type[luigi.Task]:
-    from luigi.task_register import Register, TaskClassException
-
-    from champion_luigi.base.errors import SettingsError
-
-    try:
-        return Register.get_task_cls(name)  # type: ignore[no-any-return]
-    except TaskClassException as error:
-        raise SettingsError(
-            "--of names no task", expected="LoadClickHouse or WriteParquet", found=repr(name)
-        ) from error
 
 
 def _plan(task: FillBhavcopy) -> dict[str, Any]:

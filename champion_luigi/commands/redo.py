@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -78,8 +78,17 @@ def command(  # noqa: PLR0917 - click calls it by name
         with settings.overridden({"fill_workers": workers}):
             outcomes, code = _run(dataset, {plan.day: stages for plan in plans if not plan.nothing})
     if as_json:
-        document = {"from": first, "to": last, "days": [_entry(plan, outcomes) for plan in plans]}
-        click.echo(output.as_json(document))
+        entries = [
+            {
+                "date": plan.day,
+                "replaces": plan.replaces,
+                "runs": [{"stage": stage, "why": why} for stage, why in plan.runs],
+                **({"nothing": plan.nothing} if plan.nothing else {}),
+                **({"outcome": outcomes[plan.day]} if plan.day in outcomes else {}),
+            }
+            for plan in plans
+        ]
+        click.echo(output.as_json({"from": first, "to": last, "days": entries}))
     context.exit(code)
 
 
@@ -113,16 +122,6 @@ def _run(dataset: Dataset, requests: Mapping[date, tuple[Stage, Stage]]) -> tupl
 
     reasons = again.again(dataset, requests, fill, output.say)
     return {day: reasons.get(day, "done") for day in requests}, max(codes)
-
-
-def _entry(plan: Plan, outcomes: dict[date, str]) -> dict[str, Any]:
-    return {
-        "date": plan.day,
-        "replaces": plan.replaces,
-        "runs": [{"stage": stage, "why": why} for stage, why in plan.runs],
-        **({"nothing": plan.nothing} if plan.nothing else {}),
-        **({"outcome": outcomes[plan.day]} if plan.day in outcomes else {}),
-    }
 
 
 def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) -> str:

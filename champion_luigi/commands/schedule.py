@@ -61,8 +61,8 @@ def here() -> Job:
     Passwords, and addresses that hold one, are left out: they belong in a separate file.
     """
     names = {parameter.env for section in SECTIONS for _, parameter in section.get_params()}
-    environment = {name: os.environ[name] for name in names if os.environ.get(name)}
-    environment = {name: text for name, text in environment.items() if without_secrets(text) == text}
+    given = {name: os.environ[name] for name in names if os.environ.get(name)}
+    environment = {name: text for name, text in given.items() if without_secrets(text) == text}
     # The first run requests the day as soon as it can be published. If it is not, the fill exits with code 20.
     environment.setdefault("CHAMPION_PUBLISHED_AT", "18:00")
     if "DATA_DIR" in environment:

@@ -68,9 +68,7 @@ def archive() -> Finding:
     except NotPublished:
         return _without_the_latest(opened, name, day, is_remote)
     payload.recognise(published.content, _DATASET, day, published.url, wiring.max_unzipped_bytes())
-    found = f"{name} has the file of {day}"
-    if name.startswith("simulated:"):
-        found += ": invented instruments"
+    found = f"{name} has the file of {day}" + (": invented instruments" if name.startswith("simulated:") else "")
     ahead = None
     if is_remote:
         # One more small request, for the server's clock, with the address's own password.
@@ -86,17 +84,11 @@ def _without_the_latest(opened: Archive, name: str, day: date, is_remote: bool) 
     try:
         opened.get(_DATASET.sources_of(_OLD_DAY)[0].path_of(_OLD_DAY), _OLD_DAY)
     except NotPublished:
-        return Finding(
-            "PROBLEM" if is_remote else "WARNING",
-            f"{name} has no file of {day} or of {_OLD_DAY}",
-            "Set NSE_ARCHIVE_URL to the address above the exchange's own folders (content/...).",
-        )
+        todo = "Set NSE_ARCHIVE_URL to the address above the exchange's own folders (content/...)."
+        return Finding("PROBLEM" if is_remote else "WARNING", f"{name} has no file of {day} or of {_OLD_DAY}", todo)
     when = f"{settings.published_at(_DATASET):%H:%M}"
-    return Finding(
-        "WARNING",
-        f"{name} answers, but has no file of {day} yet",
-        f"It was expected at {when} India time: a later `champion fill` will fetch it.",
-    )
+    todo = f"It was expected at {when} India time: a later `champion fill` will fetch it."
+    return Finding("WARNING", f"{name} answers, but has no file of {day} yet", todo)
 
 
 def _next_turn(pace: Path) -> float:

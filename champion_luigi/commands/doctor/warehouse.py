@@ -52,19 +52,12 @@ def _server(place: Address, client: Client) -> Finding:
     made = [dataset for dataset in catalog.DATASETS.values() if dataset.table in tables]
     for dataset in made:
         if different := ", ".join(differences(dataset, tables[dataset.table]).wrong):
-            return Finding(
-                "PROBLEM",
-                f"{place.words}: the table {dataset.table} is not the one that this version makes ({different})",
-                "Rename or drop it and load again: every day is in the lake.",
-            )
+            what = f"{place.words}: the table {dataset.table} is not the one that this version makes ({different})"
+            return Finding("PROBLEM", what, "Rename or drop it and load again: every day is in the lake.")
     lacking = _lacking(place, client, made)
     if lacking:
-        return Finding(
-            "PROBLEM",
-            f"user {place.user} at {place.words} lacks {', '.join(lacking)}",
-            f"GRANT {', '.join(lacking)} ON {quoted(place.database)}.* TO {quoted(place.user)}",
-            ahead,
-        )
+        todo = f"GRANT {', '.join(lacking)} ON {quoted(place.database)}.* TO {quoted(place.user)}"
+        return Finding("PROBLEM", f"user {place.user} at {place.words} lacks {', '.join(lacking)}", todo, ahead)
     not_checked = "; grants not checked" if lacking is None else ""
     words = f"ClickHouse {version} at {place.words}: {_state_of(made)}{not_checked}"
     return Finding("OK", words, server_ahead=ahead)
