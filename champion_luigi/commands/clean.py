@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from champion_luigi.commands import output
-
-if TYPE_CHECKING:
-    from champion_luigi.upkeep.clean import Item, Kept
 
 _KINDS = {"leftover": "leftovers", "lock": "locks", "intermediate": "intermediates"}
 _MOST_NAMED = 20
@@ -39,18 +36,13 @@ def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) 
         refused = {item: why for item in items if (why := clean.remove(item, of))}
         items = [item for item in items if item not in refused]
         kept += refused.values()
-    document = as_document(items, kept, dry_run=dry_run)
-    click.echo(output.as_json(document) if as_json else _in_words(document))
-
-
-def as_document(items: list[Item], kept: list[Kept], *, dry_run: bool) -> dict[str, Any]:
-    """The files that were or would be removed, as a JSON document; sizes are in bytes."""
-    return {
+    document = {
         "dry_run": dry_run,
         "bytes": sum(item.bytes for item in items),
         "removed": [{"kind": item.kind, "path": item.path, "bytes": item.bytes} for item in items],
-        "kept": [{"path": each.path, "why": each.why} for each in kept],
+        "kept": [vars(each) for each in kept],
     }
+    click.echo(output.as_json(document) if as_json else _in_words(document))
 
 
 def _in_words(document: dict[str, Any]) -> str:

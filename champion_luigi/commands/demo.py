@@ -30,13 +30,8 @@ DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8)
 )
 def command(data_dir: Path) -> None:
     """Run the pipeline for a few simulated days and show the result."""
-    with output.ending("demo", output.FAILED):
-        _run(data_dir)
-
-
-def _run(data_dir: Path) -> None:
     values = {"data_dir": str(data_dir), "archive_url": "simulated:", "clickhouse_host": "", "lake_dir": ""}
-    with settings.overridden(values):
+    with output.ending("demo", output.FAILED), settings.overridden(values):
         click.echo(f"Loading {len(DAYS)} simulated trading days ...")
         tasks = [LoadClickHouse(date=day) for day in DAYS]
         # Check complete() here first: Luigi only logs the errors that it raises, such as an invalid setting.

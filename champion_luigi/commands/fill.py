@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import textwrap
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,8 +13,6 @@ import click
 from champion_luigi.commands import output
 
 if TYPE_CHECKING:
-    import luigi
-
     from champion_luigi.datasets.model import Dataset
     from champion_luigi.pipeline.fill import FillBhavcopy
 
@@ -52,6 +50,9 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     Exits 0 when all days are complete, 20 when a day is not published yet or days are left, 30 when a day failed.
     """
+    from luigi.task_register import Register, TaskClassException
+
+    from champion_luigi.base.errors import SettingsError
     from champion_luigi.commands import bar
     from champion_luigi.config import settings
     from champion_luigi.pipeline.fill import FillBhavcopy
@@ -61,32 +62,21 @@ def command(  # noqa: PLR0917 - click calls it by name
     parameters["start"], parameters["stop"] = output.dates(start, stop, "--stop")
     if task_limit is not None:
         parameters["task_limit"] = task_limit
-    scheduler: dict[str, Any] = (
-        {"scheduler_host": scheduler_host, "scheduler_port": scheduler_port}
-        if scheduler_host
-        else {"local_scheduler": True}
-    )
+    scheduler: dict[str, Any] = {"local_scheduler": True}
+    if scheduler_host:
+        scheduler = {"scheduler_host": scheduler_host, "scheduler_port": scheduler_port}
+    try:
+        of = Register.get_task_cls(last_task)
+    except TaskClassException as error:
+        words = "LoadClickHouse or WriteParquet"
+        raise SettingsError("--of names no task", expected=words, found=repr(last_task)) from error
     with settings.overridden({"fill_workers": workers}):
-        task = FillBhavcopy(**{"of": _task_class(last_task), "dataset": dataset.name, **parameters})
+        task = FillBhavcopy(**{"of": of, "dataset": dataset.name, **parameters})
         if not dry_run:
             sys.exit(bar.execute(task, scheduler))
         document = _plan(task)
         click.echo(output.as_json(document) if as_json else _in_words(document))
         sys.exit(output.MISSING if document["due"] or document["left"] else 0)
-
-
-def _task_class(name: str) -> type[luigi.Task]:
-    from luigi.task_register import Register, TaskClassException
-
-    from champion_luigi.base.errors import SettingsError
-
-    try:
-        found: type[luigi.Task] = Register.get_task_cls(name)
-    except TaskClassException as error:
-        raise SettingsError(
-            "--of names no task", expected="LoadClickHouse or WriteParquet", found=repr(name)
-        ) from error
-    return found
 
 
 def _plan(task: FillBhavcopy) -> dict[str, Any]:
@@ -114,11 +104,9 @@ def _in_words(document: dict[str, Any]) -> str:
         return f"Nothing is missing ({where})."
     lines = [f"{len(entries)} days would run ({where}):"]
     for reason, group in itertools.groupby(entries, key=lambda entry: entry["reason"]):
-        lines.append(textwrap.shorten(f"{_span([entry['date'] for entry in group])}: {reason}", output.WIDTH))
+        first, *others = [entry["date"] for entry in group]
+        span = f"{first} to {others[-1]}, {1 + len(others)} days" if others else first
+        lines.append(textwrap.shorten(f"{span}: {reason}", output.WIDTH))
     if document["left"]:
         lines.append(f"{document['left']} more would be left (--task-limit)")
     return "\n".join(lines)
-
-
-def _span(days: list[date]) -> str:
-    return str(days[0]) if len(days) == 1 else f"{days[0]} to {days[-1]}, {len(days)} days"

@@ -29,17 +29,11 @@ of_dataset = click.option(
 WIDTH = 80
 MOST_NAMED = 10
 
-
-def _code(name: str) -> int:
-    return int(luigi_defaults.DEFAULTS["retcode", name])
-
-
 # The exit codes of Luigi's [retcode].
-MISSING = _code("missing_data")
-NOT_RUN = _code("not_run")
-FAILED = _code("task_failed")
-NOT_SCHEDULED = _code("scheduling_error")
-UNHANDLED = _code("unhandled_exception")
+MISSING, NOT_RUN, FAILED, NOT_SCHEDULED, UNHANDLED = (
+    int(luigi_defaults.DEFAULTS["retcode", name])
+    for name in ("missing_data", "not_run", "task_failed", "scheduling_error", "unhandled_exception")
+)
 
 
 def dates(start: datetime | None, end: datetime | None, last: str = "--end") -> tuple[date | None, date | None]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +13,7 @@ from champion_luigi.commands import output
 
 if TYPE_CHECKING:
     from champion_luigi.datasets.model import Dataset
+    from champion_luigi.upkeep.again import Stage
     from champion_luigi.upkeep.redo import Plan
 
 
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
     "--end", type=output.DAY, help="Last date, included. Default: the latest session that should be published by now."
 )
 @click.option(
-    "--from",
-    "first",
-    type=click.Choice(STAGES),
-    required=True,
-    help="The first stage to run; later stages follow.",
+    "--from", "first", type=click.Choice(STAGES), required=True, help="The first stage to run; later stages follow."
 )
 @click.option(
     "--to",
@@ -72,19 +68,27 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     if redo.STAGES[first].stage > redo.STAGES[last].stage:
         raise click.UsageError(f"--from {first} comes after --to {last}")
-    plans = [
-        redo.plan(dataset, each, redo.STAGES[first], redo.STAGES[last]) for each in _days(dataset, day, start, end)
-    ]
+    stages = redo.STAGES[first], redo.STAGES[last]
+    plans = [redo.plan(dataset, each, *stages) for each in _days(dataset, day, start, end)]
     if not as_json:
         click.echo(_in_words(plans, first, last, dry_run=dry_run), err=not dry_run)
     outcomes: dict[date, str] = {}
     code = 0
     if not dry_run:
         with settings.overridden({"fill_workers": workers}):
-            outcomes, code = _run(dataset, [plan for plan in plans if not plan.nothing], first, last)
+            outcomes, code = _run(dataset, {plan.day: stages for plan in plans if not plan.nothing})
     if as_json:
-        document = {"from": first, "to": last, "days": [_entry(plan, outcomes) for plan in plans]}
-        click.echo(output.as_json(document))
+        entries = [
+            {
+                "date": plan.day,
+                "replaces": plan.replaces,
+                "runs": [{"stage": stage, "why": why} for stage, why in plan.runs],
+                **({"nothing": plan.nothing} if plan.nothing else {}),
+                **({"outcome": outcomes[plan.day]} if plan.day in outcomes else {}),
+            }
+            for plan in plans
+        ]
+        click.echo(output.as_json({"from": first, "to": last, "days": entries}))
     context.exit(code)
 
 
@@ -101,57 +105,39 @@ def _days(dataset: Dataset, day: datetime | None, start: datetime | None, end: d
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
-def _run(dataset: Dataset, plans: Sequence[Plan], first: str, last: str) -> tuple[dict[date, str], int]:
+def _run(dataset: Dataset, requests: Mapping[date, tuple[Stage, Stage]]) -> tuple[dict[date, str], int]:
     """Make the days due and run them; the outcome of each, and the exit code."""
     from champion_luigi.commands import bar
     from champion_luigi.pipeline.fill import FillDays
-    from champion_luigi.upkeep import again, redo
+    from champion_luigi.upkeep import again
 
     codes = [0]
 
-    def fill(dataset: Dataset, of: again.Stage, days: Sequence[date]) -> dict[date, str]:
+    def fill(dataset: Dataset, of: Stage, days: Sequence[date]) -> dict[date, str]:
         task = FillDays.of_days(dataset, of, days)
         codes.append(bar.execute(task, {"local_scheduler": True}))
         progress = task.progress
         reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
         return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).complete()}
 
-    stages = redo.STAGES[first], redo.STAGES[last]
-    reasons = again.again(dataset, {plan.day: stages for plan in plans}, fill, output.say)
-    return {plan.day: reasons.get(plan.day, "done") for plan in plans}, max(codes)
-
-
-def _entry(plan: Plan, outcomes: dict[date, str]) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "date": plan.day,
-        "replaces": plan.replaces,
-        "runs": [{"stage": stage, "why": why} for stage, why in plan.runs],
-    }
-    if plan.nothing:
-        entry["nothing"] = plan.nothing
-    if plan.day in outcomes:
-        entry["outcome"] = outcomes[plan.day]
-    return entry
+    reasons = again.again(dataset, requests, fill, output.say)
+    return {day: reasons.get(day, "done") for day in requests}, max(codes)
 
 
 def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) -> str:
+    from champion_luigi.config import settings
+
     named = [plan for plan in plans if not plan.nothing]
     again = sum(1 for plan in named if plan.replaces)
     lines = [f"From {first} to {last}. Days to run again: {again}, for the first time: {len(named) - again}"]
     if dry_run:
         for plan in named:
             lines += ["", str(plan.day)]
-            lines += [f"  replaces  {_short(path)}" for path in plan.replaces]
+            for path in plan.replaces:
+                # Without the lake's folders.
+                name = f"lake/.../{path.name}" if path.is_relative_to(settings.lake_dir()) else output.short(path)
+                lines.append(f"  replaces  {name}")
             lines += [f"  runs      {stage}: {why}" for stage, why in plan.runs]
     if len(plans) == 1:
         lines += [f"Nothing to do: {plan.day} is {plan.nothing}" for plan in plans if plan.nothing]
     return "\n".join(lines)
-
-
-def _short(path: Path) -> str:
-    """A path relative to DATA_DIR, without the lake's folders."""
-    from champion_luigi.config import settings
-
-    if path.is_relative_to(settings.lake_dir()):
-        return f"lake/.../{path.name}"
-    return output.short(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -41,32 +40,24 @@ def command(context: click.Context, dataset: Dataset, most: int, end: datetime |
                 click.echo(_in_words(outcome))
     finally:
         opened.close_shared()
-    document = _as_document(days, outcomes)
-    click.echo(output.as_json(document) if as_json else _sum(document))
-    context.exit(output.FAILED if document["failed"] or document["not_asked"] else 0)
-
-
-def _as_document(days: Sequence[Any], outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """The outcome of each day: dates are ISO texts, ``rows_`` fields count rows, other counts are days."""
-    changed = [
-        {
-            "date": each.date,
-            "old_sha256": each.old_sha256,
-            "new_sha256": each.new_sha256,
-            **{f"rows_{name}": count for name, count in (vars(each.changes) if each.changes else {}).items()},
-        }
-        for each in outcomes
-        if each.state == "changed"
-    ]
-    return {
+    # Dates are ISO texts, ``rows_`` fields count rows, other counts are days.
+    document = {
         "first": days[0] if days else None,
         "last": days[-1] if days else None,
         "days": len(days),
         "unchanged": sum(1 for each in outcomes if each.state == "unchanged"),
-        "changed": changed,
+        "changed": [_changed(each) for each in outcomes if each.state == "changed"],
         "failed": [{"date": each.date, "reason": each.reason} for each in outcomes if each.state == "failed"],
-        "not_asked": list(days[len(outcomes) :]),
+        "not_asked": days[len(outcomes) :],
     }
+    click.echo(output.as_json(document) if as_json else _sum(document))
+    context.exit(output.FAILED if document["failed"] or document["not_asked"] else 0)
+
+
+def _changed(outcome: Outcome) -> dict[str, Any]:
+    rows = vars(outcome.changes) if outcome.changes else {}
+    counts = {f"rows_{name}": count for name, count in rows.items()}
+    return {"date": outcome.date, "old_sha256": outcome.old_sha256, "new_sha256": outcome.new_sha256, **counts}
 
 
 def _in_words(outcome: Outcome) -> str:

@@ -30,16 +30,6 @@ class Job:
     folder: Path
     environment: Mapping[str, str]
 
-    @property
-    def log(self) -> Path:
-        """The file for output under cron."""
-        return self.folder / "champion.log"
-
-    @property
-    def lock(self) -> Path:
-        """The lock file that prevents overlapping runs."""
-        return self.folder / ".champion-fill.lock"
-
 
 @click.command(name="schedule")
 @click.option("--cron", "form", flag_value="cron", help="Lines for crontab -e.")
@@ -71,8 +61,8 @@ def here() -> Job:
     Passwords, and addresses that hold one, are left out: they belong in a separate file.
     """
     names = {parameter.env for section in SECTIONS for _, parameter in section.get_params()}
-    environment = {name: os.environ[name] for name in names if os.environ.get(name)}
-    environment = {name: text for name, text in environment.items() if without_secrets(text) == text}
+    given = {name: os.environ[name] for name in names if os.environ.get(name)}
+    environment = {name: text for name, text in given.items() if without_secrets(text) == text}
     # The first run requests the day as soon as it can be published. If it is not, the fill exits with code 20.
     environment.setdefault("CHAMPION_PUBLISHED_AT", "18:00")
     if "DATA_DIR" in environment:
@@ -83,11 +73,10 @@ def here() -> Job:
 def crontab(job: Job) -> str:
     """Lines for ``crontab -e``, in UTC; the machine's cron must run in UTC or support CRON_TZ."""
     settings = " ".join(f"{name}={shlex.quote(text)}" for name, text in sorted(job.environment.items()))
-    command = f"{shlex.quote(str(job.champion))} fill"
-    line = (
-        f"cd {shlex.quote(str(job.folder))} && {settings + ' ' if settings else ''}"
-        f"flock -n {shlex.quote(str(job.lock))} {command} >> {shlex.quote(str(job.log))} 2>&1"
-    ).replace("%", r"\%")
+    places = (job.folder, job.folder / ".champion-fill.lock", job.champion, job.folder / "champion.log")
+    folder, lock, champion, log = (shlex.quote(str(place)) for place in places)
+    line = f"cd {folder} && {settings + ' ' if settings else ''}flock -n {lock} {champion} fill >> {log} 2>&1"
+    line = line.replace("%", r"\%")
     lines = [
         "# champion_luigi: fill the missing sessions of the last 100 days.",
         "# Times are UTC; India is 5:30 ahead. A cron without support for CRON_TZ needs a machine in UTC.",

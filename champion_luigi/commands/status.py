@@ -36,31 +36,28 @@ def command(
 
 
 def _in_words(document: dict[str, Any]) -> str:
-    counts = {name: len(document[name]) for name in ("lake_only", "failed", "missing", "closed")}
+    counts = (
+        f"{name.replace('_', ' ')} {len(document[name])}" for name in ("lake_only", "failed", "missing", "closed")
+    )
     latest = document["latest_loaded"] or "none"
     late = document["sessions_late"]
     lines = [
         *([f"data set       {document['dataset']}"] if "dataset" in document else []),
         f"{document['start']} to {document['end']}: {document['loaded']} of {document['due']} sessions loaded, "
         f"{document['rows']:,} rows",
-        f"lake only {counts['lake_only']}, failed {counts['failed']}, missing {counts['missing']}, "
-        f"closed {counts['closed']}",
+        ", ".join(counts),
         f"latest loaded  {latest}" + (f", {late} behind {document['latest_due']}" if late else ", up to date"),
         f"unsent records {document['unsent_records']} (tracking: {document['tracking']})",
         f"warehouse      {document['warehouse']}",
         f"lake           {document['lake']}",
         f"archive        {document['archive']}",
     ]
-    for name, words in (("failed", "failed"), ("lake_only", "lake only"), ("missing", "missing")):
-        if entries := [_entry(words, entry) for entry in document[name]]:
-            lines += ["", *output.some(entries, f" {words}: --json names each")]
+    for name in ("failed", "lake_only", "missing"):
+        words = name.replace("_", " ")
+        entries = [entry if isinstance(entry, dict) else {"date": entry, "reason": ""} for entry in document[name]]
+        if named := [f"{words} {each['date']}" + (each["reason"] and f": {each['reason']}") for each in entries]:
+            lines += ["", *output.some(named, f" {words}: --json names each")]
     if document["failed"] or document["missing"] or document["lake_only"]:
         of = f" --dataset {document['dataset']}" if "dataset" in document else ""
         lines += ["", f"To complete them: champion fill{of} --start {document['start']}"]
     return "\n".join(lines)
-
-
-def _entry(words: str, entry: Any) -> str:
-    if isinstance(entry, dict):
-        return f"{words} {entry['date']}" + (f": {entry['reason']}" if entry["reason"] else "")
-    return f"{words} {entry}"

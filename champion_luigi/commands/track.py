@@ -28,15 +28,16 @@ def flush() -> None:
         store = settings.without_secrets(settings.tracking_uri())
         carrier = Carrier(record.job())
         if carrier.run() != DELIVERED:
+            count = journal.count_undelivered(record.journal_folder())
             raise ChampionError(
-                f"{journal.count_undelivered(record.journal_folder())} records have not reached MLflow",
+                f"{output.number(count, 'record')} {'has' if count == 1 else 'have'} not reached MLflow",
                 source=store,
                 found=carrier.trouble,
                 todo="They stay in the journal. Once MLflow is available, run `champion track flush` again.",
             )
     going_on = len(journal.delivery(record.journal_folder()).open)
     left = f"{going_on} still running, reported when done" if going_on else "no records are left"
-    click.echo(f"{carrier.delivered_runs} runs reported to MLflow at {store}; {left}.")
+    click.echo(f"{output.number(carrier.delivered_runs, 'run')} reported to MLflow at {store}; {left}.")
 
 
 @command.command("ui")
@@ -44,20 +45,15 @@ def flush() -> None:
 @click.option("--port", default=5000, show_default=True, help="Port to listen on.")
 def ui_command(host: str, port: int) -> None:
     """Show MLflow's pages for the configured store, until Ctrl-C."""
-    if url := server_url():
-        click.echo(f"MLflow's pages are on the configured server: {url}")
+    store = settings.without_secrets(settings.tracking_uri())
+    if store.startswith(("http:", "https:")):
+        click.echo(f"MLflow's pages are on the configured server: {store}")
         return
     click.echo(f"MLflow starts on http://{host}:{port} in a few seconds; Ctrl-C ends it.")
-    click.echo(f"Store:      {settings.without_secrets(settings.tracking_uri())}")
+    click.echo(f"Store:      {store}")
     click.echo(f"Experiment: {settings.get('mlflow_experiment_name')}")
     with output.ending("track ui"):
         ui(host, port)
-
-
-def server_url() -> str | None:
-    """The URL of the configured MLflow server, which serves its own pages; None for a store without a server."""
-    uri = settings.tracking_uri()
-    return settings.without_secrets(uri) if uri.startswith(("http:", "https:")) else None
 
 
 def ui(host: str, port: int) -> NoReturn:

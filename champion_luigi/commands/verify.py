@@ -12,7 +12,7 @@ from champion_luigi.commands import output
 from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
-    from champion_luigi.upkeep.verify import Difference, Verdict
+    from champion_luigi.upkeep.verify import Difference
 
 
 @click.command(name="verify")
@@ -23,12 +23,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
-    context: click.Context,
-    dataset: Dataset,
-    start: datetime | None,
-    end: datetime | None,
-    repairs: bool,
-    as_json: bool,
+    context: click.Context, dataset: Dataset, start: datetime | None, end: datetime | None, repairs: bool, as_json: bool
 ) -> None:
     """Compare raw payloads, lake and warehouse, date by date.
 
@@ -46,7 +41,17 @@ def command(  # noqa: PLR0917 - click calls it by name
     first, last = output.dates(start, end)
     try:
         verdict = verify.of_range(dataset, first, last)
-        document = _as_document(verdict, wiring.warehouse_place().words)
+        # Dates are ISO texts, counts are days.
+        document: dict[str, Any] = {
+            "first": min(verdict.days, default=None),
+            "last": max(verdict.days, default=None),
+            "days": len(verdict.days),
+            "raw": verdict.raw,
+            "lake": verdict.lake,
+            "warehouse": verdict.warehouse,
+            "warehouse_is": wiring.warehouse_place().words,
+            "differences": [vars(each) for each in verdict.differences],
+        }
         left = verdict.differences
         if not as_json:
             click.echo(_in_words(document, verdict.differences))
@@ -61,20 +66,6 @@ def command(  # noqa: PLR0917 - click calls it by name
     if as_json:
         click.echo(output.as_json(document))
     context.exit(output.FAILED if left else 0)
-
-
-def _as_document(verdict: Verdict, warehouse: str) -> dict[str, Any]:
-    """The comparison and its differences: dates are ISO texts, counts are days."""
-    return {
-        "first": min(verdict.days, default=None),
-        "last": max(verdict.days, default=None),
-        "days": len(verdict.days),
-        "raw": verdict.raw,
-        "lake": verdict.lake,
-        "warehouse": verdict.warehouse,
-        "warehouse_is": warehouse,
-        "differences": [vars(each) for each in verdict.differences],
-    }
 
 
 def _in_words(document: dict[str, Any], differences: Sequence[Difference]) -> str:

@@ -145,35 +145,35 @@ def scan(
     """
     import polars as pl
 
-    of = _named(dataset) if isinstance(dataset, str) else dataset
+    of = DATASETS.get(dataset) if isinstance(dataset, str) else dataset
+    if of is None:
+        raise SettingsError("there is no data set of that name", expected=" or ".join(DATASETS), found=str(dataset))
     found = sorted((day, entry.path) for day, entry in days(Path(root), of, start, stop))
-    if not found:
-        return pl.LazyFrame(schema=of.types)
+    return scan_files([path for _, path in found], of) if found else pl.LazyFrame(schema=of.types)
+
+
+def scan_files(paths: list[str] | list[Path], dataset: Dataset, path_column: str | None = None) -> pl.LazyFrame:
+    """All rows of these lake files, as `scan` gives them; ``path_column`` adds a column with the file's path."""
+    import polars as pl
+
     return pl.scan_parquet(
-        [path for _, path in found],
+        paths,
         hive_partitioning=False,
-        schema=of.types,
         glob=False,
-        # Every file has the first version's columns.
-        missing_columns="insert" if of.version > 1 else "raise",
+        include_file_paths=path_column,
+        schema=dataset.types,
+        # Files of an older version lack the columns added since; every file has the first version's.
+        missing_columns="insert" if dataset.version > 1 else "raise",
     )
-
-
-def _named(name: str) -> Dataset:
-    if found := DATASETS.get(name):
-        return found
-    raise SettingsError("there is no data set of that name", expected=" or ".join(DATASETS), found=name)
 
 
 def _folders(parent: Path, prefix: str, low: int, high: int) -> list[str]:
     try:
         with os.scandir(parent) as entries:
-            named = [
-                (entry.name.removeprefix(prefix), entry.path) for entry in entries if entry.name.startswith(prefix)
-            ]
+            named = {entry.path: entry.name.removeprefix(prefix) for entry in entries if entry.name.startswith(prefix)}
     except FileNotFoundError:
         return []
-    return [path for number, path in named if number.isdecimal() and low <= int(number) <= high]
+    return [path for path, number in named.items() if number.isdecimal() and low <= int(number) <= high]
 
 
 def _date_of(name: str, dataset: Dataset) -> date | None:

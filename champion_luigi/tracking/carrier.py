@@ -7,6 +7,7 @@ when MLflow has taken nothing for a minute after the process ended: the rest sta
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -65,17 +66,13 @@ class Job:
     def from_json(cls, text: str) -> Job:
         """The job that `to_json` wrote."""
         found = json.loads(text)
-        artifacts = Path(found["artifacts"]) if found["artifacts"] else None
-        return cls(**{**found, "folder": Path(found["folder"]), "artifacts": artifacts})
+        paths = {name: found[name] and Path(found[name]) for name in ("folder", "artifacts")}
+        return cls(**found | paths)
 
     @property
     def store(self) -> str:
         """The store and the experiment for messages, without user, password or query."""
         return f"{hiding.public(self.uri)} {self.experiment}"
-
-    def without_secrets(self, text: str) -> str:
-        """The text with every secret replaced by stars."""
-        return hiding.starred(text, self.secrets)
 
 
 class Carrier:
@@ -107,6 +104,7 @@ class Carrier:
                 with locks.locked(lock, "the journal", _TURN_SECONDS if self._job.process is None else 0.2):
                     self._note = journal.delivery(self._job.folder)
                     code = self._carry()
+                    self._write_note()
                 if code is not None:
                     return code
                 # Another carrier, such as `champion track flush`, may try during the pause.
@@ -130,36 +128,31 @@ class Carrier:
         last_use = time.monotonic()
         while True:
             # Before reading: the last records of a process are then read before it counts as gone.
-            is_over, gone = self._is_over(), self._gone()
+            is_over = self._is_over()
+            processes = {process_of(each) for each in self._runs.open_executions()} | {self._job.process or ""}
+            gone = {each for each in processes if not self._is_alive(each)}
             if is_over and self._ended is None:
                 self._ended = time.monotonic()
             is_idle = not self._read()
             arrived = self._try_to_deliver(gone, doubtful)
-            if self.trouble.startswith(_MISSING):
-                self._write_note()
-                return CANNOT
             now = time.monotonic()
             if arrived or not is_idle:
                 last_use = now
             if arrived and self._ended is not None:
                 self._ended = now
-            if not self.trouble and is_over:
-                self._write_note()
+            is_unused = not self._runs.open_executions() and now - last_use > _IDLE_SECONDS
+            is_hopeless = self._ended is not None and now - self._ended > _GIVE_UP_SECONDS
+            if self.trouble.startswith(_MISSING):
+                return CANNOT
+            if not self.trouble and (is_over or is_unused):
                 return DELIVERED
-            if self.trouble and (
-                self._job.process is None or (self._ended is not None and now - self._ended > _GIVE_UP_SECONDS)
-            ):
-                self._write_note()
+            if self.trouble and (self._job.process is None or is_hopeless):
                 return LEFT
-            if not self.trouble and not self._runs.open_executions() and now - last_use > _IDLE_SECONDS:
-                self._write_note()
-                return DELIVERED
-            if now - self._noted > _NOTE_SECONDS:
-                self._write_note()
             if self.trouble and is_over:
                 self._pause = min(_LONGEST_PAUSE, 2 * max(self._pause, 0.25))
-                self._write_note()
                 return None
+            if now - self._noted > _NOTE_SECONDS:
+                self._write_note()
             pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self.trouble else _POLL_SECONDS
             self._sleep(pause)
 
@@ -178,11 +171,6 @@ class Carrier:
             self._runs.add(position, record)
             found = True
         return found
-
-    def _gone(self) -> set[str]:
-        """The processes that have ended, out of this carrier's own and those with open executions."""
-        processes = {process_of(each) for each in self._runs.open_executions()} | {self._job.process or ""}
-        return {each for each in processes if not self._is_alive(each)}
 
     def _try_to_deliver(self, gone: set[str], doubtful: set[str]) -> bool:
         """Deliver the final runs. Returns whether any arrived; an error is stored in `trouble`."""
@@ -204,7 +192,8 @@ class Carrier:
         except ModuleNotFoundError as error:
             self.trouble = f"{_MISSING}: {error}"
         except Exception as error:  # noqa: BLE001 - a store may raise anything; the journal keeps the records
-            self.trouble = self._job.without_secrets(f"{type(error).__name__}: {' '.join(str(error).split())}")[:1000]
+            words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            self.trouble = hiding.starred(words, self._job.secrets)[:1000]
         if self.trouble and self.trouble != self._note.trouble:
             print(f"{durable.now()} {self.trouble}", flush=True)
             self._write_note()
@@ -249,16 +238,9 @@ class Carrier:
         still_open = {process_of(each) for each in note.open}
         for presence in journal.presence_file(self._job.folder, "").glob("*"):
             if presence.name not in still_open and not locks.is_locked(presence):
-                _remove(presence)
-
-
-def _remove(presence: Path) -> None:
-    try:
-        # Taking and releasing the lock removes its file, but never the file of a process that is just starting.
-        with locks.locked(presence, presence.name, 0):
-            pass
-    except Busy:
-        pass
+                # Taking and releasing the lock removes its file, but never the file of a process that is just starting.
+                with contextlib.suppress(Busy), locks.locked(presence, presence.name, 0):
+                    pass
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -18,15 +17,13 @@ from champion_luigi.tracking.journal import FAILURES, Event
 _PROBLEMS = FAILURES | {Event.SETTLED}
 _SETTLED_WELL = frozenset({"closed", "unpublished"})
 
-Problem = dict[str, Any]
-
 
 @dataclass
 class History:
     """The seconds of the last success by date and stage, and the problems, oldest first."""
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[dict[str, Any]] = field(default_factory=list)
 
 
 def latest_problems(folder: Path, dataset: str = catalog.DEFAULT) -> dict[date, str]:
@@ -50,7 +47,7 @@ def latest_problems(folder: Path, dataset: str = catalog.DEFAULT) -> dict[date, 
 def of_range(folder: Path, first: date, last: date, dataset: str = catalog.DEFAULT) -> History:
     """The journal's history of the dates from ``first`` to ``last``. Records that do not fit are skipped."""
     history = History()
-    problems: dict[tuple[str, str], Problem] = {}
+    problems: dict[tuple[str, str], dict[str, Any]] = {}
     low, high = first.isoformat(), last.isoformat()
     for record in journal.read_events(folder, _PROBLEMS | {Event.PROCESSING_TIME}):
         day = record.get("date")
@@ -67,17 +64,8 @@ def of_range(folder: Path, first: date, last: date, dataset: str = catalog.DEFAU
         elif event in FAILURES or key not in problems:
             # Move it to the end: an execution's problem has the time of its latest record.
             problems.pop(key, None)
-            problems[key] = _problem(record, day, task)
+            text, kind = str(record.get("error", record.get("reason", ""))), record.get("error_type")
+            reason = f"{kind}: {text}" if kind else text
+            problems[key] = {"date": day, "task": task, "time": str(record.get("time", "")), "reason": reason}
     history.problems = list(problems.values())
     return history
-
-
-def _problem(record: Mapping[str, Any], day: str, task: str) -> Problem:
-    text = str(record.get("error", record.get("reason", "")))
-    kind = record.get("error_type")
-    return {
-        "date": day,
-        "task": task,
-        "time": str(record.get("time", "")),
-        "reason": f"{kind}: {text}" if kind else text,
-    }

@@ -107,8 +107,7 @@ def _descriptor(path: Path) -> int:
 
 def read(folder: Path) -> Iterator[dict[str, Any]]:
     """All records, oldest first. A line that a full disk or a power cut has cut off is skipped."""
-    for _, record in read_from(folder, {}):
-        yield record
+    return (record for _, record in read_from(folder, {}))
 
 
 def read_events(folder: Path, events: Collection[Event]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ carrier), so that no run is delivered twice. A run that was created twice all th
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -88,25 +89,14 @@ class Tracker:
             self._known.pop(execution, None)
         self._stale.clear()
         with ThreadPoolExecutor(self._threads) as pool:
-            batch: list[Run] = []
-            for run in [*runs, None]:
-                # A fill is delivered alone, before its days, which become its children.
-                if run is not None and run.parent and len(batch) < _PAGE:
-                    batch.append(run)
-                    continue
-                errors = []
-                for sent, result in [(each, pool.submit(self._deliver, each)) for each in batch]:
-                    error = result.exception()
-                    if error is None:
-                        arrived(sent)
-                    else:
-                        errors.append(error)
-                if errors:
-                    raise errors[0]
-                batch = []
-                if run is not None:
-                    self._deliver(run)
-                    arrived(run)
+            # A fill is delivered alone, before its days, which become its children.
+            for _, batch in itertools.groupby(runs, lambda run: run.parent or id(run)):
+                sent = [(run, pool.submit(self._deliver, run)) for run in batch]
+                for run, result in sent:
+                    if result.exception() is None:
+                        arrived(run)
+                for _, result in sent:
+                    result.result()
 
     def settle(self) -> None:
         """Delete the runs that were created twice because an answer was lost. Nothing is in doubt afterwards."""
@@ -120,16 +110,13 @@ class Tracker:
         known = self._known_of(run)
         if known.end is not None and (run.end is None or run.end <= known.end):
             return
+        new = {name: text for name, text in run.params.items() if name not in known.params}
         self._client.log_batch(
             known.run_id,
             metrics=[Metric(each.name, each.value, each.time, each.step) for each in run.metrics],
-            params=[
-                Param(name, _clipped(text, _PARAM_LENGTH))
-                for name, text in run.params.items()
-                if name not in known.params
-            ],
+            params=[Param(name, _clipped(text, _PARAM_LENGTH)) for name, text in new.items()],
         )
-        known.params |= run.params.keys()
+        known.params |= new.keys()
         if run.end is not None:
             self._client.set_terminated(known.run_id, run.status, run.end)
             known.end = run.end
@@ -139,12 +126,8 @@ class Tracker:
             self._known[run.execution] = self._look_up(run.execution)
         runs = self._known[run.execution]
         if run.name not in runs:
-            tags = {
-                **run.tags,
-                _EXECUTION_TAG: run.execution,
-                "mlflow.source.name": "champion_luigi",
-                "mlflow.source.type": "JOB",
-            }
+            tags = run.tags | {_EXECUTION_TAG: run.execution}
+            tags |= {"mlflow.source.name": "champion_luigi", "mlflow.source.type": "JOB"}
             if run.parent and run.parent in runs:
                 tags["mlflow.parentRunId"] = runs[run.parent].run_id
             tags = {name: _clipped(text, _TAG_LENGTH) for name, text in tags.items() if text}
@@ -161,7 +144,14 @@ class Tracker:
     def _look_up(self, execution: str) -> dict[str, _Known]:
         """MLflow's runs of an execution by name. Of several with the same name, all but one are deleted."""
         runs: dict[str, _Known] = {}
-        for run in sorted(self._search(execution), key=lambda run: run.info.status == _RUNNING):
+        found: list[MlflowRun] = []
+        token: str | None = ""
+        while token is not None:
+            named = f"tags.{_EXECUTION_TAG} = '{execution}'"
+            page = self._client.search_runs([self.experiment_id], named, max_results=_PAGE, page_token=token or None)
+            found += page
+            token = page.token or None
+        for run in sorted(found, key=lambda run: run.info.status == _RUNNING):
             name = run.info.run_name
             if name in runs:
                 self._client.delete_run(run.info.run_id)
@@ -169,18 +159,6 @@ class Tracker:
                 end = None if run.info.status == _RUNNING else run.info.end_time
                 runs[name] = _Known(run.info.run_id, end, set(run.data.params))
         return runs
-
-    def _search(self, execution: str) -> list[MlflowRun]:
-        found: list[MlflowRun] = []
-        token = None
-        while True:
-            page = self._client.search_runs(
-                [self.experiment_id], f"tags.{_EXECUTION_TAG} = '{execution}'", max_results=_PAGE, page_token=token
-            )
-            found += page
-            token = page.token
-            if not token:
-                return found
 
 
 def _clipped(text: str, length: int) -> str:

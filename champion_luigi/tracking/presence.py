@@ -66,15 +66,12 @@ def attend(folder: Path, job: Callable[[], Job], stop_recording: Callable[[], No
         if tracked is None:
             if not _tracked:
                 atexit.register(_end, stop_recording)
-            tracked = _tracked[folder] = _appear(folder, job)
+            presence = contextlib.ExitStack()
+            presence.enter_context(locks.locked(journal.presence_file(folder, PROCESS), "this process", 10))
+            wait = float(settings.get("tracking_wait_seconds"))
+            tracked = _tracked[folder] = _Tracked(os.getpid(), presence, job(), wait)
         if _is_due(tracked):
             _start(tracked)
-
-
-def _appear(folder: Path, job: Callable[[], Job]) -> _Tracked:
-    presence = contextlib.ExitStack()
-    presence.enter_context(locks.locked(journal.presence_file(folder, PROCESS), "this process", 10))
-    return _Tracked(os.getpid(), presence, job(), float(settings.get("tracking_wait_seconds")))
 
 
 def _is_due(tracked: _Tracked) -> bool:
@@ -129,8 +126,10 @@ def _wait(tracked: _Tracked) -> None:
     if tracked.carrier is None or tracked.wait <= 0:
         return
     deadline = time.monotonic() + tracked.wait
-    code = tracked.carrier.poll()
-    if code == DELIVERED and not _has_news(tracked.job.folder):
+    folder, code = tracked.job.folder, tracked.carrier.poll()
+    # The records that no carrier has read: those of an end can wait.
+    unread = (record for _, record in journal.read_from(folder, journal.delivery(folder).seen))
+    if code == DELIVERED and all(record.get("event") == Event.END for record in unread):
         return
     if code not in (None, CANNOT):
         _start(tracked)  # it was killed, gave up, or had nothing to do for a while
@@ -141,7 +140,6 @@ def _wait(tracked: _Tracked) -> None:
     while code is not None and code < 0 and time.monotonic() < deadline:
         _start(tracked)  # it was killed
         code = _exit_code(tracked.carrier, deadline - time.monotonic())
-    folder = tracked.job.folder
     if code == DELIVERED or not journal.count_undelivered(folder):
         return
     logger.warning(
@@ -151,12 +149,6 @@ def _wait(tracked: _Tracked) -> None:
         journal.delivery(folder).trouble or f"not within {tracked.wait:g} s",
         folder,
     )
-
-
-def _has_news(folder: Path) -> bool:
-    """Whether the journal has records, other than those of an end, that no carrier has read."""
-    records = journal.read_from(folder, journal.delivery(folder).seen)
-    return any(record.get("event") != Event.END for _, record in records)
 
 
 def _exit_code(process: subprocess.Popen[bytes], seconds: float) -> int | None:

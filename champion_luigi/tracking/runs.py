@@ -8,6 +8,7 @@ since 1970, as in MLflow; durations are seconds.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -77,7 +78,6 @@ class _Day:
         self.execution: str = record["execution"]
         self.day: str = record["date"]
         self.dataset = str(record.get("dataset", catalog.DEFAULT))
-        self.label = _day_of(record, self.day)
         self.tags = {"host": str(record.get("host", ""))}
         self.retries = 0
         self.metrics: dict[str, Metric] = {}
@@ -121,9 +121,6 @@ class _Day:
             # The reason for ending a worker says more than the worker's own error, whichever is written first.
             self.failure = self.failure if self.failure and failure[0] in _KILLS else failure
             self.last_task = max(self.last_task, task, key=_rank)
-        self._take(facts, time)
-
-    def _take(self, facts: Record, time: int) -> None:
         self.retries += int(facts.get("retries", 0))
         self.tags |= {name: str(facts[name]) for name in _TAGS if name in facts}
         for name in _COUNTS:
@@ -229,7 +226,7 @@ class _Fill:
 
     def ended(self, life: Life) -> Run | None:
         """The finished run; None while it goes on."""
-        if not self.name or not self.is_over(life):
+        if not self.name or (self.outcome is None and life == "alive"):
             return None
         outcome = self.outcome or {"status": "KILLED", "words": "killed", "error": "the process ended before the fill"}
         duration = Metric("flow_duration_seconds", (self.last - self.first) / 1000, self.last)
@@ -245,9 +242,6 @@ class _Fill:
             params=self.params | {name: text for name, text in told.items() if text},
             tags=self.tags,
         )
-
-    def is_over(self, life: Life) -> bool:
-        return self.outcome is not None or life != "alive"
 
     def days_life(self) -> Life | None:
         """The state of the fill for its days: "gone" if it was killed, "ended" if it ended. None while it goes on."""
@@ -311,26 +305,24 @@ class Runs:
 
         ``gone`` names the processes that had ended before the last records were read.
         """
-        lives: dict[str, Life] = {}
 
+        @functools.cache
         def life(execution: str) -> Life:
-            if execution not in lives:
-                process = process_of(execution)
-                has_ended = (execution in self._ended or process in self._ended) and process not in self._interrupted
-                is_over = has_ended or process in self._ended or process in gone
-                lives[execution] = "ended" if has_ended else "gone" if is_over else "alive"
-            return lives[execution]
+            process = process_of(execution)
+            if {execution, process} & self._ended and process not in self._interrupted:
+                return "ended"
+            return "gone" if process in self._ended or process in gone else "alive"
 
         for fill in list(self._fills.values()):
             if run := fill.running():
                 yield run
-        for (execution, _), day in list(self._days.items()):
+        for (execution, label), day in list(self._days.items()):
             of = self._fills.get(execution)
             state = (of.days_life() if of else None) or life(execution)
             if run := day.run(state, of.name if of else None):
                 yield run
             elif state != "alive" or day.outcome(state):
-                self._forget(execution, day.label)  # requested and never started, or found complete
+                self._forget(execution, label)  # requested and never started, or found complete
         for fill in list(self._fills.values()):
             if run := fill.ended(life(fill.execution)):
                 yield run

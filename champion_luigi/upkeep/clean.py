@@ -85,11 +85,10 @@ def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | 
             return None
         # Releasing a lock removes its file, and never the file of a process that has just taken it.
         with locks.locked(lock, lock.name, 0):
-            if item.files and item.day and intermediates_of:
-                task = intermediates_of(date=item.day, dataset=item.files.dataset.name)
-                if not task.complete():
+            if item.files and item.day:
+                name = item.files.dataset.name
+                if intermediates_of and not intermediates_of(date=item.day, dataset=name).complete():
                     return Kept(item.path, "its day has become due in the meantime")
-            if item.files:
                 item.path.unlink(missing_ok=True)
             return None
     except Busy:
@@ -107,14 +106,12 @@ def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
     data, lake = settings.data_dir().absolute(), settings.lake_dir().absolute()
     for root in [data] if lake.is_relative_to(data) else [data, lake]:
         for folder, _, names in os.walk(root):
-            for name in names:
-                if _LEFTOVER.fullmatch(name):
-                    path = Path(folder, name)
-                    # Its writer may rename it at this moment.
-                    with contextlib.suppress(FileNotFoundError):
-                        status = path.lstat()
-                        if stat.S_ISREG(status.st_mode):
-                            yield path, status
+            for path in (Path(folder, name) for name in names if _LEFTOVER.fullmatch(name)):
+                # Its writer may rename it at this moment.
+                with contextlib.suppress(FileNotFoundError):
+                    status = path.lstat()
+                    if stat.S_ISREG(status.st_mode):
+                        yield path, status
 
 
 def _locks() -> Iterator[Path]:
@@ -131,13 +128,10 @@ def _intermediates(of: type[DayTask]) -> Iterator[Item]:
     """The tables between two tasks, for complete days."""
     for dataset in catalog.DATASETS.values():
         files = wiring.files(dataset)
-        found = [
-            (day, Path(entry.path)) for stage in ("parsed", "normalized") for day, entry in files.days(stage).items()
-        ]
-        if not found:
-            continue
-        days = {day for day, _ in found}
-        complete = listing.complete_days(of, dataset, min(days), max(days) + timedelta(days=1)) or set()
-        for day, path in found:
-            if day in complete:
-                yield Item("intermediate", path.absolute(), path.stat().st_size, files, day)
+        found = [each for stage in ("parsed", "normalized") for each in files.days(stage).items()]
+        if found:
+            first, last = min(day for day, _ in found), max(day for day, _ in found)
+            complete = listing.complete_days(of, dataset, first, last + timedelta(days=1)) or set()
+            for day, entry in found:
+                if day in complete:
+                    yield Item("intermediate", Path(entry.path).absolute(), entry.stat().st_size, files, day)

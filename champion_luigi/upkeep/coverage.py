@@ -41,7 +41,6 @@ class Coverage:
     """A data set's sessions from a first to a last date, both included, oldest first."""
 
     dataset: str
-
     first: date
     last: date
     days: tuple[Day, ...]
@@ -60,10 +59,10 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
     """
     expected = wiring.expectation(dataset)
     latest = expected.latest
-    last = min(end, latest) if end else latest
-    in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, start or date.min, last + timedelta(days=1))}
-    first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
+    last = min(end or latest, latest)
     stop = last + timedelta(days=1)
+    in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, start or date.min, stop)}
+    first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
     loaded = complete.loaded_rows(dataset, first, stop)
     closed = expected.closed
     due = sorted(expected.days(first, stop, recheck_closed=True) | {day for day in in_lake if day >= first})

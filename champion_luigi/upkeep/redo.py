@@ -70,16 +70,17 @@ def make_due(
 
 def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> Plan:
     """The plan for a redo of one day. Changes nothing."""
-    if not outputs_from(dataset, day, ScrapeBhavcopy) and (reason := _why_nothing(dataset, day)):
-        return Plan(day, nothing=reason)
+    if not outputs_from(dataset, day, ScrapeBhavcopy):
+        expected = wiring.expectation(dataset).of(day)
+        if expected.state != "session":
+            return Plan(day, nothing=("not stored, and " if expected.state == "closed" else "") + expected.why)
     replaced = outputs_from(dataset, day, stage, last)
     chain = [(name, task(date=day, dataset=dataset.name)) for name, task in STAGES.items()]
     start = stage.stage
     while start and not chain[start - 1][1].complete():
         start -= 1
     runs = []
-    for number in range(start, last.stage + 1):
-        name, task = chain[number]
+    for number, (name, task) in enumerate(chain[start : last.stage + 1], start):
         if not replaced:
             # No note is written for such a day: complete stages stay.
             if not task.complete():
@@ -91,11 +92,3 @@ def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] 
         else:
             runs.append((name, "requested before" if task.output().file.exists() else "output missing"))
     return Plan(day, tuple(replaced), tuple(runs))
-
-
-def _why_nothing(dataset: Dataset, day: date) -> str:
-    """The reason why the archive has no file for a day, if one is known; empty otherwise."""
-    expected = wiring.expectation(dataset).of(day)
-    if expected.state == "closed":
-        return f"not stored, and {expected.why}"
-    return expected.why if expected.state == "unpublished" else ""

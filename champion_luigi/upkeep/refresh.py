@@ -83,8 +83,8 @@ class _Kept:
     validators: Mapping[str, Mapping[str, str]]
 
     @property
-    def sha256(self) -> str | None:
-        return None if self.content is None else str(self.receipt["sha256"])
+    def sha256(self) -> str:
+        return "" if self.content is None else str(self.receipt["sha256"])
 
 
 def days_there(dataset: Dataset, most: int, end: date | None = None) -> list[date]:
@@ -156,16 +156,20 @@ def _ask(task: ScrapeBhavcopy, last: type[DayTask]) -> Outcome:
     kept = _kept(task)
     try:
         published, recognised = _fetch(task, kept)
+        sha256 = durable.sha256(published.content)
     except NotModified:
-        return _unchanged(task, kept, last)
-    sha256 = durable.sha256(published.content)
+        sha256 = kept.sha256
     if sha256 == kept.sha256:
-        return _unchanged(task, kept, last)
+        # If a run died after writing the receipt, only the note is left to clear.
+        due.done(files.due, day, ScrapeBhavcopy.stage)
+        if kept.lake_sha256 not in (None, kept.sha256):
+            due.ask(files.due, day, range(ParseBhavcopy.stage, last.stage + 1))
+        return Outcome(day, "unchanged")
     if sha256 == kept.lake_sha256:
         keep(task, published, recognised)
         return Outcome(day, "unchanged", "the stored payload was not the lake's, and is restored")
 
-    changes = _changes(task, _normalized(task, published, recognised))
+    changes = _changes(task, published, recognised)
     old_sha256 = kept.lake_sha256 or str(kept.receipt.get("sha256", ""))
     outcome = Outcome(day, "changed", old_sha256=old_sha256, new_sha256=sha256, changes=changes)
     record.record(
@@ -180,14 +184,6 @@ def _ask(task: ScrapeBhavcopy, last: type[DayTask]) -> Outcome:
     keep(task, published, recognised)
     due.done(files.due, day, ScrapeBhavcopy.stage)
     return outcome
-
-
-def _unchanged(task: ScrapeBhavcopy, kept: _Kept, last: type[DayTask]) -> Outcome:
-    # If a run died after writing the receipt, only the note is left to clear.
-    due.done(task.files.due, task.date, ScrapeBhavcopy.stage)
-    if kept.lake_sha256 not in (None, kept.sha256):
-        due.ask(task.files.due, task.date, range(ParseBhavcopy.stage, last.stage + 1))
-    return Outcome(task.date, "unchanged")
 
 
 def _kept(task: ScrapeBhavcopy) -> _Kept:
@@ -217,18 +213,14 @@ def _fetch(task: ScrapeBhavcopy, kept: _Kept) -> tuple[Published, Recognised]:
     )(fetch, task, kept.validators)
 
 
-def _normalized(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> pl.DataFrame:
-    """The rows of a new payload. Raises CheckFailed if they fail the checks."""
+def _changes(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> Changes | None:
+    """The changes by a new payload; None if the old rows cannot be read. Raises CheckFailed if it fails the checks."""
     from champion_luigi.parsing import lines, normalize
 
     normalized = normalize.normalize(lines.parse(recognised), task.definition, published.source, task.date)
     normalize.check(normalized, task.date, published.url, settings.get("max_rejected_share"))
-    return normalized.rows
-
-
-def _changes(task: ScrapeBhavcopy, new: pl.DataFrame) -> Changes | None:
     try:
         old, _ = lake.read_parquet(lake.partition(settings.lake_dir(), task.date, task.definition), task.definition)
     except (DamagedFile, StorageError):
         return None
-    return count_changes(task.definition, old, new)
+    return count_changes(task.definition, old, normalized.rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from typing import get_args
 
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.datasets.model import Dataset
@@ -19,9 +20,7 @@ from champion_luigi.storage import tables
 from champion_luigi.upkeep import verify
 from champion_luigi.upkeep.again import again
 from champion_luigi.upkeep.refresh import is_loaded
-from champion_luigi.upkeep.verify import Difference, Where
-
-_ORDER: tuple[Where, ...] = ("raw", "lake", "warehouse")
+from champion_luigi.upkeep.verify import ONLY_IN_WAREHOUSE, Difference, Where
 
 
 def repair(
@@ -34,8 +33,9 @@ def repair(
     days = {each.date for each in differences}
     reasons: dict[date, str] = {}
     left = list(differences)
-    for where in _ORDER:
-        affected = sorted({each.date for each in left if each.where == where and not each.is_for_people})
+    for where in get_args(Where):
+        # Of a day that exists in the warehouse only, a person has to decide.
+        affected = sorted({each.date for each in left if each.where == where and each.what != ONLY_IN_WAREHOUSE})
         if affected:
             if on_message:
                 others = f" and {len(affected) - 1} more" if affected[1:] else ""

@@ -26,6 +26,7 @@ from champion_luigi.warehouse.table import Sums, Warehouse
 if TYPE_CHECKING:
     import polars as pl
 
+# The places, in the order of a repair.
 Where = Literal["raw", "lake", "warehouse"]
 
 ONLY_IN_WAREHOUSE = "a day that is not in the lake"
@@ -42,11 +43,6 @@ class Difference:
     what: str
     expected: str
     found: str
-
-    @property
-    def is_for_people(self) -> bool:
-        """Whether a repair is not possible, because the day exists in the warehouse only: a person has to decide."""
-        return self.what == ONLY_IN_WAREHOUSE
 
 
 @dataclass
@@ -79,43 +75,42 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
     Raises Busy if another process holds the embedded warehouse, and the errors of a server's connection.
     """
     verdict = Verdict()
-    of = _Of.dataset(dataset)
+    of = _Of.data_set(dataset)
     for year in of.years():
-        first, stop = date(year, 1, 1), date(year + 1, 1, 1)
-        first = max(first, start or first)
-        stop = min(stop, end + timedelta(days=1) if end else stop)
+        first = max(date(year, 1, 1), start or date.min)
+        stop = min(date(year + 1, 1, 1), end + timedelta(days=1) if end else date.max)
         if first < stop:
             _compare(of, first, stop, verdict)
     if of.warehouse is not None:
         verdict.warehouse = verdict.warehouse or 0
     if verdict.differences:
         # A task may have written while raw, lake and warehouse were read: only differences found twice count.
-        again = _of_days(of, {each.date for each in verdict.differences})
+        again = of_days(dataset, {each.date for each in verdict.differences})
         verdict.differences = [each for each in verdict.differences if each in again]
     return verdict
 
 
 def of_days(dataset: Dataset, days: Iterable[date]) -> list[Difference]:
     """The differences on these dates."""
-    return _of_days(_Of.dataset(dataset), days)
+    of, verdict = _Of.data_set(dataset), Verdict()
+    for day in sorted(days):
+        _compare(of, day, day + timedelta(days=1), verdict)
+    return verdict.differences
 
 
 @dataclass(frozen=True)
 class _Of:
     """The two sides of a comparison: a data set's files, and the warehouse if anything was ever loaded into it."""
 
+    dataset: Dataset
     files: DayFiles
     warehouse: Warehouse | None
 
     @classmethod
-    def dataset(cls, dataset: Dataset) -> _Of:
+    def data_set(cls, dataset: Dataset) -> _Of:
         place = wiring.warehouse_place()
         warehouse = None if place.is_absent else opened.shared(place, settings.get("lock_wait_seconds"))
-        return cls(wiring.files(dataset), warehouse)
-
-    @property
-    def definition(self) -> Dataset:
-        return self.files.dataset
+        return cls(dataset, wiring.files(dataset), warehouse)
 
     @property
     def loaded(self) -> str:
@@ -124,9 +119,9 @@ class _Of:
 
     def years(self) -> list[int]:
         """The years that have any data, ascending."""
-        found = {day.year for day, _ in lake.days(settings.lake_dir(), self.definition)}
+        found = {day.year for day, _ in lake.days(settings.lake_dir(), self.dataset)}
         found |= {*self.files.years("raw"), *self.files.years(self.loaded)}
-        return sorted(found | set(self.warehouse.years(self.definition) if self.warehouse else ()))
+        return sorted(found | set(self.warehouse.years(self.dataset) if self.warehouse else ()))
 
     def documents(self, kind: str, first: date, stop: date) -> dict[date, dict[str, Any]]:
         """The receipts or markers of a range, by date; an unreadable one is empty."""
@@ -134,20 +129,13 @@ class _Of:
         return {day: durable.read_json(Path(entry.path)) or {} for day, entry in entries.items()}
 
 
-def _of_days(of: _Of, days: Iterable[date]) -> list[Difference]:
-    verdict = Verdict()
-    for day in sorted(days):
-        _compare(of, day, day + timedelta(days=1), verdict)
-    return verdict.differences
-
-
 def _compare(of: _Of, first: date, stop: date, verdict: Verdict) -> None:
     """Compare the dates from ``first`` to ``stop`` (exclusive), all of one year."""
     receipts = of.documents("raw", first, stop)
     markers = of.documents(of.loaded, first, stop) if of.warehouse else {}
-    identity = wiring.warehouse_place().identity(of.definition)
+    identity = wiring.warehouse_place().identity(of.dataset)
     markers = {day: marker for day, marker in markers.items() if marker.get("warehouse") == identity}
-    held = of.warehouse.held(of.definition, first, stop) if of.warehouse else {}
+    held = of.warehouse.held(of.dataset, first, stop) if of.warehouse else {}
     lake_files = _lake_files(of, first, stop, markers)
 
     days = receipts.keys() | markers.keys() | held.keys() | lake_files.keys()
@@ -173,18 +161,15 @@ def _raw_differences(of: _Of, day: date, receipt: Mapping[str, Any] | None, *, i
     if receipt is None:
         if in_lake:
             yield Difference(day, "raw", "receipt", "a receipt for the day in the lake", "none")
-        return
-    if not raw.is_receipt(of.files, receipt):
+    elif not raw.is_receipt(of.files, receipt):
         yield Difference(day, "raw", "receipt", "a receipt with file, format and sha256", "an unreadable receipt")
-        return
-    path = of.files.receipt(day).with_name(str(receipt["file"]))
-    try:
-        found = durable.sha256(durable.read_whole(path))
-    except StorageError as error:
-        yield Difference(day, "raw", "payload", path.name, error.what)
-        return
-    if found != receipt["sha256"]:
-        yield Difference(day, "raw", "sha256 of the payload", str(receipt["sha256"]), found)
+    else:
+        path = of.files.receipt(day).with_name(str(receipt["file"]))
+        try:
+            if (found := durable.sha256(durable.read_whole(path))) != receipt["sha256"]:
+                yield Difference(day, "raw", "sha256 of the payload", str(receipt["sha256"]), found)
+        except StorageError as error:
+            yield Difference(day, "raw", "payload", path.name, error.what)
 
 
 # Lake
@@ -192,16 +177,16 @@ def _raw_differences(of: _Of, day: date, receipt: Mapping[str, Any] | None, *, i
 
 def _lake_files(of: _Of, first: date, stop: date, markers: Mapping[date, Any]) -> dict[date, _LakeFile]:
     found = {}
-    for day, entry in lake.days(settings.lake_dir(), of.definition, first, stop):
+    for day, entry in lake.days(settings.lake_dir(), of.dataset, first, stop):
         found[day] = file = _LakeFile(Path(entry.path))
         try:
             content = durable.read_whole(file.path)
             file.sha256 = durable.sha256(content)
             if day in markers:
-                file.metadata = lake.read_metadata(file.path, of.definition)
+                file.metadata = lake.read_metadata(file.path, of.dataset)
             else:
                 # No marker has its sha256: compare its rows with the table that it was written from.
-                rows, file.metadata = lake.table_of(content, file.path, of.definition)
+                rows, file.metadata = lake.table_of(content, file.path, of.dataset)
                 file.is_as_normalized = _is_as_normalized(of, day, rows, file.metadata)
         except (StorageError, DamagedFile) as error:
             file.trouble = error.what
@@ -215,9 +200,9 @@ def _is_as_normalized(of: _Of, day: date, rows: pl.DataFrame, metadata: Mapping[
         expected, theirs = tables.read_table(of.files.table("normalized", day))
     except (StorageError, DamagedFile):
         return True
-    return theirs.get("source_sha256") != metadata.get("source_sha256") or lake.sorted_by_key(
-        expected, of.definition
-    ).equals(rows)
+    if theirs.get("source_sha256") != metadata.get("source_sha256"):
+        return True
+    return lake.sorted_by_key(expected, of.dataset).equals(rows)
 
 
 def _fill_in(of: _Of, readable: Mapping[date, _LakeFile]) -> None:
@@ -237,7 +222,7 @@ def _fill_in(of: _Of, readable: Mapping[date, _LakeFile]) -> None:
             file.trouble = f"the Parquet file cannot be read: {' '.join(str(error).split())[:200]}"
         return
     for day, file in readable.items():
-        rows, keys, low, high, nulls, *sums = held.get(str(file.path), (0, 0, None, None, 0, *of.definition.no_sums))
+        rows, keys, low, high, nulls, *sums = held.get(str(file.path), (0, 0, None, None, 0, *of.dataset.no_sums))
         file.held = Sums(rows, keys, tuple(sums))
         if file.held.rows and (low != day or high != day or nulls):
             file.other_dates = f"{low} to {high}" + (f", {nulls} rows without a date" if nulls else "")
@@ -248,23 +233,15 @@ def _scanned(of: _Of, paths: list[Path]) -> dict[str, tuple[Any, ...]]:
 
     day = pl.col("trade_date")
     found = (
-        pl.scan_parquet(
-            paths,
-            hive_partitioning=False,
-            glob=False,
-            include_file_paths="_path",
-            # Files of an older version lack the columns added since.
-            missing_columns="insert" if of.definition.version > 1 else "raise",
-            schema=of.definition.types,
-        )
+        lake.scan_files(paths, of.dataset, "_path")
         .group_by("_path")
         .agg(
             pl.len(),
-            pl.struct(*of.definition.key).n_unique().alias("_keys"),
+            pl.struct(*of.dataset.key).n_unique().alias("_keys"),
             day.min().alias("_low"),
             day.max().alias("_high"),
             day.null_count().alias("_nulls"),
-            *(pl.col(name).sum() for name in of.definition.sums),
+            *(pl.col(name).sum() for name in of.dataset.sums),
         )
         .collect(engine="streaming")
     )
@@ -315,10 +292,8 @@ def _warehouse_differences(
         return  # nothing to compare with, or not loaded by any record
     if marker is not None and marker.get("lake_sha256") != file.sha256:
         return  # the lake file has changed, which is reported already
-    in_warehouse = held or Sums(0, 0, of.definition.no_sums)
-    pairs: dict[str, tuple[float, float]] = {"rows": (file.held.rows, in_warehouse.rows)}
-    for name, *pair in zip(of.definition.sums, file.held.sums, in_warehouse.sums, strict=True):
-        pairs[f"sum of {name}"] = (pair[0], pair[1])
-    for what, (expected, found) in pairs.items():
+    names = ("rows", *(f"sum of {name}" for name in of.dataset.sums))
+    in_lake, in_warehouse = ((it.rows, *it.sums) for it in (file.held, held or Sums(0, 0, of.dataset.no_sums)))
+    for what, expected, found in zip(names, in_lake, in_warehouse, strict=True):
         if not math.isclose(expected, found, rel_tol=_CLOSE):
             yield Difference(day, "warehouse", what, f"{expected} as in the lake", str(found))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from champion_luigi.base import durable, locks, secrets
-from champion_luigi.base.errors import SettingsError, WarehouseError, WarehouseUnreachable
+from champion_luigi.base.errors import ChampionError, SettingsError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client as Client  # noqa: PLC0414 - other modules import it from here
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # ClickHouse's codes for temporary trouble: timeouts, too many parts, memory limit, read-only replica, network. One code
 # means that a statement still runs which the driver repeated for lack of an answer.
-_PASSING_CODES = frozenset({159, 160, 164, 202, 203, 209, 210, 216, 241, 242, 252, 319, 999})
+_PASSING_CODES = frozenset({159, 160, 202, 203, 209, 210, 216, 241, 242, 252, 319, 999})
 # The statuses of a proxy whose server is absent: it may be back soon.
 _PASSING_STATUSES = frozenset({"408", "429", "500", "502", "503", "504"})
 READ_ONLY_CODE = 164
@@ -76,11 +76,8 @@ class Address:
     @property
     def words(self) -> str:
         """The warehouse as messages name it."""
-        return (
-            f"{self.host}:{self.port}, database {self.database}"
-            if self.host
-            else f"embedded in {self.folder}, database {self.database}"
-        )
+        where = f"{self.host}:{self.port}" if self.host else f"embedded in {self.folder}"
+        return f"{where}, database {self.database}"
 
     @property
     def _id_file(self) -> Path:
@@ -123,6 +120,10 @@ class Connection:
         with as_warehouse_errors(self.place):
             self._client.raw_insert(table, columns, insert_block=stream, fmt="ArrowStream", settings=dict(settings))
 
+    def named(self, name: str) -> str:
+        """A table's or view's name with its database, as statements write it."""
+        return f"{quoted(self.place.database)}.{name}"
+
     def close(self) -> None:
         """Close the client, and let another process open the embedded engine."""
         try:
@@ -137,14 +138,10 @@ def connected(
     """A client, and a function that releases the embedded engine for other processes once the client is closed."""
     if place.host:
         return connect_server(place, settings), lambda: None
-    holding = contextlib.ExitStack()
     lock = place.folder.with_name(place.folder.name + ".lock")
-    holding.enter_context(locks.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
-    try:
-        return connect_embedded(place, settings), holding.close
-    except BaseException:
-        holding.close()
-        raise
+    with contextlib.ExitStack() as holding:
+        holding.enter_context(locks.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
+        return connect_embedded(place, settings), holding.pop_all().close
 
 
 def connect_server(place: Address, settings: dict[str, Any]) -> Client:
@@ -200,27 +197,22 @@ def as_warehouse_errors(place: Address) -> Iterator[None]:
     try:
         yield
     except exceptions.Error as error:
-        text = _shown(place, error)[:500]
-        code = error.code
-        if code in _PASSING_CODES and code != READ_ONLY_CODE:
-            raise WarehouseUnreachable(
-                "ClickHouse cannot take this request at present", source=place.words, found=text
-            ) from None
+        text, code = _shown(place, error)[:500], error.code
         status = re.search(r"HTTP status (\d{3})", text) if code is None else None
-        if status and status[1] not in _PASSING_STATUSES:
-            raise WarehouseError(
-                "the server that answers is not ClickHouse", source=place.words, found=text, todo=_where(place)
-            ) from None
-        if status or (code is None and isinstance(error, exceptions.OperationalError)):
-            raise WarehouseUnreachable(
-                "ClickHouse did not answer", source=place.words, found=text, todo=_where(place)
-            ) from None
         if place.host and isinstance(error, exceptions.ProgrammingError):
             # The driver itself has found that this user may not change a setting that a load needs.
             code = code or READ_ONLY_CODE
-        raise WarehouseError(
-            "ClickHouse refuses the request", source=place.words, found=text, todo=_advice(code)
-        ) from None
+        reason: tuple[type[ChampionError], str, str | None]
+        if code in _PASSING_CODES:
+            reason = WarehouseUnreachable, "ClickHouse cannot take this request at present", None
+        elif status and status[1] not in _PASSING_STATUSES:
+            reason = WarehouseError, "the server that answers is not ClickHouse", _where(place)
+        elif status or (code is None and isinstance(error, exceptions.OperationalError)):
+            reason = WarehouseUnreachable, "ClickHouse did not answer", _where(place)
+        else:
+            reason = WarehouseError, "ClickHouse refuses the request", _advice(code)
+        kind, what, todo = reason
+        raise kind(what, source=place.words, found=text, todo=todo) from None
 
 
 @contextlib.contextmanager

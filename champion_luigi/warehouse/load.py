@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from champion_luigi.base import locks
 from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.warehouse.connection import Connection, date_of, quoted
+from champion_luigi.warehouse.connection import Connection, date_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -63,16 +63,13 @@ class _Request:
     asked: float = field(default_factory=time.monotonic)
     begun: float = 0.0
 
-    def can_share_with(self, other: _Request) -> bool:
-        """Whether both fit into one insert: the same table and partition, but different dates."""
-        return self.dataset is other.dataset and self.day.year == other.day.year and self.day != other.day
-
 
 class Loads:
     """The loads of a process's threads, one insert at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._named = connection.named
         self._asking = threading.Condition()
         self._loading = threading.Lock()
         self._asked: list[_Request] = []
@@ -98,7 +95,9 @@ class Loads:
         with self._asking:
             taken, room = {mine.day: mine}, _MOST_ROWS - mine.rows.height
             for each in self._asked:
-                if each.day not in taken and each.can_share_with(mine) and each.rows.height <= room:
+                # The same table and partition, but another date.
+                fits = each.dataset is mine.dataset and each.day.year == mine.day.year and each.day not in taken
+                if fits and each.rows.height <= room:
                     taken[each.day] = each
                     room -= each.rows.height
             self._asked = [each for each in self._asked if taken.get(each.day) is not each]
@@ -111,9 +110,12 @@ class Loads:
     def _load_together(self, requests: list[_Request]) -> None:
         import polars as pl
 
+        table = self._named(requests[0].dataset.table)
         try:
             for frames in _inserts(self._versions(requests)):
-                self._insert(requests[0].dataset, pl.concat(frames))
+                rows, stream = pl.concat(frames), io.BytesIO()
+                rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+                self._connection.insert_arrow(table, rows.columns, stream.getvalue(), _INSERT_SETTINGS)
             self._check([each for each in requests if isinstance(each.outcome, Loaded)])
         except BaseException as error:
             for each in requests:
@@ -132,18 +134,19 @@ class Loads:
             visible = {row[1:-2] for row in known if row[0] == each.day and not row[-1]}
             gone = visible - set(each.rows.select(dataset.key).iter_rows()) if visible else set()
             if (count := each.rows.height + len(gone)) > _BLOCK_ROWS:
-                each.outcome = self._too_large(each, count)
+                each.outcome = WarehouseError(
+                    f"the day has too many rows for {self._connection.place.database}.{dataset.table}",
+                    day=each.day,
+                    source=self._connection.place.words,
+                    expected=f"at most {_BLOCK_ROWS:,} rows, including the rows to delete",
+                    found=f"{count:,}",
+                    todo="Nothing of the day was loaded, because readers would have seen a part of it. "
+                    "Check its lake file.",
+                )
                 continue
             each.outcome = Loaded(each.rows.height, len(gone), version)
             frames = [_as_version(dataset, each.rows, version, deleted=False)]
             yield frames + ([_tombstones(dataset, gone, each.day, version)] if gone else [])
-
-    def _insert(self, dataset: Dataset, rows: pl.DataFrame) -> None:
-        import polars as pl
-
-        buffer = io.BytesIO()
-        rows.write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
-        self._connection.insert_arrow(self._named(dataset.table), rows.columns, buffer.getvalue(), _INSERT_SETTINGS)
 
     def _check(self, requests: list[_Request]) -> None:
         """Compare the rows that readers see with the rows sent. A date that differs gets an error as its outcome."""
@@ -171,19 +174,6 @@ class Loads:
                     todo="Run the day again. If the error repeats, look for another writer of the same table, or check "
                     f"the view {dataset.view}: it can be dropped, and is then made anew.",
                 )
-
-    def _too_large(self, request: _Request, count: int) -> WarehouseError:
-        return WarehouseError(
-            f"the day has too many rows for {self._connection.place.database}.{request.dataset.table}",
-            day=request.day,
-            source=self._connection.place.words,
-            expected=f"at most {_BLOCK_ROWS:,} rows, including the rows to delete",
-            found=f"{count:,}",
-            todo="Nothing of the day was loaded, because readers would have seen a part of it. Check its lake file.",
-        )
-
-    def _named(self, name: str) -> str:
-        return f"{quoted(self._connection.place.database)}.{name}"
 
 
 def _inserts(versions: Iterable[list[pl.DataFrame]]) -> Iterator[list[pl.DataFrame]]:

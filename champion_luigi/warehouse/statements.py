@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from champion_luigi.base.errors import StorageError, WarehouseError
 from champion_luigi.warehouse.connection import (
     NO_DATABASE_CODE,
     Address,
+    Connection,
     as_warehouse_errors,
     connect_embedded,
     connect_server,
@@ -33,16 +35,14 @@ _ASKING_SETTINGS: Mapping[str, Any] = {
 }
 
 
-class Questions:
+class Questions(Connection):
     """An existing warehouse, open for users' statements. No table or view is made or repaired.
 
     Without ``write``, the engine refuses all changes.
     """
 
     def __init__(self, place: Address, client: Client, release: Callable[[], None], *, write: bool) -> None:
-        self.place = place
-        self._client = client
-        self._release = release
+        super().__init__(place, client, release)
         self._write = write
         self._query_id = f"champion-{uuid.uuid4().hex}"
 
@@ -114,18 +114,8 @@ class Questions:
         client = connect_server(self.place, {}) if self.place.host else connect_embedded(self.place, {})
         # In the embedded engine, every running query belongs to this process.
         which = f"query_id = {text_of(self._query_id)}" if self.place.host else "query NOT ILIKE 'kill query%'"
-        try:
-            with as_warehouse_errors(self.place):
-                client.command(f"KILL QUERY WHERE {which} ASYNC")
-        finally:
-            client.close()
-
-    def close(self) -> None:
-        """Close the client, and let another process open the embedded engine."""
-        try:
-            self._client.close()
-        finally:
-            self._release()
+        with contextlib.closing(client), as_warehouse_errors(self.place):
+            client.command(f"KILL QUERY WHERE {which} ASYNC")
 
 
 def open_for_questions(

@@ -48,16 +48,6 @@ class Differences:
     lacking: tuple[Column, ...] = ()
     wrong: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
-    @property
-    def expected(self) -> str:
-        """The types that the wrong columns should have."""
-        return ", ".join(f"{name} {type_}" for name, (type_, _) in self.wrong.items() if type_) or "no further columns"
-
-    @property
-    def found(self) -> str:
-        """The types that the wrong columns have."""
-        return ", ".join(f"{name} {type_ or 'missing'}" for name, (_, type_) in self.wrong.items())
-
 
 class Warehouse:
     """An open warehouse: one client per process, and a table for each data set."""
@@ -67,6 +57,7 @@ class Warehouse:
         self.query = connection.query
         self.command = connection.command
         self.close = connection.close
+        self._named = connection.named
         self._loads = Loads(connection)
         self._preparing = threading.Lock()
         self._can_read: set[Dataset] = set()
@@ -131,10 +122,8 @@ class Warehouse:
         """The years with rows, including deleted ones, ascending."""
         if not self._is_there(dataset):
             return []
-        found = self.query(
-            f"SELECT DISTINCT toYear(trade_date) AS year FROM {self._named(dataset.table)} ORDER BY year"
-        )
-        return [int(year) for (year,) in found]
+        years = f"SELECT DISTINCT toYear(trade_date) AS year FROM {self._named(dataset.table)} ORDER BY year"
+        return [int(year) for (year,) in self.query(years)]
 
     def tidy(self) -> None:
         """Merge partitions with too many parts before the process ends; a server does this by itself."""
@@ -177,9 +166,10 @@ class Warehouse:
 
     def _lacking(self, dataset: Dataset, found: Mapping[str, str], kind: str) -> tuple[Column, ...]:
         """The later columns that a table or a view lacks. Raises WarehouseError if its other columns differ."""
-        different = differences(dataset, found) if kind == "table" else _differences_of_view(dataset, found)
+        different = differences(dataset, found, is_view=kind == "view")
         if not different.wrong:
             return different.lacking
+        types = different.wrong.items()
         todo = (
             "If a newer version made it, use that version. If not, rename it and load again: every day is in the lake."
             if kind == "table"
@@ -189,8 +179,8 @@ class Warehouse:
         raise WarehouseError(
             f"the {kind} {self.place.database}.{name} is not the one that this version makes",
             source=self.place.words,
-            expected=different.expected,
-            found=different.found,
+            expected=", ".join(f"{name} {type_}" for name, (type_, _) in types if type_) or "no further columns",
+            found=", ".join(f"{name} {type_ or 'missing'}" for name, (_, type_) in types),
             todo=todo,
         )
 
@@ -207,9 +197,6 @@ class Warehouse:
                 found=error.found,
                 todo=f"Let a user with that right run: {'; '.join(statements)}. Then run the same command again.",
             ) from None
-
-    def _named(self, name: str) -> str:
-        return f"{quoted(self.place.database)}.{name}"
 
 
 def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
@@ -234,19 +221,16 @@ def growth(database: str, dataset: Dataset, lacking: tuple[Column, ...]) -> list
     return [*alter, f"CREATE OR REPLACE VIEW {_view(database, dataset)}".replace("\n", " ")]
 
 
-def differences(dataset: Dataset, found: Mapping[str, str]) -> Differences:
-    """How the columns and types of an existing table differ from those of a data set."""
-    own = {name: type_.partition(" CODEC")[0] for name, type_ in _OWN_COLUMNS.items()}
-    return _differences({column.name: _type(column) for column in dataset.columns} | own, dataset, found)
+def differences(dataset: Dataset, found: Mapping[str, str], *, is_view: bool = False) -> Differences:
+    """How the columns and types of an existing table or view differ from those of a data set.
 
-
-def _differences_of_view(dataset: Dataset, found: Mapping[str, str]) -> Differences:
-    """How a view's columns differ. A view keeps the columns that it was made with; further ones do no harm."""
-    expected = {column.name: _type(column) for column in dataset.columns}
-    return _differences(expected, dataset, {name: type_ for name, type_ in found.items() if name in expected})
-
-
-def _differences(expected: Mapping[str, str], dataset: Dataset, found: Mapping[str, str]) -> Differences:
+    A view keeps the columns that it was made with; further ones do no harm.
+    """
+    declared = {column.name: column.clickhouse for column in dataset.columns} | ({} if is_view else _OWN_COLUMNS)
+    # As ClickHouse lists the types.
+    expected = {name: type_.partition(" CODEC")[0] for name, type_ in declared.items()}
+    if is_view:
+        found = {name: type_ for name, type_ in found.items() if name in expected}
     lacking: list[Column] = []
     # Every table has the first version's columns.
     for column in reversed(dataset.columns if dataset.version > 1 else ()):
@@ -256,7 +240,7 @@ def _differences(expected: Mapping[str, str], dataset: Dataset, found: Mapping[s
     known = {column.name for column in lacking}
     wrong = {
         name: (expected.get(name, ""), found.get(name, ""))
-        for name in [*expected, *(name for name in found if name not in expected)]
+        for name in {**expected, **found}
         if name not in known and expected.get(name) != found.get(name)
     }
     return Differences(tuple(lacking), wrong)
@@ -272,8 +256,3 @@ def _view(database: str, dataset: Dataset) -> str:
 def _column(column: Column) -> str:
     comment = f"{column.meaning} [{column.unit}]" if column.unit else column.meaning
     return f"{column.name} {column.clickhouse} COMMENT {text_of(comment)}"
-
-
-def _type(column: Column) -> str:
-    """The column's type as ClickHouse lists it."""
-    return column.clickhouse.partition(" CODEC")[0]

@@ -205,7 +205,7 @@ def killed(runs: list[Run]) -> list[str]:
 
 def undelivered(output: str) -> int:
     """How many records the command says it leaves."""
-    found = re.search(r"(\d+) records have not reached MLflow", output)
+    found = re.search(r"(\d+) records? (?:has|have) not reached MLflow", output)
     assert found, output
     return int(found[1])
 
@@ -811,7 +811,7 @@ def test_flush_says_that_others_are_still_at_work(archive: SimulatedArchive, tmp
         long.send_signal(signal.SIGTERM)
         end_of(long)
     flushed = champion("track", "flush")
-    assert flushed.output.startswith("1 runs reported")
+    assert flushed.output.startswith("1 run reported")
     assert flushed.output.endswith("; no records are left.\n")
 
 

@@ -71,11 +71,8 @@ def ask(
         raise ChampionError("there is no answer", source=secrets.public(url), found=_words(error)) from None
     # Some servers echo the request.
     sent = answer.request.headers.get("Authorization", "").rpartition(" ")[2]
-    return Reply(
-        answer.status_code,
-        text.replace(sent, "***") if sent else text,
-        _ahead(answer.headers, began, time.time()),
-    )
+    text = text.replace(sent, "***") if sent else text
+    return Reply(answer.status_code, text, _ahead(answer.headers, began, time.time()))
 
 
 def _words(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 
 from champion_luigi.base.errors import ChampionError
@@ -56,41 +57,39 @@ def examine(limit_seconds: float = LIMIT_SECONDS) -> Iterator[tuple[str, Finding
     deadline = time.monotonic() + limit_seconds
     outcomes = [(check, _begun(check)) for check in CHECKS]
     ahead: dict[str, float] = {}
-    for check, (thread, outcome) in outcomes:
-        thread.join(max(0.0, deadline - time.monotonic()))
-        found = outcome[0] if outcome else Finding(check.hung, f"no answer within {limit_seconds:g} s", _HUNG)
-        if isinstance(found, BaseException):
-            raise found
+    for check, outcome in outcomes:
+        wait([outcome], max(0.0, deadline - time.monotonic()))
+        hung = Finding(check.hung, f"no answer within {limit_seconds:g} s", _HUNG)
+        found = outcome.result() if outcome.done() else hung
         if found.server_ahead is not None:
             ahead[check.name] = found.server_ahead
         yield check.name, _fit_to_show(found)
     yield "clock", clock(ahead)
 
 
-def _begun(check: Check) -> tuple[threading.Thread, list[Finding | BaseException]]:
-    """The thread that runs a check, and the list that will hold its finding. The thread does not delay the exit."""
-    outcome: list[Finding | BaseException] = []
+def _begun(check: Check) -> Future[Finding]:
+    """The finding of a check that runs in a thread of its own, which does not delay the exit."""
+    outcome: Future[Finding] = Future()
 
     def look() -> None:
         try:
-            outcome.append(check.look())
+            outcome.set_result(check.look())
         except (ChampionError, OSError) as error:
-            outcome.append(of_error(error))
+            outcome.set_result(of_error(error))
         except BaseException as error:  # noqa: BLE001 - `examine` raises it in the main thread
-            outcome.append(error)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=look, name=f"doctor {check.name}", daemon=True)
-    thread.start()
-    return thread, outcome
+    threading.Thread(target=look, name=f"doctor {check.name}", daemon=True).start()
+    return outcome
 
 
 def _fit_to_show(finding: Finding) -> Finding:
     """The finding without secrets and terminal control characters, because it can quote a server."""
-    texts = []
-    for text in (finding.found, finding.todo):
-        known = settings.without_secrets(text)
-        texts.append("".join(letter if letter.isprintable() else " " for letter in known))
-    return replace(finding, found=texts[0], todo=texts[1])
+    found, todo = (
+        "".join(letter if letter.isprintable() else " " for letter in settings.without_secrets(text))
+        for text in (finding.found, finding.todo)
+    )
+    return replace(finding, found=found, todo=todo)
 
 
 def clock(ahead: Mapping[str, float]) -> Finding:

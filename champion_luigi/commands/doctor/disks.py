@@ -53,11 +53,8 @@ def takes_files(folder: Path) -> Finding:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        return Finding(
-            "PROBLEM",
-            f"{folder.absolute()} cannot be written: {error.strerror or error}",
-            "Correct its permissions, or set DATA_DIR and CHAMPION_LAKE_DIR to writable folders.",
-        )
+        todo = "Correct its permissions, or set DATA_DIR and CHAMPION_LAKE_DIR to writable folders."
+        return Finding("PROBLEM", f"{folder.absolute()} cannot be written: {error.strerror or error}", todo)
     return Finding("OK", f"{folder.absolute()}" + ("" if folder.exists() else ", to be made by the first run"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -40,6 +41,7 @@ _SQLITE = b"SQLite format 3\0"
 def archive() -> Finding:
     """Whether the archive has the latest session's file: at most two requests, and none during a fill."""
     from champion_luigi.exchange import archive as archives
+    from champion_luigi.exchange.http import USER_AGENT
     from champion_luigi.parsing import payload
 
     name = wiring.archive_name()
@@ -57,19 +59,23 @@ def archive() -> Finding:
     if is_remote and (turn := _next_turn(pace)) > _TURN_SECONDS:
         busy = f"not checked: other processes here use {name} now, the next turn is in {turn:.0f} s"
         return Finding("WARNING", busy, "Run this again when they have ended.")
-    day = _latest_session()
+    expectation = wiring.expectation(_DATASET)
+    day = expectation.latest
+    while day in expectation.closed and day > _DATASET.first_date:
+        day = sessions.previous(day)
     try:
         published = archives.fetch(opened, _DATASET, day, wiring.official_from())
     except NotPublished:
         return _without_the_latest(opened, name, day, is_remote)
     payload.recognise(published.content, _DATASET, day, published.url, wiring.max_unzipped_bytes())
-    found = f"{name} has the file of {day}"
-    if name.startswith("simulated:"):
-        found += ": invented instruments"
-    # One more small request, for the server's clock.
-    base = settings.get("archive_url")
-    path = published.url.removeprefix(name)
-    ahead = _clock_of(base, path) if is_remote else None
+    found = f"{name} has the file of {day}" + (": invented instruments" if name.startswith("simulated:") else "")
+    ahead = None
+    if is_remote:
+        # One more small request, for the server's clock, with the address's own password.
+        parts = urlsplit(settings.get("archive_url"))
+        url = parts._replace(path=parts.path.rstrip("/") + published.url.removeprefix(name)).geturl()
+        with contextlib.suppress(ChampionError):
+            ahead = ask(url, method="HEAD", headers={"User-Agent": USER_AGENT}, seconds=_CONNECT_SECONDS).ahead
     return Finding("OK", found, server_ahead=ahead)
 
 
@@ -78,17 +84,11 @@ def _without_the_latest(opened: Archive, name: str, day: date, is_remote: bool) 
     try:
         opened.get(_DATASET.sources_of(_OLD_DAY)[0].path_of(_OLD_DAY), _OLD_DAY)
     except NotPublished:
-        return Finding(
-            "PROBLEM" if is_remote else "WARNING",
-            f"{name} has no file of {day} or of {_OLD_DAY}",
-            "Set NSE_ARCHIVE_URL to the address above the exchange's own folders (content/...).",
-        )
+        todo = "Set NSE_ARCHIVE_URL to the address above the exchange's own folders (content/...)."
+        return Finding("PROBLEM" if is_remote else "WARNING", f"{name} has no file of {day} or of {_OLD_DAY}", todo)
     when = f"{settings.published_at(_DATASET):%H:%M}"
-    return Finding(
-        "WARNING",
-        f"{name} answers, but has no file of {day} yet",
-        f"It was expected at {when} India time: a later `champion fill` will fetch it.",
-    )
+    todo = f"It was expected at {when} India time: a later `champion fill` will fetch it."
+    return Finding("WARNING", f"{name} answers, but has no file of {day} yet", todo)
 
 
 def _next_turn(pace: Path) -> float:
@@ -97,31 +97,6 @@ def _next_turn(pace: Path) -> float:
         return float(pace.read_text()) - datetime.now(UTC).timestamp()
     except (OSError, ValueError):
         return 0.0
-
-
-def _latest_session() -> date:
-    """The latest session that should be published by now, without sessions that are recorded as closed."""
-    expectation = wiring.expectation(_DATASET)
-    day = expectation.latest
-    while day in expectation.closed:
-        day = sessions.previous(day)
-    return day
-
-
-def _clock_of(base: str, path: str) -> float | None:
-    from champion_luigi.exchange.http import USER_AGENT
-
-    try:
-        parts = urlsplit(base)
-        headers = {"User-Agent": USER_AGENT}
-        return ask(
-            parts._replace(path=parts.path.rstrip("/") + path).geturl(),
-            method="HEAD",
-            headers=headers,
-            seconds=_CONNECT_SECONDS,
-        ).ahead
-    except ChampionError:
-        return None
 
 
 # MLflow
@@ -169,28 +144,22 @@ def _mlflow_server(uri: str) -> Finding:
 
 
 def _sqlite(file: Path) -> Finding:
-    file = file.absolute()
-    if not file.exists():
-        return _with_folder(file, "made by the first run")
-    try:
-        # Open for writing, but write nothing.
-        with file.open("r+b") as store:
-            begin = store.read(len(_SQLITE))
-    except OSError as error:
-        return Finding("WARNING", f"{file}: {error.strerror}", "Correct its permissions, or set MLFLOW_TRACKING_URI.")
-    if begin not in (b"", _SQLITE):
-        return Finding(
-            "WARNING", f"{file} is not an SQLite file", "Move it away: records still in the journal go to a new file."
-        )
-    return _with_folder(file, f"{file.stat().st_size / 1024 / 1024:,.1f} MiB")
-
-
-def _with_folder(file: Path, state: str) -> Finding:
     """The finding for a file and its folder, which must be writable: SQLite makes more files there."""
+    file, state = file.absolute(), "made by the first run"
+    todo = "Correct its permissions, or set MLFLOW_TRACKING_URI."
+    if file.exists():
+        try:
+            # Open for writing, but write nothing.
+            with file.open("r+b") as store:
+                begin = store.read(len(_SQLITE))
+        except OSError as error:
+            return Finding("WARNING", f"{file}: {error.strerror}", todo)
+        if begin not in (b"", _SQLITE):
+            move = "Move it away: records still in the journal go to a new file."
+            return Finding("WARNING", f"{file} is not an SQLite file", move)
+        state = f"{file.stat().st_size / 1024 / 1024:,.1f} MiB"
     folder = takes_files(file.parent)
-    if folder.status != "OK":
-        return Finding("WARNING", folder.found, "Correct its permissions, or set MLFLOW_TRACKING_URI.")
-    return Finding("OK", f"{file}: {state}")
+    return Finding("OK", f"{file}: {state}") if folder.status == "OK" else Finding("WARNING", folder.found, todo)
 
 
 def unsent() -> Finding:
@@ -201,15 +170,15 @@ def unsent() -> Finding:
     count = journal.count_undelivered(folder)
     if not count:
         return Finding("OK", "no record waits for MLflow")
-    words = f"{count:,} records wait for MLflow"
+    words = "1 record waits for MLflow" if count == 1 else f"{count:,} records wait for MLflow"
+    it, is_being = ("it", "is being") if count == 1 else ("them", "are being")
     if locks.is_locked(folder / "carrier.lock"):
-        return Finding("OK", f"{words}, and are being sent")
+        return Finding("OK", f"{words}, and {is_being} sent")
     if not settings.tracking_is_carried():
-        return Finding("OK", f"{words}: CHAMPION_TRACKING=journal leaves them to `champion track flush`")
-    trouble = journal.delivery(folder).trouble
-    return Finding(
-        "WARNING", words + (f": {trouble[:_SHOWN_LETTERS]}" if trouble else ""), "Send them: champion track flush"
-    )
+        return Finding("OK", f"{words}: CHAMPION_TRACKING=journal leaves {it} to `champion track flush`")
+    if trouble := journal.delivery(folder).trouble:
+        words += f": {trouble[:_SHOWN_LETTERS]}"
+    return Finding("WARNING", words, f"Send {it}: champion track flush")
 
 
 # The central scheduler

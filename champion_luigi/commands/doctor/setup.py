@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import os
 import platform
 import re
@@ -83,25 +84,21 @@ def _required(name: str, extra: str = "") -> Iterator[Requirement]:
 # Settings
 
 
-def _published_at() -> object:
-    return settings.published_at(catalog.DATASETS[catalog.DEFAULT])
-
-
 def every_setting() -> Finding:
     """Whether each setting is valid, and whether each given name is a setting."""
-    wrong = []
-    readers: list[Callable[[], object]] = [_published_at, settings.tracking_is_on, settings.clickhouse_password]
-    named = [(section.__name__, name) for section in settings.SECTIONS for name, _ in section.get_params()]
-    for section, name in named:
-        full = name if section == "champion" else f"{section}_{name}"
-        readers.insert(0, lambda full=full: settings.get(full))  # type: ignore[misc]
-    for read in readers:
+    wrong = set()
+    named = [
+        f"{section.__name__}_{name}".removeprefix("champion_")
+        for section in settings.SECTIONS
+        for name, _ in section.get_params()
+    ]
+    readers: list[Callable[[], object]] = [functools.partial(settings.get, name) for name in named]
+    readers.append(functools.partial(settings.published_at, catalog.DATASETS[catalog.DEFAULT]))
+    for read in (*readers, settings.tracking_is_on, settings.clickhouse_password):
         try:
             read()
         except SettingsError as error:
-            text = told(error)
-            if text not in wrong:
-                wrong.append(text)
+            wrong.add(told(error))
     if wrong:
         return Finding("PROBLEM", "; ".join(sorted(wrong)), "Correct them in the environment or in luigi.cfg.")
     if unknown := _unknown():
@@ -144,11 +141,8 @@ def time_zone() -> Finding:
     try:
         now = datetime.now(zoneinfo.ZoneInfo("Asia/Kolkata"))
     except zoneinfo.ZoneInfoNotFoundError:
-        return Finding(
-            "WARNING",
-            "no data for Asia/Kolkata",
-            "Install tzdata: the pipeline works without it, but your own programs may not.",
-        )
+        todo = "Install tzdata: the pipeline works without it, but your own programs may not."
+        return Finding("WARNING", "no data for Asia/Kolkata", todo)
     return Finding("OK", f"in India (Asia/Kolkata) it is {now:%Y-%m-%d %H:%M}")
 
 

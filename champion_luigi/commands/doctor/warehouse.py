@@ -18,11 +18,10 @@ from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_server, quoted
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import differences
-
-TABLE, VIEW = EQUITY.table, EQUITY.view
 
 if TYPE_CHECKING:
     from champion_luigi.warehouse.connection import Client
@@ -36,13 +35,10 @@ def warehouse() -> Finding:
     place = wiring.warehouse_place()
     if not place.host:
         return _embedded(place)
-    try:
-        # The driver waits for an answer ten seconds longer than a query may take.
-        client = connect_server(replace(place, query_seconds=0), {})
-        with contextlib.closing(client), as_warehouse_errors(place):
-            return _server(place, client)
-    except ChampionError as error:
-        return of_error(error)
+    # The driver waits for an answer ten seconds longer than a query may take.
+    client = connect_server(replace(place, query_seconds=0), {})
+    with contextlib.closing(client), as_warehouse_errors(place):
+        return _server(place, client)
 
 
 def _server(place: Address, client: Client) -> Finding:
@@ -53,36 +49,36 @@ def _server(place: Address, client: Client) -> Finding:
     tables: dict[str, dict[str, str]] = {}
     for table, name, type_ in client.query(columns, {"database": place.database}).result_rows:
         tables.setdefault(str(table), {})[str(name)] = str(type_)
-    for dataset in catalog.DATASETS.values():
-        found = tables.get(dataset.table)
-        if found and (different := ", ".join(differences(dataset, found).wrong)):
-            return Finding(
-                "PROBLEM",
-                f"{place.words}: the table {dataset.table} is not the one that this version makes ({different})",
-                "Rename or drop it and load again: every day is in the lake.",
-            )
-    is_there = TABLE in tables
-    words = f"ClickHouse {version} at {place.words}: the table is " + (
-        "ready" if is_there else "made by the first load"
-    )
-    lacking = _lacking(place, client, is_there)
-    if lacking is None:
-        return Finding("OK", words + "; grants not checked", server_ahead=ahead)
+    made = [dataset for dataset in catalog.DATASETS.values() if dataset.table in tables]
+    for dataset in made:
+        if different := ", ".join(differences(dataset, tables[dataset.table]).wrong):
+            what = f"{place.words}: the table {dataset.table} is not the one that this version makes ({different})"
+            return Finding("PROBLEM", what, "Rename or drop it and load again: every day is in the lake.")
+    lacking = _lacking(place, client, made)
     if lacking:
-        return Finding(
-            "PROBLEM",
-            f"user {place.user} at {place.words} lacks {', '.join(lacking)}",
-            f"GRANT {', '.join(dict.fromkeys(lacking))} ON {quoted(place.database)}.* TO {quoted(place.user)}",
-            ahead,
-        )
+        todo = f"GRANT {', '.join(lacking)} ON {quoted(place.database)}.* TO {quoted(place.user)}"
+        return Finding("PROBLEM", f"user {place.user} at {place.words} lacks {', '.join(lacking)}", todo, ahead)
+    not_checked = "; grants not checked" if lacking is None else ""
+    words = f"ClickHouse {version} at {place.words}: {_state_of(made)}{not_checked}"
     return Finding("OK", words, server_ahead=ahead)
 
 
-def _lacking(place: Address, client: Client, is_there: bool) -> list[str] | None:
+def _state_of(made: list[Dataset]) -> str:
+    if not made:
+        return "the table is made by the first load"
+    names = ", ".join(dataset.table for dataset in made)
+    return f"the table {names} is ready" if len(made) == 1 else f"the tables {names} are ready"
+
+
+def _lacking(place: Address, client: Client, made: list[Dataset]) -> list[str] | None:
     """The rights that a load needs and the user lacks; None if the server is too old to check grants."""
-    needed = [("SELECT", TABLE), ("INSERT", TABLE), ("SELECT", VIEW)]
-    if not is_there:
-        needed += [("CREATE DATABASE", "*"), ("CREATE TABLE", TABLE), ("CREATE VIEW", VIEW)]
+    needed = [
+        (right, on)
+        for dataset in made or [EQUITY]
+        for right, on in (("SELECT", dataset.table), ("INSERT", dataset.table), ("SELECT", dataset.view))
+    ]
+    if not made:
+        needed += [("CREATE DATABASE", "*"), ("CREATE TABLE", EQUITY.table), ("CREATE VIEW", EQUITY.view)]
     lacking = []
     for right, on in needed:
         try:
@@ -99,21 +95,24 @@ def _lacking(place: Address, client: Client, is_there: bool) -> list[str] | None
 
 def _embedded(place: Address) -> Finding:
     """Try the engine in a separate process, because it may crash or hang: on the tables, or in a temporary folder."""
-    is_there = _has_tables(place)
+    # The engine's file names. If both files exist, opening the table makes nothing.
+    name = re.sub(rb"[^A-Za-z0-9_]", lambda found: b"%%%02X" % found[0][0], place.database.encode()).decode()
+    folder = place.folder.absolute() / "metadata" / name
+    made = [
+        dataset
+        for dataset in catalog.DATASETS.values()
+        if all((folder / f"{table}.sql").exists() for table in (dataset.table, dataset.view))
+    ]
     with tempfile.TemporaryDirectory(prefix="champion-doctor-") as scratch:
-        folder = place.folder.absolute() if is_there else Path(scratch) / "warehouse"
+        where = place.folder.absolute() if made else Path(scratch) / "warehouse"
         start = "from champion_luigi.commands.doctor.warehouse import try_engine; try_engine()"
-        program = [sys.executable, "-c", start]
+        names = [dataset.name for dataset in made or [EQUITY]]
+        program = [sys.executable, "-c", start, str(where), place.database, *names]
         try:
-            tried = subprocess.run(  # noqa: S603 - ours
-                [*program, str(folder), place.database], capture_output=True, timeout=_ENGINE_SECONDS, check=False
-            )
+            tried = subprocess.run(program, capture_output=True, timeout=_ENGINE_SECONDS, check=False)  # noqa: S603 - ours
         except subprocess.TimeoutExpired:
-            return Finding(
-                "WARNING",
-                f"the engine did not start within {_ENGINE_SECONDS:g} s",
-                "Run this again: the disk may be slow.",
-            )
+            slow = f"the engine did not start within {_ENGINE_SECONDS:g} s"
+            return Finding("WARNING", slow, "Run this again: the disk may be slow.")
     if tried.returncode:
         said = tried.stderr.decode(errors="replace").strip().splitlines()
         words = f"the embedded engine cannot be used: exit code {tried.returncode}" + (f", {said[-1]}" if said else "")
@@ -123,29 +122,20 @@ def _embedded(place: Address) -> Finding:
         return Finding("OK", f"{place.words}: in use by {answer['held']}")
     if "status" in answer:
         return Finding(**answer)
-    state = "ready" if is_there else "made by the first load"
-    return Finding("OK", f"{place.words}: the table is {state} (ClickHouse {answer['version']})")
+    return Finding("OK", f"{place.words}: {_state_of(made)} (ClickHouse {answer['version']})")
 
 
 def try_engine() -> None:
-    """Open the warehouse in the folder ``argv[1]`` as database ``argv[2]``, and print the result as JSON."""
-    place = Address(folder=Path(sys.argv[1]), database=sys.argv[2])
+    """Open the tables of the data sets ``argv[3:]`` in folder ``argv[1]``, database ``argv[2]``; print JSON."""
+    folder, database, *names = sys.argv[1:]
     try:
-        opened = open_warehouse(place)
-        try:
-            opened.prepare(EQUITY)
+        with contextlib.closing(open_warehouse(Address(folder=Path(folder), database=database))) as opened:
+            for name in names:
+                opened.prepare(catalog.DATASETS[name])
             [(version,)] = opened.query("SELECT version()")
-        finally:
-            opened.close()
         answer = {"version": version}
     except Busy as error:
         answer = {"held": error.found}
     except (ChampionError, OSError) as error:
         answer = {name: text for name, text in vars(of_error(error)).items() if text is not None}
     print(json.dumps(answer))
-
-
-def _has_tables(place: Address) -> bool:
-    """Whether the folder has the table and the view, under the engine's file names: then opening it makes nothing."""
-    name = re.sub(rb"[^A-Za-z0-9_]", lambda found: b"%%%02X" % found[0][0], place.database.encode()).decode()
-    return all((place.folder / "metadata" / name / f"{table}.sql").exists() for table in (TABLE, VIEW))

@@ -6,6 +6,7 @@ whether or not the journal has it. A value that was never recorded is None, neve
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 from collections import Counter
@@ -55,6 +56,7 @@ def document(dataset: Dataset, start: date | None = None, end: date | None = Non
         known = {"date": day.date.isoformat(), "state": day.state, "reason": day.reason}
         days.append(known | facts | {"seconds": recorded.seconds.get(day.date.isoformat(), {})})
     states = {day["date"]: day["state"] for day in days}
+    length = len("2024-01") if len(days) > _MOST_DAYS_BY_DAY else len("2024-01-15")
     return {
         "made_at": durable.now(),
         "title": dataset.title,
@@ -62,7 +64,9 @@ def document(dataset: Dataset, start: date | None = None, end: date | None = Non
         # With dates as ISO texts, as in that output.
         "status": json.loads(json.dumps(coverage.as_document(found), default=str)),
         "days": days,
-        "periods": _periods(days),
+        "periods": [
+            _period(name, list(group)) for name, group in itertools.groupby(days, lambda day: day["date"][:length])
+        ],
         "problems": [{**each, "state": states.get(each["date"], "")} for each in reversed(recorded.problems)],
         "unreadable": unreadable,
     }
@@ -103,40 +107,23 @@ def _rejects_by_rule(path: Path) -> dict[str, int]:
     return dict(rules)
 
 
-def _periods(days: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sums, and medians of durations, by day or month. Only days in the lake count, except in ``due``."""
-    by_month = len(days) > _MOST_DAYS_BY_DAY
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for day in days:
-        groups.setdefault(day["date"][:7] if by_month else day["date"], []).append(day)
-    return [_period(name, group) for name, group in groups.items()]
-
-
 def _period(name: str, group: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sums, and medians of durations, of a day or month. Only days in the lake count, except in ``due``."""
     there = [day for day in group if day["state"] in ("loaded", "lake")]
+    rows, sizes = ([day[fact] for day in there if day[fact] is not None] for fact in ("rows", "bytes"))
     seconds = {stage: [day["seconds"][stage] for day in there if stage in day["seconds"]] for stage in STAGES}
     return {
         "name": name,
         "due": sum(1 for day in group if day["state"] != "closed"),
         "loaded": sum(1 for day in group if day["state"] == "loaded"),
-        "rows": _sum(day["rows"] for day in there),
-        "rows_a_day": _mean([day["rows"] for day in there]),
-        "bytes": _sum(day["bytes"] for day in there),
-        "bytes_a_day": _mean([day["bytes"] for day in there]),
+        "rows": sum(rows) if rows else None,
+        "rows_a_day": round(statistics.fmean(rows)) if rows else None,
+        "bytes": sum(sizes) if sizes else None,
+        "bytes_a_day": round(statistics.fmean(sizes)) if sizes else None,
         "rejected": _by_rule(day["rejected"] for day in there),
         "warnings": _by_rule(day["warnings"] for day in there),
         "seconds": {stage: statistics.median(values) for stage, values in seconds.items() if values},
     }
-
-
-def _sum(values: Iterable[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
-def _mean(values: list[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return round(statistics.fmean(known)) if known else None
 
 
 def _by_rule(counts: Iterable[Mapping[str, int] | None]) -> dict[str, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -37,8 +38,9 @@ def calendar(days: Sequence[Day], first: date, last: date) -> Iterator[dict[str,
     first = max(first, date(min(by_date, default=last).year, 1, 1))
     step = level_step(days)
     for year in range(last.year, first.year - 1, -1):
-        monday = date(year, 1, 1) - timedelta(days=date(year, 1, 1).weekday())
-        weeks = (date(year, 12, 31) - monday).days // 7 + 1
+        start, end = date(year, 1, 1), date(year, 12, 31)
+        monday = start - timedelta(days=start.weekday())
+        weeks = (end - monday).days // 7 + 1
         starts = [*((date(year, month, 1) - monday).days // 7 for month in range(1, 13)), weeks]
         rows = [[monday + timedelta(days=7 * week + weekday) for week in range(weeks)] for weekday in range(7)]
         yield {
@@ -48,7 +50,7 @@ def calendar(days: Sequence[Day], first: date, last: date) -> Iterator[dict[str,
             "months": [(name, starts[at + 1] - starts[at]) for at, name in enumerate(_MONTHS)],
             "rows": [
                 [
-                    _cell(each, by_date.get(each), step) if each.year == year and first <= each <= last else None
+                    _cell(each, by_date.get(each), step) if max(first, start) <= each <= min(last, end) else None
                     for each in row
                 ]
                 for row in rows
@@ -71,12 +73,8 @@ def _cell(each: date, day: Day | None, step: int) -> tuple[date, str, str]:
 def level_step(days: Sequence[Day]) -> int:
     """The number of rows in one level of the map by rows: a round number, so that six levels reach the highest day."""
     most = max((day["rows"] or 0 for day in days), default=0)
-    magnitude = 1
-    while True:
-        for factor in (1, 2, 5):
-            if magnitude * factor * _LEVELS > most:
-                return magnitude * factor
-        magnitude *= 10
+    steps: Iterator[int] = (factor * 10**power for power in itertools.count() for factor in (1, 2, 5))
+    return next(step for step in steps if step * _LEVELS > most)
 
 
 def facts_of(day: Day) -> str:

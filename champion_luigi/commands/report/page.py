@@ -16,27 +16,28 @@ from champion_luigi.commands.report import figures, text
 
 Document = Mapping[str, Any]
 
-_STAGES = list(STAGES)
-
 
 def page(document: Document) -> bytes:
     """The page, in UTF-8. Its policy allows its own script and styles, and no loading at all."""
     status, days, periods = (document[name] for name in ("status", "days", "periods"))
     first, last = (date.fromisoformat(status[name]) for name in ("start", "end"))
-    content = environment().from_string(_resource("report.html.j2"))
-    rendered = content.render(
-        **document,
-        style=_resource("report.css"),
-        script=_resource("report.js"),
-        stages=_STAGES,
-        states=figures.STATES,
-        in_lake=[day for day in days if day["state"] in ("loaded", "lake")],
-        not_loaded=_not_loaded(document),
-        last=last,
-        years=figures.calendar(days, first, last) if first <= last else None,
-        legend=figures.legend(days),
-        charts=figures.charts(periods) if periods else {},
-        data=_embedded(document),
+    rendered = (
+        environment()
+        .from_string(_resource("report.html.j2"))
+        .render(
+            **document,
+            style=_resource("report.css"),
+            script=_resource("report.js"),
+            stages=list(STAGES),
+            states=figures.STATES,
+            in_lake=[day for day in days if day["state"] in ("loaded", "lake")],
+            not_loaded=_not_loaded(document),
+            last=last,
+            years=figures.calendar(days, first, last) if first <= last else None,
+            legend=figures.legend(days),
+            charts=figures.charts(periods) if periods else {},
+            data=_embedded(document),
+        )
     )
     return (rendered + "\n").encode()
 
@@ -52,16 +53,13 @@ def environment() -> jinja2.Environment:
     )
     made.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
     made.filters |= {each.__name__: each for each in (text.whole, text.size, text.seconds, text.plural)}
-    made.filters |= {"hash": _hash, "total": _total}
+    made.filters["hash"] = lambda text: f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    made.filters["total"] = _total
     return made
 
 
 def _resource(name: str) -> str:
     return files("champion_luigi.commands.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(content: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _total(counts: Mapping[str, int] | None) -> int | None:
@@ -95,7 +93,7 @@ def _embedded(document: Document) -> dict[str, Any]:
     for name in ("rejected", "warnings"):
         columns[f"{name}_in_all"] = [_total(day[name]) for day in days]
     columns["reason"] = {day["date"]: day["reason"] for day in days if day["reason"]}
-    for name, rules in (("rejected", None), ("warnings", None), ("seconds", _STAGES)):
+    for name, rules in (("rejected", None), ("warnings", None), ("seconds", STAGES)):
         found = rules or sorted({rule for day in days for rule in day[name] or {}})
         columns[name] = {
             rule: [None if day[name] is None else day[name].get(rule, None if rules else 0) for day in days]

@@ -7,8 +7,7 @@ import functools
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -16,30 +15,12 @@ import click
 # The names in result.FORMATS, which is imported only to run a statement.
 _FORMATS = ("table", "csv", "json", "parquet", "arrow")
 _BINARY = ("parquet", "arrow")
-_SUFFIXES = {
-    ".txt": "table",
-    ".csv": "csv",
-    ".json": "json",
-    ".jsonl": "json",
-    ".ndjson": "json",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".arrows": "arrow",
-}
+_SUFFIXES = {f".{name}": name for name in _FORMATS if name != "table"}
+_SUFFIXES |= {".txt": "table", ".jsonl": "json", ".ndjson": "json", ".arrows": "arrow"}
 _ROWS_ON_A_TERMINAL = 100
 _KEPT_LINES = 1000
 _NOTHING = " \t\r\n;"
 _HELP = "A line is a statement; a \\ at its end continues it, up to a ;. \\q or Ctrl-D leaves."
-
-
-@dataclass(frozen=True)
-class _Wishes:
-    """The options of the command."""
-
-    form: str
-    output: Path | None
-    write: bool
-    wait_seconds: float
 
 
 @click.command(name="sql")
@@ -82,20 +63,20 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
         raise click.UsageError(f"--output: the folder {output.absolute().parent} does not exist")
     if form in _BINARY and output is None and is_terminal:
         raise click.UsageError(f"{form} is not for terminals: give --output, or redirect it")
-    wishes = _Wishes(form, output, write, wait)
+    answer = functools.partial(_answer, form=form, output=output, write=write, wait_seconds=wait)
     if query is None and sys.stdin.isatty():
         if output or not is_terminal:
             raise click.UsageError("give the QUERY")
-        _prompt(wishes)
+        _prompt(answer, write=write)
         return
     if query is None:
         query = sys.stdin.buffer.read().decode(errors="replace")
     if not query.strip(_NOTHING):
         raise click.UsageError("the QUERY is empty")
-    _answer(query, wishes)
+    answer(query)
 
 
-def _answer(query: str, wishes: _Wishes) -> None:
+def _answer(query: str, *, form: str, output: Path | None, write: bool, wait_seconds: float) -> None:
     """Run one statement, and show or store its result."""
     from champion_luigi.base import durable
     from champion_luigi.base.errors import WarehouseError
@@ -103,40 +84,40 @@ def _answer(query: str, wishes: _Wishes) -> None:
     from champion_luigi.config import settings, wiring
     from champion_luigi.warehouse.statements import open_for_questions
 
-    is_table = wishes.form == "table"
-    terminal = wishes.output is None and sys.stdout.isatty()
+    is_table = form == "table"
+    terminal = output is None and sys.stdout.isatty()
     with contextlib.ExitStack() as kept:
-        if wishes.output and not is_table:
-            result = kept.enter_context(durable.whole(wishes.output))
+        if output and not is_table:
+            result = kept.enter_context(durable.whole(output))
         else:
             result = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="champion-sql-"))) / "result"
         questions = open_for_questions(
             wiring.warehouse_place(),
-            wishes.wait_seconds,
+            wait_seconds,
             lambda message: click.echo(f"champion sql: {settings.without_secrets(message)}", err=True),
-            write=wishes.write,
+            write=write,
             most_rows=sql.MOST_COUNTED if terminal and is_table else None,
         )
         # Close before showing anything: otherwise a pager at the end of the pipe would hold the engine.
         with contextlib.closing(questions):
-            statement = sql.understood(questions, query, write=wishes.write)
+            statement = sql.understood(questions, query, write=write)
             if statement.reads:
-                work = functools.partial(questions.export, statement.text, sql.FORMATS[wishes.form], result)
+                work = functools.partial(questions.export, statement.text, sql.FORMATS[form], result)
                 sql.interruptibly(questions, work)
-            elif wishes.output:
+            elif output:
                 raise WarehouseError("the statement returns no rows, and was not run", todo="Leave out --output.")
             else:
                 said = sql.interruptibly(questions, functools.partial(questions.execute, statement.text))
                 click.echo(said or ("done" if terminal else ""), nl=terminal and not said)
                 return
-        if is_table and wishes.output:
-            with durable.whole(wishes.output) as path, path.open("wb") as file:
+        if is_table and output:
+            with durable.whole(output) as path, path.open("wb") as file:
                 file.writelines(_encoded(sql.table_lines(result), "utf-8"))
         elif is_table:
             columns = shutil.get_terminal_size().columns if terminal else None
             lines = sql.table_lines(result, columns, _ROWS_ON_A_TERMINAL if terminal else None)
             sys.stdout.buffer.writelines(_encoded(lines, sys.stdout.encoding))
-        elif wishes.output is None:
+        elif output is None:
             with result.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
         sys.stdout.flush()
@@ -146,12 +127,12 @@ def _encoded(lines: Iterator[str], encoding: str) -> Iterator[bytes]:
     return (f"{line}\n".encode(encoding, errors="backslashreplace") for line in lines)
 
 
-def _prompt(wishes: _Wishes) -> None:
+def _prompt(answer: Callable[[str], None], *, write: bool) -> None:
     """Read and run statements from a terminal until the end of input. Errors are shown, and the prompt goes on."""
     from champion_luigi.base.errors import ChampionError
     from champion_luigi.config import settings, wiring
 
-    reading = "" if wishes.write else ", read-only"
+    reading = "" if write else ", read-only"
     click.echo(f"{settings.without_secrets(wiring.warehouse_place().words)}{reading}\n{_HELP}")
     with _history(Path.home() / ".champion_sql_history"):
         is_over = False
@@ -161,7 +142,7 @@ def _prompt(wishes: _Wishes) -> None:
                 statement = _typed()
                 is_over = statement is None
                 if statement and statement.strip(_NOTHING):
-                    _answer(statement, wishes)
+                    answer(statement)
             except ChampionError as error:
                 click.echo(str(error), err=True)
             except KeyboardInterrupt:

@@ -109,14 +109,18 @@ def table_lines(path: Path, columns: int | None = None, most_rows: int | None = 
             shown += 1
         count = shown + sum(1 for _ in file)
     if columns is not None and len(names) > 1:
-        widths = _fitting(widths, columns)
+        # At least the first column.
+        widths = [min(width, columns) for width in widths]
+        ends = itertools.accumulate(len(_GAP) + width for width in widths)
+        widths = widths[: max(1, sum(end - len(_GAP) <= columns for end in ends))]
     numeric = [_NUMBER.match(each) is not None for each in types]
 
     def line(cells: list[str]) -> str:
-        return _GAP.join(
-            _cut(cell, width).rjust(width) if right else _cut(cell, width).ljust(width)
-            for cell, width, right in zip(cells, widths, numeric, strict=False)
-        ).rstrip()
+        shown = (
+            cell if len(cell) <= width else f"{cell[: width - 1]}…" for cell, width in zip(cells, widths, strict=False)
+        )
+        aligned = zip(shown, widths, numeric, strict=False)
+        return _GAP.join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in aligned).rstrip()
 
     yield line(names)
     yield _GAP.join("-" * width for width in widths)
@@ -147,24 +151,11 @@ def _cell(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def _fitting(widths: list[int], columns: int) -> list[int]:
-    fitting: list[int] = []
-    for width in widths:
-        if fitting and sum(fitting) + len(_GAP) * len(fitting) + min(width, columns) > columns:
-            break
-        fitting.append(min(width, columns))
-    return fitting
-
-
-def _cut(cell: str, width: int) -> str:
-    return cell if len(cell) <= width else f"{cell[: width - 1]}…"
-
-
 def _note(shown: int, count: int, names: list[str], fitting: int) -> str:
-    rows = "1 row" if count == 1 else f"{count:,} rows"
+    note = "1 row" if count == 1 else f"{count:,} rows"
     if shown < count:
         least = "" if count < MOST_COUNTED else "at least "
-        rows = f"{shown:,} rows, and {least}{count - shown:,} more"
-    if fitting == len(names):
-        return f"({rows})"
-    return f"({rows}; columns that did not fit: {', '.join(names[fitting:])})"
+        note = f"{shown:,} rows, and {least}{count - shown:,} more"
+    if fitting < len(names):
+        note += f"; columns that did not fit: {', '.join(names[fitting:])}"
+    return f"({note})"

@@ -43,9 +43,10 @@ from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands.doctor import checks, disks, servers, setup, warehouse
 from champion_luigi.commands.doctor.command import command
 from champion_luigi.commands.doctor.findings import Finding, of_error
-from champion_luigi.config import settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.exchange import sessions
+from champion_luigi.datasets.index_close import INDEX_CLOSE
+from champion_luigi.exchange import answers, sessions
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
 from champion_luigi.warehouse.connection import Address
@@ -209,7 +210,7 @@ def test_nothing_is_changed_where_something_was(tmp_path: Path) -> None:
     opened.close()
     before = snapshot(tmp_path)
     done = run_doctor()
-    assert "the table is ready" in done.stdout, done.stdout
+    assert f"the table {EQUITY.table} is ready" in " ".join(done.stdout.split()), done.stdout
     assert snapshot(tmp_path) == before
 
 
@@ -504,7 +505,34 @@ def test_a_folder_is_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert servers.archive().status == "OK"
 
 
+def test_an_archive_that_was_closed_on_every_day_is_asked_for_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search for the latest session ends with the data set's first date."""
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
+    for number in range(10):
+        day = EQUITY.first_date + timedelta(days=number)
+        answers.record(wiring.files(EQUITY).answers, day, "closed", wiring.archive_name(), "by hand")
+    with time_machine.travel(datetime.combine(EQUITY.first_date, datetime.min.time(), UTC) + timedelta(days=9)):
+        found = servers.archive()
+    assert found.status == "WARNING"
+    assert f"no file of {EQUITY.first_date} " in found.found
+
+
 # Warehouse
+
+
+def test_every_data_sets_table_is_named() -> None:
+    """Those that exist, of the embedded warehouse too."""
+    opened = open_warehouse(wiring.warehouse_place())
+    opened.prepare(EQUITY)
+    opened.prepare(INDEX_CLOSE)
+    opened.close()
+    found = warehouse.warehouse()
+    assert found.status == "OK", found
+    assert f"the tables {EQUITY.table}, {INDEX_CLOSE.table} are ready" in found.found
 
 
 def test_a_server_is_looked_at_and_not_changed(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -526,7 +554,7 @@ def test_a_server_with_the_table_is_ok(server: ClickHouseServer, monkeypatch: py
     found = warehouse.warehouse()
     assert found.status == "OK", found
     assert f"ClickHouse {version}" in found.found
-    assert "the table is ready" in found.found
+    assert f"the table {EQUITY.table} is ready" in found.found
     assert found.server_ahead is not None
 
 
@@ -544,7 +572,7 @@ def test_a_wrong_password_is_a_problem(server: ClickHouseServer, monkeypatch: py
     """In ClickHouse's own words, and with the settings to check."""
     use(server, monkeypatch, "champion_market")
     monkeypatch.setenv("CLICKHOUSE_PASSWORD", SECRET)
-    found = warehouse.warehouse()
+    found = look(warehouse.warehouse)
     assert found.status == "PROBLEM"
     assert "Authentication failed" in found.found
     assert found.todo == "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
@@ -694,6 +722,14 @@ def test_records_that_wait_are_counted_with_the_last_trouble(tmp_path: Path, mon
     assert found.status == "WARNING"
     assert "3 records wait for MLflow: MlflowException: the store is full" in found.found
     assert "champion track flush" in found.todo
+
+
+def test_one_record_that_waits_is_counted_in_the_singular(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verb too."""
+    monkeypatch.setenv("CHAMPION_TRACKING", "journal")
+    journal.append(tmp_path / "journal", {"event": "start", "execution": "one"})
+    found = servers.unsent().found
+    assert found == "1 record waits for MLflow: CHAMPION_TRACKING=journal leaves it to `champion track flush`"
 
 
 # luigid

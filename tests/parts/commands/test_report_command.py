@@ -27,6 +27,8 @@ from champion_luigi.commands.report import page as report_page
 from champion_luigi.commands.report import text as report_text
 from champion_luigi.config import wiring
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.index_close import INDEX_CLOSE
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
@@ -83,6 +85,13 @@ def test_counts_are_those_of_the_lake_file() -> None:
     assert (told["rows"], told["rejected"], told["warnings"]) == (12, {}, {"dummy_isin": 3})
     assert told["bytes"] == path.stat().st_size
     assert "12 rows, 0 rejected, 3 warnings (dummy_isin 3)" in figures.facts_of(told)
+
+
+@pytest.mark.parametrize(("dataset", "option"), [(EQUITY, ""), (INDEX_CLOSE, " --dataset index_close")])
+def test_the_page_has_the_command_that_completes_the_days(dataset: Dataset, option: str) -> None:
+    """For another data set than the default, it names the data set."""
+    page = page_of(report.document(dataset, FIRST, LAST))
+    assert f"<code>champion fill{option} --start {FIRST}</code>" in page
 
 
 def test_what_a_lake_file_does_not_say_is_not_recorded() -> None:

@@ -31,7 +31,7 @@ from helpers import (
 from luigi.configuration.cfg_parser import LuigiConfigParser
 
 from champion_luigi import LoadClickHouse, ScrapeBhavcopy, WriteParquet, run_day
-from champion_luigi.base import locks
+from champion_luigi.base import locks, secrets
 from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
@@ -461,7 +461,7 @@ def test_what_a_carrier_is_told_shows_no_secret(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token-4711")
     job = record.job(presence.PROCESS)
     assert not any(secret in repr(job) for secret in ("hunter2", "token-4711"))
-    assert job.without_secrets("hunter2 token-4711") == "*** ***"
+    assert secrets.starred("hunter2 token-4711", job.secrets) == "*** ***"
     assert type(job).from_json(job.to_json()) == job
 
 
