@@ -187,7 +187,8 @@ class WriteParquet(DayTask):
         rows, metadata = _table(self.input())
         self.definition.require_version(metadata.get("schema_version"), self.input().path, self.date)
         rows = lake.sorted_by_key(lake.with_later_columns(rows, metadata, self.definition), self.definition)
-        content = lake.parquet_bytes(rows, metadata)
+        # Rows of an older version have the later columns now.
+        content = lake.parquet_bytes(rows, metadata | {"schema_version": str(self.definition.version)})
         self.output().write(content, (rows, durable.sha256(content), metadata))
 
         self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content), **_source_in(metadata)}
@@ -277,9 +278,8 @@ def fetch(
     from champion_luigi.exchange import archive
     from champion_luigi.parsing import payload
 
-    source = wiring.configured_archive()
-    published = archive.fetch(source, task.definition, task.date, wiring.official_from(), known)
-    limit = wiring.max_unzipped_bytes()
+    opened_archive, limit = wiring.configured_archive(), wiring.max_unzipped_bytes()
+    published = archive.fetch(opened_archive, task.definition, task.date, wiring.official_from(), known)
     return published, payload.recognise(published.content, task.definition, task.date, published.url, limit)
 
 

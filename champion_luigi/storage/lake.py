@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, SettingsError
 from champion_luigi.base.secrets import hidden
-from champion_luigi.datasets.catalog import DATASETS
+from champion_luigi.datasets.catalog import DATASETS, DEFAULT
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage.paths import day_in, name_of
 
@@ -136,7 +136,7 @@ def days(
 
 
 def scan(
-    root: str | Path, start: date = date.min, stop: date = date.max, *, dataset: str | Dataset = "equity"
+    root: str | Path, start: date = date.min, stop: date = date.max, *, dataset: str | Dataset = DEFAULT
 ) -> pl.LazyFrame:
     """All rows of the lake from ``start`` to ``stop`` (exclusive) as a LazyFrame in the canonical columns, by date.
 
