@@ -293,6 +293,8 @@ def test_what_an_older_version_has_written_is_gone_on_with(stage: type[DayTask],
     opened.close_shared()
     assert found == [(day, 1, 0) for day in sorted([DAY, LEGACY_DAY])]
     assert {path: path.read_bytes() for path in written} == written
+    version = lake.read_metadata(lake.partition(settings.lake_dir(), DAY, EQUITY), EQUITY)["schema_version"]
+    assert version == ("2" if stage is NormalizeBhavcopy else "1")
     campaign.tell(
         AREA,
         "what an older schema version has written, of fewer columns",
