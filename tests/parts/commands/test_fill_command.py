@@ -150,7 +150,7 @@ def test_luigis_own_range_takes_the_tasks_too(tmp_path: Path) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("workers", campaign.few(["2", "1"]))
 def test_the_luigi_command_exits_20_when_days_are_left(tmp_path: Path, workers: str) -> None:
-    """And its log says how many; it fills newest first where it is told to."""
+    """The log has the number of days left; with --reverse the newest day comes first."""
     done = run_luigi("FillBhavcopy", *RANGE, *LAKE, "--reverse", "--task-limit", "2", "--workers", workers)
     assert done.returncode == 20, done.stderr
     assert "4 of 6 days are left" in done.stderr

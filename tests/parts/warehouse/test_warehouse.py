@@ -530,7 +530,7 @@ def test_threads_that_load_the_same_day_leave_one_version_of_it(table: Warehouse
 
 
 def test_loads_that_wait_for_each_other_share_one_insert(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are one version, each day is there, and no day is told to lose what it never had."""
+    """All are one version, every day is loaded, and no day loses rows that it never had."""
     monkeypatch.setattr(loading, "_COMPANY_SECONDS", 120.0)
     days = [date(2024, 1, number) for number in (1, 2, 3)]
     rows = {day: frame(row(f"OF{day.day}", day=day)) for day in days}
@@ -729,7 +729,7 @@ def test_a_table_is_made_when_it_is_first_loaded(place: Address) -> None:
 
 
 def test_the_first_load_asks_no_more_than_is_needed(place: Address, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each statement is a way to the server and back: what is there, three to make it, and three to load."""
+    """Each statement is a round trip to the server: one to look, three to make the table, three to load."""
     asked: list[str] = []
 
     def counted(name: str) -> None:
@@ -830,7 +830,7 @@ def test_reading_changes_no_table(table: Warehouse) -> None:
 
 
 def test_an_older_version_does_not_load_into_a_grown_table(table: Warehouse) -> None:
-    """Its days would have nulls where there are values: it is told that a newer one has made the table."""
+    """Its days would have nulls in place of values: the message says that a newer version made the table."""
     table.load(GROWN, DAY, small("A", of=GROWN))
     for use in (lambda: table.load(SMALL, DAY, small("A")), lambda: table.rows_by_day(SMALL)):
         with pytest.raises(WarehouseError, match="If a newer version made it, use that") as caught:
