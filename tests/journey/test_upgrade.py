@@ -434,7 +434,7 @@ FORMS = [without_note, without_journal, with_tables_as_parquet, with_the_warehou
 
 @pytest.mark.parametrize("count", campaign.few([len(FORMS), 1, 2, 3], fast=2))
 def test_what_an_earlier_version_wrote_is_gone_on_with(count: int, tmp_path: Path) -> None:
-    """A redo of two days, one of them half done: existing outputs stay, and every day is whole."""
+    """Two days of an earlier version, one half done: existing outputs stay, and both days end whole."""
     assert build(LoadClickHouse(date=LEGACY_DAY)).is_done
     assert build(NormalizeBhavcopy(date=DAY)).is_done
     opened.close_shared()
