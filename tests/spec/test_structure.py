@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import champion_luigi
+from champion_luigi.datasets import catalog
 
 PACKAGE = Path(champion_luigi.__file__).parent
 
@@ -110,6 +111,16 @@ def test_a_package_imports_what_the_table_allows(module: str) -> None:
     allowed = {room, *ROOMS.get(room, "").split()} if room else {*ROOMS, ""}
     forbidden = {other for other in imported_modules(module) if room_of(other) not in allowed}
     assert forbidden == {other for importer, other in EXCEPTIONS if importer == module}
+
+
+@every_module
+def test_no_module_asks_for_a_data_set_by_its_name(module: str) -> None:
+    """The difference between data sets is data, or a function, in the data set's own module."""
+    if room_of(module) in ("datasets", "simulated"):
+        return
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    assert texts & set(catalog.NAMES) == set()
 
 
 @pytest.mark.parametrize("room", ROOMS)
