@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from datetime import date
+from datetime import date, time
 from decimal import Decimal
 from typing import Any
 
@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from champion_luigi.base.errors import ChampionError, CheckFailed
+from champion_luigi.datasets import model
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.datasets.model import Layout
+from champion_luigi.datasets.model import Column, Dataset, Layout, Source
 from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.normalize import Normalized, Reject, check, normalize
 from champion_luigi.parsing.payload import Recognised, recognise
@@ -759,3 +760,81 @@ def test_well_formed_udiff_rows_read_back_exactly(data: st.DataObject) -> None:
     assert found.rejects == []
     columns = ["symbol", "series", "instrument_id", "name", "close", "settlement", "turnover", "lot_size"]
     assert found.rows.select(columns).rows() == expected
+
+
+# Another data set
+
+
+def _read_date(text: str, day: date) -> date | None:
+    """The file's day, where the text has its number in the month."""
+    return day if text == f"{day.day}" else None
+
+
+# A key of one text, several words for an absent value, no warnings, and each thing that a column can state.
+SMALL = Dataset(
+    name="small",
+    title="small file",
+    sources=(Source("one", date(2024, 1, 1), date.max, "/small_{day:%d%m%Y}.csv"),),
+    layouts=(Layout("one", date(2024, 1, 1), date.max, ("Day", "Name", "Level", "Change", "Value", "Note")),),
+    columns=(
+        Column("trade_date", model.DAY, "date, IST", "the day", "Day", required=True),
+        Column("name", model.TEXT, "", "the key", "Name", required=True),
+        Column("level", model.PRICE, "points", "above 0", {"one": "Level"}, required=True, positive=True),
+        Column("change", model.PRICE, "points", "may be below 0", "Change", signed=True),
+        Column("value", model.PRICE, "rupees", "published in crores", "Value", times=10_000_000),
+        Column("note", model.TEXT, "", "a text", "Note"),
+        Column("later", model.COUNT, "count", "not in the file", {"other": "Later"}),
+        Column("layout", model.TEXT, "", "the source", required=True),
+    ),
+    key=("name",),
+    sums=("level",),
+    published_at=time(19, 0),
+    nulls=("", "-", "NIL"),
+    read_date=_read_date,
+)
+
+
+def small(*rows: str) -> Normalized:
+    """A file of the small data set, taken all the way."""
+    content = "\n".join(["Day,Name,Level,Change,Value,Note", *rows]).encode()
+    found = recognise(content, SMALL, DAY)
+    return normalize(parse(found), SMALL, "one", DAY)
+
+
+def test_a_data_set_says_what_its_columns_hold() -> None:
+    """Texts for absent values are null, a signed number may be negative, crores become rupees to the paisa."""
+    found = small("15,A,5718.8,-36.35,198.39,x", "15,B,.27,-,NIL,-", "15,C,3,0.5,,NIL")
+    assert found.rejects == []
+    assert found.rows.rows() == [
+        (DAY, "A", 5718.8, -36.35, 1_983_900_000.0, "x", None, "one"),
+        (DAY, "B", 0.27, None, None, None, None, "one"),
+        (DAY, "C", 3.0, 0.5, None, None, None, "one"),
+    ]
+    assert found.rows.schema == pl.Schema(SMALL.types)
+
+
+@pytest.mark.parametrize(
+    ("row", "rule", "detail"),
+    [
+        ("15,B,0,1,1,x", "level_not_positive", "name 'B': level '0'"),
+        ("15,B,-2,1,1,x", "negative_number", "name 'B': level '-2'"),
+        ("15,B,1,1,-1,x", "negative_number", "name 'B': value '-1'"),
+        ("15,B,-,1,1,x", "missing_number", "name 'B': level None"),
+        ("15,B,1,NIL.,1,x", "bad_number", "name 'B': change 'NIL.'"),
+        ("15,-,1,1,1,x", "missing_key", "name None"),
+        ("15,A,9,1,1,x", "duplicate_key", "name 'A'"),
+        ("16,B,1,1,1,x", "bad_date", "name 'B': date '16'"),
+        ("15,B,1", "field_count", "3 fields for 6 columns"),
+    ],
+)
+def test_a_data_sets_rules_come_from_its_columns(row: str, rule: str, detail: str) -> None:
+    """The reject names the rule, the key and the value; the other row stands."""
+    found = small("15,A,5,1,1,x", row)
+    assert [(each.line, each.rule, each.detail, each.text) for each in found.rejects] == [(3, rule, detail, row)]
+    assert found.rows.height == 1
+
+
+def test_a_data_set_without_warnings_counts_none() -> None:
+    """And equity, which has one word for an absent value, takes a dash for a bad number."""
+    assert small("15,A,5,1,1,x").warnings == {}
+    assert [each.rule for each in judged(high="-").rejects] == ["bad_number"]
