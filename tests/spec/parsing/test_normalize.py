@@ -629,7 +629,7 @@ def test_a_day_of_rejects_alone_fails_under_any_limit() -> None:
 def test_a_day_without_any_row_fails() -> None:
     """Nothing was rejected, and nothing is there."""
     empty = normalized(Recognised(EQUITY, DAY, "file", LAYOUTS[1], LAYOUTS[1].columns, []))
-    with pytest.raises(CheckFailed, match="there are no rows") as caught:
+    with pytest.raises(CheckFailed, match=r"^2024-01-15: there are no rows;") as caught:
         check(empty, DAY, "file", SHARE)
     assert caught.value.found == "0 raw rows, 0 rejected"
 
@@ -803,12 +803,12 @@ def small(*rows: str) -> Normalized:
 
 def test_a_data_set_says_what_its_columns_hold() -> None:
     """Texts for absent values are null, a signed number may be negative, crores become rupees to the paisa."""
-    found = small("15,A,5718.8,-36.35,198.39,x", "15,B,.27,-,NIL,-", "15,C,3,0.5,,NIL")
+    found = small("15,A,5718.8,-36.35,198.39,x", "15,B,.27,-,NIL,-", "15,C,3,0.5,0.1234567891,NIL")
     assert found.rejects == []
     assert found.rows.rows() == [
         (DAY, "A", 5718.8, -36.35, 1_983_900_000.0, "x", None, "one"),
         (DAY, "B", 0.27, None, None, None, None, "one"),
-        (DAY, "C", 3.0, 0.5, None, None, None, "one"),
+        (DAY, "C", 3.0, 0.5, 1_234_567.89, None, None, "one"),
     ]
     assert found.rows.schema == pl.Schema(SMALL.types)
 
