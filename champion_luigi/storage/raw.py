@@ -63,7 +63,7 @@ def is_receipt(files: DayFiles, document: Mapping[str, Any]) -> bool:
     # A damaged name may have become a path.
     if not (isinstance(name, str) and isinstance(source, str) and isinstance(found, str)):
         return False
-    return Path(name).name == name != "" and files.dataset.source(source) is not None
+    return Path(name).name == name and name not in ("", "..") and files.dataset.source(source) is not None
 
 
 def payload_of(files: DayFiles, day: date) -> tuple[dict[str, Any], Path]:
