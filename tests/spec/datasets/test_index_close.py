@@ -132,7 +132,7 @@ def test_twelve_sessions_have_no_file() -> None:
     ],
 )
 def test_a_date_is_read_in_each_form_that_was_published(text: str, day: date) -> None:
-    """With the day of the file's name at hand, month first is told from day first."""
+    """The day of the file's name decides between month first and day first."""
     assert INDEX_CLOSE.read_date(text, day) == day
 
 
