@@ -56,6 +56,7 @@ class Source:
     last: date
     path: str
     official: date = date.min
+    partial: bool = False
 
     def path_of(self, day: date) -> str:
         """The path of a day's file."""
@@ -174,6 +175,8 @@ class Dataset:
     folder: str = ""
     # Texts that stand for an absent value.
     nulls: tuple[str, ...] = ("",)
+    # Sessions whose file the exchange has never published.
+    without_file: frozenset[date] = frozenset()
     read_date: Callable[[str, date], date | None] = as_written
     # Oddities in the published rows, by name: such rows are counted and stay.
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings

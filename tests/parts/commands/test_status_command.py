@@ -74,7 +74,7 @@ def test_each_kind_of_day_is_told_apart(archive: SimulatedArchive) -> None:
     build(WriteParquet(date=WEEK[1]))
     archive.faults[WEEK[2]] = Fault("html")
     build(LoadClickHouse(date=WEEK[2]))
-    answers.record(wiring.files(EQUITY).answers, WEEK[3], "closed", wiring.archive_name(), "x")
+    answers.record(wiring.files(EQUITY).answers, [answers.given(WEEK[3], "closed", wiring.archive_name(), "x")])
     code, output = status(*SPAN)
     assert code == 30
     assert "1 of 4 sessions loaded" in output

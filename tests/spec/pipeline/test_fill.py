@@ -109,7 +109,7 @@ def filled() -> list[date]:
 
 def verdicts() -> dict[date, str]:
     """What the ledger says of this archive."""
-    return {day: answer.verdict for day, answer in wiring.archive_answers(EQUITY).items()}
+    return {day: answer.verdict for day, answer in wiring.ledger(EQUITY).answers.items()}
 
 
 def at(text: str) -> time_machine.travel:
@@ -375,7 +375,7 @@ def test_a_session_without_a_file_is_entered_as_closed(folder: Path) -> None:
     assert status == LuigiStatusCode.SUCCESS
     assert task.progress is not None
     assert list(task.progress.closed) == [WEEK[2]]
-    [answer] = wiring.archive_answers(EQUITY).values()
+    [answer] = wiring.ledger(EQUITY).answers.values()
     assert (answer.day, answer.verdict, answer.archive) == (WEEK[2], "closed", str(folder))
     assert answer.time.startswith("2024-01-05T12:00")
     assert answer.asked.endswith("cm14JUN2023bhav.csv.zip")
@@ -687,7 +687,7 @@ def test_the_ledgers_lines_are_for_people_too(folder: Path) -> None:
     run()
     [line] = wiring.files(EQUITY).answers.read_text().splitlines()
     assert json.loads(line).keys() == {"date", "verdict", "archive", "asked", "time"}
-    assert answers.answers(wiring.files(EQUITY).answers, str(folder)).keys() == {WEEK[2]}
+    assert answers.read(wiring.files(EQUITY).answers, str(folder)).answers.keys() == {WEEK[2]}
 
 
 def test_reverse_runs_the_newest_day_first_within_a_chunk_too(tmp_path: Path) -> None:
