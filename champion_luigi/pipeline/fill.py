@@ -328,6 +328,7 @@ class FillBhavcopy(RangeDailyBase):
             what.append(
                 f"{len(self.absent)} sessions are absent, no source has their file: {sessions.in_words(self.absent)}; "
                 f"requested again from {again} on, or now with champion fill --recheck-absent"
+                + ("; the archive gave none of the days requested: check NSE_ARCHIVE_URL" if self._gave_nothing else "")
             )
         return what
 
@@ -335,6 +336,11 @@ class FillBhavcopy(RangeDailyBase):
     def is_done_but_for_absent(self) -> bool:
         """Whether everything that the archive has is complete, and sessions are absent."""
         return bool(self.absent) and not self._to_do() and not (self.progress and self.progress.failed)
+
+    @property
+    def _gave_nothing(self) -> bool:
+        progress = self.progress
+        return progress is not None and 0 < progress.due == len(progress.absent)
 
     def _to_do(self) -> list[str]:
         progress = self.progress

@@ -34,6 +34,7 @@ from champion_luigi.base import durable
 from champion_luigi.config import wiring
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.exchange.archive import NotModified
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
@@ -141,9 +142,9 @@ def test_a_file_that_is_as_it_was_is_not_sent_again(server: SimulatedArchive) ->
     """The archive is asked with its own validators, and answers 304."""
     opened = wiring.open_archive(server.url)
     found = fetched(opened, EQUITY, DAY)
-    with pytest.raises(archive.NotModified):
+    with pytest.raises(NotModified):
         fetched(opened, EQUITY, DAY, known={found.url: found.headers})
-    with pytest.raises(archive.NotModified):
+    with pytest.raises(NotModified):
         fetched(opened, EQUITY, DAY, known={found.url: {"Last-Modified": found.headers["Last-Modified"]}})
     server.faults[DAY] = RESTATED
     assert fetched(opened, EQUITY, DAY, known={found.url: found.headers}).content != found.content
