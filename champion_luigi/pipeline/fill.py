@@ -325,10 +325,16 @@ class FillBhavcopy(RangeDailyBase):
         what = self._to_do()
         if self.absent:
             again = min(map(wiring.expectation(self.definition).due_again, self.absent))
+            one = len(self.absent) == 1
+            words = (
+                "1 session is absent, no source has the file"
+                if one
+                else "{} sessions are absent, no source has the files"
+            )
             what.append(
-                f"{len(self.absent)} sessions are absent, no source has their file: {sessions.in_words(self.absent)}; "
-                f"requested again from {again} on, or now with champion fill --recheck-absent"
-                + ("; the archive gave none of the days requested: check NSE_ARCHIVE_URL" if self._gave_nothing else "")
+                f"{words.format(len(self.absent))}: {sessions.in_words(self.absent)}; "
+                + ("the archive gave none of the days requested: check NSE_ARCHIVE_URL; " if self._gave_nothing else "")
+                + f"requested again from {again} on, or now with champion fill --recheck-absent"
             )
         return what
 

@@ -85,7 +85,7 @@ class ScrapeBhavcopy(DayTask):
             todo = f"By the calendar: {sessions.describe(self.date)}."
             if expected.is_recent(self.date, settings.get("closed_after_days")):
                 todo += f" A session's file is expected from {expected.published_at:%H:%M} India time."
-            elif found.state != "closed":
+            elif found.state != "closed" and not self.output().exists():
                 todo += " The day stays due: champion fill requests it again, less and less often."
                 if not lanes.in_threads.get():  # a fill enters its days itself
                     absence.enter(self.definition, {self.date: error})

@@ -61,7 +61,7 @@ def archive() -> Finding:
         return Finding("WARNING", busy, "Run this again when they have ended.")
     expectation = wiring.expectation(_DATASET)
     day = expectation.latest
-    while day in expectation.closed and day > _DATASET.first_date:
+    while day in expectation.closed | expectation.absent and day > _DATASET.first_date:
         day = sessions.previous(day)
 
     def read(found: Published) -> object:

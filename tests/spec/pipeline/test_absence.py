@@ -133,7 +133,7 @@ def test_an_archive_that_lacks_whole_stretches_closes_none_of_its_days(folder: P
     assert task.progress is not None
     assert not task.progress.closed
     [words] = task.outstanding()
-    assert words.startswith("4 sessions are absent, no source has their file: 2023-06-12 to 2023-06-15 (4); ")
+    assert words.startswith("4 sessions are absent, no source has the files: 2023-06-12 to 2023-06-15 (4); ")
     assert "champion fill --recheck-absent" in words
 
 
@@ -351,11 +351,11 @@ def test_a_missing_file_counts_as_absent_after_some_days(folder: Path, days_late
 def test_a_clock_that_is_ahead_makes_no_future_day_absent_or_closed(folder: Path) -> None:
     """A folder has no clock of its own. Nothing is entered, and the words are few."""
     with time_machine.travel(datetime(2028, 11, 29, 20, 0, tzinfo=INDIA)):
-        status, task = run(UNPROVEN, stop=date(2028, 11, 29))
+        status, task = run(UNPROVEN, stop=date(2026, 12, 31))
         assert status == LuigiStatusCode.MISSING_EXT
         assert not task.is_done_but_for_absent
         assert task.progress is not None
-        assert len(task.progress.unpublished) > 500
+        assert len(task.progress.unpublished) > 70
         assert len(task.outstanding()) < 20
     assert filled(UNPROVEN) == UNPROVEN
     assert verdicts() == {}

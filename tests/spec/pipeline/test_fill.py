@@ -366,9 +366,7 @@ def test_two_fills_in_one_program_each_complete_their_range(folder: Path) -> Non
 # Files that are missing; see test_absence.py too
 
 
-def test_the_days_until_a_missing_file_counts_as_absent_are_a_setting(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_days_until_a_missing_file_is_absent_are_a_setting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer, for an archive that is known to be late."""
     monkeypatch.setenv("CHAMPION_CLOSED_AFTER_DAYS", "30")
     file_of(folder, WEEK[4]).unlink()
