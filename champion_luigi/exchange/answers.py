@@ -18,8 +18,8 @@ from typing import Literal
 from champion_luigi.base import durable
 
 # ``absent``: no source had a file. ``session``: there is a file, though calendar or ledger said otherwise. ``partial``:
-# only a source that lacks columns had the day; ``whole``: a full source has it now. Versions before 0.2.0 wrote
-# ``closed`` for ``absent``.
+# only a source that lacks columns had the day; ``whole``: a full source has it now. Version 0.1.0 wrote ``closed`` for
+# ``absent``.
 Verdict = Literal["absent", "closed", "session", "partial", "whole"]
 
 _NAMES = ("verdict", "archive", "asked", "time")

@@ -325,14 +325,10 @@ class FillBhavcopy(RangeDailyBase):
         what = self._to_do()
         if self.absent:
             again = min(map(wiring.expectation(self.definition).due_again, self.absent))
-            one = len(self.absent) == 1
-            words = (
-                "1 session is absent, no source has the file"
-                if one
-                else "{} sessions are absent, no source has the files"
-            )
+            count = len(self.absent)
+            words = "session is absent: {}" if count == 1 else "sessions are absent: {}"
             what.append(
-                f"{words.format(len(self.absent))}: {sessions.in_words(self.absent)}; "
+                f"{count} {words.format(sessions.in_words(self.absent))}; no source of the archive has a file; "
                 + ("the archive gave none of the days requested: check NSE_ARCHIVE_URL; " if self._gave_nothing else "")
                 + f"requested again from {again} on, or now with champion fill --recheck-absent"
             )

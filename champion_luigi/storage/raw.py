@@ -102,7 +102,7 @@ class Receipts:
     def gave(self, day: date) -> bool:
         """Whether the archive gave the stored file of a day."""
         receipt = durable.read_json(self.files.receipt(day)) or {}
-        # Receipts of versions before 0.2.0 have the URL alone.
+        # Receipts of version 0.1.0 have the URL alone.
         return str(receipt.get("archive") or receipt.get("url") or "").startswith(self.archive)
 
     def gave_after(self, day: date) -> bool:
