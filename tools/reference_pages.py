@@ -312,7 +312,7 @@ def exit_codes_page() -> str:
     agreed("exit codes", _LUIGI_CODES, codes)
     rows = [(code, _LUIGI_CODES[name], f"`{name}`") for name, code in codes.items()]
     absent = "everything that the archive has is there, and sessions are absent: no source has their files"
-    rows = sorted([*rows, (output.ABSENT, absent, "– (`champion` alone)")])
+    rows = sorted([*rows, (str(output.ABSENT), absent, "– (`champion` alone)")])
     head = ("code", "what it means", "in `[retcode]` of `luigi.cfg`")
     ends = [
         (f"`{name}`", " ".join(line.split()))
