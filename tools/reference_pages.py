@@ -73,6 +73,7 @@ _PROGRESS = {
     "days_due": "days that were missing",
     "days_done": "days completed",
     "days_failed": "days that failed",
+    "days_absent": "sessions of the range that the archive lacks, those that were not requested now included",
     "days_closed": "days that turned out to have no session",
     "days_unpublished": "days that are not published yet",
     "days_left": "days left for the next run",
