@@ -120,7 +120,7 @@ def open_archive(location: str, *, rate_file: Path | None = None, **given: float
     if parts.scheme in ("", "file"):
         folder = Path(unquote(parts.path) if parts.scheme == "file" else location).expanduser()
         if folder.is_dir():
-            from champion_luigi.exchange.archive import FolderArchive
+            from champion_luigi.exchange.folder import FolderArchive
 
             return FolderArchive(folder, limits["max_bytes"])
         raise SettingsError("the archive's folder does not exist", source=str(folder), todo="Set NSE_ARCHIVE_URL.")
