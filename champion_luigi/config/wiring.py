@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 import os
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,6 +23,9 @@ from champion_luigi.warehouse import connection
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
 
+# The usual port of each scheme of a server.
+_PORTS = {"http": 80, "https": 443}
+
 
 def warehouse_place() -> connection.Address:
     """The configured warehouse."""
@@ -37,8 +42,36 @@ def files(dataset: Dataset) -> DayFiles:
 
 
 def archive_name() -> str:
-    """The archive's address without credentials, which the ledger records."""
-    return secrets.public(settings.get("archive_url")).rstrip("/")
+    """The archive's real location, without credentials, which the ledger and receipts record."""
+    return real_location(settings.get("archive_url"))
+
+
+def real_location(location: str) -> str:
+    """One name for every spelling of an archive's location, without credentials.
+
+    A folder's is its path without links. A server's has a host in small letters, and no port that is the usual one.
+    """
+    public = secrets.public(location).rstrip("/")
+    try:
+        parts = urlsplit(public)
+        port = parts.port
+    except ValueError:
+        return public
+    if parts.scheme in _PORTS and parts.hostname:
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return f"{parts.scheme}://{host}{f':{port}' if port not in (None, _PORTS[parts.scheme]) else ''}{parts.path}"
+    if parts.scheme == "simulated":
+        return "simulated:"
+    return os.path.realpath(_folder(location)) if parts.scheme in ("", "file") else public
+
+
+def _folder(location: str) -> Path:
+    parts = urlsplit(location)
+    path = Path(unquote(parts.path) if parts.scheme == "file" else location)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ~name of an unknown user
+        return path
 
 
 def official_from() -> dict[str, date]:
@@ -65,7 +98,24 @@ def archive_answers(dataset: Dataset) -> dict[date, answers.Answer]:
 @functools.lru_cache(maxsize=4)
 def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date, answers.Answer]:
     # Cached: each scrape of a fill reads the answers.
-    return answers.answers(path, archive)
+    found: dict[date, answers.Answer] = {}
+    for spelling in _spellings(path, archive):
+        for day, answer in answers.answers(path, spelling).items():
+            if day not in found or str(answer.time) >= str(found[day].time):
+                found[day] = answer
+    return found
+
+
+def _spellings(path: Path, archive: str) -> set[str]:
+    """The names under which the ledger has answers of an archive: older versions recorded what the user had typed."""
+    found = set()
+    for line in path.read_bytes().split(b"\n"):
+        # A line may be cut off, or edited.
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            name = json.loads(line)["archive"]
+            if name not in found and real_location(name) == archive:
+                found.add(name)
+    return found
 
 
 def configured_archive() -> Archive:
@@ -105,7 +155,7 @@ def open_archive(location: str, *, rate_file: Path | None = None, **given: float
             "the archive's URL is not valid",
             todo="Set NSE_ARCHIVE_URL; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @.",
         ) from None
-    if parts.scheme in ("http", "https") and parts.hostname:
+    if parts.scheme in _PORTS and parts.hostname:
         from champion_luigi.exchange.http import HttpArchive
         from champion_luigi.exchange.pace import Pace
 
@@ -118,12 +168,23 @@ def open_archive(location: str, *, rate_file: Path | None = None, **given: float
 
         return Simulated()
     if parts.scheme in ("", "file"):
-        folder = Path(unquote(parts.path) if parts.scheme == "file" else location).expanduser()
+        if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+            raise SettingsError(
+                "the archive's file:// URL names a host",
+                expected="three slashes before an absolute path, as in file:///data/nse",
+                found=f"host {parts.netloc!r}",
+                todo="Set NSE_ARCHIVE_URL.",
+            )
+        folder = _folder(location).absolute()
         if folder.is_dir():
             from champion_luigi.exchange.folder import FolderArchive
 
             return FolderArchive(folder, limits["max_bytes"])
-        raise SettingsError("the archive's folder does not exist", source=str(folder), todo="Set NSE_ARCHIVE_URL.")
+        raise SettingsError(
+            "the archive's folder does not exist",
+            source=str(folder),
+            todo="Mount the disk or share that has it, or set NSE_ARCHIVE_URL.",
+        )
     raise SettingsError(
         "the archive's location is not understood",
         expected="http://, https:// or file:// URL, a folder, or simulated:",

@@ -15,8 +15,8 @@ from champion_luigi.storage.paths import DayFiles
 def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mapping[str, Any]) -> dict[str, Any]:
     """Write a payload under the exchange's own name, then its receipt, and return the receipt.
 
-    ``described`` holds what only the caller knows: source, URL, rows, validators. A different payload that is already
-    stored with its receipt is copied under ``restated/`` first.
+    ``described`` holds what only the caller knows: source, URL, archive, rows, validators. A different payload that is
+    already stored with its receipt is copied under ``restated/`` first.
     """
     sha256 = durable.sha256(content)
     receipt = {
@@ -24,6 +24,8 @@ def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mappi
         "file": name,
         "format": described["format"],
         "url": described["url"],
+        # Receipts of older versions lack it.
+        "archive": described["archive"],
         "sha256": sha256,
         "bytes": len(content),
         "rows": described["rows"],
