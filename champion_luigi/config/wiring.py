@@ -120,8 +120,18 @@ def _spellings(path: Path, archive: str) -> set[str]:
 
 def configured_archive() -> Archive:
     """The configured archive, one for each process: a forked child must not use its parent's connection."""
-    pace = settings.data_dir() / "locks" / "archive.pace"
-    return _open_archive(os.getpid(), settings.get("archive_url"), pace, tuple(_limits().items()))
+    return _open_archive(os.getpid(), settings.get("archive_url"), _rate_file(), tuple(_limits().items()))
+
+
+def seconds_to_turn() -> float:
+    """The seconds until the next request may be sent to a remote archive, by the pace that all processes share."""
+    from champion_luigi.exchange import pace
+
+    return pace.seconds_ahead([_rate_file(), *pace.places(urlsplit(archive_name()).hostname or "")])
+
+
+def _rate_file() -> Path:
+    return settings.data_dir() / "locks" / "archive.pace"
 
 
 @functools.lru_cache(maxsize=1)
@@ -142,8 +152,8 @@ def max_unzipped_bytes() -> int:
 def open_archive(location: str, *, rate_file: Path | None = None, **given: float) -> Archive:
     """The archive at an ``http(s)://`` base, in a folder or ``file://`` laid out as on the exchange, or ``simulated:``.
 
-    The processes of a machine share one rate through ``rate_file``. A limit that is not ``given``, named as in
-    `HttpArchive` or ``requests_per_second``, is the settings'. Raises SettingsError.
+    The processes of a machine share one rate, and so do those that use ``rate_file``, wherever they run. A limit that
+    is not ``given``, named as in `HttpArchive` or ``requests_per_second``, is the settings'. Raises SettingsError.
     """
     limits = _limits() | given
     per_second = limits.pop("requests_per_second")
@@ -161,7 +171,7 @@ def open_archive(location: str, *, rate_file: Path | None = None, **given: float
 
         is_here = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
         is_polite = per_second > 0 and not is_here
-        pace = Pace(per_second, rate_file).wait if is_polite else lambda: None
+        pace = Pace(per_second, rate_file, parts.hostname).wait if is_polite else lambda: None
         return HttpArchive(location, pace, **limits)
     if parts.scheme == "simulated":
         from champion_luigi.simulated.exchange import Simulated
