@@ -23,7 +23,6 @@ from helpers import (
     archive_path,
     payload,
     publish,
-    self_signed,
 )
 from simulated_server import Fault, Kind, SimulatedArchive
 
@@ -31,6 +30,7 @@ from champion_luigi.base.errors import (
     ArchiveUnreachable,
     ChampionError,
     NotPublished,
+    RateLimited,
     Refused,
     RejectedPayload,
     SettingsError,
@@ -188,7 +188,7 @@ def test_429_is_refused_and_says_when_to_come_back(server: SimulatedArchive) -> 
     """The archive's own Retry-After is kept, for people and for code."""
     server.faults[LEGACY_DAY] = Fault("rate_limited", delay=120)
     error = error_of(open_archive(server.url))
-    assert isinstance(error, Refused)
+    assert isinstance(error, RateLimited)
     assert (error.retry_after, error.found) == (120.0, "429, Retry-After 120 s")
     assert len(server.requests) == 1
 
@@ -225,18 +225,51 @@ def test_a_success_without_a_file_is_rejected(status: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", ["forbidden", "rate_limited"])
-def test_nothing_is_asked_of_an_archive_that_has_just_refused(server: SimulatedArchive, kind: Kind) -> None:
-    """Other days are refused as well for a while, without a request, or a firewall would soon block for good."""
-    server.faults[LEGACY_DAY] = Fault(kind, delay=120)
+def test_403_silences_its_own_folder_alone(server: SimulatedArchive) -> None:
+    """Other days of the folder are refused for a while without a request; a file of another kind is still served."""
+    server.faults[LEGACY_DAY] = Fault("forbidden")
     opened = open_archive(server.url)
-    error_of(opened)
-    error = error_of(opened, UDIFF_DAY)
-    assert isinstance(error, Refused)
-    assert error.day == UDIFF_DAY
+    assert type(error_of(opened)) is Refused
+    error = error_of(opened, date(1999, 1, 4))
+    assert type(error) is Refused
+    assert error.day == date(1999, 1, 4)
     assert error.retry_after is not None
     assert error.retry_after > 0
     assert len(server.requests) == 1
+    assert fetch(opened, EQUITY, UDIFF_DAY).source == "udiff"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "answer",
+    [reply(429), reply(429, Retry_After="soon"), reply(403, Retry_After="120"), reply(403, Retry_After="soon")],
+)
+def test_429_or_a_retry_after_silences_the_whole_archive(answer: Answer) -> None:
+    """Every other request is refused for a while without being sent, or a firewall would soon block for good."""
+    with answering(answer) as running:
+        opened = open_archive(running.url)
+        assert isinstance(error_of(opened), RateLimited)
+        error = error_of(opened, UDIFF_DAY)
+        assert len(running.requests) == 1
+    assert isinstance(error, RateLimited)
+    assert error.day == UDIFF_DAY
+    assert error.retry_after is not None
+    assert error.retry_after > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        (PATH, "/content/historical/EQUITIES"),
+        (archive_path("udiff", UDIFF_DAY), "/content/cm"),
+        ("/content/2024/07/x.csv", "/content"),
+        ("/2024/x.csv", "/"),
+        ("/content/NSE/x.csv", "/content/NSE"),
+    ],
+)
+def test_the_folder_of_a_path_has_no_date(path: str, folder: str) -> None:
+    """A firewall refuses a kind of file, not a month of it."""
+    assert http._folder_of(path) == folder
 
 
 @pytest.mark.integration
@@ -531,20 +564,6 @@ def test_a_redirect_that_cannot_be_read_is_one_all_the_same(location: str, place
     error = error_from(reply(302, Location=location))
     assert type(error) is RejectedPayload
     assert error.found == f"302 to {place}"
-
-
-@pytest.mark.integration
-def test_a_certificate_that_is_not_trusted_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what to do: an archive of one's own may have a CA of one's own."""
-    with answering(reply(200, b"the file"), tls=self_signed(tmp_path)) as running:
-        opened = open_archive(running.url)
-        error = error_of(opened)
-        assert isinstance(error, ArchiveUnreachable)
-        assert "certificate is not trusted; found self" in str(error)
-        assert "REQUESTS_CA_BUNDLE" in str(error)
-        assert running.requests == []
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
-        assert fetch(opened, EQUITY, LEGACY_DAY).content == b"the file"
 
 
 @pytest.mark.integration
