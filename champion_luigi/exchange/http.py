@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -66,6 +67,8 @@ class HttpArchive:
         self._pace, self._timeout, self._max_bytes = pace, (connect_seconds, read_seconds), max_bytes
         # The end of each pause in requests, by folder of the archive; "" is the whole archive.
         self._refused_until: dict[str, float] = {}
+        # When this machine last could not use the archive, and why.
+        self._unusable: tuple[float, ArchiveUnusable | None] = (0.0, None)
         self._session = _Session()
         if user:
             # As bytes: requests would encode text as Latin-1, which lacks many characters.
@@ -84,16 +87,14 @@ class HttpArchive:
     def get(self, path: str, day: date, known: Mapping[str, str] = NOTHING) -> tuple[bytes, Mapping[str, str]]:
         about: dict[str, Any] = {"day": day, "source": self.url(path)}
         folder = _folder_of(path)
-        for place, error in (("", RateLimited), (folder, Refused)):
-            wait = self._refused_until.get(place, 0.0) - time.monotonic()
-            if wait > 0:
-                todo = f"Try again in {math.ceil(wait)} seconds, or later."
-                what = "the archive refused a moment ago, so no request was sent"
-                raise error(what, **about, todo=todo, retry_after=wait)
+        self._require_no_pause(folder, about)
         self._pace()
+        # Another thread may have been refused while this one waited for its turn.
+        self._require_no_pause(folder, about)
         asked = {theirs: known[ours] for ours, theirs in _VALIDATORS.items() if ours in known}
         options: Any = {"headers": asked, "timeout": self._timeout, "stream": True, "allow_redirects": False}
         with (
+            self._remembering(),
             explained(self._base, about),
             self._session.get(self._base + path + self._query, **options) as response,
             response.raw.limit,  # type: ignore[union-attr]  # set by `_bounded`
@@ -103,6 +104,28 @@ class HttpArchive:
             self._require_success(response, about, folder)
             content = self._read(response, about)
         return content, {name: response.headers[name] for name in _VALIDATORS if name in response.headers}
+
+    def _require_no_pause(self, folder: str, about: Mapping[str, Any]) -> None:
+        """Raise the error of a moment ago again, without a request, if it concerns this one as well."""
+        for place, error in (("", RateLimited), (folder, Refused)):
+            wait = self._refused_until.get(place, 0.0) - time.monotonic()
+            if wait > 0:
+                todo = f"Try again in {math.ceil(wait)} seconds, or later."
+                what = "the archive refused a moment ago, so no request was sent"
+                raise error(what, **about, todo=todo, retry_after=wait)
+        since, unusable = self._unusable
+        if unusable is not None and time.monotonic() < since + _PEACE_SECONDS:
+            # A proxy can lock a user out who sends a wrong password too often.
+            what = f"{unusable.what}; no request was sent again"
+            raise ArchiveUnusable(what, **about, found=unusable.found, todo=unusable.todo)
+
+    @contextlib.contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except ArchiveUnusable as error:
+            self._unusable = time.monotonic(), error
+            raise
 
     def _require_success(self, response: requests.Response, about: Mapping[str, Any], folder: str) -> None:
         status, headers = response.status_code, response.headers

@@ -115,6 +115,18 @@ def test_a_proxy_that_wants_a_password_is_asked_once(url: str, variable: str) ->
 
 
 @pytest.mark.integration
+def test_a_wrong_password_is_not_sent_again_at_once() -> None:
+    """A proxy can lock its user out: other days fail with the same reason, without a request."""
+    with proxy(status(407)) as running:
+        opened = open_archive(HTTPS, requests_per_second=0)
+        first, second = error_of(opened), error_of(opened)
+        assert len(running.requests) == 1
+    assert type(second) is ArchiveUnusable
+    assert second.what == f"{first.what}; no request was sent again"
+    assert (second.found, second.todo) == (first.found, first.todo)
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("code", [302, 403, 405])
 def test_a_proxy_that_refuses_the_archive_is_told_from_the_archive(code: int) -> None:
     """As a list of allowed hosts does, with 403 on CONNECT."""
@@ -262,17 +274,16 @@ def test_511_is_a_network_that_wants_a_login() -> None:
 def test_a_certificate_that_is_not_trusted_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to do, and without a retry: an archive of one's own may have a CA of one's own."""
     with answering(status(200, b"the file"), tls=self_signed(tmp_path)) as running:
-        opened = open_archive(running.url)
-        error = error_of(opened)
+        error = error_at(running.url)
         assert isinstance(error, ArchiveUnusable)
         assert "the archive's certificate is not trusted; found self" in str(error)
         assert "REQUESTS_CA_BUNDLE" in str(error)
         assert "SSL_CERT_FILE" not in str(error)
         assert running.requests == []
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
-        assert "SSL_CERT_FILE is not read" in str(error_of(opened))
+        assert "SSL_CERT_FILE is not read" in str(error_at(running.url))
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
-        assert opened.get(PATH, LEGACY_DAY)[0] == b"the file"
+        assert open_archive(running.url).get(PATH, LEGACY_DAY)[0] == b"the file"
 
 
 @pytest.mark.integration
