@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
@@ -56,7 +56,7 @@ def archive() -> Finding:
         max_bytes=settings.get("max_payload_mb") * 1024 * 1024,
     )
     is_remote = name.startswith(("http:", "https:"))
-    if is_remote and (turn := _next_turn(pace)) > _TURN_SECONDS:
+    if is_remote and (turn := wiring.seconds_to_turn()) > _TURN_SECONDS:
         busy = f"not checked: other processes here use {name} now, the next turn is in {turn:.0f} s"
         return Finding("WARNING", busy, "Run this again when they have ended.")
     expectation = wiring.expectation(_DATASET)
@@ -76,7 +76,7 @@ def archive() -> Finding:
     if is_remote:
         # One more small request, for the server's clock, with the address's own password.
         parts = urlsplit(settings.get("archive_url"))
-        url = parts._replace(path=parts.path.rstrip("/") + published.url.removeprefix(name)).geturl()
+        url = parts._replace(path=parts.path.rstrip("/") + published.url.removeprefix(opened.url(""))).geturl()
         with contextlib.suppress(ChampionError):
             ahead = ask(url, method="HEAD", headers={"User-Agent": USER_AGENT}, seconds=_CONNECT_SECONDS).ahead
     return Finding("OK", found, server_ahead=ahead)
@@ -92,14 +92,6 @@ def _without_the_latest(opened: Archive, name: str, day: date, is_remote: bool) 
     when = f"{settings.published_at(_DATASET):%H:%M}"
     todo = f"It was expected at {when} India time: a later `champion fill` will fetch it."
     return Finding("WARNING", f"{name} answers, but has no file of {day} yet", todo)
-
-
-def _next_turn(pace: Path) -> float:
-    """The seconds until the next request to the archive may be sent, from the pace file that all processes share."""
-    try:
-        return float(pace.read_text()) - datetime.now(UTC).timestamp()
-    except (OSError, ValueError):
-        return 0.0
 
 
 # MLflow
