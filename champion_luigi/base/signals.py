@@ -50,6 +50,24 @@ def heed_again() -> None:
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
 
 
+@contextlib.contextmanager
+def kept(number: int) -> Iterator[None]:
+    """Within the block, a library may install its own handler of a signal; after it, the earlier one is back.
+
+    In any thread, unlike Python's `signal.signal`.
+    """
+    import ctypes
+
+    sigaction = ctypes.CDLL(None).sigaction
+    # Longer than any system's `struct sigaction`, which is not looked into.
+    earlier = ctypes.create_string_buffer(1024)
+    sigaction(number, None, earlier)
+    try:
+        yield
+    finally:
+        sigaction(number, earlier, None)
+
+
 def is_heeded(number: int) -> bool:
     """Whether a signal raises KeyboardInterrupt. If not, the application handles it, and its handler is kept."""
     return signal.getsignal(number) in (signal.default_int_handler, _raise_between_imports)
