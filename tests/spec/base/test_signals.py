@@ -6,6 +6,7 @@ import ctypes
 import re
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,24 @@ def test_a_handler_that_a_library_installs_in_c_is_undone() -> None:
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     ignored = re.search(r"^SigIgn:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
     assert ignored is None or not int(ignored[1], 16) >> signal.SIGTSTP - 1 & 1
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    """As `nohup`, or `&` in a script, has it; whatever a library does in C, also in threads."""
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.heeded():
+            libc.signal(signal.SIGINT, int(signal.SIG_DFL))
+            # Either line would end this process, if the signal came through.
+            signal.raise_signal(signal.SIGINT)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(signal.raise_signal, signal.SIGINT).result()
+            signals.heed_again()
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, earlier)
 
 
 def test_an_application_keeps_its_own_way() -> None:
