@@ -87,7 +87,7 @@ class _Setting:
         return text.strip()
 
     def accepted(self, value: Any) -> Any:
-        """The value if its type and range are right. Raises ValueError."""
+        """The value if its type and range are right. Raises TypeError or ValueError."""
         raise NotImplementedError
 
     def sources(self, section: str, name: str) -> Iterator[tuple[str, Any]]:
@@ -163,19 +163,30 @@ class Folder(Text):
         text: str = super().accepted(value)
         if _URL.match(text):
             raise _Unusable("it is a URL")
-        if not text.startswith("~"):
-            return text
-        try:
-            return str(Path(text).expanduser())
-        except RuntimeError:
-            user = text.partition("/")[0]
-            raise _Unusable("HOME is not set" if user == "~" else f"{user} is not a user's home") from None
+        return _at_home(text)
+
+
+def _at_home(text: str) -> str:
+    """The folder, with ``~`` or ``~user`` as a path. Raises _Unusable if there is no such home."""
+    if not text.startswith("~"):
+        return text
+    try:
+        return str(Path(text).expanduser())
+    except RuntimeError:
+        user = text.partition("/")[0]
+        raise _Unusable("HOME is not set" if user == "~" else f"{user} is not a user's home") from None
 
 
 class Location(Text):
     """Where an archive is; opening it checks the rest."""
 
     expected = "an http://, https:// or file:// URL, a folder, or simulated:"
+
+    def accepted(self, value: Any) -> Any:
+        text: str = super().accepted(value)
+        _at_home(text)
+        # As written: the ledger knows the archive by this name.
+        return text
 
 
 class Host(Text):

@@ -275,6 +275,7 @@ UNUSABLE = [
     ("data_dir", "/srv/da\udcffta", "it is not UTF-8"),
     ("lake_dir", "/srv/data\nlake", "it contains a control character, such as a line break"),
     ("archive_url", "", "it is empty"),
+    ("archive_url", "~nosuch/archive", "~nosuch is not a user's home"),
     ("archive_url", "https://archive.example\n", "it begins or ends with white space"),
     ("requests_per_second", "-1", ""),
     ("requests_per_second", "1e-300", ""),
