@@ -180,7 +180,11 @@ def connect_embedded(place: Address, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
     if "?" in str(place.folder):
-        raise SettingsError("the embedded engine cannot use a path with a question mark", source=str(place.folder))
+        raise SettingsError(
+            "the embedded engine cannot use a path with a question mark",
+            source=str(place.folder),
+            todo="Set DATA_DIR to another folder, or CLICKHOUSE_HOST to a server.",
+        )
     durable.make_folder(place.folder)
     if not place._id_file.exists():
         durable.write_whole(place._id_file, uuid.uuid4().hex.encode())

@@ -104,8 +104,8 @@ def mlflow() -> Finding:
     uri = settings.tracking_uri()
     if uri.startswith(("http:", "https:")):
         return _mlflow_server(uri)
-    if uri.startswith("sqlite:///"):
-        return _sqlite(Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])))
+    if file := re.match(r"sqlite(?:\+pysqlite)?:///([^?]*)", uri):
+        return _sqlite(Path(unquote(file[1])))
     return Finding("OK", f"{secrets.public(uri)}: not checked; `champion track flush` tries it")
 
 

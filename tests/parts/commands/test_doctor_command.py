@@ -707,6 +707,8 @@ def test_a_sqlite_store_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "mlflow.db").write_text("nonsense")
     assert servers.mlflow().status == "WARNING"
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "a%20b?c"))
+    assert f"{tmp_path}/a%20b?c/mlflow/mlflow.db: made by the first run" in servers.mlflow().found
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db/store.db")
     assert servers.mlflow().status == "WARNING"
 
