@@ -115,7 +115,8 @@ class ParseBhavcopy(DayTask):
         recognised = WholeFile(kept).take()
         if recognised is None:
             content = raw.verified(receipt, kept, self.input().file)
-            recognised = payload.recognise(content, self.definition, self.date, str(kept), wiring.max_unzipped_bytes())
+            limit, format = wiring.max_unzipped_bytes(), receipt["format"]
+            recognised = payload.recognise(content, self.definition, self.date, str(kept), limit, format=format)
         table = lines.parse(recognised)
 
         metadata = {
@@ -165,6 +166,8 @@ class NormalizeBhavcopy(DayTask):
             "rows": str(normalized.rows.height),
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
+            # Raw rows = rows + rejected rows + skipped rows.
+            **({"skipped_rows": str(normalized.skipped)} if normalized.skipped else {}),
         }
         self.output().write(tables.table_bytes(normalized.rows, metadata), (normalized.rows, metadata))
 
@@ -280,7 +283,8 @@ def fetch(
 
     opened_archive, limit = wiring.configured_archive(), wiring.max_unzipped_bytes()
     published = archive.fetch(opened_archive, task.definition, task.date, wiring.official_from(), known)
-    return published, payload.recognise(published.content, task.definition, task.date, published.url, limit)
+    content, url, format = published.content, published.url, published.source
+    return published, payload.recognise(content, task.definition, task.date, url, limit, format=format)
 
 
 def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> dict[str, Any]:

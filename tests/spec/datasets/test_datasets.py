@@ -240,11 +240,45 @@ def test_every_published_column_is_one_of_the_sources(dataset: Dataset, source: 
 
 @each_layout
 def test_a_layout_has_the_required_columns(dataset: Dataset, layout: Layout) -> None:
-    """A layout without one could give no row at all."""
+    """A layout without one could give no row at all; the day can also stand in the file's name or first lines."""
+    source = dataset.source(layout.source)
+    assert source is not None
     published = dataset.published_columns(layout.source)
     required = {column.name for column in dataset.columns if column.required} - {"layout"}
-    assert {published[name] for name in required} <= set(layout.columns)
+    if source.is_one_of_many or (source.preamble and any("?P<date>" in line for line in source.preamble.lines)):
+        required -= {"trade_date"}
+    fields = layout.fields or layout.columns
+    assert {published[name] for name in required} <= set(fields)
+    assert len(set(fields)) == len(fields)
     assert len(set(layout.columns)) == len(layout.columns)
+
+
+@each_layout
+def test_a_source_knows_rows_by_columns_of_each_layout(dataset: Dataset, layout: Layout) -> None:
+    """Whose rows they are, and what is usual in them."""
+    source = dataset.source(layout.source)
+    assert source is not None
+    known_by = {*source.own, *(name for values in source.others for name in values)}
+    assert known_by | {column for column, _ in source.usual.values()} <= set(layout.fields or layout.columns)
+    assert bool(source.own) >= bool(source.others)
+
+
+@each_source
+def test_a_file_among_many_has_names_that_no_other_day_has(dataset: Dataset, source: Source) -> None:
+    """Rows without a date are those of the day that the name states."""
+    day, other = source.first, source.first + timedelta(days=1)
+    assert all(source.is_member(name, day) and source.is_member(name.upper(), day) for name in source.members_of(day))
+    assert not any(source.is_member(name, other) for name in source.members_of(day))
+    assert all(source.is_others_member(name, other) for name in source.members_of(day))
+    assert bool(source.members) >= source.is_one_of_many
+
+
+@each_dataset
+def test_a_partial_source_is_tried_last(dataset: Dataset) -> None:
+    """The day has all its values if any source has them."""
+    for day in (dataset.first_date, date(2024, 5, 2), date(2024, 7, 8), date(2026, 2, 2)):
+        partial = [source.partial for source in dataset.sources_of(day)]
+        assert partial == sorted(partial)
 
 
 # The simulated exchange
