@@ -53,8 +53,8 @@ HEAVY_BYTES = unzip.MAX_UNZIPPED_BYTES
 
 KNOWN_ERRORS = (TruncatedPayload, RejectedPayload, UnknownLayout, WrongDate, CheckFailed)
 RULES = (
-    "field_count foreign_row bad_date other_date missing_key missing_number bad_number negative_number close_not_positive "
-    "duplicate_key"
+    "field_count foreign_row bad_date other_date missing_key missing_number bad_number negative_number "
+    "close_not_positive duplicate_key"
 ).split()
 _PLAIN_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 _PLAIN_COUNT = re.compile(r"[0-9]{1,18}")
