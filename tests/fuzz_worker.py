@@ -20,7 +20,7 @@ import sys
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from random import Random
@@ -53,8 +53,8 @@ HEAVY_BYTES = unzip.MAX_UNZIPPED_BYTES
 
 KNOWN_ERRORS = (TruncatedPayload, RejectedPayload, UnknownLayout, WrongDate, CheckFailed)
 RULES = (
-    "field_count bad_date other_date missing_key missing_number bad_number negative_number close_not_positive "
-    "duplicate_key"
+    "field_count foreign_row bad_date other_date missing_key missing_number bad_number negative_number "
+    "close_not_positive duplicate_key"
 ).split()
 _PLAIN_NUMBER = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
 _PLAIN_COUNT = re.compile(r"[0-9]{1,18}")
@@ -141,7 +141,7 @@ def assert_whole(found: Normalized, raw: int, day: date) -> None:
     keys = found.rows.select("symbol", "series").rows()
     assert len(set(keys)) == len(keys), "a key occurs twice"
     assert all(symbol and series for symbol, series in keys)
-    assert found.warnings.keys() == EQUITY.warnings().keys()
+    assert tuple(found.warnings) == EQUITY.warning_names
 
 
 def assert_exact(found: payload.Recognised, normalized: Normalized, lines: list[tuple[int, str]]) -> None:
@@ -192,7 +192,16 @@ def assert_no_row_is_rejected_for_nothing(
             has_key = fields[places["symbol"]] and fields[places["series"]]
             is_positive = float(fields[places["close"]]) > 0
             rule = "missing_key" if not has_key else "duplicate_key" if is_positive else "close_not_positive"
+            if any(fields[found.header.index(name)] not in accepted for name, accepted in own_values(found).items()):
+                rule = "foreign_row"
             assert rejected[number] == rule, f"line {number} was rejected by {rejected[number]}: {text[:200]!r}"
+
+
+def own_values(found: payload.Recognised) -> Mapping[str, tuple[str, ...]]:
+    """The values by which the source of a file knows its rows."""
+    source = EQUITY.source(found.layout.source)
+    assert source is not None
+    return source.own
 
 
 def assert_repeatable(payload_bytes: bytes, day: date, found: payload.Recognised, normalized: Normalized) -> None:
@@ -220,8 +229,9 @@ def assert_idempotent(normalized: Normalized, found: payload.Recognised) -> None
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(found.layout.columns)
+    own = {name: accepted[0] for name, accepted in own_values(found).items()}
     for row in rows.iter_rows(named=True):
-        writer.writerow([row.get(ours.get(name, ""), "") for name in found.layout.columns])
+        writer.writerow([own.get(name, row.get(ours.get(name, ""), "")) for name in found.layout.columns])
     _, again, _ = outcome(text.getvalue().encode(), found.day)
     assert again is not None
     # The csv module has a limit for the fields that it reads, and a quoted line may have no CR outside the quotes.

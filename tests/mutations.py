@@ -163,12 +163,12 @@ def simulated() -> list[Base]:
 
 
 def published(archive: Path, most: int) -> list[Base]:
-    """Bases from really published files, spread over all files of the folder; none if it has no files."""
+    """Bases from really published zips of one file, spread over all zips of the folder; none if it has none."""
     files = sorted(archive.rglob("*.zip"))
     found = []
     for file in files[:: max(1, len(files) // most)][:most]:
         known = format_and_date("/" + file.relative_to(archive).as_posix())
-        if known is not None:
+        if known is not None and known[0] != "pr":
             format, day = known
             found.append(_base(f"published-{format}-{day}", day, format, file.read_bytes()))
     return found

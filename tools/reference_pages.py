@@ -66,6 +66,10 @@ _WARNINGS = {
     "close_outside_low_high": "rows whose close is outside low to high",
     "high_below_low": "rows whose high is below their low",
     "dummy_isin": "rows with an invalid ISIN",
+    "lower_case_series": "rows whose series has lower-case letters",
+    "invisible_in_key": "rows whose symbol or series has an invisible character",
+    "other_business_date": "udiff rows whose BizDt is not the day",
+    "other_instrument_type": "udiff rows whose FinInstrmTp is not STK",
     "zero_close": "indices whose close is 0, such as a dividend index at its yearly start",
     "pb_without_pe": "indices with a price to book value but no price to earnings, as after losses of their members",
 }
@@ -172,7 +176,7 @@ files and of the warehouse's view. The table behind a view has two more, `versio
 
 def warning_names() -> set[str]:
     """The names of every data set's warnings."""
-    return {name for dataset in catalog.DATASETS.values() for name in dataset.warnings()}
+    return {name for dataset in catalog.DATASETS.values() for name in dataset.warning_names}
 
 
 def _key(dataset: Dataset) -> str:
@@ -192,11 +196,16 @@ def _dataset_section(dataset: Dataset) -> str:
         columns.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *published))
     head = ("column", "Polars", "ClickHouse", "unit", "null?", "meaning", *(f"in {source}" for source in sources))
     files = [
-        (source.name, f"`{source.path_of(source.first)}`", *_dates(source.first, source.last))
+        (
+            source.name,
+            f"`{source.path_of(source.first)}`",
+            f"`{source.members_of(source.first)[0]}` and others" if source.is_one_of_many else "",
+            *_dates(source.first, source.last),
+        )
         for source in dataset.sources
     ]
     eras = [(each.source, *_dates(each.first, each.last), len(each.columns)) for each in dataset.layouts]
-    warnings = [(f"`{name}`", _WARNINGS[name]) for name in dataset.warnings()]
+    warnings = [(f"`{name}`", _WARNINGS[name]) for name in dataset.warning_names]
     return f"""## {dataset.name}
 
 {text}
@@ -208,7 +217,7 @@ version {dataset.version}.
 
 Its files, below the archive's base URL:
 
-{table(("source", "path of its first day", "first day", "last day"), *files)}
+{table(("source", "path of its first day", "its members", "first day", "last day"), *files)}
 
 Their columns, by era:
 

@@ -1,7 +1,9 @@
 """The equity bhavcopy: daily prices, volume and turnover of each cash-market security, 1994-11-03 to today.
 
-Published as ``legacy`` zips until 2024-07-05 and as ``udiff`` zips since 2024-07-08, back-filled to 2024-01-01. Prices
-are as traded, without adjustment for splits and bonuses. Source: the exchange's own files, 1994 to 2026.
+Published as ``legacy`` zips until 2024-07-05 and as ``udiff`` zips since 2024-07-08, back-filled to 2024-01-01. Two
+further files have the same rows: ``cm_bhavcopy`` of the three months before UDiFF, and ``pr``, the member ``Pd`` of the
+zip for the press since 2010, which lacks the last price and the ISIN. Prices are as traded, without adjustment for
+splits and bonuses. Source: the exchange's own files, 1994 to 2026; those of ``pr`` from April to June 2024.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Mapping
 from datetime import date, time
 from typing import TYPE_CHECKING
 
-from champion_luigi.datasets.model import COUNT, DAY, PRICE, TEXT, Column, Dataset, Layout, Source
+from champion_luigi.datasets.model import COUNT, DAY, INVISIBLE, NEVER, PRICE, TEXT, Column, Dataset, Layout, Source
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +28,15 @@ _UDIFF = tuple(
     "OptnTp FinInstrmNm OpnPric HghPric LwPric ClsPric LastPric PrvsClsgPric UndrlygPric SttlmPric OpnIntrst "
     "ChngInOpnIntrst TtlTradgVol TtlTrfVal TtlNbOfTxsExctd SsnId NewBrdLotQty Rmks".split()
 )
+_CM_BHAVCOPY = tuple(
+    "ISIN TckrSymb FinInstrmId FinInstrmNm SctySrs OpnPric HghPric LwPric ClsPric LastPric PrvsClsgPric TtlTradgVol "
+    "TtlTrfVal TradDt TtlNbOfTxsExctd FinInstrmTp OffclCorpActnEvtId RptgDt TradRegnOrgn MktTpandId InstrmId InstrmNm "
+    "FftyTwWkHgh FftyTwWkLw UnitOfMeasr SttlmPric AvrgPric Ccy Rsvd01 Rsvd02 Rsvd03 Rsvd04".split()
+)
+_PD = tuple(
+    "MKT SERIES SYMBOL SECURITY PREV_CL_PR OPEN_PRICE HIGH_PRICE LOW_PRICE CLOSE_PRICE NET_TRDVAL NET_TRDQTY IND_SEC "
+    "CORP_IND TRADES HI_52_WK LO_52_WK".split()
+)
 _ISIN = "^[A-Z]{2}[A-Z0-9]{9}[0-9]$"
 
 
@@ -36,11 +47,15 @@ def _warnings() -> Mapping[str, pl.Expr]:
         "close_outside_low_high": (pl.col("close") < pl.col("low")) | (pl.col("close") > pl.col("high")),
         "high_below_low": pl.col("high") < pl.col("low"),
         "dummy_isin": ~pl.col("isin").str.contains(_ISIN),
+        "lower_case_series": pl.col("series").str.contains("[a-z]"),
+        "invisible_in_key": pl.any_horizontal(pl.col("symbol", "series").str.contains(INVISIBLE)),
     }
 
 
-def _in(legacy: str, udiff: str) -> dict[str, str]:
-    return {name: column for name, column in (("legacy", legacy), ("udiff", udiff)) if column}
+def _in(legacy: str, udiff: str, pr: str = "", *, cm_bhavcopy: bool = True) -> dict[str, str]:
+    """A column's name by source; ``cm_bhavcopy`` has the names of ``udiff``, as far as it has the columns."""
+    names = {"legacy": legacy, "udiff": udiff, "cm_bhavcopy": udiff if cm_bhavcopy else "", "pr": pr}
+    return {source: name for source, name in names.items() if name}
 
 
 EQUITY = Dataset(
@@ -61,6 +76,35 @@ EQUITY = Dataset(
             date.max,
             "/content/cm/BhavCopy_NSE_CM_0_0_0_{day:%Y%m%d}_F_0000.csv.zip",
             official=UDIFF_FROM,
+            members=("BhavCopy_NSE_CM_0_0_0_{day:%Y%m%d}_F_0000.csv",),
+            own={"Sgmt": ("CM",), "Src": ("NSE",)},
+            usual={
+                "other_business_date": ("BizDt", "{day:%Y-%m-%d}"),
+                "other_instrument_type": ("FinInstrmTp", "STK"),
+            },
+        ),
+        Source(
+            "cm_bhavcopy",
+            date(2024, 4, 1),
+            date(2024, 7, 5),
+            "/content/cm/NSE_CM_bhavcopy_{day:%d%m%Y}.csv.zip",
+            official=NEVER,
+            members=("NSE_CM_bhavcopy_{day:%d%m%Y}.csv",),
+        ),
+        Source(
+            "pr",
+            date(2010, 1, 4),
+            date.max,
+            "/archives/equities/bhavcopy/pr/PR{day:%d%m%y}.zip",
+            official=NEVER,
+            partial=True,
+            # The lower case and the four digits of the year came on 2025-10-13.
+            members=("Pd{day:%d%m%y}.csv", "Pd{day:%d%m%Y}.csv"),
+            is_one_of_many=True,
+            # O marks block deals, and G some rows of BE and BZ.
+            own={"MKT": ("N", "G", "O")},
+            # Indices, and the titles of sections with the blank lines before them.
+            others=({"MKT": ("Y",)}, {"MKT": ("",), "SYMBOL": ("",)}),
         ),
     ),
     layouts=(
@@ -69,36 +113,63 @@ EQUITY = Dataset(
         # The reserved columns lost their leading zero on 2024-06-21.
         Layout("udiff", date(2024, 1, 1), date(2024, 6, 20), (*_UDIFF, "Rsvd01", "Rsvd02", "Rsvd03", "Rsvd04")),
         Layout("udiff", date(2024, 6, 21), date.max, (*_UDIFF, "Rsvd1", "Rsvd2", "Rsvd3", "Rsvd4")),
+        Layout("cm_bhavcopy", date(2024, 4, 1), date(2024, 7, 5), _CM_BHAVCOPY),
+        Layout("pr", date(2010, 1, 4), date.max, _PD),
     ),
     columns=(
         Column("trade_date", DAY, "date, IST", "the trading day", _in("TIMESTAMP", "TradDt"), required=True),
-        Column("symbol", TEXT, "", "the exchange's ticker symbol", _in("SYMBOL", "TckrSymb"), required=True),
-        Column("series", TEXT, "", "EQ, BE, BL (block), GS, ...; NA is one", _in("SERIES", "SctySrs"), required=True),
-        Column("isin", TEXT, "", "as published, dummies included; null before 2011-06-22", "ISIN"),
-        Column("instrument_id", COUNT, "", "the exchange's instrument number; UDiFF only", _in("", "FinInstrmId")),
-        Column("name", TEXT, "", "the instrument's name; UDiFF only", _in("", "FinInstrmNm")),
+        Column("symbol", TEXT, "", "the exchange's ticker symbol", _in("SYMBOL", "TckrSymb", "SYMBOL"), required=True),
         Column(
-            "open", PRICE, "rupees", "first price; null where recorded as 0", _in("OPEN", "OpnPric"), zero_is_null=True
+            "series",
+            TEXT,
+            "",
+            "EQ, BE, BL (block), GS, ...; NA is one",
+            _in("SERIES", "SctySrs", "SERIES"),
+            required=True,
+        ),
+        Column(
+            "isin", TEXT, "", "as published, dummies included; null before 2011-06-22 and in pr", _in("ISIN", "ISIN")
+        ),
+        Column("instrument_id", COUNT, "", "the exchange's instrument number; udiff only", _in("", "FinInstrmId")),
+        Column("name", TEXT, "", "the instrument's name; udiff and pr only", _in("", "FinInstrmNm", "SECURITY")),
+        Column(
+            "open",
+            PRICE,
+            "rupees",
+            "first price; null where recorded as 0",
+            _in("OPEN", "OpnPric", "OPEN_PRICE"),
+            zero_is_null=True,
         ),
         Column(
             "high",
             PRICE,
             "rupees",
             "highest price; null where recorded as 0",
-            _in("HIGH", "HghPric"),
+            _in("HIGH", "HghPric", "HIGH_PRICE"),
             zero_is_null=True,
         ),
         Column(
-            "low", PRICE, "rupees", "lowest price; null where recorded as 0", _in("LOW", "LwPric"), zero_is_null=True
+            "low",
+            PRICE,
+            "rupees",
+            "lowest price; null where recorded as 0",
+            _in("LOW", "LwPric", "LOW_PRICE"),
+            zero_is_null=True,
         ),
         Column(
-            "close", PRICE, "rupees", "closing price, above 0", _in("CLOSE", "ClsPric"), required=True, positive=True
+            "close",
+            PRICE,
+            "rupees",
+            "closing price, above 0",
+            _in("CLOSE", "ClsPric", "CLOSE_PRICE"),
+            required=True,
+            positive=True,
         ),
         Column(
             "last",
             PRICE,
             "rupees",
-            "last traded price; null where blank or 0",
+            "last traded price; null where blank or 0, and in pr",
             _in("LAST", "LastPric"),
             zero_is_null=True,
         ),
@@ -107,16 +178,22 @@ EQUITY = Dataset(
             PRICE,
             "rupees",
             "previous close, not adjusted for splits or bonuses",
-            _in("PREVCLOSE", "PrvsClsgPric"),
+            _in("PREVCLOSE", "PrvsClsgPric", "PREV_CL_PR"),
         ),
-        Column("settlement", PRICE, "rupees", "settlement price; UDiFF only", _in("", "SttlmPric")),
-        Column("volume", COUNT, "shares", "shares traded", _in("TOTTRDQTY", "TtlTradgVol"), required=True),
-        Column("turnover", PRICE, "rupees", "value traded", _in("TOTTRDVAL", "TtlTrfVal"), required=True),
+        Column("settlement", PRICE, "rupees", "settlement price; udiff only", _in("", "SttlmPric")),
         Column(
-            "trades", COUNT, "count", "number of trades; null before 2011-06-22", _in("TOTALTRADES", "TtlNbOfTxsExctd")
+            "volume", COUNT, "shares", "shares traded", _in("TOTTRDQTY", "TtlTradgVol", "NET_TRDQTY"), required=True
         ),
-        Column("lot_size", COUNT, "shares", "board lot; UDiFF only", _in("", "NewBrdLotQty")),
-        Column("layout", TEXT, "", "the source's format: legacy or udiff", required=True),
+        Column("turnover", PRICE, "rupees", "value traded", _in("TOTTRDVAL", "TtlTrfVal", "NET_TRDVAL"), required=True),
+        Column(
+            "trades",
+            COUNT,
+            "count",
+            "number of trades; null in legacy files before 2011-06-22",
+            _in("TOTALTRADES", "TtlNbOfTxsExctd", "TRADES"),
+        ),
+        Column("lot_size", COUNT, "shares", "board lot; udiff only", _in("", "NewBrdLotQty", cm_bhavcopy=False)),
+        Column("layout", TEXT, "", "the source: legacy, udiff, cm_bhavcopy or pr", required=True),
     ),
     key=("symbol", "series"),
     sums=("volume", "turnover", "close"),

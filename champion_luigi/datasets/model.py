@@ -40,7 +40,32 @@ TEXT = Kind("String", "LowCardinality({})")
 PRICE = Kind("Float64", "{} CODEC(ZSTD(1))")
 COUNT = Kind("Int64", "{} CODEC(T64, ZSTD(1))")
 
-_GROUPS = {"%Y": r"(?P<Y>\d{4})", "%m": r"(?P<m>\d\d)", "%d": r"(?P<d>\d\d)", "MON": r"(?P<MON>[A-Z]{3})"}
+_GROUPS = {
+    "%Y": r"(?P<Y>\d{4})",
+    "%y": r"(?P<y>\d\d)",
+    "%m": r"(?P<m>\d\d)",
+    "%d": r"(?P<d>\d\d)",
+    "MON": r"(?P<MON>[A-Z]{3})",
+}
+
+
+# Characters that nobody sees: controls, those without width, and every blank but the usual one.
+INVISIBLE = r"[\p{Cc}\p{Cf}\p{Z}--\x20]"
+
+# The date from which a source is tried first; a source with this date never is.
+NEVER = date.max
+
+
+@dataclass(frozen=True)
+class Preamble:
+    """The lines of a file before its column names: a regular expression for each, which matches the whole line.
+
+    Their groups are checked: ``date`` is the day, as `Dataset.read_date` reads it; ``rows`` is the number of the data
+    set's rows, and ``total`` the sum of their column ``total_of``, both in digits alone.
+    """
+
+    lines: tuple[str, ...]
+    total_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,7 +73,18 @@ class Source:
     """One kind of file on the exchange's archive, which holds a day of a data set, between two trading dates.
 
     ``path`` is relative to the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. From the date
-    ``official`` on, this source is tried before the others.
+    ``official`` on, this source is tried before the others. The values of a ``partial`` source are right but not all
+    that a day has: a fuller source replaces it later.
+
+    ``members`` are the names that the file can have within its zip, written as ``path`` is, without regard to case. If
+    ``is_one_of_many``, the zip has other members too, and its member with one of these names is the file; the name
+    gives the day of rows without a date. Otherwise the zip has one member, whose name is only looked at to see whether
+    it is the name of another exchange's, segment's or day's file.
+
+    ``own`` are the values of the data set's rows, by published column. A row with another value there is foreign, and
+    rejected, unless one of ``others`` applies to it: the values of rows that the file has besides, which are counted
+    and skipped. ``usual`` are values that are only counted as a warning if they differ: the published column and the
+    value, in which ``{day:%Y-%m-%d}`` is the day, by the warning's name. Blanks around values do not count.
     """
 
     name: str
@@ -57,10 +93,36 @@ class Source:
     path: str
     official: date = date.min
     partial: bool = False
+    members: tuple[str, ...] = ()
+    is_one_of_many: bool = False
+    preamble: Preamble | None = None
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    others: tuple[Mapping[str, tuple[str, ...]], ...] = field(default=(), hash=False)
+    usual: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
 
     def path_of(self, day: date) -> str:
         """The path of a day's file."""
-        return self.path.format(day=day, MON=MONTHS[day.month - 1])
+        return _filled_in(self.path, day)
+
+    def members_of(self, day: date) -> tuple[str, ...]:
+        """The names that a day's file can have within its zip."""
+        return tuple(_filled_in(name, day) for name in self.members)
+
+    def is_member(self, name: str, day: date) -> bool:
+        """Whether this is a name of the day's file within its zip, without regard to case."""
+        return name.casefold() in map(str.casefold, self.members_of(day))
+
+    def is_others_member(self, name: str, day: date) -> bool:
+        """Whether a name is built as that of the day's file, but is another's.
+
+        Among many members, the words are the same and the numbers differ. In a zip of its own, both may differ.
+        """
+
+        def built(name: str) -> str:
+            numberless = re.sub(r"\d+", "0", name.casefold())
+            return numberless if self.is_one_of_many else re.sub(r"[a-z]+", "a", numberless)
+
+        return not self.is_member(name, day) and built(name) in map(built, self.members_of(day))
 
     def day_of(self, path: str) -> date | None:
         """The date of a path, the inverse of `path_of`; None if the path does not belong to this source."""
@@ -69,7 +131,8 @@ class Source:
         parts = found.groupdict()
         try:
             month = MONTHS.index(parts["MON"]) + 1 if "MON" in parts else int(parts["m"])
-            day = date(int(parts["Y"]), month, int(parts["d"]))
+            year = int(parts["Y"]) if "Y" in parts else 2000 + int(parts["y"])
+            day = date(year, month, int(parts["d"]))
         except ValueError:
             return None
         # The pattern reads a repeated part only once, so compare the whole path.
@@ -88,12 +151,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a source's files in one era. ``first`` and ``last`` are trading dates, both inclusive."""
+    """The columns of a source's files in one era. ``first`` and ``last`` are trading dates, both inclusive.
+
+    ``fields`` are the names of a row's fields, if the header's names, ``columns``, are not one a field.
+    """
 
     source: str
     first: date
     last: date
     columns: tuple[str, ...]
+    fields: tuple[str, ...] = ()
 
     def is_in_force(self, day: date) -> bool:
         """Whether the exchange published this layout on that date."""
@@ -137,6 +204,10 @@ class Column:
 
 # Python's own names of months are those of the calling program's locale.
 _WRITTEN = re.compile(r"(\d\d?)-([A-Za-z]{3})-(\d{4}|\d\d)|(\d{4})-(\d\d?)-(\d\d?)", re.ASCII)
+
+
+def _filled_in(template: str, day: date) -> str:
+    return template.format(day=day, MON=MONTHS[day.month - 1])
 
 
 def as_written(text: str, _day: date) -> date | None:
@@ -190,7 +261,7 @@ class Dataset:
     # Sessions whose file the exchange has never published.
     without_file: frozenset[date] = frozenset()
     read_date: Callable[[str, date], date | None] = as_written
-    # Oddities in the published rows, by name: such rows are counted and stay.
+    # Oddities in the canonical rows, by name: such rows are counted and stay.
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
     # Other files that can be mistaken for this one, by name, with the columns that only they have.
     lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
@@ -209,6 +280,11 @@ class Dataset:
     def numbers(self) -> tuple[Column, ...]:
         """The canonical columns that hold numbers, in order."""
         return tuple(column for column in self.columns if column.is_number)
+
+    @cached_property
+    def warning_names(self) -> tuple[str, ...]:
+        """The names of all that is counted as odd, in rows of any source."""
+        return tuple(dict.fromkeys([*self.warnings(), *(name for source in self.sources for name in source.usual)]))
 
     @cached_property
     def types(self) -> dict[str, pl.DataType]:
@@ -232,16 +308,17 @@ class Dataset:
         return next((source for source in self.sources if source.name == name), None)
 
     def sources_of(self, day: date, official_from: Mapping[str, date] = MappingProxyType({})) -> tuple[Source, ...]:
-        """The sources that can have a day's file; the source that is official on that day comes first.
+        """The sources that can have a day's file, in the order in which they are tried.
 
-        ``official_from`` overrides ``official``, by the source's name.
+        The source that is official on that day comes first, then those that were official before, the latest first,
+        then the others as declared. ``official_from`` overrides ``official``, by the source's name.
         """
 
-        def official(source: Source) -> date:
-            return official_from.get(source.name, source.official)
+        def place(source: Source) -> int:
+            official = official_from.get(source.name, source.official)
+            return -official.toordinal() if official <= day else 0
 
-        possible = [source for source in self.sources if source.first <= day <= source.last]
-        return tuple(sorted(possible, key=lambda each: (day < official(each), -official(each).toordinal())))
+        return tuple(sorted((each for each in self.sources if each.first <= day <= each.last), key=place))
 
     def of_path(self, path: str) -> tuple[Source, date] | None:
         """The source and the date of a path on the archive; None if the path does not belong to this data set."""

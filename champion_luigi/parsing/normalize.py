@@ -16,11 +16,15 @@ from typing import Any
 import polars as pl
 
 from champion_luigi.base.errors import CheckFailed
-from champion_luigi.datasets.model import Column, Dataset
+from champion_luigi.datasets.model import Column, Dataset, Source
 from champion_luigi.parsing.lines import FITS, LINE, REST, TEXT
 from champion_luigi.parsing.payload import fields_of
 
 _RULE = "_rule"
+# The rule of rows that are not the data set's, and no rejects.
+_SKIPPED = "skipped"
+_FOREIGN = "_foreign"
+_UNUSUAL = "_unusual_"
 _NOT_POSITIVE = "not_positive"
 _SAMPLE = 3
 # The length of a value in a detail, and of a detail in a message. A value can be as long as the file; the reject's text
@@ -42,30 +46,43 @@ class Reject:
 
 @dataclass(frozen=True)
 class Normalized:
-    """One day in canonical columns. Raw rows = ``rows.height`` + ``len(rejects)``; ``warnings`` counts rows by rule."""
+    """One day in canonical columns; ``warnings`` counts rows by rule.
+
+    Raw rows = ``rows.height`` + ``len(rejects)`` + ``skipped``: the source's file may have rows of others.
+    """
 
     rows: pl.DataFrame
     rejects: list[Reject]
     warnings: dict[str, int]
+    skipped: int = 0
 
 
 def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> Normalized:
-    """Canonical columns and types from a parsed table; lines that break a rule become rejects.
+    """Canonical columns and types from a parsed table of one source; lines that break a rule become rejects.
 
-    The first broken rule counts. The rules: `field_count`, `bad_date`, `other_date`, `missing_key`, `missing_number`,
-    `bad_number`, `negative_number`, `<column>_not_positive`, `duplicate_key`.
+    The first broken rule counts. The rules: `field_count`, `foreign_row`, `bad_date`, `other_date`, `missing_key`,
+    `missing_number`, `bad_number`, `negative_number`, `<column>_not_positive`, `duplicate_key`. Rows that the source
+    has for others are skipped.
     """
     judged = _judged(table, dataset, source, day)
     clean = judged[_RULE].null_count() == judged.height
     standing = judged if clean else judged.filter(pl.col(_RULE).is_null())
+    broken = judged.clear() if clean else judged.filter(pl.col(_RULE).is_not_null() & (pl.col(_RULE) != _SKIPPED))
     rows = standing.select(
         pl.when(pl.col(column.name) != 0).then(pl.col(column.name)) if column.zero_is_null else pl.col(column.name)
         for column in dataset.columns
     )
-    rejects = [] if clean else list(_rejects(table, judged.filter(pl.col(_RULE).is_not_null()), dataset, day))
+    rejects = list(_rejects(table, broken, dataset, day, source))
+    skipped = judged.height - rows.height - len(rejects)
+    return Normalized(rows, rejects, _warnings(rows, standing, dataset, source), skipped)
+
+
+def _warnings(rows: pl.DataFrame, standing: pl.DataFrame, dataset: Dataset, source: str) -> dict[str, int]:
     oddities = [rule.sum().alias(name) for name, rule in dataset.warnings().items()]
     counts = rows.select(oddities).row(0, named=True) if oddities else {}
-    return Normalized(rows, rejects, {name: int(count or 0) for name, count in counts.items()})
+    of = dataset.source(source)
+    counts |= {name: standing[_UNUSUAL + name].sum() for name in (of.usual if of else ())}
+    return {name: int(counts.get(name) or 0) for name in dataset.warning_names}
 
 
 def check(normalized: Normalized, day: date, source: str, max_rejected_share: float) -> None:
@@ -91,12 +108,16 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
 def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl.DataFrame:
     """Canonical columns, their texts as `_text_<name>`, `_line`, and `_rule`, the first rule that a row breaks.
 
+    The source's own rules are there as `_skipped`, `_foreign` and `_unusual_<warning>`, as far as it has any.
+
     One query: for so few rows, a further query costs more than its computation.
     """
     published = {name: theirs for name, theirs in dataset.published_columns(source).items() if theirs in table.columns}
     # Strip outer blanks; an empty value becomes null.
     texts = {name: pl.col(theirs).str.strip_chars() for name, theirs in published.items()}
-    dates = {text: dataset.read_date(text, day) for text in table[published["trade_date"]].unique().drop_nulls()}
+    of = dataset.source(source)
+    written_dates = table[published["trade_date"]].unique().drop_nulls() if "trade_date" in published else ()
+    dates = {text: dataset.read_date(text, day) for text in written_dates}
     return (
         table.lazy()
         .select(
@@ -104,11 +125,12 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
             FITS,
             pl.int_range(pl.len()).alias("_place"),
             *(pl.when(_is_written(text, dataset)).then(text).alias(TEXT + "_" + name) for name, text in texts.items()),
+            *(_of_source(table, of, day) if of else ()),
         )
         .with_columns(
-            _typed(column, dataset, published, dates) for column in dataset.columns if column.name != "layout"
+            _typed(column, dataset, published, dates, day) for column in dataset.columns if column.name != "layout"
         )
-        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, published, day))
+        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, of, published, day))
         .with_columns(
             # Among the rows not rejected so far, the first of each key is kept.
             pl.when(pl.col(_RULE).is_null() & ~pl.struct(*dataset.key, _RULE).is_first_distinct())
@@ -120,17 +142,43 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
     )
 
 
+def _of_source(table: pl.DataFrame, of: Source, day: date) -> Iterator[pl.Expr]:
+    """Whether a row is not the data set's, known or foreign, and whether a value is unusual."""
+
+    def is_one_of(name: str, accepted: tuple[str, ...]) -> pl.Expr:
+        # Most files have one value throughout, which a look at the column shows much faster than the query.
+        if (table[name] == accepted[0]).all():
+            return pl.lit(True)
+        return pl.col(name).str.strip_chars().is_in(accepted)
+
+    def applies(values: Mapping[str, tuple[str, ...]]) -> pl.Expr:
+        return pl.all_horizontal(is_one_of(name, accepted) for name, accepted in values.items())
+
+    if of.others:
+        yield pl.any_horizontal(applies(values) for values in of.others).alias("_" + _SKIPPED)
+    if of.own:
+        yield applies(of.own).not_().alias(_FOREIGN)
+    for name, (column, value) in of.usual.items():
+        yield is_one_of(column, (value.format(day=day),)).not_().alias(_UNUSUAL + name)
+
+
 def _is_written(text: pl.Expr, dataset: Dataset) -> pl.Expr:
     return text != dataset.nulls[0] if len(dataset.nulls) == 1 else ~text.is_in(dataset.nulls)
 
 
-def _typed(column: Column, dataset: Dataset, published: Mapping[str, str], dates: Mapping[str, date | None]) -> pl.Expr:
+def _typed(
+    column: Column, dataset: Dataset, published: Mapping[str, str], dates: Mapping[str, date | None], day: date
+) -> pl.Expr:
     name, type_ = column.name, dataset.types[column.name]
     if name not in published:
-        return pl.lit(None, dtype=type_).alias(name)
+        # Rows without a date are the day's, by the name of their file or by its first lines.
+        return pl.lit(day if name == "trade_date" else None, dtype=type_).alias(name)
     text = pl.col(TEXT + "_" + name)
     if type_ == pl.Date:
         stripped = {written.strip(): read for written, read in dates.items()}
+        if len(stripped) == 1:
+            [(written, read)] = stripped.items()
+            return pl.when(text == written).then(pl.lit(read, dtype=pl.Date)).alias(name)
         return text.replace_strict(stripped, default=None, return_dtype=pl.Date).alias(name)
     value = text.cast(type_, strict=False)
     if type_ == pl.Float64:
@@ -141,12 +189,14 @@ def _typed(column: Column, dataset: Dataset, published: Mapping[str, str], dates
     return value.alias(name)
 
 
-def _rule(dataset: Dataset, published: Mapping[str, str], day: date) -> pl.Expr:
+def _rule(dataset: Dataset, of: Source | None, published: Mapping[str, str], day: date) -> pl.Expr:
     numbers = [column.name for column in dataset.numbers if column.name in published]
     required = [column.name for column in dataset.numbers if column.required]
     unsigned = [column.name for column in dataset.numbers if not column.signed and column.name in published]
     verdicts = {
         "field_count": ~pl.col(FITS),
+        **({_SKIPPED: pl.col("_" + _SKIPPED)} if of and of.others else {}),
+        **({"foreign_row": pl.col(_FOREIGN)} if of and of.own else {}),
         "bad_date": pl.col("trade_date").is_null(),
         "other_date": pl.col("trade_date") != day,
         "missing_key": pl.any_horizontal(pl.col(name).is_null() for name in dataset.key),
@@ -160,21 +210,25 @@ def _rule(dataset: Dataset, published: Mapping[str, str], day: date) -> pl.Expr:
     return pl.coalesce(pl.when(broken).then(pl.lit(rule)) for rule, broken in verdicts.items()).alias(_RULE)
 
 
-def _rejects(table: pl.DataFrame, broken: pl.DataFrame, dataset: Dataset, day: date) -> Iterator[Reject]:
+def _rejects(table: pl.DataFrame, broken: pl.DataFrame, dataset: Dataset, day: date, source: str) -> Iterator[Reject]:
+    of = dataset.source(source)
     for row in broken.iter_rows(named=True):
         published = table.row(row["_place"], named=True)
         fields = [published[name] or "" for name in table.columns if not name.startswith("_")]
         text = published[TEXT] or ",".join(fields if published[REST] is None else [*fields, published[REST]])
-        yield Reject(day, row[LINE], row[_RULE], _detail(row, published, dataset), text)
+        yield Reject(day, row[LINE], row[_RULE], _detail(row, published, dataset, of), text)
 
 
-def _detail(row: Mapping[str, Any], published: Mapping[str, Any], dataset: Dataset) -> str:
+def _detail(row: Mapping[str, Any], published: Mapping[str, Any], dataset: Dataset, of: Source | None) -> str:
     texts = ((name, row[TEXT + "_" + name]) for name in dataset.names if TEXT + "_" + name in row)
     written = {name: text and text[:_QUOTED_LENGTH] for name, text in texts}
     key = ", ".join(f"{name} {written[name]!r}" for name in dataset.key)
     match row[_RULE]:
         case "field_count":
             return f"{len(fields_of(published[TEXT]))} fields for {len(published) - 4} columns"
+        case "foreign_row":
+            values = (f"{name} {published[name].strip()[:_QUOTED_LENGTH]!r}" for name in (of.own if of else ()))
+            return f"{key}: " + ", ".join(values)
         case "bad_date" | "other_date":
             return f"{key}: date {written['trade_date']!r}"
         case "missing_key" | "duplicate_key":

@@ -1,4 +1,4 @@
-"""The one CSV inside a published zip, however hostile the zip."""
+"""The one file of a published zip that a data set reads, however hostile the zip."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from champion_luigi.base.errors import RejectedPayload, TruncatedPayload
+from champion_luigi.base.errors import RejectedPayload, TruncatedPayload, WrongDate
+from champion_luigi.datasets.model import Source
 
 # Fifty times the largest day. A parsed text takes many times its size in memory.
 MAX_UNZIPPED_BYTES = 32 * 1024 * 1024
-# The most members that zipfile may list; a good zip has one.
+# The most members that zipfile may list; a good zip has one, or up to 25.
 _MOST_MEMBERS = 1_000
 _ZIP_MAGIC = b"PK\x03\x04"
 _MEMBER_MAGIC = b"PK\x01\x02"
@@ -24,21 +25,28 @@ _ENCRYPTED = 0x1
 _SHOWN_LETTERS = 200
 
 
-def unzip(payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_BYTES) -> bytes:
-    """The one CSV inside a zip, or the payload itself if it is not a zip. Member names are never used as paths."""
+def unzip(
+    payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_BYTES, of: Source | None = None
+) -> tuple[bytes, str]:
+    """The data set's file inside a zip and its member's name; the payload itself and no name if it is not a zip.
+
+    The file is the zip's only member, or the one that ``of`` names. Member names are never used as paths. Raises
+    TruncatedPayload, RejectedPayload, or WrongDate if the zip has another day's file; each names ``source``.
+    """
     about: dict[str, Any] = {"day": day, "source": source}
     if not payload:
         raise TruncatedPayload("the payload has no bytes", **about)
     if _ZIP_MAGIC.startswith(payload):
         raise TruncatedPayload("the zip is cut short", **about, found=f"{len(payload)} bytes")
     if not payload.startswith((_ZIP_MAGIC, _EMPTY_ZIP_MAGIC)):
-        return payload
+        return payload, ""
     # zipfile holds every member in memory, a kilobyte each.
     if (members := payload.count(_MEMBER_MAGIC)) > _MOST_MEMBERS:
         raise RejectedPayload("the zip does not hold one file", **about, expected="one CSV", found=f"{members:,}")
     try:
         with zipfile.ZipFile(io.BytesIO(payload)) as archive:
-            return _only_member(archive, about, max_bytes)
+            member = _member(archive, about, of)
+            return _content(archive, member, about, max_bytes), _name(member)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         what = f"the zip is damaged or cut short: {str(error)[:_SHOWN_LETTERS]}"
         raise TruncatedPayload(what, **about, found=f"{len(payload):,} bytes") from error
@@ -46,13 +54,36 @@ def unzip(payload: bytes, day: date, source: str, max_bytes: int = MAX_UNZIPPED_
         raise RejectedPayload(f"the zip cannot be read: {str(error)[:_SHOWN_LETTERS]}", **about) from error
 
 
-def _only_member(archive: zipfile.ZipFile, about: Mapping[str, Any], max_bytes: int) -> bytes:
+def _member(archive: zipfile.ZipFile, about: Mapping[str, Any], of: Source | None) -> zipfile.ZipInfo:
     members = [member for member in archive.infolist() if not member.filename.endswith("/")]
-    if len(members) != 1:
-        names = ", ".join(repr(member.filename[:80]) for member in members[:5]) or "nothing"
-        found = f"{len(members)}: {names}"
-        raise RejectedPayload("the zip does not hold one file", **about, expected="one CSV", found=found)
-    member = members[0]
+    if of is None or not of.is_one_of_many:
+        if len(members) != 1:
+            found = f"{len(members)}: {_listed(members)}"
+            raise RejectedPayload("the zip does not hold one file", **about, expected="one CSV", found=found)
+        return members[0]
+    day = about["day"]
+    expected = "one member " + " or ".join(of.members_of(day))
+    own = [member for member in members if of.is_member(_name(member), day)]
+    if len(own) == 1:
+        return own[0]
+    if own:
+        what = "the zip holds the day's file more than once"
+        raise RejectedPayload(what, **about, expected=expected, found=_listed(own))
+    if others := [member for member in members if of.is_others_member(_name(member), day)]:
+        raise WrongDate("the zip holds another day's file", **about, expected=expected, found=_listed(others))
+    found = f"{len(members)}: {_listed(members)}"
+    raise RejectedPayload("the zip lacks the day's file", **about, expected=expected, found=found)
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    return member.filename.rpartition("/")[2]
+
+
+def _listed(members: Sequence[zipfile.ZipInfo]) -> str:
+    return ", ".join(repr(member.filename[:80]) for member in members[:25]) or "nothing"
+
+
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, about: Mapping[str, Any], max_bytes: int) -> bytes:
     if member.flag_bits & _ENCRYPTED:
         raise RejectedPayload("the zip is encrypted", **about, expected="a plain zip")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

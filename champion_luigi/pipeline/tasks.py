@@ -116,7 +116,8 @@ class ParseBhavcopy(DayTask):
         recognised = WholeFile(kept).take()
         if recognised is None:
             content = raw.verified(receipt, kept, self.input().file)
-            recognised = payload.recognise(content, self.definition, self.date, str(kept), wiring.max_unzipped_bytes())
+            limit, format = wiring.max_unzipped_bytes(), receipt["format"]
+            recognised = payload.recognise(content, self.definition, self.date, str(kept), limit, format=format)
         table = lines.parse(recognised)
 
         metadata = {
@@ -167,10 +168,15 @@ class NormalizeBhavcopy(DayTask):
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
         }
+        skipped = f", {normalized.skipped:,} skipped" if normalized.skipped else ""
+        if skipped:
+            # Raw rows = rows + rejected rows + skipped rows.
+            self.facts["skipped_rows"] = normalized.skipped
+            metadata["skipped_rows"] = str(normalized.skipped)
         self.output().write(tables.table_bytes(normalized.rows, metadata), (normalized.rows, metadata))
 
         warned = sum(normalized.warnings.values())
-        self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected, {warned} warnings")
+        self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected{skipped}, {warned} warnings")
 
 
 class WriteParquet(DayTask):
@@ -282,7 +288,8 @@ def fetch(
     opened_archive, limit = wiring.configured_archive(), wiring.max_unzipped_bytes()
 
     def read(published: Published) -> Recognised:
-        return payload.recognise(published.content, task.definition, task.date, published.url, limit)
+        content, url, format = published.content, published.url, published.source
+        return payload.recognise(content, task.definition, task.date, url, limit, format=format)
 
     return archive.fetch(
         opened_archive, task.definition, task.date, read, official_from=wiring.official_from(), known=known

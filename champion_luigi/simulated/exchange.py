@@ -17,7 +17,7 @@ from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.archive import NOTHING
 from champion_luigi.simulated import equity, index_close
-from champion_luigi.simulated.equity import zipped
+from champion_luigi.simulated.zips import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
 

@@ -73,6 +73,17 @@ class _Index(NamedTuple):
     pays: int
 
 
+class Values(NamedTuple):
+    """An index on a day, in hundredths of a point. Open, high and low are 0 if only the close is calculated."""
+
+    name: str
+    open: int
+    high: int
+    low: int
+    close: int
+    previous: int
+
+
 def written(day: date, source: Source, layout: Layout) -> bytes | None:  # noqa: ARG001 - there is one source
     """A session's CSV; None for sessions without a file on the exchange's archive."""
     if day in NOT_PUBLISHED:
@@ -83,6 +94,22 @@ def written(day: date, source: Source, layout: Layout) -> bytes | None:  # noqa:
     return end.join(lines).encode("ascii")
 
 
+def values(day: date) -> list[Values]:
+    """The indices listed on a day, in the order in which they began."""
+    listed = _universe()[: along(POPULATION, day)]
+    closes, previous = _closes(day), _closes(sessions.previous(day))
+    found = []
+    for place, (of, a, b, c, _, _) in enumerate(zip(listed, *rolled(f"indices {day}", 5, len(listed)), strict=True)):
+        close, before = closes[place], previous[place]
+        open = high = low = 0
+        if of.kind in (_SHARES, _BONDS, _VOLATILITY):
+            open = before + (before * (a - 128) >> 14) // 5 * 5
+            high = max(open, close) + (close * b >> 15) // 5 * 5 + (5 if of.kind == _VOLATILITY else 0)
+            low = min(open, close) - (close * c >> 15) // 5 * 5
+        found.append(Values(_name(of, day), open, high, low, close, before))
+    return found
+
+
 def _stamp(day: date, dice: int) -> str:
     if day in _MONTH_FIRST:
         return f"{day:%m-%d-%Y}"
@@ -91,8 +118,7 @@ def _stamp(day: date, dice: int) -> str:
 
 
 def _lines(day: date, stamp: str, *, is_bare: bool) -> list[str]:
-    listed = _universe()[: along(POPULATION, day)]
-    closes, previous = _closes(day), _closes(sessions.previous(day))
+    listed = values(day)
     [losses] = rolled(f"losses of quarter {_quarter(day)}", 1, len(_universe()))
 
     def text(hundredths: int) -> str:
@@ -101,18 +127,16 @@ def _lines(day: date, stamp: str, *, is_bare: bool) -> list[str]:
         return f"{sign}{'' if is_bare and not whole and rest else whole}{SHORT_HUNDREDTHS[rest]}"
 
     lines = []
-    for place, (of, a, b, c, d, e) in enumerate(zip(listed, *rolled(f"indices {day}", 5, len(listed)), strict=True)):
-        close, before = closes[place], previous[place]
+    *_, second, first = rolled(f"indices {day}", 5, len(listed))
+    for place, (index, of, d, e) in enumerate(zip(listed, _universe(), second, first, strict=False)):
+        name, open, high, low, close, before = index
         change = close - before
         percent = (abs(change) * 20_000 // before + 1) // 2 * (1 if change > 0 else -1) if before else 0
-        fields = [_name(of, day), stamp, "-", "-", "-", text(close), text(change), text(percent), *"-----"]
+        fields = [name, stamp, "-", "-", "-", text(close), text(change), text(percent), *"-----"]
         if of.kind in (_SHARES, _BONDS, _VOLATILITY):
-            open = before + (before * (a - 128) >> 14) // 5 * 5
-            high = max(open, close) + (close * b >> 15) // 5 * 5
-            low = min(open, close) - (close * c >> 15) // 5 * 5
             fields[2:5] = text(open), text(high), text(low)
             if of.kind == _VOLATILITY:
-                fields[2:4] = f"{open // 100}.{open % 100:02}25", text(high + 5)
+                fields[2] = f"{open // 100}.{open % 100:02}25"
         if of.kind in (_SHARES, _AT_CLOSE):
             volume = of.usual * (700 + 3 * d) + e
             turnover = volume * of.price // 100_000

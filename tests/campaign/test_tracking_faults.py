@@ -71,7 +71,7 @@ PASSWORD = "planted-pass-4711"
 METRICS = {
     *(f"{stage}_duration_seconds" for stage in ("scrape", "parse", "normalize", "write", "flow")),
     *("raw_rows_parsed", "normalized_rows", "filtered_rows", "rows_written", "parquet_size_mb"),
-    *("warning_close_outside_low_high", "warning_high_below_low", "warning_dummy_isin"),
+    *(f"warning_{name}" for name in EQUITY.warning_names),
 }
 
 

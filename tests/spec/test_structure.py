@@ -177,8 +177,6 @@ _OF_THE_LOCALE = re.compile(r"%[-_0^#EO]?[aAbBchpPrxX]")
 _ASKING_THE_LOCALE = set(
     "asctime ctime day_abbr day_name locale month_abbr month_name nl_langinfo setlocale strcoll strxfrm".split()
 )
-# Uses that are still there.
-LOCALE_EXCEPTIONS = {("exchange.sessions", "%A")}
 
 
 def uses_of_the_locale(source: str) -> set[str]:
@@ -203,8 +201,7 @@ def uses_of_the_locale(source: str) -> set[str]:
 @every_module
 def test_nothing_depends_on_the_locale(module: str) -> None:
     """A calling program may have set any: names of months, numbers and sorting must stay."""
-    found = uses_of_the_locale(MODULES[module].read_text(encoding="utf-8"))
-    assert found == {what for where, what in LOCALE_EXCEPTIONS if where == module}
+    assert not uses_of_the_locale(MODULES[module].read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(

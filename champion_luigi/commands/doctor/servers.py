@@ -65,7 +65,8 @@ def archive() -> Finding:
         day = sessions.previous(day)
 
     def read(found: Published) -> object:
-        return payload.recognise(found.content, _DATASET, day, found.url, wiring.max_unzipped_bytes())
+        limit = wiring.max_unzipped_bytes()
+        return payload.recognise(found.content, _DATASET, day, found.url, limit, format=found.source)
 
     try:
         published, _ = archives.fetch(opened, _DATASET, day, read, official_from=wiring.official_from())

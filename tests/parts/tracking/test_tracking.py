@@ -59,6 +59,7 @@ from champion_luigi.base.durable import sha256
 from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
 from champion_luigi.base.package import VERSION
 from champion_luigi.commands.cli import main
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.tracking import journal, mlflow_store
 from champion_luigi.tracking import record as recording
@@ -75,7 +76,7 @@ pytestmark = [
 STAGES = ["scrape", "parse", "normalize", "write", "load"]
 COUNTS = ["raw_rows_parsed", "normalized_rows", "filtered_rows", "rows_written", "rows_loaded"]
 DURATIONS = [f"{stage}_duration_seconds" for stage in STAGES]
-WARNINGS = ["warning_close_outside_low_high", "warning_high_below_low", "warning_dummy_isin"]
+WARNINGS = [f"warning_{name}" for name in EQUITY.warning_names]
 METRICS = {*DURATIONS, *COUNTS, *WARNINGS, "parquet_size_mb", "flow_duration_seconds"}
 LOAD_METRICS = {"load_duration_seconds", "rows_loaded"}
 TAGS = {

@@ -63,11 +63,13 @@ def sessions_of(layout: Layout) -> tuple[date, date]:
     return sessions.next_after(layout.first - timedelta(days=1)), sessions.previous(last + timedelta(days=1))
 
 
-def header(content: bytes) -> tuple[str, ...]:
+def header(content: bytes, source: Source, day: date) -> tuple[str, ...]:
     """The names in the first line of a published file; a name that is empty is none."""
     if content.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read(archive.namelist()[0])
+            names = archive.namelist()
+            (name,) = (each for each in names if source.is_member(each, day)) if source.is_one_of_many else names
+            content = archive.read(name)
     first = next(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
     return tuple(name.strip() for name in first if name.strip())
 
@@ -240,11 +242,45 @@ def test_every_published_column_is_one_of_the_sources(dataset: Dataset, source: 
 
 @each_layout
 def test_a_layout_has_the_required_columns(dataset: Dataset, layout: Layout) -> None:
-    """A layout without one could give no row at all."""
+    """A layout without one could give no row at all; the day can also stand in the file's name or first lines."""
+    source = dataset.source(layout.source)
+    assert source is not None
     published = dataset.published_columns(layout.source)
     required = {column.name for column in dataset.columns if column.required} - {"layout"}
-    assert {published[name] for name in required} <= set(layout.columns)
+    if source.is_one_of_many or (source.preamble and any("?P<date>" in line for line in source.preamble.lines)):
+        required -= {"trade_date"}
+    fields = layout.fields or layout.columns
+    assert {published[name] for name in required} <= set(fields)
+    assert len(set(fields)) == len(fields)
     assert len(set(layout.columns)) == len(layout.columns)
+
+
+@each_layout
+def test_a_source_knows_rows_by_columns_of_each_layout(dataset: Dataset, layout: Layout) -> None:
+    """Whose rows they are, and what is usual in them."""
+    source = dataset.source(layout.source)
+    assert source is not None
+    known_by = {*source.own, *(name for values in source.others for name in values)}
+    assert known_by | {column for column, _ in source.usual.values()} <= set(layout.fields or layout.columns)
+    assert bool(source.own) >= bool(source.others)
+
+
+@each_source
+def test_a_file_among_many_has_names_that_no_other_day_has(dataset: Dataset, source: Source) -> None:
+    """Rows without a date are those of the day that the name states."""
+    day, other = source.first, source.first + timedelta(days=1)
+    assert all(source.is_member(name, day) and source.is_member(name.upper(), day) for name in source.members_of(day))
+    assert not any(source.is_member(name, other) for name in source.members_of(day))
+    assert all(source.is_others_member(name, other) for name in source.members_of(day))
+    assert bool(source.members) >= source.is_one_of_many
+
+
+@each_dataset
+def test_a_partial_source_is_tried_last(dataset: Dataset) -> None:
+    """The day has all its values if any source has them."""
+    for day in (dataset.first_date, date(2024, 5, 2), date(2024, 7, 8), date(2026, 2, 2)):
+        partial = [source.partial for source in dataset.sources_of(day)]
+        assert partial == sorted(partial)
 
 
 # The simulated exchange
@@ -263,7 +299,7 @@ def test_a_simulated_day_has_the_header_in_force(dataset: Dataset, layout: Layou
     for day in sessions_of(layout):
         content = payload(day, source.name, dataset)
         assert content is not None
-        assert header(content) == layout.columns
+        assert header(content, source, day) == layout.columns
         assert respond(source.path_of(day)) == (200, content)
 
 

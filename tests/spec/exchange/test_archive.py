@@ -150,7 +150,7 @@ def test_an_archive_that_wants_a_pause_or_is_down_gets_no_second_request(server:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("day", "formats"), [(date(2023, 6, 17), ["legacy"]), (HOLIDAY, ["legacy", "udiff"])])
+@pytest.mark.parametrize(("day", "formats"), [(date(2009, 6, 20), ["legacy"]), (HOLIDAY, ["legacy", "udiff", "pr"])])
 def test_404_in_every_possible_format_is_not_published(server: SimulatedArchive, day: date, formats: list[str]) -> None:
     """The error names the date and each URL that was asked, and a retry makes no sense."""
     error = error_of(open_archive(server.url), day)
@@ -175,13 +175,15 @@ def test_a_date_before_the_archives_first_file_is_not_asked_for(server: Simulate
 
 @pytest.mark.integration
 def test_403_is_refused_and_asked_once(server: SimulatedArchive) -> None:
-    """The firewall is never asked again at once."""
+    """The firewall is never asked again at once: each source once."""
     server.faults[LEGACY_DAY] = Fault("forbidden")
     error = error_of(open_archive(server.url))
     assert isinstance(error, Refused)
     assert not is_transient(error)
     assert (error.found, error.retry_after) == ("403", None)
-    assert len(server.requests) == 1
+    assert [request.path for request in server.requests] == [
+        source.path_of(LEGACY_DAY) for source in EQUITY.sources_of(LEGACY_DAY)
+    ]
 
 
 @pytest.mark.integration
@@ -231,12 +233,13 @@ def test_403_silences_its_own_folder_alone(server: SimulatedArchive) -> None:
     server.faults[LEGACY_DAY] = Fault("forbidden")
     opened = open_archive(server.url)
     assert type(error_of(opened)) is Refused
+    requested = len(server.requests)
     error = error_of(opened, date(1999, 1, 4))
     assert type(error) is Refused
     assert error.day == date(1999, 1, 4)
     assert error.retry_after is not None
     assert error.retry_after > 0
-    assert len(server.requests) == 1
+    assert len(server.requests) == requested
     assert fetched(opened, EQUITY, UDIFF_DAY).source == "udiff"
 
 

@@ -54,10 +54,10 @@ def zipped_all(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) ->
     return buffer.getvalue()
 
 
-def refusal(payload: bytes, day: date = DAY) -> ChampionError:
+def refusal(payload: bytes, day: date = DAY, format: str = "") -> ChampionError:
     """The error with which a payload is turned away."""
     with pytest.raises(ChampionError) as caught:
-        recognise(payload, EQUITY, day, "https://archive.example/file")
+        recognise(payload, EQUITY, day, "https://archive.example/file", format=format)
     return caught.value
 
 
@@ -180,14 +180,14 @@ def test_one_row_of_the_day_is_enough_at_the_door() -> None:
 def test_each_layout_is_recognised_on_its_first_and_last_date(layout: Layout) -> None:
     """The dates of a layout are inclusive."""
     for day in (layout.first, min(layout.last, date(2030, 1, 1))):
-        assert recognise(payload_in(layout, day), EQUITY, day).layout is layout
+        assert recognise(payload_in(layout, day), EQUITY, day, format=layout.source).layout is layout
 
 
 @pytest.mark.parametrize("layout", EQUITY.layouts, ids=lambda layout: f"{layout.source} {layout.first}")
 def test_each_layout_is_refused_the_day_before_its_first_date(layout: Layout) -> None:
     """A layout that the exchange did not use yet is a wrong file."""
     day = layout.first - timedelta(days=1)
-    assert type(refusal(payload_in(layout, day), day)) is UnknownLayout
+    assert type(refusal(payload_in(layout, day), day, layout.source)) is UnknownLayout
 
 
 @pytest.mark.parametrize(
@@ -198,13 +198,17 @@ def test_each_layout_is_refused_the_day_before_its_first_date(layout: Layout) ->
 def test_each_layout_is_refused_the_day_after_its_last_date(layout: Layout) -> None:
     """A layout that the exchange no longer uses is a wrong file."""
     day = layout.last + timedelta(days=1)
-    assert type(refusal(payload_in(layout, day), day)) is UnknownLayout
+    assert type(refusal(payload_in(layout, day), day, layout.source)) is UnknownLayout
 
 
 def payload_in(layout: Layout, day: date) -> bytes:
-    """A file of one row in a layout; only its date counts."""
-    at = EQUITY.published_columns(layout.source)["trade_date"]
-    return csv(",".join(layout.columns), ",".join(f"{day}" if name == at else "1" for name in layout.columns))
+    """A file of one row in a layout; only its date counts, and whose it is."""
+    source = EQUITY.source(layout.source)
+    assert source is not None
+    values = {name: accepted[0] for name, accepted in source.own.items()}
+    values[EQUITY.published_columns(layout.source).get("trade_date", "")] = f"{day}"
+    file = csv(",".join(layout.columns), ",".join(values.get(name, "1") for name in layout.columns))
+    return zipped(file, source.members_of(day)[0]) if source.is_one_of_many else file
 
 
 def test_the_layouts_are_those_of_the_exchange() -> None:
@@ -214,6 +218,8 @@ def test_the_layouts_are_those_of_the_exchange() -> None:
         ("legacy", date(2011, 6, 22), date(2024, 7, 5), 13),
         ("udiff", date(2024, 1, 1), date(2024, 6, 20), 34),
         ("udiff", date(2024, 6, 21), date.max, 34),
+        ("cm_bhavcopy", date(2024, 4, 1), date(2024, 7, 5), 32),
+        ("pr", date(2010, 1, 4), date.max, 16),
     ]
     assert date(1994, 11, 3) == FIRST_DATE
 
@@ -448,7 +454,7 @@ def test_a_text_that_no_day_has_is_refused(content: bytes, what: str) -> None:
 def test_a_file_of_just_the_allowed_size_is_accepted() -> None:
     """The cap is inclusive."""
     content = csv(HEADER, ROW)
-    assert unzip(zipped(content), DAY, "source", max_bytes=len(content)) == content
+    assert unzip(zipped(content), DAY, "source", max_bytes=len(content)) == (content, "cm15JAN2024bhav.csv")
     with pytest.raises(RejectedPayload, match=f"at most {len(content) - 1} bytes"):
         unzip(zipped(content), DAY, "source", max_bytes=len(content) - 1)
 
@@ -547,11 +553,23 @@ def test_a_file_of_another_day_is_refused() -> None:
     assert (error.expected, error.found) == ("rows of 2024-01-15", "2024-01-12")
 
 
-def test_a_file_whose_dates_cannot_be_read_is_refused() -> None:
-    """A date that is none is quoted."""
-    error = refusal(csv(HEADER, ROW.replace("15-JAN-2024", "someday")))
+@pytest.mark.parametrize("text", ["27/01/2023", "15-JAN-2024 00:00:00", "someday", ""])
+def test_a_date_that_cannot_be_read_is_no_other_day(text: str) -> None:
+    """It is quoted as it stands, with the forms that are read: nobody is sent to look for a holiday."""
+    error = refusal(csv(HEADER, ROW.replace("15-JAN-2024", text)))
+    assert type(error) is RejectedPayload
+    assert "dates in the file cannot be read" in error.what
+    assert error.found == repr(text)
+    assert error.expected == "2024-01-15 as 2024-01-15 or 15-JAN-2024 or 15-JAN-24"
+    assert "holiday" not in str(error)
+
+
+def test_a_file_of_another_day_with_an_unreadable_date_is_of_another_day() -> None:
+    """What can be read decides; the rest is quoted."""
+    other = ROW.replace("15-JAN-2024", "12-JAN-2024")
+    error = refusal(csv(HEADER, ROW.replace("15-JAN-2024", "someday"), other))
     assert type(error) is WrongDate
-    assert error.found == "'someday'"
+    assert error.found == "'someday', 2024-01-12"
 
 
 @pytest.mark.parametrize(
@@ -651,9 +669,9 @@ def test_the_file_without_trailing_commas_is_read(shared: Callable[[str], Path])
     assert (found.layout, len(found.lines)) == (EQUITY.layouts[1], 2001)
 
 
-def test_the_file_of_another_archive_is_an_unknown_layout(shared: Callable[[str], Path]) -> None:
+def test_the_file_of_another_source_is_an_unknown_layout(shared: Callable[[str], Path]) -> None:
     """Another kind of bhavcopy, of the same day: what differs is listed both ways."""
-    error = refusal(weird(shared, "NSE_CM_bhavcopy_01042024.csv.zip"), date(2024, 4, 1))
+    error = refusal(weird(shared, "NSE_CM_bhavcopy_01042024.csv.zip"), date(2024, 4, 1), "udiff")
     assert type(error) is UnknownLayout
     assert error.found is not None
     missing, unexpected = error.found.split("; ")

@@ -31,7 +31,7 @@ from champion_luigi.exchange import sessions
 from champion_luigi.parsing import normalize
 from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.payload import recognise
-from champion_luigi.simulated import equity
+from champion_luigi.simulated import market
 from champion_luigi.simulated.exchange import payload, respond
 
 DAY = date(2024, 1, 15)
@@ -123,7 +123,7 @@ def test_fresh_interpreters_with_different_hash_seeds_agree() -> None:
 def test_a_day_does_not_depend_on_the_days_made_before() -> None:
     """Reading backwards from another quarter gives the same bytes."""
     forwards = payload(DAY, "legacy")
-    for cached in (equity._closes, equity._listed, equity._universe, equity._bases):
+    for cached in (market._closes, market._listed, market._universe, market._bases):
         cached.cache_clear()
     payload(date(2025, 1, 15), "udiff")
     assert payload(DAY, "legacy") == forwards

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -53,7 +52,7 @@ class Served:
 
 def read(published: Published) -> Recognised:
     """As the first task reads it."""
-    return payloads.recognise(published.content, EQUITY, BOTH_DAY, published.url)
+    return payloads.recognise(published.content, EQUITY, BOTH_DAY, published.url, format=published.source)
 
 
 def found_in(served: Served) -> str:
@@ -125,8 +124,8 @@ def test_a_file_that_is_not_the_days_explains_why_there_is_none(other: ChampionE
 
 def test_a_file_that_is_cut_short_waits_for_another_attempt_rather_than_a_partial_source() -> None:
     """The full file is there; what a partial source has would be less."""
-    partial = replace(EQUITY.sources[-1], partial=True, first=date(2024, 1, 1), last=date.max)
-    dataset = replace(EQUITY, sources=(*EQUITY.sources[:-1], partial))
-    served = Served({FIRST: b"PK\x03\x04 and no more", partial.name: payload(BOTH_DAY, partial.name)})
+    partial = next(source.name for source in SOURCES if source.partial)
+    served = Served({FIRST: b"PK\x03\x04 and no more", partial: payload(BOTH_DAY, partial)})
     with pytest.raises(TruncatedPayload):
-        fetch(served, dataset, BOTH_DAY, read)
+        fetch(served, EQUITY, BOTH_DAY, read)
+    assert found_in(Served({partial: payload(BOTH_DAY, partial)})) == partial
