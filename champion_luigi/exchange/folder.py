@@ -6,6 +6,7 @@ can be read, holds files, and lacks this one under any name that could be its ow
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import os
@@ -62,7 +63,8 @@ class FolderArchive:
                 found = self._find(path, about)
             content = self._read(found, about)
         except OSError as error:
-            self._require_readable(day)
+            with contextlib.suppress(OSError):
+                self._require_readable(day)
             raise StorageError(
                 f"the file could not be read: {error.strerror or error}",
                 **about,
@@ -125,7 +127,10 @@ class FolderArchive:
         return min(places, key=lambda place: (place.name.casefold() != name.casefold(), str(place)))
 
     def _require_readable(self, day: date) -> None:
-        """Raise ArchiveUnusable if the folder is gone or holds no file, as that of a share that is not mounted."""
+        """Raise ArchiveUnusable if the folder is gone or holds no file, as that of a share that is not mounted.
+
+        Raises OSError for trouble of the disk or network that can pass within a minute.
+        """
         about: dict[str, Any] = {
             "day": day,
             "source": str(self._folder),
@@ -137,7 +142,7 @@ class FolderArchive:
             raise ArchiveUnusable("the archive's folder is gone", **about) from None
         except OSError as error:
             if is_passing(error):
-                return
+                raise
             raise ArchiveUnusable(f"the archive's folder cannot be read: {error.strerror}", **about) from error
         walk = itertools.islice(os.walk(self._folder, followlinks=True), _MOST_FOLDERS)
         files = (Path(place, name) for place, _, names in walk for name in names if not name.startswith("."))

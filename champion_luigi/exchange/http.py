@@ -182,7 +182,7 @@ class HttpArchive:
         if announced is not None and len(content) != announced:
             expected, found = f"{announced} bytes", f"{len(content)} bytes"
             raise TruncatedPayload("the body is cut short", **about, expected=expected, found=found)
-        if content.lstrip()[:1] == b"<":
+        if content[:1000].lstrip()[:1] == b"<":
             # Here, because the way is known: most such pages are those of networks.
             raise RejectedPayload(
                 "the answer is an HTML page, not the file",
@@ -208,7 +208,7 @@ def _folder_of(path: str) -> str:
 
 def _start(page: bytes) -> str:
     # Hide secrets before cutting: some servers echo the request.
-    return repr(secrets.hidden(page.lstrip()[:10_000].decode(errors="replace"))[:60])
+    return repr(secrets.hidden(page[:10_000].lstrip().decode(errors="replace"))[:60])
 
 
 def _number(text: str | None) -> int | None:

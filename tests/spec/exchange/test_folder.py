@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -293,6 +294,21 @@ def test_a_file_in_the_place_of_the_archives_folder_is_no_folder_without_files(t
     (tmp_path / "share").write_bytes(b"")
     with pytest.raises(ArchiveUnusable, match="Not a directory"):
         FolderArchive(tmp_path / "share", 1000).get(PATH, LEGACY_DAY)
+
+
+def test_a_folder_whose_server_does_not_answer_can_be_tried_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network file system recovers within a minute: neither a missing file nor a folder of no use."""
+    opened = open_archive(str(folder))
+
+    def fail(path: object) -> list[str]:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(path))
+
+    monkeypatch.setattr(os, "listdir", fail)
+    with pytest.raises(StorageError, match="Stale file handle") as caught:
+        opened.get(PATH, LEGACY_DAY)
+    assert is_transient(caught.value)
 
 
 def test_an_empty_folder_behind_links_that_circle_is_found_empty(tmp_path: Path) -> None:
