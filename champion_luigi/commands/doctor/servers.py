@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,8 +69,11 @@ def archive() -> Finding:
         limit = wiring.max_unzipped_bytes()
         return payload.recognise(found.content, _DATASET, day, found.url, limit, format=found.source)
 
+    official = _DATASET.sources_of(day, wiring.official_from())[:1]
     try:
-        published, _ = archives.fetch(opened, _DATASET, day, read, official_from=wiring.official_from())
+        published, _ = archives.fetch(
+            opened, replace(_DATASET, sources=official), day, read, official_from=wiring.official_from()
+        )
     except NotPublished:
         return _without_the_latest(opened, name, day, is_remote)
     found = f"{name} has the file of {day}" + (": invented instruments" if name.startswith("simulated:") else "")
