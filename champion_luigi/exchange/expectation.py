@@ -139,13 +139,14 @@ class Expectation:
         """A day's state, as far as it is known without a request."""
         if day < self.first_date:
             return Expected("closed", f"before the archive's first day {self.first_date}")
-        if day in self.closed:
-            answer = self.ledger.answers[day]
-            return Expected("closed", f"{answer.archive} had no file on {answer.time[:10]}, but those around it")
-        if day in self.absent:
-            return Expected("absent", self._why_absent(day))
         if not self._may_be_session(day):
             return Expected("closed", sessions.describe(day))
+        # Not from the sets of all such days: every fetch asks for one day.
+        if self._lacks(day):
+            answer = self.ledger.answers[day]
+            if self._is_closed(day):
+                return Expected("closed", f"{answer.archive} had no file on {answer.time[:10]}, but those around it")
+            return Expected("absent", self._why_absent(day))
         if day > self.latest:
             return Expected("unpublished", "not published yet")
         return Expected("session", sessions.describe(day))
@@ -179,6 +180,10 @@ class Expectation:
     def _without_file(self) -> frozenset[date]:
         return frozenset(day for day, answer in self.ledger.answers.items() if answer.has_no_file)
 
+    def _lacks(self, day: date) -> bool:
+        answer = self.ledger.answers.get(day)
+        return answer is not None and answer.has_no_file
+
     def _may_be_session(self, day: date) -> bool:
         return day in self.ledger.proven or sessions.is_session(day)
 
@@ -192,7 +197,7 @@ class Expectation:
         in_a_row = 1
         for step in (sessions.next_after, sessions.previous):
             near = step(day)
-            while near in self._without_file and not self._is_proven(near):
+            while self._lacks(near) and not self._is_proven(near):
                 in_a_row += 1
                 if in_a_row > _MOST_IN_A_ROW:
                     return False

@@ -128,6 +128,8 @@ def fill_days(
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
                     chunks.clear()
+                for task in chunk:
+                    errors.pop(task.date, None)  # with all that the frames of its traceback hold
                 del chunk, lane
                 threads.collect()
                 record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
@@ -185,7 +187,13 @@ def _settle(
             progress.failed[day] = f"{type(error).__name__}: {error}"
             _record_outcome(dataset, day, "failed", progress.failed[day])
     _settle_missing(dataset, found, progress)
-    missing |= {day: error for day, error in found.items() if day in progress.unpublished}
+    missing |= {day: _without_frames(error) for day, error in found.items() if day in progress.unpublished}
+
+
+def _without_frames(error: NotPublished) -> NotPublished:
+    """The error without its traceback and its cause, whose frames hold a day's data for as long as it is kept."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
 
 
 def _settle_missing(dataset: Dataset, found: Mapping[date, NotPublished], progress: Progress) -> None:
