@@ -75,7 +75,7 @@ def fetch(
     NotPublished if every source answers 404, and otherwise the first source's error that explains why there is no file.
     """
     asked: list[str] = []
-    answered = None
+    answered, found = None, "a date before the archive's first file"
     refused: list[Refused] = []
     unusable: list[RejectedPayload | StorageError | TruncatedPayload] = []
     for source in dataset.sources_of(day, official_from):
@@ -89,7 +89,7 @@ def fetch(
             published = Published(source.name, path.rpartition("/")[2], url, content, headers)
             return published, read(published)
         except NotPublished as error:
-            answered = error.answered
+            answered, found = error.answered, error.found or "no file"
         except RateLimited:
             raise  # the archive as a whole wants to be left alone
         except Refused as error:
@@ -102,7 +102,7 @@ def fetch(
     raise NotPublished(
         "the archive has no file for this date",
         day=day,
-        found="404" if asked else "a date before the archive's first file",
+        found=found,
         source=", ".join(asked) or None,
         answered=answered,
     )

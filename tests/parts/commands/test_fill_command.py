@@ -32,7 +32,9 @@ from helpers import (
 )
 from simulated_server import Fault, SimulatedArchive
 
+from champion_luigi.base import locks
 from champion_luigi.commands.cli import main
+from champion_luigi.config import settings
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, WriteParquet
@@ -369,6 +371,17 @@ def test_a_fill_that_is_told_to_end_ends(
     done = champion_here("fill", *RANGE, *LAKE)
     assert done.returncode == 0, done.stderr
     assert in_lake(tmp_path) == DAYS
+
+
+def test_a_fill_that_could_not_begin_says_why_in_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process holds the engine: the reason must not stand somewhere above `0 of 0 days`."""
+    monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", "0")
+    with locks.locked(settings.data_dir() / "warehouse.lock", "the warehouse", 0):
+        done = champion_here("fill", *RANGE)
+    assert done.returncode == 30, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("The fill did not begin: ")
+    assert "the warehouse" in last
 
 
 # Only looking
