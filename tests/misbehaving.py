@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler
 
 from helpers import LEGACY_DAY, archive_path, lines_of, payload
 
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.simulated import exchange
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
@@ -464,7 +465,9 @@ class MisbehavingArchive:
 
         known = format_and_date(handler.path)
         content = exchange.payload(known[1], known[0]) if known else None
-        if known is None or content is None:
+        source = known and EQUITY.source(known[0])
+        # The day's full files alone are there, so that each request of a day is for the file that misbehaves.
+        if known is None or content is None or source is None or source.partial:
             status(404, body=exchange.html_page("Not found"))(handler, b"")
             return
         day = known[1]
