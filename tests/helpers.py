@@ -30,6 +30,8 @@ from luigi.worker import Worker
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.exchange.archive import Archive, Published, fetch
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.simulated import exchange
@@ -302,6 +304,11 @@ def archive_path(format: str, day: date) -> str:
     source = EQUITY.source(format)
     assert source is not None
     return source.path_of(day)
+
+
+def fetched(archive: Archive, dataset: Dataset, day: date, **more: Any) -> Published:
+    """A day's file as an archive gives it, unread."""
+    return fetch(archive, dataset, day, lambda _published: None, **more)[0]
 
 
 def format_and_date(path: str) -> tuple[str, date] | None:

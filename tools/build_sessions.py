@@ -41,7 +41,7 @@ from typing import NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
-from champion_luigi.exchange.sessions import CLOSED_KINDS, END_KIND, SESSION_KINDS
+from champion_luigi.exchange.sessions import CLOSED_KINDS, END_KIND, SEEN_KIND, SESSION_KINDS
 
 COLUMNS = ("date", "kind", "name", "basis")
 
@@ -439,6 +439,8 @@ def build(evidence: Evidence) -> tuple[list[tuple[str, ...]], Summary]:
             if decision.kind not in SESSION_KINDS and decision.kind not in CLOSED_KINDS:
                 raise ValueError(f"{day}: kind {decision.kind!r} is not one of champion_luigi.exchange.sessions")
             rows.append((day.isoformat(), decision.kind, decision.name, decision.basis))
+    rows.append((evidence.last_file.isoformat(), SEEN_KIND, "", "the newest file; each session up to here is proven"))
+    rows.sort(key=lambda row: row[0])
     rows.append((evidence.end.isoformat(), END_KIND, "", f"files to {evidence.last_file}, then the published lists"))
     unused = [str(day) for day in sorted({*KNOWN, *MUHURAT}) if day.isoformat() not in {row[0] for row in rows}]
     if unused:

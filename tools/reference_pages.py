@@ -17,7 +17,7 @@ import luigi
 
 import champion_luigi
 from champion_luigi.base import errors, stages
-from champion_luigi.commands import cli
+from champion_luigi.commands import cli, output
 from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
@@ -29,7 +29,7 @@ PACKAGE = Path(champion_luigi.__file__).parent
 
 _LUIGI_CODES = {
     "already_running": "another process runs the same command",
-    "missing_data": "data is missing: a day is not published yet, or days are left",
+    "missing_data": "data is missing: a day is not published yet, or days are left; of `luigi`, absent sessions too",
     "not_run": "a task was not run here: luigid gave it to another process",
     "task_failed": "a task failed",
     "scheduling_error": "a task could not be scheduled",
@@ -320,6 +320,8 @@ def exit_codes_page() -> str:
     codes = {name: code for (section, name), code in luigi_defaults.DEFAULTS.items() if section == "retcode"}
     agreed("exit codes", _LUIGI_CODES, codes)
     rows = [(code, _LUIGI_CODES[name], f"`{name}`") for name, code in codes.items()]
+    absent = "everything that the archive has is there, and sessions are absent: no source has their files"
+    rows = sorted([*rows, (output.ABSENT, absent, "– (`champion` alone)")])
     head = ("code", "what it means", "in `[retcode]` of `luigi.cfg`")
     ends = [
         (f"`{name}`", " ".join(line.split()))
@@ -329,7 +331,7 @@ def exit_codes_page() -> str:
     ]
     return f"""# Exit codes
 
-The commands `luigi` and `champion` end with the same codes. Where several apply, the largest wins.
+The commands `luigi` and `champion` end with the same codes, but for 15. Where several apply, the largest wins.
 
 {table(head, (0, "everything is done, or nothing was to do", "–"), *rows)}
 

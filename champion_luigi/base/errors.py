@@ -8,6 +8,7 @@ ChampionError
 └── TerminalError           another attempt at once would fail the same way
     ├── NotPublished        the archive answered 404
     ├── Refused             the archive's firewall or rate limit refused: never retried at once
+    │   └── RateLimited     it refuses whatever the path
     ├── RejectedPayload     the body is not the day's file
     │   ├── UnknownLayout   its columns are not those of a known layout
     │   └── WrongDate       it holds another day
@@ -109,6 +110,13 @@ class Refused(TerminalError):
     def __init__(self, what: str, *, retry_after: float | None = None, **parts: Any) -> None:
         super().__init__(what, **parts)
         self.retry_after = retry_after
+
+
+class RateLimited(Refused):
+    """The archive wants fewer requests (429, or a refusal that says how long to wait), whatever their paths.
+
+    Wait as long as it says, lower CHAMPION_REQUESTS_PER_SECOND, then run again.
+    """
 
 
 class RejectedPayload(TerminalError):

@@ -52,7 +52,8 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
                 todo="Start luigid, or leave out --scheduler-host, then run the same fill again: completed days stay.",
             ) from None
     output.say("\n".join([*_summary(task), *task.outstanding()]))
-    return _EXIT_CODES[result.status]
+    code = _EXIT_CODES[result.status]
+    return output.ABSENT if code == output.MISSING and task.is_done_but_for_absent else code
 
 
 @contextmanager
@@ -89,7 +90,10 @@ def shown(console: Console) -> Iterator[Callable[[FillProgress], None]]:
 def _summary(task: FillBhavcopy) -> list[str]:
     if task.progress is None:
         return ["Nothing is missing." if task.complete() else "The fill did not run: the log says why."]
-    lines = [task.progress.sentence()]
+    if task.error is not None and not task.progress.due:
+        return [f"The fill did not begin: {task.error}"]
+    lines = [task.progress.sentence() if task.progress.due else "Nothing is due."]
+    # `FillBhavcopy.outstanding` has the absent ones.
     for words, reasons in (("failed", task.progress.failed), ("closed", task.progress.closed)):
         named = [f"{words} {day}: {reason}" for day, reason in sorted(reasons.items())]
         lines += output.some(named, f" {words}: the log names each")

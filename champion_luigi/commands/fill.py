@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 @click.option("--workers", type=int, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
 @click.option("--reverse", is_flag=True, help="Newest day first.")
 @click.option("--task-limit", type=int, help="Maximum number of days in this run; the rest is reported as left.")
-@click.option("--recheck-closed", is_flag=True, help="Request sessions again for which the archive had no file.")
+@click.option("--recheck-closed", is_flag=True, help="Request again the weekdays closed for want of a file.")
+@click.option("--recheck-absent", is_flag=True, help="Request all absent sessions again now, not only those due.")
 @click.option("--scheduler-host", help="Host of a central scheduler (luigid). Default: a local scheduler.")
 @click.option("--scheduler-port", default=8082, show_default=True, help="Port of the central scheduler.")
 @click.option("--dry-run", is_flag=True, help="Only list the days to run, with reasons. Exits 20 if there are any.")
@@ -48,7 +49,8 @@ def command(  # noqa: PLR0917 - click calls it by name
 ) -> None:
     """Complete every missing session of a range, oldest first.
 
-    Exits 0 when all days are complete, 20 when a day is not published yet or days are left, 30 when a day failed.
+    Exits 0 when all days are complete, 15 when all are but absent ones, for which no source of the archive has a file,
+    20 when a day is not published yet or days are left, 30 when a day failed.
     """
     from luigi.task_register import Register, TaskClassException
 
@@ -84,8 +86,8 @@ def _plan(task: FillBhavcopy) -> dict[str, Any]:
     from champion_luigi.upkeep import coverage
 
     start, stop = task._bounds()
-    missing = [each.date() for each in task.missing_datetimes(task.finite_datetimes(start, stop))]
-    ordered = sorted(missing, reverse=task.reverse)
+    found = task._found()
+    ordered = sorted(found.due, reverse=task.reverse)
     days = ordered[: task.task_limit]
     reasons = coverage.reasons(task.definition, task.of, days)
     return {
@@ -94,14 +96,19 @@ def _plan(task: FillBhavcopy) -> dict[str, Any]:
         "of": task.of.__name__,
         "due": [{"date": day, "reason": reasons[day]} for day in days],
         "left": len(ordered) - len(days),
+        "absent": found.absent,
     }
 
 
 def _in_words(document: dict[str, Any]) -> str:
+    from champion_luigi.exchange import sessions
+
     entries = document["due"]
     where = f"{document['of']}, {document['start']} to {document['end']}"
+    absent = document["absent"]
+    others = [f"{output.number(len(absent), 'session')} absent: {sessions.in_words(absent)}"] if absent else []
     if not entries:
-        return f"Nothing is missing ({where})."
+        return "\n".join([f"Nothing is missing ({where}).", *others])
     lines = [f"{len(entries)} days would run ({where}):"]
     for reason, group in itertools.groupby(entries, key=lambda entry: entry["reason"]):
         first, *others = [entry["date"] for entry in group]
@@ -109,4 +116,4 @@ def _in_words(document: dict[str, Any]) -> str:
         lines.append(textwrap.shorten(f"{span}: {reason}", output.WIDTH))
     if document["left"]:
         lines.append(f"{document['left']} more would be left (--task-limit)")
-    return "\n".join(lines)
+    return "\n".join([*lines, *others])

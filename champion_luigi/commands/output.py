@@ -29,6 +29,8 @@ of_dataset = click.option(
 WIDTH = 80
 MOST_NAMED = 10
 
+# Everything that the archive has is there, and sessions are absent: no source has their file.
+ABSENT = 15
 # The exit codes of Luigi's [retcode].
 MISSING, NOT_RUN, FAILED, NOT_SCHEDULED, UNHANDLED = (
     int(luigi_defaults.DEFAULTS["retcode", name])

@@ -117,7 +117,7 @@ def _run(dataset: Dataset, requests: Mapping[date, tuple[Stage, Stage]]) -> tupl
         task = FillDays.of_days(dataset, of, days)
         codes.append(bar.execute(task, {"local_scheduler": True}))
         progress = task.progress
-        reasons = {**progress.failed, **progress.closed, **progress.unpublished} if progress else {}
+        reasons = {**progress.failed, **progress.absent, **progress.closed, **progress.unpublished} if progress else {}
         return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).complete()}
 
     reasons = again.again(dataset, requests, fill, output.say)

@@ -13,16 +13,17 @@ from champion_luigi.datasets.model import Dataset
 
 @click.command(name="status")
 @output.of_dataset
-@click.option("--start", type=output.DAY, help="First date. Default: the first day in the lake.")
+@click.option("--start", type=output.DAY, help="First date. Default: the first day fetched or absent.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as one JSON document.")
 @click.pass_context
 def command(
     context: click.Context, dataset: Dataset, start: datetime | None, end: datetime | None, as_json: bool
 ) -> None:
-    """Show which sessions are loaded, in the lake only, failed, missing or closed.
+    """Show which sessions are loaded, in the lake only, failed, missing, absent or closed.
 
-    Exits 0 when all due sessions are loaded, 30 when a day has failed, 20 when days are missing for another reason.
+    Exits 0 when all due sessions are loaded, 30 when a day has failed, 20 when days are missing, and 15 when only such
+    days are missing as are absent: no source of the archive has their file.
     """
     from champion_luigi.upkeep import coverage
 
@@ -33,12 +34,13 @@ def command(
         context.exit(output.FAILED)
     if document["missing"] or document["lake_only"]:
         context.exit(output.MISSING)
+    if any(not each["lost"] for each in document["absent"]):
+        context.exit(output.ABSENT)
 
 
 def _in_words(document: dict[str, Any]) -> str:
-    counts = (
-        f"{name.replace('_', ' ')} {len(document[name])}" for name in ("lake_only", "failed", "missing", "closed")
-    )
+    states = ("lake_only", "failed", "absent", "missing", "closed")
+    counts = (f"{name.replace('_', ' ')} {len(document[name])}" for name in states)
     latest = document["latest_loaded"] or "none"
     late = document["sessions_late"]
     lines = [
@@ -52,7 +54,7 @@ def _in_words(document: dict[str, Any]) -> str:
         f"lake           {document['lake']}",
         f"archive        {document['archive']}",
     ]
-    for name in ("failed", "lake_only", "missing"):
+    for name in ("failed", "lake_only", "absent", "missing"):
         words = name.replace("_", " ")
         entries = [entry if isinstance(entry, dict) else {"date": entry, "reason": ""} for entry in document[name]]
         if named := [f"{words} {each['date']}" + (each["reason"] and f": {each['reason']}") for each in entries]:
@@ -60,4 +62,7 @@ def _in_words(document: dict[str, Any]) -> str:
     if document["failed"] or document["missing"] or document["lake_only"]:
         of = f" --dataset {document['dataset']}" if "dataset" in document else ""
         lines += ["", f"To complete them: champion fill{of} --start {document['start']}"]
+    if document["absent"]:
+        of = f" --dataset {document['dataset']}" if "dataset" in document else ""
+        lines += ["", f"To request absent days now: champion fill{of} --start {document['start']} --recheck-absent"]
     return "\n".join(lines)

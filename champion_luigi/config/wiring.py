@@ -13,8 +13,10 @@ from champion_luigi.base import secrets
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.exchange import answers
+from champion_luigi.exchange import answers, sessions
+from champion_luigi.exchange.answers import Ledger
 from champion_luigi.exchange.expectation import Expectation
+from champion_luigi.storage import raw
 from champion_luigi.storage.paths import DayFiles
 from champion_luigi.warehouse import connection
 
@@ -48,24 +50,26 @@ def official_from() -> dict[str, date]:
 
 def expectation(dataset: Dataset) -> Expectation:
     """The expected state of a data set's days, as of now."""
-    known = archive_answers(dataset)
-    return Expectation(dataset.first_date, settings.published_at(dataset), known, datetime.now(UTC))
+    lost = dataset.without_file | sessions.unarchived()
+    receipts = raw.Receipts(files(dataset), archive_name())
+    published_at = settings.published_at(dataset)
+    return Expectation(dataset.first_date, published_at, ledger(dataset), datetime.now(UTC), receipts, lost)
 
 
-def archive_answers(dataset: Dataset) -> dict[date, answers.Answer]:
-    """This archive's answers for dates on which the calendar is wrong or silent."""
+def ledger(dataset: Dataset) -> Ledger:
+    """What this archive answered for days without a file, or on which the calendar is wrong."""
     path = files(dataset).answers
     try:
         status = path.stat()
     except FileNotFoundError:
-        return {}
-    return _answers(path, archive_name(), (status.st_ino, status.st_size, status.st_mtime_ns))
+        return Ledger()
+    return _ledger(path, archive_name(), (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
 @functools.lru_cache(maxsize=4)
-def _answers(path: Path, archive: str, _signature: tuple[int, ...]) -> dict[date, answers.Answer]:
+def _ledger(path: Path, archive: str, _signature: tuple[int, ...]) -> Ledger:
     # Cached: each scrape of a fill reads the answers.
-    return answers.answers(path, archive)
+    return answers.read(path, archive)
 
 
 def configured_archive() -> Archive:

@@ -120,6 +120,7 @@ INDEX_CLOSE = Dataset(
     key=("index_name",),
     sums=("close", "turnover"),
     published_at=time(19, 0),
+    without_file=NOT_PUBLISHED,
     nulls=("", "-"),
     read_date=_read_date,
     warnings=_warnings,

@@ -246,6 +246,8 @@ class Dataset:
     folder: str = ""
     # Texts that stand for an absent value.
     nulls: tuple[str, ...] = ("",)
+    # Sessions whose file the exchange has never published.
+    without_file: frozenset[date] = frozenset()
     read_date: Callable[[str, date], date | None] = as_written
     # Oddities in the canonical rows, by name: such rows are counted and stay.
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings

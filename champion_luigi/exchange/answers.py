@@ -1,53 +1,83 @@
-"""The ledger: the archive's answers for dates on which the calendar is wrong or silent.
+"""The ledger: what the archives answered for dates that have no file, or that the calendar calls closed.
 
-One JSON line per answer under ``DATA_DIR``, never rewritten; the last line for a date and an archive counts.
-An answer holds only for the archive that gave it: another archive may have the file.
+One JSON line per answer under ``DATA_DIR``, never rewritten; the last line for a date and an archive counts. What an
+archive lacks, another one may have, so an answer holds only for the archive that gave it. A file proves the session for
+all of them. The ledger holds answers, not what follows from them: `expectation` decides that each time anew.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from champion_luigi.base import durable
 
-Verdict = Literal["closed", "session"]
+# ``absent``: no source had a file. ``session``: there is a file, though calendar or ledger said otherwise. ``partial``:
+# only a source that lacks columns had the day; ``whole``: a full source has it now. Version 0.1.0 wrote ``closed`` for
+# ``absent``.
+Verdict = Literal["absent", "closed", "session", "partial", "whole"]
+
+_NAMES = ("verdict", "archive", "asked", "time")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An archive's answer for a date, its time (UTC), and the URL requested."""
+    """An archive's last answer for a date, its time (UTC), the URLs requested, and how often it was given in a row."""
 
     day: date
     verdict: Verdict
     archive: str
     asked: str
     time: str
+    times: int = 1
+
+    @property
+    def has_no_file(self) -> bool:
+        """Whether no source had a file."""
+        return self.verdict in ("absent", "closed")
 
 
-def record(path: Path, day: date, verdict: Verdict, archive: str, asked: str) -> None:
-    """Append an answer, durably. Raises StorageError if it cannot be written."""
-    entry = {"date": day.isoformat(), "verdict": verdict, "archive": archive, "asked": asked, "time": durable.now()}
+@dataclass(frozen=True)
+class Ledger:
+    """One archive's answers by date, and the dates that a file of any archive has proven to be sessions."""
+
+    answers: Mapping[date, Answer] = field(default_factory=dict)
+    proven: frozenset[date] = frozenset()
+
+
+def record(path: Path, answers: Sequence[Answer]) -> None:
+    """Append answers, durably. Raises StorageError if they cannot be written."""
+    if not answers:
+        return
     todo = "Check free space and permissions of the disk; the next run requests the file again."
     with (
-        durable.naming(path, "the archive's answer could not be recorded", todo, day),
+        durable.naming(path, "the archive's answer could not be recorded", todo, answers[0].day),
         durable.open_in_folder(path, "a+b", buffering=0) as file,
     ):
-        durable.append_line(file.fileno(), json.dumps(entry))
+        for each in answers:
+            entry = {"date": each.day.isoformat(), **{name: getattr(each, name) for name in _NAMES}}
+            durable.append_line(file.fileno(), json.dumps(entry))
         os.fsync(file)
 
 
-def answers(path: Path, archive: str) -> dict[date, Answer]:
-    """The last answer of this archive for each date that has one."""
+def given(day: date, verdict: Verdict, archive: str, asked: str) -> Answer:
+    """An answer that was given now."""
+    return Answer(day, verdict, archive, asked, durable.now())
+
+
+def read(path: Path, archive: str) -> Ledger:
+    """The ledger as it concerns an archive; empty if there is none."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
-        return {}
+        return Ledger()
     found: dict[date, Answer] = {}
+    proven = set()
     for line in lines:
         try:
             entry = json.loads(line)
@@ -55,6 +85,12 @@ def answers(path: Path, archive: str) -> dict[date, Answer]:
             answer = Answer(day, entry["verdict"], entry["archive"], entry["asked"], entry["time"])
         except (ValueError, KeyError, TypeError):
             continue  # cut off by a full disk, or edited: the file will be requested again
+        if answer.verdict == "session":
+            proven.add(day)
         if answer.archive == archive:
-            found[answer.day] = answer
-    return found
+            before = found.get(day)
+            if (before and before.has_no_file and answer.has_no_file) or (before and before.verdict == answer.verdict):
+                # The same line twice is one answer: an earlier version's, under its name of today.
+                answer = replace(answer, times=before.times + (answer.time != before.time))
+            found[day] = answer
+    return Ledger(found, frozenset(proven))

@@ -5,17 +5,18 @@ The result is the bytes as published, or a typed error. `parsing.payload` checks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import NotPublished, RejectedPayload
+from champion_luigi.base.errors import NotPublished, RateLimited, Refused, RejectedPayload
 from champion_luigi.datasets.model import Dataset
 
+Read = TypeVar("Read")
 # No known validators.
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -56,25 +57,41 @@ def fetch(
     archive: Archive,
     dataset: Dataset,
     day: date,
+    read: Callable[[Published], Read],
+    *,
     official_from: Mapping[str, date] = MappingProxyType({}),
     known: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
-) -> Published:
-    """Get a day's file from its official source, or else from another source that may have it.
+) -> tuple[Published, Read]:
+    """Get a day's file from the official source, or else from the next one that has it, and read it.
 
-    ``official_from`` is as for `Dataset.sources_of`. ``known`` holds the validators of existing copies, by URL. Raises
-    NotModified if the file still matches them, and NotPublished if every source of the date answers 404.
+    ``read`` raises RejectedPayload if the payload is not the day's file; ``official_from`` is as for
+    `Dataset.sources_of`; ``known`` holds the validators of existing copies, by URL. A source that is refused, or whose
+    file is not the day's, does not hide another one. Raises NotModified if the file still matches its validators,
+    NotPublished if every source answers 404, and otherwise the first source's error that explains why there is no file.
     """
-    asked = []
+    asked: list[str] = []
     answered = None
+    refused: list[Refused] = []
+    rejected: list[RejectedPayload] = []
     for source in dataset.sources_of(day, official_from):
         path = source.path_of(day)
+        url = archive.url(path)
+        asked.append(url)
         try:
-            content, headers = archive.get(path, day, known.get(archive.url(path), NOTHING))
+            content, headers = archive.get(path, day, known.get(url, NOTHING))
+            published = Published(source.name, path.rpartition("/")[2], url, content, headers)
+            return published, read(published)
         except NotPublished as error:
-            asked.append(archive.url(path))
             answered = error.answered
-            continue
-        return Published(source.name, path.rpartition("/")[2], archive.url(path), content, headers)
+        except RateLimited:
+            raise  # the archive as a whole wants to be left alone
+        except Refused as error:
+            refused.append(error)
+        except RejectedPayload as error:
+            rejected.append(error)
+    if rejected or refused:
+        # Nothing is known of a source that refuses, so a refusal never counts as a missing file.
+        raise [*rejected, *refused][0]
     raise NotPublished(
         "the archive has no file for this date",
         day=day,

@@ -1,10 +1,10 @@
 """The exchange's trading days.
 
-The calendar is only an expectation; the archive's answers decide. ``sessions.csv`` holds the exceptions to
-Monday-to-Friday, made by ``tools/build_sessions.py`` from actually published files and from holiday lists.
-Elections and disasters close the exchange at a few days' notice, so a future date can change. Past the table's last
-date every weekday counts as a session, with a warning. A Muhurat evening's file appears hours later than a regular
-day's, and a session for gold funds alone publishes a few dozen rows.
+``sessions.csv`` holds the exceptions to Monday-to-Friday, each with its basis, made by ``tools/build_sessions.py`` from
+actually published files and from holiday lists. Up to `seen_until`, every session of the calendar is proven, nearly
+all of them by a published file. Later weekdays are only expected: elections and disasters close the exchange at a few
+days' notice. Past the table's last date every weekday counts as a session, with a warning. A Muhurat evening's file
+appears hours later than a regular day's, and a session for gold funds alone publishes a few dozen rows.
 
 Dates are trading days in India. The functions take a ``date``; a ``datetime`` in its place raises TypeError.
 """
@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import csv
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import NamedTuple
 
 from champion_luigi.base.errors import WrongClock
 from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
@@ -38,7 +39,9 @@ CLOSED_KINDS: Mapping[str, str] = {
     "holiday": "holiday",
     "unexplained": "no session: no file is known and no holiday list says why",
 }
-# The kind of the table's last row, whose date is the last one that the table covers.
+# The kinds of two rows that are no exceptions: the date of the newest file that the table is made from, and the date of
+# the last row, up to which the table covers.
+SEEN_KIND = "seen"
 END_KIND = "end"
 
 _TABLE = Path(__file__).with_name("sessions.csv")
@@ -136,18 +139,52 @@ def describe(day: date) -> str:
     return "regular session" if day <= table_end() else f"weekday past {table_end()}, where the session table ends"
 
 
+def is_proven(day: date) -> bool:
+    """Whether there is evidence that the exchange traded on that day, and not only the rule for its weekday."""
+    return is_session(day) and (day in exceptions() or day <= seen_until())
+
+
+def unarchived() -> frozenset[date]:
+    """The sessions whose file no known archive has."""
+    return frozenset(day for day, found in exceptions().items() if found.kind == "unarchived")
+
+
+def in_words(days: Iterable[date], most: int = 10) -> str:
+    """Days in words, sessions that follow one another as a span: ``2024-01-15, 2024-01-18 to 2024-01-23 (3)``."""
+    spans: list[list[date]] = []
+    for day in sorted(days):
+        if spans and day == next_after(spans[-1][-1]):
+            spans[-1].append(day)
+        else:
+            spans.append([day])
+    named = [f"{span[0]} to {span[-1]} ({len(span)})" if len(span) > 1 else f"{span[0]}" for span in spans[:most]]
+    left = sum(map(len, spans[most:]))
+    return ", ".join(named) + (f" and {left} more" if left else "")
+
+
 def exceptions() -> Mapping[date, Exceptional]:
     """The table: every exception by its date, oldest first."""
-    return _table()[0]
+    return _table().rows
+
+
+def seen_until() -> date:
+    """The date of the newest file that the table is made from. Up to it, each session is proven."""
+    return _table().seen_until
 
 
 def table_end() -> date:
     """The last date that the table covers."""
-    return _table()[1]
+    return _table().end
+
+
+class _Table(NamedTuple):
+    rows: Mapping[date, Exceptional]
+    seen_until: date
+    end: date
 
 
 @cache
-def _table() -> tuple[Mapping[date, Exceptional], date]:
+def _table() -> _Table:
     with _TABLE.open(encoding="utf-8", newline="") as file:
         rows = [
             Exceptional(date.fromisoformat(row["date"]), row["kind"], row["name"], row["basis"])
@@ -156,11 +193,13 @@ def _table() -> tuple[Mapping[date, Exceptional], date]:
     if not rows or rows[-1].kind != END_KIND:
         raise ValueError(f"{_TABLE} is cut off: its last row must be of kind {END_KIND!r}; build it again")
     end = rows.pop().day
+    seen_until = next((row.day for row in rows if row.kind == SEEN_KIND), date.min)
+    rows = [row for row in rows if row.kind != SEEN_KIND]
     for row in rows:
         if row.kind not in SESSION_KINDS and row.kind not in CLOSED_KINDS:
             known = ", ".join([*SESSION_KINDS, *CLOSED_KINDS])
             raise ValueError(f"{_TABLE} has kind {row.kind!r} on {row.day}; known kinds are {known}")
-    return MappingProxyType({row.day: row for row in rows}), end
+    return _Table(MappingProxyType({row.day: row for row in rows}), seen_until, end)
 
 
 @cache

@@ -12,16 +12,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import date
 from typing import Any
 
-from champion_luigi.base import durable
 from champion_luigi.base.errors import NotPublished, Refused, TransientError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.exchange import answers
+from champion_luigi.pipeline import absence
 from champion_luigi.pipeline import lanes as threads
 from champion_luigi.pipeline.day_task import DayTask, listening
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
@@ -35,15 +33,17 @@ logger = logging.getLogger("luigi-interface.fill")
 CHUNK_DAYS = 48
 # With fewer workers, two lanes would wait for each other at the ends of unequal chunks.
 _WORKERS_FOR_TWO_LANES = 8
-# How long a fetched file proves that the archive's address is right.
-_LATELY = timedelta(days=1)
 _LOG_SECONDS = 10.0
 _SHOW_SECONDS = 0.2
 
 
 @dataclass
 class Progress:
-    """A fill's progress. Counts are days, except ``rows``; ``failed``, ``closed`` and ``unpublished`` hold reasons."""
+    """A fill's progress. Counts are days, except ``rows``.
+
+    ``failed``, ``absent``, ``closed`` and ``unpublished`` hold reasons, of the days that this fill requested;
+    ``all_absent`` is the number of absent sessions in the whole range.
+    """
 
     due: int
     done: int = 0
@@ -51,9 +51,11 @@ class Progress:
     fetched: int = 0
     current: date | None = None
     failed: dict[date, str] = field(default_factory=dict)
+    absent: dict[date, str] = field(default_factory=dict)
     closed: dict[date, str] = field(default_factory=dict)
     unpublished: dict[date, str] = field(default_factory=dict)
     elsewhere: list[date] = field(default_factory=list)
+    all_absent: int = 0
     left: int = 0
     stopped_because: str = ""
     started: float = field(default_factory=time.monotonic)
@@ -69,6 +71,7 @@ class Progress:
             "days_due": self.due,
             "days_done": self.done,
             "days_failed": len(self.failed),
+            "days_absent": max(self.all_absent, len(self.absent)),
             "days_closed": len(self.closed),
             "days_unpublished": len(self.unpublished),
             "days_left": self.left,
@@ -81,6 +84,7 @@ class Progress:
         parts = [f"{self.done} of {self.due} days", f"{self.rows:,} rows", f"{self.rate:.1f} days a second"]
         others = {
             "failed": len(self.failed),
+            "absent": len(self.absent),
             "closed": len(self.closed),
             "not published yet": len(self.unpublished),
             "run by another process": len(self.elsewhere),
@@ -102,13 +106,12 @@ def fill_days(
     """Complete the days in this order, and record each day's outcome in ``progress``.
 
     One bad day does not stop the rest. The fill stops if the archive refuses, or answers nothing for a whole chunk;
-    the days left are then counted. A 404 for an old session is recorded in the ledger as closed only if the same
-    archive has served another file, in this fill or within a day before it: an archive without any has a wrong address.
+    the days left are then counted. A session that no source has is entered in the ledger as absent.
     """
     logger.setLevel(logging.INFO)
     chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
     lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
-    suspects: dict[date, NotPublished] = {}
+    missing: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()
     with threads.economy(), listening(_Recorder(of, progress, show)) as errors:
         try:
@@ -120,7 +123,7 @@ def fill_days(
                 chunk, lane = running[0]
                 lane.wait()
                 running.popleft()
-                _settle(dataset, chunk, errors, suspects, progress)
+                _settle(dataset, chunk, errors, missing, progress)
                 if because := _reason_to_stop(chunk, errors):
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
@@ -132,11 +135,9 @@ def fill_days(
         finally:
             for _, lane in running:
                 lane.stop()
-    if suspects and _has_given_lately(dataset):
-        _enter_closed(dataset, suspects, list(suspects), progress)
-    for day, error in suspects.items():
-        progress.failed[day] = f"{error} No other file was fetched in this fill, so the day is not recorded as closed."
-        _record_outcome(dataset, day, "failed", progress.failed[day])
+    # What a missing file means can depend on the files of later days.
+    _settle_missing(dataset, missing, progress)
+    _record_missing(dataset, progress)
 
 
 class _Recorder:
@@ -169,53 +170,40 @@ def _settle(
     dataset: Dataset,
     chunk: Sequence[DayTask],
     errors: Mapping[date, BaseException],
-    suspects: dict[date, NotPublished],
+    missing: dict[date, NotPublished],
     progress: Progress,
 ) -> None:
-    """Record the outcome of each day of a chunk that is not complete."""
-    expectation = wiring.expectation(dataset)
+    """Record the outcome of each incomplete day of a chunk. ``missing`` takes those whose file may still appear."""
+    found: dict[date, NotPublished] = {}
     for day in (task.date for task in chunk if not task.complete()):
         error = errors.get(day)
         if error is None:
             progress.elsewhere.append(day)
-        elif not isinstance(error, NotPublished):
+        elif isinstance(error, NotPublished):
+            found[day] = error
+        else:
             progress.failed[day] = f"{type(error).__name__}: {error}"
             _record_outcome(dataset, day, "failed", progress.failed[day])
-        else:
-            found = expectation.after_404(day, error.answered, settings.get("closed_after_days"))
-            if found.state == "closed":
-                suspects[day] = error
-            else:
-                progress.unpublished[day] = found.why
-                _record_outcome(dataset, day, "unpublished", found.why)
-    # A day that the ledger already has as closed, and that answers 404 again, stays closed.
-    confirmed = [day for day in suspects if progress.fetched or day in expectation.closed]
-    _enter_closed(dataset, suspects, confirmed, progress)
+    _settle_missing(dataset, found, progress)
+    missing |= {day: error for day, error in found.items() if day in progress.unpublished}
 
 
-def _has_given_lately(dataset: Dataset) -> bool:
-    """Whether a receipt shows that this archive served a file within a day, perhaps to a fill killed before its end."""
-    archive = wiring.configured_archive()
-    since = (datetime.now(UTC) - _LATELY).isoformat()
-    for day, entry in wiring.files(dataset).days("raw").items():
-        receipt = durable.read_json(Path(entry.path)) or {}
-        try:
-            source = dataset.source(receipt["format"])
-            if source and receipt["url"] == archive.url(source.path_of(day)) and receipt["fetched_at"] > since:
-                return True
-        except (KeyError, TypeError, ValueError):
-            continue  # edited, or damaged
-    return False
+def _settle_missing(dataset: Dataset, found: Mapping[date, NotPublished], progress: Progress) -> None:
+    for day, (error, expected) in absence.enter(dataset, found).items():
+        reasons = progress.absent if expected.state == "absent" else progress.unpublished
+        progress.unpublished.pop(day, None)
+        reasons[day] = f"{expected.why} ({error.source or error.found})"
 
 
-def _enter_closed(
-    dataset: Dataset, suspects: dict[date, NotPublished], days: Sequence[date], progress: Progress
-) -> None:
-    for day in days:
-        error = suspects.pop(day)
-        answers.record(wiring.files(dataset).answers, day, "closed", wiring.archive_name(), error.source or "")
-        progress.closed[day] = f"the archive has no file; it is not requested again without --recheck-closed: {error}"
-        _record_outcome(dataset, day, "closed", progress.closed[day])
+def _record_missing(dataset: Dataset, progress: Progress) -> None:
+    """Judge the absent days again, now that the files around them are here, and record the outcome of each."""
+    expectation = wiring.expectation(dataset)
+    for day in [day for day in progress.absent if day in expectation.closed]:
+        del progress.absent[day]
+        progress.closed[day] = expectation.of(day).why
+    for outcome in ("absent", "closed", "unpublished"):
+        for day, reason in getattr(progress, outcome).items():
+            _record_outcome(dataset, day, outcome, reason)
 
 
 def _record_outcome(dataset: Dataset, day: date, outcome: str, reason: str) -> None:

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import luigi
 from luigi.parameter import ParameterException
@@ -23,13 +23,13 @@ from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import TerminalError
+from champion_luigi.base.errors import ChampionError, TerminalError
 from champion_luigi.base.package import VERSION
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import sessions
-from champion_luigi.pipeline import day_task, process
+from champion_luigi.pipeline import absence, day_task, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask
@@ -43,6 +43,7 @@ from champion_luigi.warehouse import opened
 logger = logging.getLogger("luigi-interface.fill")
 
 _ALL = 1_000_000
+_MOST_NAMED = 10
 
 
 class FillFailed(TerminalError):
@@ -60,6 +61,18 @@ class Outstanding(luigi.ExternalTask):
     def complete(self) -> bool:
         """Never true in the run that reports it."""
         return False
+
+
+class Found(NamedTuple):
+    """A range's incomplete days: those to run, all absent sessions, and those to run if one of the probes is found.
+
+    ``partial`` are complete days whose full file is to be looked for.
+    """
+
+    due: list[date]
+    absent: list[date]
+    waiting: list[date]
+    partial: list[date]
 
 
 class FillBhavcopy(RangeDailyBase):
@@ -84,7 +97,10 @@ class FillBhavcopy(RangeDailyBase):
         description="data set of the days: " + ", ".join(catalog.NAMES),
     )
     recheck_closed = luigi.BoolParameter(
-        default=False, significant=False, description="request again the sessions for which the archive answered 404"
+        default=False, significant=False, description="request again the weekdays that are closed for want of a file"
+    )
+    recheck_absent = luigi.BoolParameter(
+        default=False, significant=False, description="request again, now, the sessions that no source had"
     )
 
     # As in Luigi, where the parameter's type warns of its own default.
@@ -93,6 +109,10 @@ class FillBhavcopy(RangeDailyBase):
     # Called with the progress after each day; the `champion` command draws a bar.
     on_progress: Callable[[Progress], None] | None = None
     progress: Progress | None = None
+    # Why the last run failed, if it did.
+    error: BaseException | None = None
+    # The absent sessions of the range, after a run.
+    absent: Sequence[date] = ()
     _has_just_run = False
 
     @property
@@ -118,10 +138,10 @@ class FillBhavcopy(RangeDailyBase):
             # Luigi checks once more, right after `run`. Stages that others requested meanwhile are left to them.
             self._has_just_run = False
             return True
-        missing = self.missing_datetimes(self.finite_datetimes(*self._bounds()))
+        found = self._found()
         # A day that was rechecked and is still closed is not missing.
         closed = self.progress.closed if self.progress else {}
-        return all(each.date() in closed for each in missing)
+        return not found.absent and not found.partial and all(day in closed for day in found.due)
 
     def _requires(self) -> list[luigi.Task]:
         """This task itself, for Luigi's summary: it is pending only because of what its own `run` yielded."""
@@ -144,7 +164,7 @@ class FillBhavcopy(RangeDailyBase):
         return _midnight(expectation.latest + timedelta(days=1))
 
     def finite_datetimes(self, finite_start: datetime, finite_stop: datetime) -> list[datetime]:
-        """The sessions from start to stop (exclusive): by the calendar, corrected by the archive's answers."""
+        """The sessions from start to stop (exclusive): by evidence and the calendar, absent ones included."""
         start, stop = finite_start.date(), finite_stop.date()
         days = wiring.expectation(self.definition).days(start, stop, recheck_closed=self.recheck_closed)
         # Days that a killed redo left due: their files exist, whatever the calendar or this archive says.
@@ -162,6 +182,22 @@ class FillBhavcopy(RangeDailyBase):
             return missing
         return [each for each in finite_datetimes if each.date() not in complete]
 
+    def _found(self) -> Found:
+        """The days of the range that are incomplete, by what is to be done about them."""
+        start, stop = self._bounds()
+        expectation = wiring.expectation(self.definition)
+        days = self.finite_datetimes(start, stop)
+        missing = {each.date() for each in self.missing_datetimes(days)}
+        absent = missing & expectation.absent
+        again = absent if self.recheck_absent else absent - expectation.resting
+        probes = sorted(again) if self.recheck_absent else absence.probes(sorted(again))
+        return Found(
+            due=sorted(missing - absent | set(probes)),
+            absent=sorted(absent - expectation.lost),
+            waiting=sorted(again - set(probes)),
+            partial=sorted({each.date() for each in days} & expectation.partial - missing),
+        )
+
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and report each day's outcome. Raises FillFailed if days failed."""
         version.claim(settings.data_dir())
@@ -171,6 +207,7 @@ class FillBhavcopy(RangeDailyBase):
                 try:
                     self._fill(self.progress)
                 except BaseException as error:
+                    self.error = error
                     # An Exception, such as FillFailed, counts as failed; anything else, such as Ctrl-C, as killed.
                     status = "FAILED" if isinstance(error, Exception) else "KILLED"
                     self._record_end(status, status.lower(), error)
@@ -190,14 +227,35 @@ class FillBhavcopy(RangeDailyBase):
 
     @durable.explained()
     def _fill(self, progress: Progress) -> None:
+        if overruled := absence.judge_again(self.definition):
+            words = "days were recorded as closed, though nothing shows that: they are absent, and stay due"
+            self._say(f"{len(overruled)} {words}: {sessions.in_words(overruled)}")
         days = self._days
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Wait here, once, for another fill that holds the embedded engine, and skip the days that it completed.
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
+        days += self._now_whole()
+        probes = wiring.expectation(self.definition).absent.intersection(days)
         progress.due, progress.left = len(days), self._beyond_limit
         self._record_start(days)
+        self._run(days, progress)
+        waiting = self._waiting if probes - wiring.expectation(self.definition).absent else []
+        if waiting and not progress.stopped_because:
+            self._say(f"files have come that were absent: {len(waiting)} further absent days are requested again")
+            progress.due += len(waiting)
+            self._run(waiting, progress)
+        self.absent = self._found().absent
+        progress.all_absent = len(self.absent)
+        self._say(progress.sentence())
+        for words, reasons in (("absent", progress.absent), ("closed", progress.closed), ("failed", progress.failed)):
+            for day, reason in sorted(reasons.items()):
+                logger.warning("%s %s: %s", day, words, reason)
+        if progress.failed:
+            raise FillFailed(_failures_in_words(progress))
+
+    def _run(self, days: Sequence[date], progress: Progress) -> None:
         order = day_task.newest_first.set(self.reverse)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
@@ -206,12 +264,20 @@ class FillBhavcopy(RangeDailyBase):
                 )
         finally:
             day_task.newest_first.reset(order)
-        self._say(progress.sentence())
-        for words, reasons in (("closed", progress.closed), ("failed", progress.failed)):
-            for day, reason in sorted(reasons.items()):
-                logger.warning("%s %s: %s", day, words, reason)
-        if progress.failed:
-            raise FillFailed(_failures_in_words(progress))
+
+    def _now_whole(self) -> list[date]:
+        """The days that a partial source gave, and that have a full file now; they are due from the first stage."""
+        partial = absence.probes(self._partial)
+        if not partial or not issubclass(self.of, DayTask):
+            return []
+        try:
+            found = absence.find_whole(self.definition, partial)
+        except ChampionError as error:
+            logger.warning("full files were not looked for, for days from a partial source: %s", error)
+            return []
+        for day in found:
+            due.ask(wiring.files(self.definition).due, day, range(self.of.stage + 1))
+        return found
 
     def _record_start(self, days: Sequence[date]) -> None:
         if not days:
@@ -234,14 +300,14 @@ class FillBhavcopy(RangeDailyBase):
     def _days(self) -> list[date]:
         """The days to run, in running order; ``_beyond_limit`` more are missing."""
         start, stop = self._bounds()
-        datetimes = self.finite_datetimes(start, stop)
-        missing = self.missing_datetimes(datetimes)
-        self._emit_metrics(missing, start, stop)
-        ordered = sorted(missing, reverse=self.reverse)
+        found = self._found()
+        self._emit_metrics([_midnight(day) for day in found.due], start, stop)
+        ordered = sorted(found.due, reverse=self.reverse)
+        self._waiting, self._partial = found.waiting, found.partial
         self._beyond_limit = max(0, len(ordered) - self.task_limit)
         if self._beyond_limit:
             logger.warning("--task-limit %d: %d of %d days are left", self.task_limit, self._beyond_limit, len(ordered))
-        return [each.date() for each in ordered[: self.task_limit]]
+        return ordered[: self.task_limit]
 
     def _bounds(self) -> tuple[datetime, datetime]:
         if self.start and self.stop and self.start > self.stop:
@@ -256,10 +322,36 @@ class FillBhavcopy(RangeDailyBase):
 
     def outstanding(self) -> list[str]:
         """The work that the last run could not do, in words, with the time to try again."""
+        what = self._to_do()
+        if self.absent:
+            again = min(map(wiring.expectation(self.definition).due_again, self.absent))
+            count = len(self.absent)
+            words = "session is absent: {}" if count == 1 else "sessions are absent: {}"
+            what.append(
+                f"{count} {words.format(sessions.in_words(self.absent))}; no source of the archive has a file; "
+                + ("the archive gave none of the days requested: check NSE_ARCHIVE_URL; " if self._gave_nothing else "")
+                + f"requested again from {again} on, or now with champion fill --recheck-absent"
+            )
+        return what
+
+    @property
+    def is_done_but_for_absent(self) -> bool:
+        """Whether everything that the archive has is complete, and sessions are absent."""
+        return bool(self.absent) and not self._to_do() and not (self.progress and self.progress.failed)
+
+    @property
+    def _gave_nothing(self) -> bool:
+        progress = self.progress
+        return progress is not None and 0 < progress.due == len(progress.absent)
+
+    def _to_do(self) -> list[str]:
         progress = self.progress
         if progress is None:
             return []
         what = [f"{day}: {reason}" for day, reason in sorted(progress.unpublished.items())]
+        if len(what) > _MOST_NAMED:
+            more = f"and {len(what) - _MOST_NAMED} more days are not published yet, up to {max(progress.unpublished)}"
+            what[_MOST_NAMED:] = [more]
         if progress.left:
             reason = progress.stopped_because or f"--task-limit {self.task_limit}"
             what.append(f"{progress.left} days are left ({reason}): run the same fill again")
@@ -312,6 +404,7 @@ class FillDays(FillBhavcopy):
         """A fill of these days, up to their task ``of``."""
         stop = max(days) + timedelta(days=1)
         parameters: dict[str, Any] = {"of": of, "dataset": dataset.name, "start": min(days), "stop": stop}
+        parameters["recheck_absent"] = True
         task = cls(**parameters)
         task.given = frozenset(days)
         return task

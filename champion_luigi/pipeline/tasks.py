@@ -20,8 +20,8 @@ import luigi
 from champion_luigi.base import durable
 from champion_luigi.base.errors import CheckFailed, DamagedFile, NotPublished, RejectedPayload, TerminalError
 from champion_luigi.config import settings, wiring
-from champion_luigi.exchange import answers, sessions
-from champion_luigi.pipeline import lanes
+from champion_luigi.exchange import sessions
+from champion_luigi.pipeline import absence, lanes
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
 from champion_luigi.storage import due, lake, raw, tables
@@ -67,9 +67,6 @@ class ScrapeBhavcopy(DayTask):
             ) from None
 
         receipt = keep(self, published, recognised)
-
-        if wiring.expectation(self.definition).of(self.date).state == "closed":
-            answers.record(self.files.answers, self.date, "session", wiring.archive_name(), published.url)
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.source}
         self.say(f"{published.name}, {len(published.content):,} bytes, {len(recognised.lines):,} rows")
 
@@ -88,6 +85,10 @@ class ScrapeBhavcopy(DayTask):
             todo = f"By the calendar: {sessions.describe(self.date)}."
             if expected.is_recent(self.date, settings.get("closed_after_days")):
                 todo += f" A session's file is expected from {expected.published_at:%H:%M} India time."
+            elif found.state != "closed" and not self.output().exists():
+                todo += " The day stays due: champion fill requests it again, less and less often."
+                if not lanes.in_threads.get():  # a fill enters its days itself
+                    absence.enter(self.definition, {self.date: error})
             about: dict[str, Any] = {
                 "day": self.date,
                 "source": error.source,
@@ -282,9 +283,14 @@ def fetch(
     from champion_luigi.parsing import payload
 
     opened_archive, limit = wiring.configured_archive(), wiring.max_unzipped_bytes()
-    published = archive.fetch(opened_archive, task.definition, task.date, wiring.official_from(), known)
-    content, url, format = published.content, published.url, published.source
-    return published, payload.recognise(content, task.definition, task.date, url, limit, format=format)
+
+    def read(published: Published) -> Recognised:
+        content, url, format = published.content, published.url, published.source
+        return payload.recognise(content, task.definition, task.date, url, limit, format=format)
+
+    return archive.fetch(
+        opened_archive, task.definition, task.date, read, official_from=wiring.official_from(), known=known
+    )
 
 
 def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> dict[str, Any]:
@@ -296,6 +302,7 @@ def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> 
         "validators": published.headers,
     }
     receipt = raw.keep(task.files, task.date, published.name, published.content, described)
+    absence.enter_found(task.definition, task.date, published.source, published.url)
     WholeFile(task.output().file.with_name(published.name)).remember(recognised)
     return receipt
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +90,22 @@ def verified(receipt: Mapping[str, Any], payload: Path, receipt_file: Path) -> b
             todo=f"Delete {receipt_file} to fetch it again.",
         )
     return content
+
+
+@dataclass(frozen=True)
+class Receipts:
+    """What an archive, by its name, has given of a data set, as the stored receipts show."""
+
+    files: DayFiles
+    archive: str
+
+    def gave(self, day: date) -> bool:
+        """Whether the archive gave the stored file of a day."""
+        receipt = durable.read_json(self.files.receipt(day)) or {}
+        # Receipts of version 0.1.0 have the URL alone.
+        return str(receipt.get("archive") or receipt.get("url") or "").startswith(self.archive)
+
+    def gave_after(self, day: date) -> bool:
+        """Whether the archive gave the stored file of any later day."""
+        later = self.files.days("raw", day + timedelta(days=1))
+        return any(self.gave(each) for each in sorted(later, reverse=True))

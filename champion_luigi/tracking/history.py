@@ -15,7 +15,8 @@ from champion_luigi.tracking.journal import FAILURES, Event
 
 # A fill records `settled` with the final outcome of a date that it did not complete.
 _PROBLEMS = FAILURES | {Event.SETTLED}
-_SETTLED_WELL = frozenset({"closed", "unpublished"})
+# Outcomes that are no failure: the ledger has the days without a file.
+_NO_FAILURES = frozenset({"absent", "closed", "unpublished"})
 
 
 @dataclass
@@ -35,10 +36,10 @@ def latest_problems(folder: Path, dataset: str = catalog.DEFAULT) -> dict[date, 
             day = date.fromisoformat(record["date"])
             if record.get("dataset", catalog.DEFAULT) != dataset:
                 continue
-            if record["event"] in FAILURES:
+            if record.get("outcome") in _NO_FAILURES or record.get("error_type") == "NotPublished":
+                found.pop(day, None)
+            elif record["event"] in FAILURES:
                 found[day] = f"{record.get('task', '')}: {record.get('error', '')}"
-            elif record["outcome"] == "unpublished":
-                found.pop(day, None)  # only too early, no failure
             else:
                 found[day] = record["reason"]
     return found
@@ -59,8 +60,8 @@ def of_range(folder: Path, first: date, last: date, dataset: str = catalog.DEFAU
                 history.seconds.setdefault(day, {})[STAGE_OF[task]] = round(record["seconds"], 4)
             continue
         key = (str(record.get("execution")), day)
-        if record.get("outcome") in _SETTLED_WELL:
-            problems.pop(key, None)  # no session, or only too early
+        if record.get("outcome") in _NO_FAILURES:
+            problems.pop(key, None)
         elif event in FAILURES or key not in problems:
             # Move it to the end: an execution's problem has the time of its latest record.
             problems.pop(key, None)

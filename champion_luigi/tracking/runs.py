@@ -36,6 +36,7 @@ _RANGE_METRICS = {
 }
 _OUTCOMES: dict[str, tuple[Status, str]] = {
     "closed": ("FINISHED", "closed"),
+    "absent": ("FAILED", "absent"),
     "unpublished": ("FAILED", "unpublished"),
     "failed": ("FAILED", "failed"),
 }

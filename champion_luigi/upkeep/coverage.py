@@ -1,4 +1,4 @@
-"""The state of each session: loaded in the warehouse, in the lake only, failed, missing or closed.
+"""The state of each session: loaded in the warehouse, in the lake only, failed, absent, missing or closed.
 
 Read from folder listings, markers and the journal; the warehouse is not opened. Thirty years take less than a second.
 """
@@ -21,14 +21,14 @@ from champion_luigi.storage import due, lake
 from champion_luigi.tracking import history, journal
 from champion_luigi.tracking.record import journal_folder
 
-State = Literal["loaded", "lake", "failed", "missing", "closed"]
+State = Literal["loaded", "lake", "failed", "absent", "missing", "closed"]
 
 _DAYS_BACK = 100
 
 
 @dataclass(frozen=True)
 class Day:
-    """One session. ``rows`` counts its rows in the warehouse; ``reason`` explains a failure or a closed day."""
+    """One session. ``rows`` counts its rows in the warehouse; ``reason`` explains why there are none."""
 
     date: date
     state: State
@@ -45,6 +45,8 @@ class Coverage:
     last: date
     days: tuple[Day, ...]
     latest_due: date
+    # The absent sessions whose file no known archive has.
+    lost: frozenset[date]
 
     def of(self, *states: State) -> list[Day]:
         """The sessions in one of these states."""
@@ -54,15 +56,17 @@ class Coverage:
 def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Coverage:
     """The coverage from ``start`` to ``end``, both included.
 
-    The default range starts with the first day in the lake, or 100 days back if the lake is empty, and ends with the
-    latest session that should be published by now.
+    The default range starts with the first day that was fetched or is absent, or 100 days back if there is none,
+    and ends with the latest session that should be published by now.
     """
     expected = wiring.expectation(dataset)
     latest = expected.latest
     last = min(end or latest, latest)
     stop = last + timedelta(days=1)
     in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, start or date.min, stop)}
-    first = start or min(in_lake, default=last - timedelta(days=_DAYS_BACK))
+    absent = expected.absent
+    known = (day for day in (*in_lake, *absent, *wiring.files(dataset).days("raw", stop=stop)) if day <= last)
+    first = start or min(known, default=last - timedelta(days=_DAYS_BACK))
     loaded = complete.loaded_rows(dataset, first, stop)
     closed = expected.closed
     due = sorted(expected.days(first, stop, recheck_closed=True) | {day for day in in_lake if day >= first})
@@ -78,9 +82,11 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
             return Day(day, "closed", reason=expected.of(day).why)
         if day in problems:
             return Day(day, "failed", reason=problems[day])
+        if day in absent:
+            return Day(day, "absent", reason=expected.of(day).why)
         return Day(day, "missing")
 
-    return Coverage(dataset.name, first, last, tuple(day_of(day) for day in due), latest)
+    return Coverage(dataset.name, first, last, tuple(day_of(day) for day in due), latest, expected.lost)
 
 
 def as_document(found: Coverage) -> dict[str, Any]:
@@ -97,6 +103,7 @@ def as_document(found: Coverage) -> dict[str, Any]:
         "loaded": len(loaded),
         "lake_only": _named(found.of("lake")),
         "failed": _named(found.of("failed")),
+        "absent": [{**each, "lost": each["date"] in found.lost} for each in _named(found.of("absent"))],
         "missing": [day.date for day in found.of("missing")],
         "closed": _named(found.of("closed")),
         "rows": sum(day.rows for day in loaded),
@@ -122,7 +129,7 @@ def reasons(dataset: Dataset, of: type[luigi.Task], days: list[date]) -> dict[da
     first, stop = min(days), max(days) + timedelta(days=1)
     in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, first, stop)}
     again = due.first_stages(wiring.files(dataset).due, first, stop)
-    closed = wiring.expectation(dataset).closed
+    expected = wiring.expectation(dataset)
     problems = history.latest_problems(journal_folder(), dataset.name)
 
     def reason(day: date) -> str:
@@ -131,8 +138,10 @@ def reasons(dataset: Dataset, of: type[luigi.Task], days: list[date]) -> dict[da
         failed = f"failed before: {problems[day]}" if day in problems else ""
         if of is LoadClickHouse and day in in_lake:
             return "; ".join(filter(None, [f"in the lake, {_why_not_loaded(dataset, day)}", failed]))
-        if day in closed:
+        if day in expected.closed:
             return "closed before, and requested again (--recheck-closed)"
+        if day in expected.absent:
+            return f"absent before, and requested again: {expected.of(day).why}"
         return failed or "missing"
 
     return {day: reason(day) for day in days}

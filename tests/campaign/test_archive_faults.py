@@ -206,7 +206,7 @@ def test_each_misbehaviour_fails_its_own_day_and_no_other(part: int, tmp_path: P
             assert url + archive_path("legacy", day) in reason, (each.name, reason)
             assert server.asked[day] == each.attempts, (each.name, reason)
             assert files_of(tmp_path, day) == [], each.name
-        assert answers.answers(tmp_path / "ledger.jsonl", url) == {}
+        assert answers.read(tmp_path / "ledger.jsonl", url).answers == {}
         good = [day for day in days if day not in failing]
         assert sorted(rows_in_lake(tmp_path)) == good
 

@@ -190,7 +190,7 @@ def test_a_clock_that_is_ahead_closes_no_session_to_come(tmp_path: Path, archive
     assert "Set this machine's clock" in done.stderr
     assert not [
         each
-        for each in answers.answers(wiring.files(EQUITY).answers, archive_name()).values()
+        for each in answers.read(wiring.files(EQUITY).answers, archive_name()).answers.values()
         if each.verdict == "closed"
     ]
 

@@ -397,7 +397,7 @@ def test_a_ledger_that_cannot_be_written_is_asked_again(
         # With another day to fetch, or else the archive could be a wrong address.
         code, output = run("fill", "--start", str(DAY), "--stop", "2024-01-18")
         assert code == 0, output
-        assert {day: answer.verdict for day, answer in wiring.archive_answers(EQUITY).items()} == {NEXT_DAY: "closed"}
+        assert {day: answer.verdict for day, answer in wiring.ledger(EQUITY).answers.items()} == {NEXT_DAY: "closed"}
     campaign.tell(
         AREA,
         "no room for the ledger when a session turns out closed (ledger.jsonl on a full tmpfs)",

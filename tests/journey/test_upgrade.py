@@ -354,7 +354,7 @@ def test_records_and_answers_of_a_newer_version_are_passed_over(tmp_path: Path) 
     lines = [{**answer, "date": "2024-01-16", "v": 2, "by": "9.0.0"}, {"date": "2024-01-17", "kind": 7}]
     (tmp_path / "ledger.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     build(WriteParquet(date=DAY))
-    assert answers.answers(tmp_path / "ledger.jsonl", "simulated:").keys() == {date(2024, 1, 16)}
+    assert answers.read(tmp_path / "ledger.jsonl", "simulated:").answers.keys() == {date(2024, 1, 16)}
     code, output = champion("status", "--start", str(DAY), "--end", "2024-01-17")
     assert code == 20, output
     assert "lake only 1, failed 0, missing 1, closed 1" in output

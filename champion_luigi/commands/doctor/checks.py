@@ -49,6 +49,7 @@ CHECKS = (
     Check("luigid", servers.luigid, "WARNING"),
     Check("time zone", setup.time_zone),
     Check("sessions", setup.session_table),
+    Check("absent", setup.absent),
 )
 
 

@@ -22,7 +22,7 @@ from champion_luigi.exchange import sessions
 from champion_luigi.tracking import journal, record
 
 if TYPE_CHECKING:
-    from champion_luigi.exchange.archive import Archive
+    from champion_luigi.exchange.archive import Archive, Published
 
 # Each is well below the limit for all checks.
 _CONNECT_SECONDS, _READ_SECONDS, _TOTAL_SECONDS = 4.0, 5.0, 8.0
@@ -61,13 +61,16 @@ def archive() -> Finding:
         return Finding("WARNING", busy, "Run this again when they have ended.")
     expectation = wiring.expectation(_DATASET)
     day = expectation.latest
-    while day in expectation.closed and day > _DATASET.first_date:
+    while day in expectation.closed | expectation.absent and day > _DATASET.first_date:
         day = sessions.previous(day)
+
+    def read(found: Published) -> object:
+        return payload.recognise(found.content, _DATASET, day, found.url, wiring.max_unzipped_bytes())
+
     try:
-        published = archives.fetch(opened, _DATASET, day, wiring.official_from())
+        published, _ = archives.fetch(opened, _DATASET, day, read, official_from=wiring.official_from())
     except NotPublished:
         return _without_the_latest(opened, name, day, is_remote)
-    payload.recognise(published.content, _DATASET, day, published.url, wiring.max_unzipped_bytes())
     found = f"{name} has the file of {day}" + (": invented instruments" if name.startswith("simulated:") else "")
     ahead = None
     if is_remote:

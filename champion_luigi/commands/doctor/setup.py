@@ -21,7 +21,7 @@ from packaging.specifiers import SpecifierSet
 
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands.doctor.findings import Finding, told
-from champion_luigi.config import settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 
@@ -144,6 +144,15 @@ def time_zone() -> Finding:
         todo = "Install tzdata: the pipeline works without it, but your own programs may not."
         return Finding("WARNING", "no data for Asia/Kolkata", todo)
     return Finding("OK", f"in India (Asia/Kolkata) it is {now:%Y-%m-%d %H:%M}")
+
+
+def absent() -> Finding:
+    """The sessions for which no source of the archive has a file."""
+    found = {name: wiring.expectation(dataset) for name, dataset in catalog.DATASETS.items()}
+    days = {name: each.absent - each.lost for name, each in found.items()}
+    words = "; ".join(f"{name} {len(each)}: {sessions.in_words(each)}" for name, each in days.items() if each)
+    todo = "champion fill --recheck-absent requests them now; another archive may have them (NSE_ARCHIVE_URL)."
+    return Finding("WARNING", words, todo) if words else Finding("OK", "no session is known to lack its file")
 
 
 def session_table() -> Finding:

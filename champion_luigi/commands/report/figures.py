@@ -18,8 +18,9 @@ STATES = {
     "loaded": ("l", "loaded"),
     "lake": ("k", "in the lake only"),
     "failed": ("f", "failed"),
+    "absent": ("a", "absent: no source has the file"),
     "missing": ("m", "missing"),
-    "closed": ("c", "closed: the archive has no file"),
+    "closed": ("c", "closed: no session"),
 }
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -514,7 +514,7 @@ def test_an_archive_that_was_closed_on_every_day_is_asked_for_the_first(
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
     for number in range(10):
         day = EQUITY.first_date + timedelta(days=number)
-        answers.record(wiring.files(EQUITY).answers, day, "closed", wiring.archive_name(), "by hand")
+        answers.record(wiring.files(EQUITY).answers, [answers.given(day, "closed", wiring.archive_name(), "by hand")])
     with time_machine.travel(datetime.combine(EQUITY.first_date, datetime.min.time(), UTC) + timedelta(days=9)):
         found = servers.archive()
     assert found.status == "WARNING"

@@ -219,21 +219,26 @@ def test_champion_fill_exits_30_when_a_day_failed(tmp_path: Path, archive: Simul
     assert in_lake(tmp_path) == [DAYS[0], DAYS[2], *DAYS[4:]]
 
 
-def test_champion_fill_lists_what_it_took_as_closed(archive: SimulatedArchive) -> None:
-    """A success, after which the day is not asked for."""
+def test_champion_fill_exits_15_when_only_absent_sessions_are_missing(archive: SimulatedArchive) -> None:
+    """Its last line names them, in this fill and in every later one, which has nothing to do."""
     archive.faults[DAYS[2]] = Fault("not_found")
-    done = champion_here("fill", *RANGE, *LAKE)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"closed {DAYS[2]}: ")
-    assert champion_here("fill", *RANGE, *LAKE).stderr.splitlines()[-1] == "Nothing is missing."
+    for first in ("5 of 6 days, ", "Nothing is due."):
+        done = champion_here("fill", *RANGE, *LAKE)
+        assert done.returncode == 15, done.stderr
+        *_, summary, last = done.stderr.splitlines()
+        assert summary.startswith(first)
+        assert last.startswith(
+            f"1 session is absent: {DAYS[2]}; no source of the archive has a file; requested again from "
+        )
+        assert last.endswith("or now with champion fill --recheck-absent")
 
 
-def test_champion_fill_rechecks_what_was_closed(tmp_path: Path, archive: SimulatedArchive) -> None:
-    """With --recheck-closed."""
+def test_champion_fill_rechecks_what_was_absent(tmp_path: Path, archive: SimulatedArchive) -> None:
+    """With --recheck-absent."""
     archive.faults[DAYS[2]] = Fault("not_found")
     champion_here("fill", *RANGE, *LAKE)
     archive.faults.clear()
-    done = champion_here("fill", *RANGE, *LAKE, "--recheck-closed")
+    done = champion_here("fill", *RANGE, *LAKE, "--recheck-absent")
     assert done.returncode == 0, done.stderr
     assert in_lake(tmp_path) == DAYS
 
@@ -431,12 +436,15 @@ def test_a_dry_run_says_what_another_warehouse_has(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_dry_run_names_what_would_be_rechecked(archive: SimulatedArchive) -> None:
-    """With --recheck-closed; without, it is not due."""
+    """With --recheck-absent; without, it is named, and not due."""
     archive.faults[DAYS[2]] = Fault("not_found")
     champion_here("fill", *RANGE, *LAKE)
     assert would_run(*RANGE, *LAKE) == {}
-    due = would_run(*RANGE, *LAKE, "--recheck-closed")
-    assert due == {str(DAYS[2]): "closed before, and requested again (--recheck-closed)"}
+    planned = json.loads(champion_here("fill", *RANGE, *LAKE, "--dry-run", "--json").stdout)
+    assert planned["absent"] == [str(DAYS[2])]
+    assert f"1 session absent: {DAYS[2]}" in champion_here("fill", *RANGE, *LAKE, "--dry-run").stdout
+    due = would_run(*RANGE, *LAKE, "--recheck-absent")
+    assert due[str(DAYS[2])].startswith("absent before, and requested again: ")
 
 
 def test_json_goes_with_a_dry_run() -> None:

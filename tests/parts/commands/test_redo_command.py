@@ -234,7 +234,7 @@ def test_what_is_kept_stays_where_the_archive_gives_no_file_any_more(
         error = build(LoadClickHouse(date=DAY)).error
         assert type(error) is TerminalError
         assert str(error).startswith(f"{DAY}: the stored file could not be fetched again: ")
-        assert answers.answers(wiring.files(EQUITY).answers, wiring.archive_name()) == {}
+        assert answers.read(wiring.files(EQUITY).answers, wiring.archive_name()).answers == {}
         asked = len(server.requests)
         load(DAY)
         assert len(server.requests) == asked

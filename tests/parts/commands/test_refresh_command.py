@@ -15,14 +15,26 @@ from typing import Any
 import polars as pl
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import BOTH_DAY, Rows, archive_path, build, lines_of, payload, publish, published, retry_at_once, snapshot
+from helpers import (
+    BOTH_DAY,
+    Rows,
+    archive_path,
+    build,
+    fetched,
+    lines_of,
+    payload,
+    publish,
+    published,
+    retry_at_once,
+    snapshot,
+)
 from simulated_server import Fault, Kind, SimulatedArchive
 
 from champion_luigi.base import durable
 from champion_luigi.config import wiring
 from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.exchange import archive
+from champion_luigi.exchange.archive import NotModified
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
@@ -85,7 +97,7 @@ def outcomes(*days: date) -> list[Outcome]:
 
 def answer(server: SimulatedArchive) -> bytes:
     """What the archive gives for the day now."""
-    return archive.fetch(wiring.open_archive(server.url), EQUITY, DAY).content
+    return fetched(wiring.open_archive(server.url), EQUITY, DAY).content
 
 
 def rows_in(frame: pl.DataFrame) -> Rows:
@@ -129,21 +141,21 @@ def restatements() -> list[dict[str, Any]]:
 def test_a_file_that_is_as_it_was_is_not_sent_again(server: SimulatedArchive) -> None:
     """The archive is asked with its own validators, and answers 304."""
     opened = wiring.open_archive(server.url)
-    found = archive.fetch(opened, EQUITY, DAY)
-    with pytest.raises(archive.NotModified):
-        archive.fetch(opened, EQUITY, DAY, known={found.url: found.headers})
-    with pytest.raises(archive.NotModified):
-        archive.fetch(opened, EQUITY, DAY, known={found.url: {"Last-Modified": found.headers["Last-Modified"]}})
+    found = fetched(opened, EQUITY, DAY)
+    with pytest.raises(NotModified):
+        fetched(opened, EQUITY, DAY, known={found.url: found.headers})
+    with pytest.raises(NotModified):
+        fetched(opened, EQUITY, DAY, known={found.url: {"Last-Modified": found.headers["Last-Modified"]}})
     server.faults[DAY] = RESTATED
-    assert archive.fetch(opened, EQUITY, DAY, known={found.url: found.headers}).content != found.content
+    assert fetched(opened, EQUITY, DAY, known={found.url: found.headers}).content != found.content
 
 
 def test_validators_of_another_address_are_not_used(server: SimulatedArchive) -> None:
     """What one archive says of its file tells nothing of another one's."""
     opened = wiring.open_archive(server.url)
-    found = archive.fetch(opened, EQUITY, DAY)
+    found = fetched(opened, EQUITY, DAY)
     elsewhere = {found.url.replace("127.0.0.1", "localhost"): found.headers}
-    assert archive.fetch(opened, EQUITY, DAY, known=elsewhere).content == found.content
+    assert fetched(opened, EQUITY, DAY, known=elsewhere).content == found.content
 
 
 def test_the_last_days_of_the_lake_are_asked_for(in_lake: None, server: SimulatedArchive) -> None:

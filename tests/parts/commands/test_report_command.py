@@ -36,7 +36,7 @@ from champion_luigi.tracking import journal
 FIRST, LAST = date(2023, 12, 18), date(2024, 1, 12)
 RANGE = ("--start", str(FIRST), "--end", str(LAST))
 DAYS = sessions.sessions(FIRST, LAST + timedelta(days=1))
-CLOSED, FAILED, CURED, REJECTED = DAYS[2], DAYS[4], DAYS[6], DAYS[8]
+ABSENT, FAILED, CURED, REJECTED = DAYS[2], DAYS[4], DAYS[6], DAYS[8]
 LAKE_ONLY, MISSING = DAYS[-4:-2], DAYS[-2:]
 
 # Texts as an archive, a file or a disk could bring them.
@@ -310,7 +310,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     clean = {name: text for name, text in os.environ.items() if name not in environment_variables()}
     clean |= AT_ONCE
     clean |= {"DATA_DIR": str(folder / "data"), "CHAMPION_TRACKING": "journal"}
-    faults = {CLOSED: Fault("not_found"), FAILED: Fault("html"), CURED: Fault("html")}
+    faults = {ABSENT: Fault("not_found"), FAILED: Fault("html"), CURED: Fault("html")}
     with SimulatedArchive(faults, folder=archive) as running:
         clean["NSE_ARCHIVE_URL"] = running.url
         champion(clean, "fill", "--start", str(FIRST), "--stop", str(LAKE_ONLY[0]))
@@ -352,7 +352,7 @@ def test_a_pages_figures_are_those_of_champion_status(environment: dict[str, str
     status = status_of(environment)
     assert json.loads(data)["status"] == status
     assert [each["date"] for each in status["failed"]] == [str(FAILED)]
-    assert [each["date"] for each in status["closed"]] == [str(CLOSED)]
+    assert [each["date"] for each in status["absent"]] == [str(ABSENT)]
     assert [each["date"] for each in status["lake_only"]] == [str(day) for day in LAKE_ONLY]
     assert status["missing"] == [str(day) for day in MISSING]
 

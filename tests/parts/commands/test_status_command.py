@@ -69,24 +69,45 @@ def test_all_loaded_exits_0(tmp_path: Path) -> None:
 
 
 def test_each_kind_of_day_is_told_apart(archive: SimulatedArchive) -> None:
-    """Loaded, in the lake only, failed with its reason, closed by the archive's answer, and missing."""
+    """Loaded, in the lake only, failed with its reason, absent by the archive's answer, and missing."""
     load(WEEK[0])
     build(WriteParquet(date=WEEK[1]))
     archive.faults[WEEK[2]] = Fault("html")
     build(LoadClickHouse(date=WEEK[2]))
-    answers.record(wiring.files(EQUITY).answers, WEEK[3], "closed", wiring.archive_name(), "x")
+    answers.record(wiring.files(EQUITY).answers, [answers.given(WEEK[3], "absent", wiring.archive_name(), "x")])
     code, output = status(*SPAN)
     assert code == 30
-    assert "1 of 4 sessions loaded" in output
+    assert "1 of 5 sessions loaded" in output
+    assert f"absent {WEEK[3]}: regular session; no file on " in output
+    assert "champion fill --start 2023-06-12 --recheck-absent" in output
     found = document(*SPAN)
-    assert (found["due"], found["loaded"]) == (4, 1)
+    assert (found["due"], found["loaded"]) == (5, 1)
     assert [each["date"] for each in found["lake_only"]] == [str(WEEK[1])]
     [failed] = found["failed"]
     assert failed["date"] == str(WEEK[2])
     assert "HTML page" in failed["reason"]
-    assert [each["date"] for each in found["closed"]] == [str(WEEK[3])]
+    assert [(each["date"], each["lost"]) for each in found["absent"]] == [(str(WEEK[3]), False)]
     assert found["missing"] == [str(WEEK[4])]
-    assert (found["latest_loaded"], found["sessions_late"]) == (str(WEEK[0]), 3)
+    assert (found["latest_loaded"], found["sessions_late"]) == (str(WEEK[0]), 4)
+
+
+def test_absent_days_alone_exit_15() -> None:
+    """Everything that the archive has is loaded, and a monitor can tell that from a full range."""
+    load(*WEEK[1:])
+    answers.record(wiring.files(EQUITY).answers, [answers.given(WEEK[0], "absent", wiring.archive_name(), "x")])
+    assert status(*SPAN)[0] == 15
+    assert status("--start", str(WEEK[1]), "--end", str(WEEK[4]))[0] == 0
+    # Without a range, it begins with the absent day.
+    assert document()["start"] == str(WEEK[0])
+
+
+def test_a_session_whose_file_is_lost_alarms_nobody() -> None:
+    """It is named, and no archive that is known will ever have it."""
+    lost = date(1995, 9, 4)
+    answers.record(wiring.files(EQUITY).answers, [answers.given(lost, "absent", wiring.archive_name(), "x")])
+    code, output = status("--start", str(lost), "--end", str(lost))
+    assert code == 0
+    assert f"absent {lost}: a session whose file no known archive has" in output
 
 
 def test_missing_days_exit_20() -> None:

@@ -23,6 +23,7 @@ from helpers import (
     UDIFF_DAY,
     answering,
     archive_path,
+    fetched,
     hear,
     payload,
     publish,
@@ -46,7 +47,7 @@ from champion_luigi.base.errors import (
 from champion_luigi.config.wiring import open_archive
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import http
-from champion_luigi.exchange.archive import Archive, fetch
+from champion_luigi.exchange.archive import Archive
 from champion_luigi.exchange.pace import Pace
 
 PATH = archive_path("legacy", LEGACY_DAY)
@@ -63,7 +64,7 @@ def server() -> Iterator[SimulatedArchive]:
 def error_of(opened: Archive, day: date = LEGACY_DAY) -> ChampionError:
     """The error with which a fetch ends."""
     with pytest.raises(ChampionError) as caught:
-        fetch(opened, EQUITY, day)
+        fetched(opened, EQUITY, day)
     return caught.value
 
 
@@ -93,7 +94,7 @@ def reply(status: int, body: bytes = b"", **headers: str) -> Answer:
 @pytest.mark.parametrize(("day", "format"), [(LEGACY_DAY, "legacy"), (UDIFF_DAY, "udiff")])
 def test_a_days_file_comes_as_published(server: SimulatedArchive, day: date, format: str) -> None:
     """What is fetched is the published bytes, with the exchange's file name, the URL and the format."""
-    found = fetch(open_archive(server.url), EQUITY, day)
+    found = fetched(open_archive(server.url), EQUITY, day)
     path = archive_path(format, day)
     assert found.content == payload(day, format)
     assert (found.source, found.name, found.url) == (format, path.rpartition("/")[2], server.url + path)
@@ -103,7 +104,7 @@ def test_a_days_file_comes_as_published(server: SimulatedArchive, day: date, for
 @pytest.mark.integration
 def test_the_archive_is_asked_as_by_a_browser(server: SimulatedArchive) -> None:
     """The firewall turns away what does not look like one."""
-    fetch(open_archive(server.url), EQUITY, LEGACY_DAY)
+    fetched(open_archive(server.url), EQUITY, LEGACY_DAY)
     [request] = server.requests
     assert (request.method, request.user_agent) == ("GET", http.USER_AGENT)
     assert request.user_agent.startswith("Mozilla/5.0 ")
@@ -123,14 +124,14 @@ def test_legacy_is_asked_for_until_5_july_2024_and_udiff_from_8_july(
     server: SimulatedArchive, day: date, format: str
 ) -> None:
     """The official format of a date is the first one asked for."""
-    assert fetch(open_archive(server.url), EQUITY, day).source == format
+    assert fetched(open_archive(server.url), EQUITY, day).source == format
     assert [request.path for request in server.requests] == [archive_path(format, day)]
 
 
 @pytest.mark.integration
 def test_the_switch_to_udiff_can_be_moved(server: SimulatedArchive) -> None:
     """The dates of early 2024 exist in both formats, and the user chooses."""
-    assert fetch(open_archive(server.url), EQUITY, BOTH_DAY, {"udiff": BOTH_DAY}).source == "udiff"
+    assert fetched(open_archive(server.url), EQUITY, BOTH_DAY, official_from={"udiff": BOTH_DAY}).source == "udiff"
     assert [request.path for request in server.requests] == [archive_path("udiff", BOTH_DAY)]
 
 
@@ -141,7 +142,7 @@ def test_the_other_format_is_asked_for_after_a_404(tmp_path: Path, there: str, s
     expected = "legacy" if there == "udiff" else "udiff"
     publish(tmp_path, BOTH_DAY, there, ["any"])
     with SimulatedArchive(folder=tmp_path) as server:
-        assert fetch(open_archive(server.url), EQUITY, BOTH_DAY, {"udiff": switch}).source == there
+        assert fetched(open_archive(server.url), EQUITY, BOTH_DAY, official_from={"udiff": switch}).source == there
         paths = [request.path for request in server.requests]
     assert paths == [archive_path(expected, BOTH_DAY), archive_path(there, BOTH_DAY)]
 
@@ -253,7 +254,7 @@ def test_an_archive_that_refused_is_asked_again_when_it_allows(server: Simulated
     opened = open_archive(server.url)
     error_of(opened)
     time.sleep(1.1)
-    assert fetch(opened, EQUITY, UDIFF_DAY).content == payload(UDIFF_DAY, "udiff")
+    assert fetched(opened, EQUITY, UDIFF_DAY).content == payload(UDIFF_DAY, "udiff")
 
 
 @pytest.mark.integration
@@ -330,7 +331,7 @@ def test_a_body_in_chunks_comes_whole() -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
 
     with answering(answer) as running:
-        assert fetch(open_archive(running.url), EQUITY, LEGACY_DAY).content == b"abcde"
+        assert fetched(open_archive(running.url), EQUITY, LEGACY_DAY).content == b"abcde"
 
 
 @pytest.mark.integration
@@ -551,7 +552,7 @@ def test_a_certificate_that_is_not_trusted_is_told_as_such(tmp_path: Path, monke
         assert "REQUESTS_CA_BUNDLE" in str(error)
         assert running.requests == []
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
-        assert fetch(opened, EQUITY, LEGACY_DAY).content == b"the file"
+        assert fetched(opened, EQUITY, LEGACY_DAY).content == b"the file"
 
 
 @pytest.mark.integration
@@ -576,7 +577,7 @@ def test_the_body_of_a_redirect_is_not_read() -> None:
 def test_credentials_in_the_url_are_sent_and_not_shown() -> None:
     """A private mirror may want a password: it goes into the request, not into what is kept of it."""
     with answering(reply(200, b"the file")) as running:
-        found = fetch(open_archive(running.url.replace("//", "//reader:hidden@")), EQUITY, LEGACY_DAY)
+        found = fetched(open_archive(running.url.replace("//", "//reader:hidden@")), EQUITY, LEGACY_DAY)
         [(path, headers)] = running.requests
     assert found.url == running.url + PATH
     assert "hidden" not in repr(found)
@@ -608,7 +609,7 @@ def test_credentials_in_the_url_are_in_no_error(server: SimulatedArchive, kind: 
 def test_credentials_in_a_url_that_cannot_be_used_are_in_no_error(url: str) -> None:
     """A typo in the URL is no reason to print its password, and it is one of the package's own errors."""
     with pytest.raises(ChampionError) as caught:
-        fetch(open_archive(url), EQUITY, LEGACY_DAY)
+        fetched(open_archive(url), EQUITY, LEGACY_DAY)
     assert "hidden" not in "".join(traceback.format_exception(caught.value))
 
 
@@ -619,7 +620,7 @@ def test_credentials_in_a_url_that_cannot_be_used_are_in_no_error(url: str) -> N
 def test_a_folder_laid_out_as_on_the_exchange_is_an_archive(tmp_path: Path, form: str) -> None:
     """People who have the files already need no server."""
     file = publish(tmp_path, LEGACY_DAY, "legacy", ["a,b", "1,2"])
-    found = fetch(open_archive(form.format(tmp_path)), EQUITY, LEGACY_DAY)
+    found = fetched(open_archive(form.format(tmp_path)), EQUITY, LEGACY_DAY)
     assert (found.content, found.url, found.name) == (file.read_bytes(), str(file), file.name)
 
 
@@ -627,7 +628,7 @@ def test_a_file_url_may_be_percent_encoded(tmp_path: Path) -> None:
     """As URLs are where a folder's name has a space in it."""
     folder = tmp_path / "my files"
     publish(folder, LEGACY_DAY, "legacy", ["a,b"])
-    assert fetch(open_archive(folder.as_uri()), EQUITY, LEGACY_DAY).content
+    assert fetched(open_archive(folder.as_uri()), EQUITY, LEGACY_DAY).content
 
 
 def test_a_file_that_a_folder_has_not_is_not_published(tmp_path: Path) -> None:
@@ -658,7 +659,7 @@ def test_a_file_that_cannot_be_read_is_an_error_of_storage(tmp_path: Path) -> No
 
 def test_the_simulated_archive_needs_no_server() -> None:
     """``simulated:`` is the demo's archive; it has no file for a holiday either."""
-    found = fetch(open_archive("simulated:"), EQUITY, LEGACY_DAY)
+    found = fetched(open_archive("simulated:"), EQUITY, LEGACY_DAY)
     assert (found.content, found.url) == (payload(LEGACY_DAY, "legacy"), f"simulated:{PATH}")
     assert isinstance(error_of(open_archive("simulated:"), HOLIDAY), NotPublished)
 
@@ -685,7 +686,7 @@ def test_a_loopback_host_is_asked_at_once(server: SimulatedArchive, tmp_path: Pa
     """A mirror of one's own needs no politeness: no slot is taken, and nothing is waited for."""
     opened = open_archive(server.url, requests_per_second=0.05, rate_file=tmp_path / "pace")
     for _ in range(5):
-        fetch(opened, EQUITY, LEGACY_DAY)
+        fetched(opened, EQUITY, LEGACY_DAY)
     assert len(server.requests) == 5
     assert not (tmp_path / "pace").exists()
 
@@ -769,4 +770,4 @@ def test_a_real_file_comes_as_published(shared: Callable[[str], Path], tmp_path:
     (tmp_path / path).parent.mkdir(parents=True)
     shutil.copy(file, tmp_path / path)
     with SimulatedArchive(folder=tmp_path) as server:
-        assert fetch(open_archive(server.url), EQUITY, date(2024, 7, 8)).content == file.read_bytes()
+        assert fetched(open_archive(server.url), EQUITY, date(2024, 7, 8)).content == file.read_bytes()

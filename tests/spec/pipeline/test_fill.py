@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from champion_luigi import (
 from champion_luigi.base.errors import NotPublished
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.exchange import answers, sessions
+from champion_luigi.exchange import sessions
 from champion_luigi.exchange.sessions import INDIA
 from champion_luigi.pipeline import chunks, day_task
 from champion_luigi.storage import lake
@@ -109,7 +108,7 @@ def filled() -> list[date]:
 
 def verdicts() -> dict[date, str]:
     """What the ledger says of this archive."""
-    return {day: answer.verdict for day, answer in wiring.archive_answers(EQUITY).items()}
+    return {day: answer.verdict for day, answer in wiring.ledger(EQUITY).answers.items()}
 
 
 def at(text: str) -> time_machine.travel:
@@ -364,147 +363,10 @@ def test_two_fills_in_one_program_each_complete_their_range(folder: Path) -> Non
     assert filled() == WEEK
 
 
-# The archive decides
+# Files that are missing; see test_absence.py too
 
 
-def test_a_session_without_a_file_is_entered_as_closed(folder: Path) -> None:
-    """With when and what was asked; it is not a failure."""
-    file_of(folder, WEEK[2]).unlink()
-    with time_machine.travel(datetime(2024, 1, 5, 12, 0, tzinfo=UTC)):
-        status, task = run()
-    assert status == LuigiStatusCode.SUCCESS
-    assert task.progress is not None
-    assert list(task.progress.closed) == [WEEK[2]]
-    [answer] = wiring.archive_answers(EQUITY).values()
-    assert (answer.day, answer.verdict, answer.archive) == (WEEK[2], "closed", str(folder))
-    assert answer.time.startswith("2024-01-05T12:00")
-    assert answer.asked.endswith("cm14JUN2023bhav.csv.zip")
-
-
-@pytest.mark.integration
-def test_a_closed_day_is_passed_over(archive: SimulatedArchive) -> None:
-    """By every later fill, without a request."""
-    archive.faults[WEEK[2]] = Fault("not_found")
-    run()
-    asked = len(archive.requests)
-    assert required(**RANGE) == []
-    assert run()[0] == LuigiStatusCode.SUCCESS
-    assert len(archive.requests) == asked
-
-
-def test_a_closed_day_that_is_rechecked_and_published_is_filled(folder: Path, week: Path) -> None:
-    """The exchange put the file there after all."""
-    late = file_of(folder, WEEK[2])
-    late.unlink()
-    run()
-    late.write_bytes(file_of(week, WEEK[2]).read_bytes())
-    status, task = run(recheck_closed=True)
-    assert status == LuigiStatusCode.SUCCESS, task.progress
-    assert filled() == WEEK
-
-
-def test_a_closed_day_that_was_published_is_a_session_from_then_on(folder: Path, week: Path) -> None:
-    """A later fill does it again where it is missing."""
-    late = file_of(folder, WEEK[2])
-    late.unlink()
-    run()
-    late.write_bytes(file_of(week, WEEK[2]).read_bytes())
-    run(recheck_closed=True)
-    assert verdicts() == {WEEK[2]: "session"}
-
-
-@pytest.mark.integration
-def test_a_closed_day_that_is_rechecked_and_still_missing_stays_closed(archive: SimulatedArchive) -> None:
-    """It was asked for once more, and that nothing else was fetched proves nothing against it."""
-    archive.faults[WEEK[2]] = Fault("not_found")
-    run()
-    asked = len(archive.requests)
-    status, task = run(recheck_closed=True)
-    assert len(archive.requests) == asked + 1
-    assert status == LuigiStatusCode.SUCCESS
-    assert task.progress is not None
-    assert list(task.progress.closed) == [WEEK[2]]
-
-
-def test_another_archive_is_asked_for_what_the_first_one_had_not(
-    folder: Path, week: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Closed holds for the archive that said so."""
-    file_of(folder, WEEK[2]).unlink()
-    run()
-    monkeypatch.setenv("NSE_ARCHIVE_URL", str(week))
-    assert run()[0] == LuigiStatusCode.SUCCESS
-    assert filled() == WEEK
-
-
-def test_an_archive_that_has_none_of_the_days_closes_none(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is a wrong address: the days have failed, and the right one is asked for all of them."""
-    monkeypatch.setenv("NSE_ARCHIVE_URL", str(tmp_path_factory.mktemp("empty")))
-    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
-    status, task = run()
-    assert status == LuigiStatusCode.FAILED
-    assert task.progress is not None
-    assert sorted(task.progress.failed) == WEEK
-    assert verdicts() == {}
-
-
-def test_an_address_that_went_wrong_closes_nothing(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Days that were fetched earlier, from elsewhere, prove nothing for it."""
-    run(stop=WEEK[2])
-    monkeypatch.setenv("NSE_ARCHIVE_URL", str(tmp_path_factory.mktemp("empty")))
-    assert run()[0] == LuigiStatusCode.FAILED
-    assert verdicts() == {}
-
-
-@pytest.mark.parametrize(("hours_later", "is_closed"), [(1, True), (25, False)])
-def test_a_fill_that_was_killed_has_shown_that_the_address_is_right(
-    folder: Path, hours_later: int, is_closed: bool
-) -> None:
-    """What it fetched and could not tell of counts for the next fill, for a day."""
-    run(stop=WEEK[2])
-    file_of(folder, WEEK[2]).unlink()
-    with time_machine.travel(datetime.now(INDIA) + timedelta(hours=hours_later), tick=False):
-        status, _ = run(stop=WEEK[3])
-    assert status == (LuigiStatusCode.SUCCESS if is_closed else LuigiStatusCode.FAILED)
-    assert verdicts() == ({WEEK[2]: "closed"} if is_closed else {})
-
-
-def test_a_receipt_that_cannot_be_read_shows_nothing(folder: Path, tmp_path: Path) -> None:
-    """The session has failed, as if the file had never been fetched."""
-    run(stop=WEEK[1])
-    file_of(folder, WEEK[1]).unlink()
-    ScrapeBhavcopy(date=WEEK[0]).output().dump({"date": "no date", "format": "legacy"})
-    assert run(stop=WEEK[2])[0] == LuigiStatusCode.FAILED
-    assert verdicts() == {}
-
-
-def test_a_session_that_is_missing_in_the_first_chunk_is_closed_once_the_archive_is_trusted(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another file of the same fill shows that the address is right, in whichever chunk it is."""
-    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
-    for day in WEEK[:4]:
-        file_of(folder, day).unlink()
-    assert run()[0] == LuigiStatusCode.SUCCESS
-    assert verdicts() == dict.fromkeys(WEEK[:4], "closed")
-
-
-@pytest.mark.parametrize(("days_later", "is_closed"), [(0, False), (7, False), (8, True)])
-def test_a_404_counts_as_closed_after_some_days(folder: Path, days_later: int, is_closed: bool) -> None:
-    """Until then the file may still come."""
-    file_of(folder, WEEK[4]).unlink()
-    evening = datetime(2023, 6, 16, 20, 0, tzinfo=INDIA) + timedelta(days=days_later)
-    with time_machine.travel(evening):
-        status, _ = run()
-    assert status == (LuigiStatusCode.SUCCESS if is_closed else LuigiStatusCode.MISSING_EXT)
-    assert verdicts() == ({WEEK[4]: "closed"} if is_closed else {})
-
-
-def test_the_days_until_a_404_counts_as_closed_are_a_setting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_days_until_a_missing_file_is_absent_are_a_setting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer, for an archive that is known to be late."""
     monkeypatch.setenv("CHAMPION_CLOSED_AFTER_DAYS", "30")
     file_of(folder, WEEK[4]).unlink()
@@ -679,15 +541,6 @@ def test_a_full_range_does_not_open_the_warehouse(folder: Path, monkeypatch: pyt
     monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", "0")
     with locks.locked(settings.data_dir() / "warehouse.lock", "the warehouse", 0):
         assert run(of=LoadClickHouse)[0] == LuigiStatusCode.SUCCESS
-
-
-def test_the_ledgers_lines_are_for_people_too(folder: Path) -> None:
-    """JSON with names that need no explanation."""
-    file_of(folder, WEEK[2]).unlink()
-    run()
-    [line] = wiring.files(EQUITY).answers.read_text().splitlines()
-    assert json.loads(line).keys() == {"date", "verdict", "archive", "asked", "time"}
-    assert answers.answers(wiring.files(EQUITY).answers, str(folder)).keys() == {WEEK[2]}
 
 
 def test_reverse_runs_the_newest_day_first_within_a_chunk_too(tmp_path: Path) -> None:

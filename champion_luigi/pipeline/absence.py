@@ -1,0 +1,83 @@
+"""Days for which no source had a file: the entry in the ledger, and the search for files that have come since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+
+from champion_luigi.base.errors import NotPublished
+from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.exchange import answers
+from champion_luigi.exchange.expectation import Expected
+
+# Of the days that a fill could look for again, it requests this many, spread evenly; if one is there, then all.
+PROBES = 24
+
+
+def enter(dataset: Dataset, missing: Mapping[date, NotPublished]) -> dict[date, tuple[NotPublished, Expected]]:
+    """Enter the absent days in the ledger, and return what it means for each day that it has no file.
+
+    A day whose file may still appear is not entered: the next fill requests it again.
+    """
+    expectation, name = wiring.expectation(dataset), wiring.archive_name()
+    after_days = settings.get("closed_after_days")
+    found = {day: (error, expectation.after_404(day, error.answered, after_days)) for day, error in missing.items()}
+    absent = (day for day, (_, expected) in found.items() if expected.state == "absent")
+    answers.record(
+        wiring.files(dataset).answers,
+        [answers.given(day, "absent", name, missing[day].source or "") for day in absent],
+    )
+    return found
+
+
+def enter_found(dataset: Dataset, day: date, source: str, url: str) -> None:
+    """Enter a day's file in the ledger, if the calendar or an earlier answer said otherwise, or if it is partial."""
+    expectation, name = wiring.expectation(dataset), wiring.archive_name()
+    before = expectation.ledger.answers.get(day)
+    verdicts: list[answers.Verdict] = []
+    if expectation.of(day).state in ("closed", "absent"):
+        verdicts.append("session")
+    if (found := dataset.source(source)) and found.partial:
+        verdicts.append("partial")
+    elif before and before.verdict == "partial":
+        verdicts.append("whole")
+    answers.record(wiring.files(dataset).answers, [answers.given(day, each, name, url) for each in verdicts])
+
+
+def judge_again(dataset: Dataset) -> list[date]:
+    """Enter as absent the days that an earlier version called closed and that are not. The answers keep their time."""
+    overruled = wiring.expectation(dataset).overruled
+    entered = [replace(answer, verdict="absent") for answer in overruled]
+    answers.record(wiring.files(dataset).answers, entered)
+    return [answer.day for answer in overruled]
+
+
+def probes(days: Sequence[date]) -> list[date]:
+    """Up to `PROBES` of the days, in ascending order, spread evenly."""
+    ordered = sorted(days)
+    if len(ordered) <= PROBES:
+        return ordered
+    return [ordered[number * (len(ordered) - 1) // (PROBES - 1)] for number in range(PROBES)]
+
+
+def find_whole(dataset: Dataset, days: Sequence[date]) -> list[date]:
+    """The days, of those that a partial source gave, for which a full source has a file now. One request a source.
+
+    The answers are entered in the ledger. Raises the archive's errors.
+    """
+    from champion_luigi.exchange import archive
+
+    opened, name = wiring.configured_archive(), wiring.archive_name()
+    whole = replace(dataset, sources=tuple(source for source in dataset.sources if not source.partial))
+    found = []
+    for day in days:
+        try:
+            archive.fetch(opened, whole, day, lambda _published: None, official_from=wiring.official_from())
+        except NotPublished as error:
+            entry = answers.given(day, "partial", name, error.source or "")
+            answers.record(wiring.files(dataset).answers, [entry])
+        else:
+            found.append(day)
+    return found
