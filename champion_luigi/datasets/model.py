@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from functools import cached_property
 from string import Formatter
@@ -318,6 +318,11 @@ class Dataset:
         """Whether a day from this source lacks values that another source can have: the partial one is not alone."""
         found = self.source(source)
         return found is not None and found.partial and not all(each.partial for each in self.sources_of(day))
+
+    @cached_property
+    def without_partial(self) -> Dataset:
+        """The data set with its full sources alone."""
+        return replace(self, sources=tuple(source for source in self.sources if not source.partial))
 
     def of_path(self, path: str) -> tuple[Source, date] | None:
         """The source and the date of a path on the archive; None if the path does not belong to this data set."""

@@ -75,7 +75,6 @@ def find_whole(dataset: Dataset, days: Sequence[date]) -> list[date]:
     from champion_luigi.parsing import payload
 
     opened, name, limit = wiring.configured_archive(), wiring.archive_name(), wiring.max_unzipped_bytes()
-    whole = replace(dataset, sources=tuple(source for source in dataset.sources if not source.partial))
     found = []
     for day in days:
 
@@ -83,7 +82,7 @@ def find_whole(dataset: Dataset, days: Sequence[date]) -> list[date]:
             payload.recognise(published.content, dataset, day, published.url, limit, format=published.source)
 
         try:
-            archive.fetch(opened, whole, day, read, official_from=wiring.official_from())
+            archive.fetch(opened, dataset.without_partial, day, read, official_from=wiring.official_from())
         except (NotPublished, RejectedPayload) as error:
             entry = answers.given(day, "partial", name, error.source or "")
             answers.record(wiring.files(dataset).answers, [entry])
