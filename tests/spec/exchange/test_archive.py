@@ -157,7 +157,9 @@ def test_the_other_format_is_asked_for_after_a_404_alone(server: SimulatedArchiv
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize(("day", "formats"), [(date(2023, 6, 17), ["legacy"]), (HOLIDAY, ["legacy", "udiff"])])
+@pytest.mark.parametrize(
+    ("day", "formats"), [(date(2023, 6, 17), ["legacy", "pr"]), (HOLIDAY, ["legacy", "udiff", "pr"])]
+)
 def test_404_in_every_possible_format_is_not_published(server: SimulatedArchive, day: date, formats: list[str]) -> None:
     """The error names the date and each URL that was asked, and a retry makes no sense."""
     error = error_of(open_archive(server.url), day)
