@@ -2,7 +2,7 @@
 
 The packages in the order in which a day's data meets them; `pipeline/tasks.py` is the place to start reading.
 
-    base        errors, secrets, whole files, locks, signals: what every package stands on
+    base        errors, secrets, whole files, locks, signals, streams: what every package stands on
     datasets    what the exchange publishes: files, layouts, columns, key and rules, one module a data set
     exchange    which days are traded, and fetching a day's file
     parsing     bytes to rows: unzip, recognise, split, normalize, check
@@ -15,11 +15,17 @@ The packages in the order in which a day's data meets them; `pipeline/tasks.py` 
     upkeep      the state of the data, and putting it right: status, verify, redo, refresh, clean
     commands    what people type
 
-Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy.
+Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy. It also opens
+/dev/null on standard streams that are closed.
 """
 
 from champion_luigi.base import package as _package
-from champion_luigi.config import luigi_defaults
+from champion_luigi.base import streams as _streams
+
+# Both `luigi` and `champion` come here before they open the first file that stays open.
+_streams.open_missing()
+
+from champion_luigi.config import luigi_defaults  # noqa: E402
 
 luigi_defaults.apply()
 

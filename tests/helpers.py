@@ -391,6 +391,10 @@ def answering(
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             self.do_GET()
 
+        def do_CONNECT(self) -> None:
+            # Of a proxy's client.
+            self.do_GET()
+
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing."""
 

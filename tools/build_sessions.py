@@ -30,7 +30,6 @@ import io
 import json
 import re
 import sys
-import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,8 +39,10 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from champion_luigi.base.errors import ChampionError
 from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
 from champion_luigi.exchange.sessions import CLOSED_KINDS, END_KIND, SEEN_KIND, SESSION_KINDS
+from champion_luigi.parsing.payload import recognise
 
 COLUMNS = ("date", "kind", "name", "basis")
 
@@ -396,26 +397,12 @@ def _files(folder: Path) -> Iterator[date]:
         if found is None:
             continue
         source, day = found
-        inside = _date_inside(path, EQUITY.published_columns(source.name)["trade_date"])
-        if inside == day:
-            yield day
-        else:
-            print(f"{path.name} holds {inside}: not counted", file=sys.stderr)
-
-
-def _date_inside(path: Path, column: str) -> date | None:
-    """The date in the first row of a published file; None if it cannot be read."""
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
-            row = next(csv.DictReader(io.TextIOWrapper(file, encoding="latin-1")))
-    except (zipfile.BadZipFile, IndexError, StopIteration):
-        return None
-    for pattern in ("%d-%b-%Y", "%Y-%m-%d", "%d-%b-%y"):
         try:
-            return _day(row.get(column) or "", pattern)
-        except ValueError:
-            continue
-    return None
+            recognise(path.read_bytes(), EQUITY, day, path.name, format=source.name)
+        except ChampionError as error:
+            print(f"not counted: {error}", file=sys.stderr)
+        else:
+            yield day
 
 
 def _day(text: str, pattern: str) -> date:

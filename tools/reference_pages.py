@@ -81,6 +81,7 @@ _PROGRESS = {
     "days_due": "days that were missing",
     "days_done": "days completed",
     "days_failed": "days that failed",
+    "days_absent": "sessions of the range that the archive lacks, those that were not requested now included",
     "days_closed": "days that turned out to have no session",
     "days_unpublished": "days that are not published yet",
     "days_left": "days left for the next run",
@@ -111,24 +112,25 @@ def table(*rows: tuple[object, ...]) -> str:
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:]])
 
 
-def setting_rows(*sections: type[luigi.Config]) -> Iterator[tuple[str, str, str, str]]:
-    """Each setting: environment variable, section and option, default, meaning."""
+def setting_rows(*sections: type[luigi.Config]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Each setting: environment variable, section and option, default, range, meaning."""
     for section in sections:
         for name, parameter in sorted(section.get_params(), key=lambda each: each[1]._counter):
             default = str(parameter._default).lower() if isinstance(parameter._default, bool) else parameter._default
             default = "(empty)" if default == "" else default
-            yield parameter.env, f"[{section.__name__}] {name}", str(default), parameter.description
+            yield parameter.env, f"[{section.__name__}] {name}", str(default), parameter.expected, parameter.description
 
 
 def settings_page() -> str:
     """Every setting, and the four ways to set it."""
     rows = []
-    for env, place, default, meaning in setting_rows(*settings.SECTIONS):
+    for env, place, default, expected, meaning in setting_rows(*settings.SECTIONS):
         section, _, name = place.partition(" ")
         option = f"--{section.strip('[]')}-{name.replace('_', '-')}"
-        rows.append((f"`{env}`", f"`{place}`", f"`{option}`", f"`{default}`", meaning))
-    rows.append(("`CLICKHOUSE_PASSWORD`", "`[clickhouse] password`", "–", "`(empty)`", "never shown, logged or stored"))
-    head = ("environment", "`luigi.cfg`", "option of `luigi`", "default", "what it is")
+        rows.append((f"`{env}`", f"`{place}`", f"`{option}`", f"`{default}`", expected, meaning))
+    password = ("`CLICKHOUSE_PASSWORD`", "`[clickhouse] password`", "–", "`(empty)`", "a text")
+    rows.append((*password, "never shown, logged or stored"))
+    head = ("environment", "`luigi.cfg`", "option of `luigi`", "default", "range or form", "what it is")
     return f"""# Settings
 
 An option of the `luigi` command wins over the environment, which wins over `luigi.cfg`, which wins over the default.
@@ -136,6 +138,19 @@ The `champion` command has options of its own, and takes the rest from the envir
 read from the folder that a command starts in, or from where `LUIGI_CONFIG_PATH` says.
 
 {table(head, *rows)}
+
+Each value is checked when it is first read. The error names the setting as it was written (the variable, `[section]
+name` or the option), its value and what was expected; `champion doctor` checks them all.
+
+- An empty variable or option sets nothing. A tilde at the start of a folder is a home.
+- Quotes around a value are refused: `docker --env-file` and `luigi.cfg` would make them part of it. A folder whose name
+  has quotes at both ends is written `./'name'`.
+- White space around a number, date, time or switch is ignored. At an end of another text it is refused, as is a control
+  character anywhere: a carriage return, left by an editor on Windows, would silently name another folder.
+- The password is taken as it is, but may not end with a line break.
+- `luigi.toml`, with `LUIGI_CONFIG_PARSER=toml` and the package `toml`, may hold numbers, `true` and `false`, dates and
+  times without quotes; everything else is a text in quotes.
+- In `luigi.cfg`, write `%%` for a percent sign.
 
 MLflow itself reads `MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD` and `MLFLOW_TRACKING_TOKEN`; they too are
 starred out wherever a message would show them.
@@ -325,7 +340,7 @@ def exit_codes_page() -> str:
     agreed("exit codes", _LUIGI_CODES, codes)
     rows = [(code, _LUIGI_CODES[name], f"`{name}`") for name, code in codes.items()]
     absent = "everything that the archive has is there, and sessions are absent: no source has their files"
-    rows = sorted([*rows, (output.ABSENT, absent, "– (`champion` alone)")])
+    rows = sorted([*rows, (str(output.ABSENT), absent, "– (`champion` alone)")])
     head = ("code", "what it means", "in `[retcode]` of `luigi.cfg`")
     ends = [
         (f"`{name}`", " ".join(line.split()))

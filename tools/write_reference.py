@@ -24,7 +24,7 @@ def settings_table() -> str:
     """Each setting: environment variable, place in luigi.cfg, default and meaning."""
     rows = [
         (f"`{env}`", f"`{place}`", f"`{default}`", meaning)
-        for env, place, default, meaning in setting_rows(*settings.SECTIONS)
+        for env, place, default, _, meaning in setting_rows(*settings.SECTIONS)
     ]
     rows.append(("`CLICKHOUSE_PASSWORD`", "`[clickhouse] password`", "`(empty)`", "never shown, logged or stored"))
     return table(("environment", "`luigi.cfg`", "default", "what it is"), *rows)

@@ -24,6 +24,16 @@ logger = logging.getLogger("champion_luigi")
 
 LEFTOVER_PREFIX = ".tmp-"
 
+# The answers of file systems that cannot sync a folder: SMB shares, vboxsf, some of FUSE, and any folder that its user
+# may write but not read. SQLite and PostgreSQL go on after them too. EIO and ENOSPC are not among them: there, the disk
+# has lost something.
+_CANNOT_SYNC_FOLDERS = frozenset(
+    {errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM, errno.EISDIR, errno.EROFS}
+)
+
+# Whether this process has warned that a folder cannot be synced.
+_has_warned = False
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` atomically, as `whole` does."""
@@ -36,18 +46,20 @@ def whole(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; the file written there becomes ``path`` when the block succeeds.
 
     Fsync, rename, fsync of the folder. If the disk refuses, raises StorageError, naming the file; the old file stays.
+    A file system that cannot sync a folder is used without it, which one warning a process reports.
     """
     temporary = path.with_name(f"{LEFTOVER_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     todo = "Check free space and permissions of the disk; nothing half-written is left."
     with naming(path, "the file could not be written", todo):
         try:
             yield temporary
-            _sync(temporary, os.O_RDONLY)
+            # Some network file systems sync nothing through a descriptor that is open for reading alone.
+            _sync(temporary, os.O_RDWR)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        _sync(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        _sync_renames(path.parent)
 
 
 def append_line(descriptor: int, line: str) -> None:
@@ -143,9 +155,34 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def sync_folder(folder: Path) -> str:
+    """Make the names in a folder outlast a power failure. If its file system cannot do that: what follows, in words.
+
+    Raises OSError if the disk fails.
+    """
+    try:
+        _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
+            raise
+        return (
+            f"the file system cannot sync a folder ({error.strerror}): "
+            "after a power failure, the files written last can be absent"
+        )
+    return ""
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_renames(folder: Path) -> None:
+    """Sync a folder after a rename in it; warn once if its file system cannot do that."""
+    global _has_warned  # noqa: PLW0603 - once a process
+    if (what_follows := sync_folder(folder)) and not _has_warned:
+        _has_warned = True
+        logger.warning("%s: %s. Run `champion verify --repair` after one.", folder, what_follows)

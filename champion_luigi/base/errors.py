@@ -7,8 +7,9 @@ ChampionError
 │   └── WarehouseUnreachable
 └── TerminalError           another attempt at once would fail the same way
     ├── NotPublished        the archive answered 404, or with the previous session's file
-    ├── Refused             the archive's firewall or rate limit refused: never retried at once
-    │   └── RateLimited     it refuses whatever the path
+    ├── Refused             the archive refused this path: never retried at once
+    │   └── RateLimited     the archive as a whole wants a pause
+    ├── ArchiveUnusable     this machine cannot use the archive: a proxy, a certificate, an empty folder
     ├── RejectedPayload     the body is not the day's file
     │   ├── UnknownLayout   its columns are not those of a known layout
     │   └── WrongDate       it holds another day
@@ -71,7 +72,8 @@ class TerminalError(ChampionError):
 class ArchiveUnreachable(TransientError):
     """The archive did not answer, or reported that it cannot at present.
 
-    Retried. If it persists, check the exchange's site and your network, and run the day again later.
+    Retried. If it persists, do what the message says: it names a proxy or a name server that is at fault. After a 5xx,
+    run the day again later.
     """
 
 
@@ -103,9 +105,10 @@ class NotPublished(TerminalError):
 
 
 class Refused(TerminalError):
-    """The archive's firewall or rate limit refused the request (403, 429), which is never retried at once.
+    """The archive's firewall refused the request (403), which is never retried at once.
 
-    Wait as long as the archive says (``retry_after``, in seconds), lower CHAMPION_REQUESTS_PER_SECOND, then run again.
+    Other paths may be served. Wait a minute, lower CHAMPION_REQUESTS_PER_SECOND, then run again. ``retry_after`` is the
+    number of seconds for which no such request is sent, if known.
     """
 
     def __init__(self, what: str, *, retry_after: float | None = None, **parts: Any) -> None:
@@ -114,16 +117,24 @@ class Refused(TerminalError):
 
 
 class RateLimited(Refused):
-    """The archive wants fewer requests (429, or a refusal that says how long to wait), whatever their paths.
+    """The archive wants a pause in all requests (429, or any refusal with a Retry-After).
 
-    Wait as long as it says, lower CHAMPION_REQUESTS_PER_SECOND, then run again.
+    Wait as long as the archive says (``retry_after``, in seconds), lower CHAMPION_REQUESTS_PER_SECOND, then run again.
+    """
+
+
+class ArchiveUnusable(TerminalError):
+    """This machine cannot use the archive at all: the fault is in its folder, proxy, certificates or network.
+
+    No day would fare better, and nothing is wrong with the exchange. Do what the message says, then run again.
     """
 
 
 class RejectedPayload(TerminalError):
     """The archive answered with something other than the day's file, such as an HTML page with status 200.
 
-    Open the URL in a browser. Nothing was stored; the next run requests the file again.
+    Open the URL in a browser on this machine: a network's login page appears there too. Nothing was stored; the next
+    run requests the file again.
     """
 
 
@@ -200,4 +211,9 @@ class WrongClock(TerminalError, ValueError):
 def is_transient(error: BaseException) -> bool:
     """Whether a retry can help, decided by type and errno, never by the message."""
     cause = error.__cause__ if isinstance(error, StorageError) else error
-    return isinstance(error, TransientError) or (isinstance(cause, OSError) and cause.errno in _PASSING)
+    return isinstance(error, TransientError) or is_passing(cause)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether it is an error of the system from which a disk or network can recover within a minute."""
+    return isinstance(error, OSError) and error.errno in _PASSING

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import IO
 
 from champion_luigi.base.durable import naming, now, open_in_folder
-from champion_luigi.base.errors import Busy
+from champion_luigi.base.errors import Busy, StorageError
 
 # The seconds that this context has waited for others; None outside `counting_waits`.
 _waits: ContextVar[list[float] | None] = ContextVar("champion_waits", default=None)
+
+_NO_LOCKS = "the file system does not lock files, so two runs could process the same day at once"
+_MOUNT_WITH_LOCKS = "Mount it with locks, or put DATA_DIR on a local disk; `champion doctor` checks this."
 
 
 @contextlib.contextmanager
@@ -63,10 +66,8 @@ def is_locked(path: Path) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
-    except BlockingIOError:
-        return True
+        with naming(path, _NO_LOCKS, _MOUNT_WITH_LOCKS):
+            return not _taken(descriptor, fcntl.LOCK_SH)
     finally:
         os.close(descriptor)
 
@@ -81,9 +82,13 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
         with naming(path, "the lock could not be opened", todo):
             file = open_in_folder(path, "a+b", buffering=0)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(file.fileno(), 500, 0).decode(errors="replace") or "a process that is just starting"
+            with naming(path, _NO_LOCKS, _MOUNT_WITH_LOCKS):
+                is_ours = _taken(file.fileno(), fcntl.LOCK_EX)
+        except StorageError:
+            file.close()
+            raise
+        if not is_ours:
+            holder = _holder(file)
             file.close()
             if time.monotonic() >= started + wait_seconds:
                 raise Busy(
@@ -107,6 +112,25 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
                 note_wait(time.monotonic() - started)
             return file
         file.close()
+
+
+def _taken(descriptor: int, kind: int) -> bool:
+    """Take a lock at once; False if another process holds it. Raises OSError if the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        # Where a server keeps the locks, as that of an SMB share, a lock that is held can answer EACCES.
+        return False
+    return True
+
+
+def _holder(file: IO[bytes]) -> str:
+    try:
+        name = os.pread(file.fileno(), 500, 0).decode(errors="replace")
+    except OSError:
+        # A lock on an SMB share keeps others from reading the file, too.
+        name = "another process"
+    return name or "a process that is just starting"
 
 
 def _is_same_file(file: IO[bytes], path: Path) -> bool:

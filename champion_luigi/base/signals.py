@@ -2,6 +2,8 @@
 
 An interrupt during an import can leave the import lock held, so that every other thread that imports waits for ever.
 It can also leave a library half loaded for the rest of the process, or look like a missing library.
+
+A process that was started with Ctrl-C ignored, as by `nohup` or by `&` in a script, ignores it to its end.
 """
 
 from __future__ import annotations
@@ -25,9 +27,17 @@ _noticed: float | None = None
 
 @contextlib.contextmanager
 def heeded() -> Iterator[None]:
-    """Within the block, Ctrl-C during an import takes effect when the import ends."""
-    with _handled_by(_raise_between_imports):
+    """Within the block, Ctrl-C during an import takes effect when the import ends. If it is ignored, it stays so."""
+    if not (_is_main_thread() and _is_ignored()):
+        with _handled_by(_raise_between_imports):
+            yield
+        return
+    # Polars replaces, when it is imported, what the process does on the signal. New threads have this thread's mask.
+    earlier = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
         yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, earlier)
 
 
 @contextlib.contextmanager
@@ -45,9 +55,27 @@ def heed_end() -> None:
 
 
 def heed_again() -> None:
-    """Install Python's handler of Ctrl-C again, which a library may have replaced in C."""
-    if _is_main_thread() and is_heeded(signal.SIGINT):
+    """Handle Ctrl-C, or ignore it, as before a library replaced that in C."""
+    if _is_main_thread() and (is_heeded(signal.SIGINT) or _is_ignored()):
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+
+
+@contextlib.contextmanager
+def kept(number: int) -> Iterator[None]:
+    """Within the block, a library may install its own handler of a signal; after it, the earlier one is back.
+
+    In any thread, unlike Python's `signal.signal`.
+    """
+    import ctypes
+
+    sigaction = ctypes.CDLL(None).sigaction
+    # Longer than any system's `struct sigaction`, which is not looked into.
+    earlier = ctypes.create_string_buffer(1024)
+    sigaction(number, None, earlier)
+    try:
+        yield
+    finally:
+        sigaction(number, earlier, None)
 
 
 def is_heeded(number: int) -> bool:
@@ -65,6 +93,10 @@ def _handled_by(handler: Callable[[int, FrameType | None], object]) -> Iterator[
         yield
     finally:
         signal.signal(signal.SIGINT, earlier)
+
+
+def _is_ignored() -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def _is_main_thread() -> bool:

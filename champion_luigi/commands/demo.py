@@ -18,6 +18,7 @@ from champion_luigi.warehouse import opened
 
 # Days of both file formats, on both sides of the switch, and a Saturday session.
 DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))
+_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 @click.command(name="demo")
@@ -52,7 +53,7 @@ def _show(data_dir: Path) -> None:
     layouts = dict(table.query(f"SELECT trade_date, any(layout) FROM {view} GROUP BY trade_date"))
     click.echo(f"\nRows per day in ClickHouse (SELECT ... FROM {view}):\n")
     for day, rows in table.rows_by_day(EQUITY):
-        click.echo(f"  {day:%Y-%m-%d %a}  {rows:>6,}  {layouts[day]}")
+        click.echo(f"  {day} {_WEEKDAYS[day.weekday()]}  {rows:>6,}  {layouts[day]}")
     click.echo(
         f"""
   Lake      {settings.lake_dir()}  (Parquet, one file a day)

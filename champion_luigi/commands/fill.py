@@ -106,9 +106,9 @@ def _in_words(document: dict[str, Any]) -> str:
     entries = document["due"]
     where = f"{document['of']}, {document['start']} to {document['end']}"
     absent = document["absent"]
-    others = [f"{output.number(len(absent), 'session')} absent: {sessions.in_words(absent)}"] if absent else []
+    notes = [f"{output.number(len(absent), 'session')} absent: {sessions.in_words(absent)}"] if absent else []
     if not entries:
-        return "\n".join([f"Nothing is missing ({where}).", *others])
+        return "\n".join([f"Nothing is missing ({where}).", *notes])
     lines = [f"{len(entries)} days would run ({where}):"]
     for reason, group in itertools.groupby(entries, key=lambda entry: entry["reason"]):
         first, *others = [entry["date"] for entry in group]
@@ -116,4 +116,4 @@ def _in_words(document: dict[str, Any]) -> str:
         lines.append(textwrap.shorten(f"{span}: {reason}", output.WIDTH))
     if document["left"]:
         lines.append(f"{document['left']} more would be left (--task-limit)")
-    return "\n".join([*lines, *others])
+    return "\n".join([*lines, *notes])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.config.settings import SECTIONS, without_secrets
 
 # India has no daylight saving time, so these hours are fixed in UTC.
@@ -20,6 +22,9 @@ RUNS = (
     ("next morning, also after weekend sessions", 7, 0, "*", "*-*-*"),
 )
 _INDIA_MINUTES = 5 * 60 + 30
+# Debian's cron refuses a longer command, and Vixie cron cuts it off; cronie takes 131,071 bytes.
+_LONGEST_COMMAND = 998
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -71,12 +76,24 @@ def here() -> Job:
 
 
 def crontab(job: Job) -> str:
-    """Lines for ``crontab -e``, in UTC; the machine's cron must run in UTC or support CRON_TZ."""
-    settings = " ".join(f"{name}={shlex.quote(text)}" for name, text in sorted(job.environment.items()))
-    places = (job.folder, job.folder / ".champion-fill.lock", job.champion, job.folder / "champion.log")
-    folder, lock, champion, log = (shlex.quote(str(place)) for place in places)
-    line = f"cd {folder} && {settings + ' ' if settings else ''}flock -n {lock} {champion} fill >> {log} 2>&1"
-    line = line.replace("%", r"\%")
+    """Lines for ``crontab -e``, in UTC; the machine's cron must run in UTC or support CRON_TZ.
+
+    Raises SettingsError if a line would be longer than cron takes, or hold a control character.
+    """
+    _require_one_line(job)
+    settings = {name: f"{name}={shlex.quote(text)} " for name, text in sorted(job.environment.items())}
+    line = _for_cron(
+        f"cd {shlex.quote(str(job.folder))} && {''.join(settings.values())}"
+        f"flock -n .champion-fill.lock {shlex.quote(str(job.champion))} fill >> champion.log 2>&1"
+    )
+    if (size := len(line.encode())) > _LONGEST_COMMAND:
+        longest = sorted(settings, key=lambda name: len(settings[name]), reverse=True)
+        raise SettingsError(
+            "a command in the crontab would be too long: some versions of cron cut it off",
+            expected=f"{_LONGEST_COMMAND} bytes at most",
+            found=f"{size} bytes; the longest settings are {', '.join(longest[:3])}",
+            todo=f"Put these into luigi.cfg in {job.folder} instead of the environment, or use --systemd.",
+        )
     lines = [
         "# champion_luigi: fill the missing sessions of the last 100 days.",
         "# Times are UTC; India is 5:30 ahead. A cron without support for CRON_TZ needs a machine in UTC.",
@@ -90,8 +107,9 @@ def crontab(job: Job) -> str:
 
 
 def systemd_units(job: Job) -> dict[str, str]:
-    """A service and its timer, by file name."""
-    settings = "".join(f'Environment="{name}={_escaped(text)}"\n' for name, text in sorted(job.environment.items()))
+    """A service and its timer, by file name. Raises SettingsError if a value has a control character."""
+    _require_one_line(job)
+    settings = "".join(f"Environment={_quoted(f'{name}={text}')}\n" for name, text in sorted(job.environment.items()))
     calendar = "".join(
         f"# {why}\nOnCalendar={days} {hour:02}:{minute:02} Asia/Kolkata\n" for why, hour, minute, _, days in RUNS
     )
@@ -103,10 +121,10 @@ After=network-online.target
 
 [Service]
 Type=oneshot
-WorkingDirectory={_escaped(str(job.folder))}
+WorkingDirectory={_as_folder(job.folder)}
 {settings}# For CLICKHOUSE_PASSWORD=... and addresses (NSE_ARCHIVE_URL=...) that hold a password; readable by root only.
 EnvironmentFile=-/etc/champion_luigi.env
-ExecStart={_escaped(shlex.quote(str(job.champion)))} fill
+ExecStart={_started(str(job.champion))}
 # 20: a day is not published yet; the next run requests it again.
 SuccessExitStatus=20
 TimeoutStartSec=2h
@@ -124,5 +142,43 @@ WantedBy=timers.target
     }
 
 
-def _escaped(text: str) -> str:
-    return text.replace("%", "%%").replace('"', '\\"')
+def _require_one_line(job: Job) -> None:
+    """Raise SettingsError for a value that neither a crontab nor a unit can hold."""
+    paths = {"the current folder": str(job.folder), "the path of `champion`": str(job.champion)}
+    for name, text in {**paths, **job.environment}.items():
+        if _CONTROL.search(text):
+            raise SettingsError(
+                f"{name} cannot be part of a schedule",
+                expected="text without line ends and control characters, in UTF-8",
+                found=ascii(text),
+            )
+
+
+def _for_cron(line: str) -> str:
+    """A command as cron reads it: %, which would end it, is escaped.
+
+    After a backslash that escape would not work. Such a backslash is within single quotes, which can end and begin
+    again in between.
+    """
+    return line.replace("\\%", "\\''%").replace("%", r"\%")
+
+
+def _quoted(text: str) -> str:
+    """A value in systemd's double quotes, within which it reads C's escapes and its own specifiers (%)."""
+    escaped = text.replace("\\", r"\\").replace('"', r"\"").replace("%", "%%")
+    return f'"{escaped}"'
+
+
+def _as_folder(folder: Path) -> str:
+    """A folder as the value of WorkingDirectory=, where systemd reads specifiers, but neither quotes nor escapes."""
+    text = str(folder).replace("%", "%%")
+    # A backslash at the end of a line would join the next one to it, and a blank would be removed.
+    return f"{text}/" if text[-1] in "\\ " else text
+
+
+def _started(program: str) -> str:
+    """The command line of ExecStart=. Systemd refuses a program whose path has quotes or backslashes."""
+    if set(program) & set("'\"\\$"):
+        argument = _quoted(program).replace("$", "$$")
+        return f"""/bin/sh -c 'exec "$$0" fill' {argument}"""
+    return f"{program.replace('%', '%%') if shlex.quote(program) == program else _quoted(program)} fill"

@@ -12,7 +12,7 @@ import click
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.commands import output
 from champion_luigi.config import settings
-from champion_luigi.tracking import journal, record
+from champion_luigi.tracking import journal, mlflow_store, record
 from champion_luigi.tracking.carrier import DELIVERED, Carrier
 
 
@@ -69,10 +69,11 @@ def ui(host: str, port: int) -> NoReturn:
     folder = settings.data_dir() / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     # MLflow would start seven more processes, for evaluations of language models.
-    defaults = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    defaults = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # The store's address may hold a password, which an argument would show to every user of the machine.
     environment = {**defaults, **os.environ, "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri()}
     environment.pop("MLFLOW_TRACKING_URI", None)
+    mlflow_store.prepare(environment)
     # With a configured store, stay here, so that a relative address names the pipeline's file. Otherwise change the
     # folder, so that MLflow's own files stay out of the user's.
     if not settings.get("mlflow_tracking_uri"):

@@ -1,7 +1,7 @@
 """Safe defaults for Luigi's own settings: cron runs in a folder without a ``luigi.cfg``.
 
-A ``luigi.cfg`` takes precedence. If it cannot be read, importing the package still succeeds: `trouble` holds the error,
-and reading a setting raises it.
+A ``luigi.cfg`` or ``luigi.toml`` takes precedence. If it cannot be read, importing the package still succeeds:
+`trouble` holds the error, and reading a setting raises it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ from pathlib import Path
 from champion_luigi.base.errors import SettingsError
 
 
-def _in_a_sentence(error: configparser.Error | UnicodeDecodeError) -> SettingsError:
+def file_name() -> str:
+    """The usual name of the configuration file that Luigi takes settings from."""
+    return "luigi.toml" if os.environ.get("LUIGI_CONFIG_PARSER") == "toml" else "luigi.cfg"
+
+
+def _may_be_toml() -> bool:
+    # Luigi also loads a file that LUIGI_CONFIG_PATH names, although it takes nothing from it.
+    return file_name() == "luigi.toml" or os.environ.get("LUIGI_CONFIG_PATH", "").endswith(".toml")
+
+
+def _in_a_sentence(error: Exception) -> SettingsError:
     """The error in a configuration file: the file and the line, never its text, which may hold a password."""
     match error:
         case configparser.MissingSectionHeaderError():
@@ -26,6 +36,13 @@ def _in_a_sentence(error: configparser.Error | UnicodeDecodeError) -> SettingsEr
             return _at_line(error.source, error.lineno, f"[{error.section}] has {error.option} already")
         case configparser.DuplicateSectionError():
             return _at_line(error.source, error.lineno, f"there is a [{error.section}] already")
+        case ImportError():
+            todo = "Install toml, or unset LUIGI_CONFIG_PARSER."
+            return SettingsError("luigi.toml cannot be read: the package toml is not installed", todo=todo)
+        case AttributeError():
+            return SettingsError("luigi.toml cannot be read: a value stands outside of every [section]")
+        case ValueError() if hasattr(error, "lineno"):
+            return _at_line(os.environ.get("LUIGI_CONFIG_PATH", "luigi.toml"), error.lineno, "it is not TOML")
         case _:
             return SettingsError("luigi.cfg cannot be read: it is not UTF-8", todo="Save it as UTF-8.")
 
@@ -40,11 +57,18 @@ trouble: SettingsError | None = None
 
 try:
     import luigi
-except (configparser.Error, UnicodeDecodeError) as error:
+
+    luigi.configuration.get_config()
+except (configparser.Error, ValueError, AttributeError, ImportError) as error:
+    if isinstance(error, ModuleNotFoundError) or not (
+        isinstance(error, configparser.Error | UnicodeDecodeError) or _may_be_toml()
+    ):
+        raise
     trouble = _in_a_sentence(error)
     # Luigi reads its configuration on import: this time, give it none to read.
     sys.modules["luigi.configuration.cfg_parser"].LuigiConfigParser._config_paths = []
     asked = os.environ.pop("LUIGI_CONFIG_PATH", None)
+    os.environ.pop("LUIGI_CONFIG_PARSER", None)
     import luigi
 
     if asked is not None:

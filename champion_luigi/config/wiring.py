@@ -23,6 +23,9 @@ from champion_luigi.warehouse import connection
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
 
+# The usual port of each scheme of a server.
+_PORTS = {"http": 80, "https": 443}
+
 
 def warehouse_place() -> connection.Address:
     """The configured warehouse."""
@@ -39,8 +42,36 @@ def files(dataset: Dataset) -> DayFiles:
 
 
 def archive_name() -> str:
-    """The archive's address without credentials, which the ledger records."""
-    return secrets.public(settings.get("archive_url")).rstrip("/")
+    """The archive's real location, without credentials, which the ledger and receipts record."""
+    return real_location(settings.get("archive_url"))
+
+
+def real_location(location: str) -> str:
+    """One name for every spelling of an archive's location, without credentials.
+
+    A folder's is its path without links. A server's has a host in small letters, and no port that is the usual one.
+    """
+    public = secrets.public(location).rstrip("/")
+    try:
+        parts = urlsplit(public)
+        port = parts.port
+    except ValueError:
+        return public
+    if parts.scheme in _PORTS and parts.hostname:
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return f"{parts.scheme}://{host}{f':{port}' if port not in (None, _PORTS[parts.scheme]) else ''}{parts.path}"
+    if parts.scheme == "simulated":
+        return "simulated:"
+    return os.path.realpath(_folder(location)) if parts.scheme in ("", "file") else public
+
+
+def _folder(location: str) -> Path:
+    parts = urlsplit(location)
+    path = Path(unquote(parts.path) if parts.scheme == "file" else location)
+    try:
+        return path.expanduser()
+    except RuntimeError:  # ~name of an unknown user
+        return path
 
 
 def official_from() -> dict[str, date]:
@@ -69,13 +100,23 @@ def ledger(dataset: Dataset) -> Ledger:
 @functools.lru_cache(maxsize=4)
 def _ledger(path: Path, archive: str, _signature: tuple[int, ...]) -> Ledger:
     # Cached: each scrape of a fill reads the answers.
-    return answers.read(path, archive)
+    return answers.read(path, archive, functools.cache(real_location))
 
 
 def configured_archive() -> Archive:
     """The configured archive, one for each process: a forked child must not use its parent's connection."""
-    pace = settings.data_dir() / "locks" / "archive.pace"
-    return _open_archive(os.getpid(), settings.get("archive_url"), pace, tuple(_limits().items()))
+    return _open_archive(os.getpid(), settings.get("archive_url"), _rate_file(), tuple(_limits().items()))
+
+
+def seconds_to_turn() -> float:
+    """The seconds until the next request may be sent to a remote archive, by the pace that all processes share."""
+    from champion_luigi.exchange import pace
+
+    return pace.seconds_ahead([_rate_file(), *pace.places(urlsplit(archive_name()).hostname or "")])
+
+
+def _rate_file() -> Path:
+    return settings.data_dir() / "locks" / "archive.pace"
 
 
 @functools.lru_cache(maxsize=1)
@@ -96,8 +137,8 @@ def max_unzipped_bytes() -> int:
 def open_archive(location: str, *, rate_file: Path | None = None, **given: float) -> Archive:
     """The archive at an ``http(s)://`` base, in a folder or ``file://`` laid out as on the exchange, or ``simulated:``.
 
-    The processes of a machine share one rate through ``rate_file``. A limit that is not ``given``, named as in
-    `HttpArchive` or ``requests_per_second``, is the settings'. Raises SettingsError.
+    The processes of a machine share one rate, and so do those that use ``rate_file``, wherever they run. A limit that
+    is not ``given``, named as in `HttpArchive` or ``requests_per_second``, is the settings'. Raises SettingsError.
     """
     limits = _limits() | given
     per_second = limits.pop("requests_per_second")
@@ -109,25 +150,36 @@ def open_archive(location: str, *, rate_file: Path | None = None, **given: float
             "the archive's URL is not valid",
             todo="Set NSE_ARCHIVE_URL; in a password, write %2F for /, %3F for ?, %23 for # and %40 for @.",
         ) from None
-    if parts.scheme in ("http", "https") and parts.hostname:
+    if parts.scheme in _PORTS and parts.hostname:
         from champion_luigi.exchange.http import HttpArchive
         from champion_luigi.exchange.pace import Pace
 
         is_here = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
         is_polite = per_second > 0 and not is_here
-        pace = Pace(per_second, rate_file).wait if is_polite else lambda: None
+        pace = Pace(per_second, rate_file, parts.hostname).wait if is_polite else lambda: None
         return HttpArchive(location, pace, **limits)
     if parts.scheme == "simulated":
         from champion_luigi.simulated.exchange import Simulated
 
         return Simulated()
     if parts.scheme in ("", "file"):
-        folder = Path(unquote(parts.path) if parts.scheme == "file" else location).expanduser()
+        if parts.scheme == "file" and parts.netloc not in ("", "localhost"):
+            raise SettingsError(
+                "the archive's file:// URL names a host",
+                expected="three slashes before an absolute path, as in file:///data/nse",
+                found=f"host {parts.netloc!r}",
+                todo="Set NSE_ARCHIVE_URL.",
+            )
+        folder = _folder(location).absolute()
         if folder.is_dir():
-            from champion_luigi.exchange.archive import FolderArchive
+            from champion_luigi.exchange.folder import FolderArchive
 
             return FolderArchive(folder, limits["max_bytes"])
-        raise SettingsError("the archive's folder does not exist", source=str(folder), todo="Set NSE_ARCHIVE_URL.")
+        raise SettingsError(
+            "the archive's folder does not exist",
+            source=str(folder),
+            todo="Mount the disk or share that has it, or set NSE_ARCHIVE_URL.",
+        )
     raise SettingsError(
         "the archive's location is not understood",
         expected="http://, https:// or file:// URL, a folder, or simulated:",

@@ -12,7 +12,7 @@ a day comes from ``mto``. Source: the exchange's own files, 2020 to 2026, and fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, time
+from datetime import date, time
 from typing import TYPE_CHECKING
 
 from champion_luigi.datasets.model import (
@@ -67,12 +67,12 @@ _MTO_PREAMBLE = Preamble(
 
 def _read_date(text: str, day: date) -> date | None:
     """A date as the exchange writes it: 15-Jan-2024 in ``full``, 15012024 in ``mto``; None if it is not one."""
-    if len(text) == 8 and text.isdecimal():
-        try:
-            return datetime.strptime(text, "%d%m%Y").date()  # noqa: DTZ007 - a calendar date has no zone
-        except ValueError:
-            return None
-    return as_written(text, day)
+    if len(text) != 8 or not text.isdecimal():
+        return as_written(text, day)
+    try:
+        return date(int(text[4:]), int(text[2:4]), int(text[:2]))
+    except ValueError:
+        return None
 
 
 def _warnings() -> Mapping[str, pl.Expr]:

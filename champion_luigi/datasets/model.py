@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time
+from datetime import date, time
 from functools import cached_property
 from string import Formatter
 from types import MappingProxyType
@@ -208,18 +208,30 @@ class Column:
         return self.published if isinstance(self.published, str) else self.published.get(source, "")
 
 
+# Python's own names of months are those of the calling program's locale.
+_WRITTEN = re.compile(r"(\d\d?)-([A-Za-z]{3})-(\d{4}|\d\d)|(\d{4})-(\d\d?)-(\d\d?)", re.ASCII)
+
+
 def _filled_in(template: str, day: date) -> str:
     return template.format(day=day, MON=MONTHS[day.month - 1])
 
 
 def as_written(text: str, _day: date) -> date | None:
-    """A date as the exchange writes it: 2024-07-08, 15-JAN-2024, 3-NOV-1994 or 13-Jul-20; None if it is not one."""
-    for pattern in ("%d-%b-%Y", "%Y-%m-%d", "%d-%b-%y"):
-        try:
-            return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007 - a calendar date has no zone
-        except ValueError:
-            continue
-    return None
+    """A date as the exchange writes it: 2024-07-08, 15-JAN-2024, 3-NOV-1994 or 13-Jul-20; None if it is not one.
+
+    Years of two digits are those from 1969 to 2068.
+    """
+    if not (found := _WRITTEN.fullmatch(text.strip())):
+        return None
+    try:
+        if found[4]:
+            return date(int(found[4]), int(found[5]), int(found[6]))
+        year, month = int(found[3]), MONTHS.index(found[2].upper()) + 1
+        if len(found[3]) == 2:
+            year += 1900 if year >= 69 else 2000
+        return date(year, month, int(found[1]))
+    except ValueError:
+        return None
 
 
 def _no_warnings() -> Mapping[str, pl.Expr]:

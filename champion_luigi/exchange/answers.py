@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -70,8 +70,11 @@ def given(day: date, verdict: Verdict, archive: str, asked: str) -> Answer:
     return Answer(day, verdict, archive, asked, durable.now())
 
 
-def read(path: Path, archive: str) -> Ledger:
-    """The ledger as it concerns an archive; empty if there is none."""
+def read(path: Path, archive: str, name_of: Callable[[str], str] = str) -> Ledger:
+    """The ledger as it concerns an archive; empty if there is none.
+
+    ``name_of`` gives the archive's name for one in the ledger: version 0.1.0 recorded what the user had typed.
+    """
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -87,7 +90,7 @@ def read(path: Path, archive: str) -> Ledger:
             continue  # cut off by a full disk, or edited: the file will be requested again
         if answer.verdict == "session":
             proven.add(day)
-        if answer.archive == archive:
+        if answer.archive == archive or name_of(answer.archive) == archive:
             before = found.get(day)
             if (before and before.has_no_file and answer.has_no_file) or (before and before.verdict == answer.verdict):
                 # The same line twice is one answer: an earlier version's, under its name of today.

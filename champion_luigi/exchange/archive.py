@@ -1,4 +1,4 @@
-"""The exchange's archive: one day's published file, over HTTP, from a folder or from the simulator.
+"""The exchange's archive: one day's published file, from anything that serves the exchange's own paths.
 
 The result is the bytes as published, or a typed error. `parsing.payload` checks the bytes.
 """
@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeVar
 
-from champion_luigi.base import durable
-from champion_luigi.base.errors import NotPublished, RateLimited, Refused, RejectedPayload
+from champion_luigi.base.errors import (
+    NotPublished,
+    RateLimited,
+    Refused,
+    RejectedPayload,
+    StorageError,
+    TruncatedPayload,
+)
 from champion_luigi.datasets.model import Dataset
 
 Read = TypeVar("Read")
@@ -74,8 +79,10 @@ def fetch(
     found: list[str] = []
     answered = None
     refused: list[Refused] = []
-    rejected: list[RejectedPayload] = []
+    unusable: list[RejectedPayload | StorageError | TruncatedPayload] = []
     for source in dataset.sources_of(day, official_from):
+        if source.partial and any(isinstance(error, TruncatedPayload) for error in unusable):
+            continue  # a full source has the file: another attempt may get all of it
         path = source.path_of(day)
         url = archive.url(path)
         asked.append(url)
@@ -90,11 +97,11 @@ def fetch(
             raise  # the archive as a whole wants to be left alone
         except Refused as error:
             refused.append(error)
-        except RejectedPayload as error:
-            rejected.append(error)
-    if rejected or refused:
+        except (RejectedPayload, StorageError, TruncatedPayload) as error:
+            unusable.append(error)
+    if unusable or refused:
         # Nothing is known of a source that refuses, so a refusal never counts as a missing file.
-        raise [*rejected, *refused][0]
+        raise [*unusable, *refused][0]
     raise NotPublished(
         "the archive has no file for this date",
         day=day,
@@ -102,31 +109,3 @@ def fetch(
         source=", ".join(asked) or None,
         answered=answered,
     )
-
-
-class FolderArchive:
-    """A folder of files that exist already, laid out as on the exchange."""
-
-    def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._folder = folder
-        self._max_bytes = max_bytes
-
-    def url(self, path: str) -> str:
-        return str(self._folder / path.lstrip("/"))
-
-    def get(
-        self,
-        path: str,
-        day: date,
-        known: Mapping[str, str] = NOTHING,  # noqa: ARG002 - a folder has no validators: callers compare the content
-    ) -> tuple[bytes, Mapping[str, str]]:
-        file = Path(self.url(path))
-        with durable.naming(file, "the file could not be read", day=day):
-            try:
-                size = file.stat().st_size
-            except FileNotFoundError:
-                raise NotPublished("the archive's folder has no such file", day=day, source=str(file)) from None
-        if size > self._max_bytes:
-            limit = f"at most {self._max_bytes:,} bytes"
-            raise RejectedPayload("the file is too large", day=day, source=str(file), expected=limit, found=f"{size:,}")
-        return durable.read_whole(file), {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import ssl
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime
@@ -19,14 +19,17 @@ from requests.auth import HTTPBasicAuth
 from champion_luigi.base import secrets
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
+    ArchiveUnusable,
     NotPublished,
+    RateLimited,
     Refused,
     RejectedPayload,
-    SettingsError,
     TruncatedPayload,
 )
+from champion_luigi.datasets.model import MONTHS
 from champion_luigi.exchange.archive import NOTHING, NotModified
-from champion_luigi.exchange.bounded import BoundedAdapter, TooSlow
+from champion_luigi.exchange.bounded import BoundedAdapter
+from champion_luigi.exchange.failures import Way, explained
 
 # The exchange's firewall answers 403 to anything that does not look like a browser.
 USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
@@ -35,8 +38,11 @@ _CHUNK = 256 * 1024
 _PEACE_SECONDS = 60.0
 # The longest pause that is honoured: a wrong header must not stop a process that runs for months.
 _MOST_PEACE_SECONDS = 86400.0
+# The parts of a path that are years and months: paths that differ only in them are one kind of file.
+_DATED = re.compile(rf"(?:/(?:\d{{4}}|\d\d|{'|'.join(MONTHS)}))+$")
 # The response headers that identify a file's version, and the request headers that compare it.
 _VALIDATORS = {"ETag": "If-None-Match", "Last-Modified": "If-Modified-Since"}
+_LOG_IN = "If this machine's network has a login page, log in."
 
 
 class HttpArchive:
@@ -59,7 +65,10 @@ class HttpArchive:
         # The query can hold a token, as in an object store's signed URLs.
         self._query = f"?{parts.query}" if parts.query else ""
         self._pace, self._timeout, self._max_bytes = pace, (connect_seconds, read_seconds), max_bytes
-        self._refused_until = 0.0
+        # The end of each pause in requests, by folder of the archive; "" is the whole archive.
+        self._refused_until: dict[str, float] = {}
+        # When this machine last could not use the archive, and why.
+        self._unusable: tuple[float, ArchiveUnusable | None] = (0.0, None)
         self._session = _Session()
         if user:
             # As bytes: requests would encode text as Latin-1, which lacks many characters.
@@ -77,52 +86,83 @@ class HttpArchive:
 
     def get(self, path: str, day: date, known: Mapping[str, str] = NOTHING) -> tuple[bytes, Mapping[str, str]]:
         about: dict[str, Any] = {"day": day, "source": self.url(path)}
-        wait = self._refused_until - time.monotonic()
-        if wait > 0:
-            todo = f"Try again in {math.ceil(wait)} seconds, or later."
-            what = "the archive refused a moment ago, so no request was sent"
-            raise Refused(what, **about, todo=todo, retry_after=wait)
+        folder = _folder_of(path)
+        self._require_no_pause(folder, about)
         self._pace()
+        # Another thread may have been refused while this one waited for its turn.
+        self._require_no_pause(folder, about)
         asked = {theirs: known[ours] for ours, theirs in _VALIDATORS.items() if ours in known}
         options: Any = {"headers": asked, "timeout": self._timeout, "stream": True, "allow_redirects": False}
         with (
-            _as_unreachable(about),
+            self._remembering(),
+            explained(self._base, about),
             self._session.get(self._base + path + self._query, **options) as response,
             response.raw.limit,  # type: ignore[union-attr]  # set by `_bounded`
         ):
             if asked and response.status_code == 304:
                 raise NotModified
-            self._require_success(response, about)
+            self._require_success(response, about, folder)
             content = self._read(response, about)
         return content, {name: response.headers[name] for name in _VALIDATORS if name in response.headers}
 
-    def _require_success(self, response: requests.Response, about: Mapping[str, Any]) -> None:
+    def _require_no_pause(self, folder: str, about: Mapping[str, Any]) -> None:
+        """Raise the error of a moment ago again, without a request, if it concerns this one as well."""
+        for place, error in (("", RateLimited), (folder, Refused)):
+            wait = self._refused_until.get(place, 0.0) - time.monotonic()
+            if wait > 0:
+                todo = f"Try again in {math.ceil(wait)} seconds, or later."
+                what = "the archive refused a moment ago, so no request was sent"
+                raise error(what, **about, todo=todo, retry_after=wait)
+        since, unusable = self._unusable
+        if unusable is not None and time.monotonic() < since + _PEACE_SECONDS:
+            # A proxy can lock a user out who sends a wrong password too often.
+            what = f"{unusable.what}; no request was sent again"
+            raise ArchiveUnusable(what, **about, found=unusable.found, todo=unusable.todo)
+
+    @contextlib.contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except ArchiveUnusable as error:
+            self._unusable = time.monotonic(), error
+            raise
+
+    def _require_success(self, response: requests.Response, about: Mapping[str, Any], folder: str) -> None:
         status, headers = response.status_code, response.headers
         if status == 200:
             return
         if status == 404:
             answered = _time_in(headers.get("Date", ""))
             raise NotPublished("the archive has no such file", **about, found="404", answered=answered)
+        way = Way(self._base)
+        if status == 511:
+            raise ArchiveUnusable(
+                "this machine's network wants somebody to log in", **about, found=f"511{way.words}", todo=_LOG_IN
+            )
         if status >= 500:
-            raise ArchiveUnreachable("the archive cannot answer at present", **about, found=str(status))
+            raise ArchiveUnreachable("the archive cannot answer at present", **about, found=f"{status}{way.words}")
         if status < 300:
             what = "the archive answers without a file"
-            raise RejectedPayload(what, **about, expected="status 200", found=str(status))
+            raise RejectedPayload(what, **about, expected="status 200", found=f"{status}{way.words}")
         if status < 400:
             raise RejectedPayload(
                 "the archive redirects elsewhere, which is not followed",
                 **about,
-                found=f"{status} to {_place(headers.get('Location', ''))}",
-                todo="If the archive has moved, set NSE_ARCHIVE_URL.",
+                found=f"{status} to {_place(headers.get('Location', ''))}{way.words}",
+                todo=f"{_LOG_IN} If the archive has moved, set NSE_ARCHIVE_URL.",
             )
+        if status == 407:
+            raise way.proxy_refuses(status, about)
         # The HTTP-date form is not read: the exchange sends seconds, and either way no request is retried at once.
         retry_after = _number(headers.get("Retry-After"))
         honoured = None if retry_after is None else min(retry_after, _MOST_PEACE_SECONDS)
-        self._refused_until = time.monotonic() + (honoured or _PEACE_SECONDS)
-        raise Refused(
+        is_limit = status == 429 or "Retry-After" in headers
+        self._refused_until["" if is_limit else folder] = time.monotonic() + (honoured or _PEACE_SECONDS)
+        found = str(status) + (f", Retry-After {retry_after:g} s" if retry_after is not None else "")
+        raise (RateLimited if is_limit else Refused)(
             "the archive refuses",
             **about,
-            found=str(status) + (f", Retry-After {retry_after:g} s" if retry_after is not None else ""),
+            found=found + way.words,
             todo="The request is not retried at once: wait, and lower the rate if this repeats.",
             retry_after=honoured,
         )
@@ -142,6 +182,15 @@ class HttpArchive:
         if announced is not None and len(content) != announced:
             expected, found = f"{announced} bytes", f"{len(content)} bytes"
             raise TruncatedPayload("the body is cut short", **about, expected=expected, found=found)
+        if content[:1000].lstrip()[:1] == b"<":
+            # Here, because the way is known: most such pages are those of networks.
+            raise RejectedPayload(
+                "the answer is an HTML page, not the file",
+                **about,
+                expected="a zip or CSV",
+                found=_start(bytes(content)) + Way(self._base).words,
+                todo=f"{_LOG_IN} Otherwise open the address in a browser on this machine.",
+            )
         return bytes(content)
 
 
@@ -150,6 +199,16 @@ class _Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002 - as in requests
         return None
+
+
+def _folder_of(path: str) -> str:
+    """The folder of a path, without its year and month."""
+    return _DATED.sub("", path.rpartition("/")[0]) or "/"
+
+
+def _start(page: bytes) -> str:
+    # Hide secrets before cutting: some servers echo the request.
+    return repr(secrets.hidden(page[:10_000].lstrip().decode(errors="replace"))[:60])
 
 
 def _number(text: str | None) -> int | None:
@@ -174,46 +233,3 @@ def _time_in(text: str) -> datetime | None:
     except ValueError:
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-@contextlib.contextmanager
-def _as_unreachable(about: Mapping[str, Any]) -> Iterator[None]:
-    """Turn errors of requests and urllib3 into the package's errors, by type: their texts can hold the base URL."""
-    from urllib3.exceptions import HTTPError, IncompleteRead, ProtocolError
-
-    try:
-        yield
-    except requests.exceptions.InvalidURL:
-        # The error's text has the URL with its password.
-        raise SettingsError("the archive's URL is not valid", **about, todo="Set NSE_ARCHIVE_URL.") from None
-    except (IncompleteRead, ProtocolError) as error:
-        raise TruncatedPayload("the connection broke off", **about, found=type(error).__name__) from None
-    except (requests.exceptions.RequestException, HTTPError, OSError) as error:
-        causes = list(_causes(error))
-        if slow := next((each for each in causes if isinstance(each, TooSlow)), None):
-            limit = f"all of it within {slow.seconds:g} s"
-            raise ArchiveUnreachable("the answer came too slowly", **about, expected=limit) from None
-        if untrusted := next((each for each in causes if isinstance(each, ssl.SSLCertVerificationError)), None):
-            raise ArchiveUnreachable(
-                "the archive's certificate is not trusted",
-                **about,
-                found=untrusted.verify_message,
-                todo="Check the address and the clock; for a CA of your own, set REQUESTS_CA_BUNDLE.",
-            ) from None
-        raise ArchiveUnreachable("the archive did not answer", **about, found=_kind(causes[-1])) from None
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, its cause, and so on to the innermost one."""
-    seen: set[int] = set()
-    each: Any = error
-    while isinstance(each, BaseException) and id(each) not in seen:
-        seen.add(id(each))
-        yield each
-        each = each.__cause__ or each.__context__ or getattr(each, "reason", None)
-
-
-def _kind(error: BaseException) -> str:
-    """An error's type, such as 'ConnectionRefusedError', and the operating system's message."""
-    words = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
-    return type(error).__name__ + words

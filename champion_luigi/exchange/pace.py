@@ -1,46 +1,167 @@
-"""A polite pace: a limit on requests a second, shared by all processes of a machine."""
+"""A polite pace: a limit on requests a second, shared by all processes of a machine that use the same host.
+
+The next free slot is recorded in a file of all users of the machine, in /tmp; if that cannot be used, in a file of this
+user. It is also recorded in a file of the data folder, because containers and machines can share that folder.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import logging
+import os
+import re
+import stat
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from champion_luigi.base import durable, locks
 
+logger = logging.getLogger("champion_luigi")
+
+# Not TMPDIR, which can differ from one user or session to another.
+_MACHINE = Path("/tmp")  # noqa: S108 - opened with care for what other users can do there
+# How long another user's process may hold the machine's file, which takes a millisecond.
+_PATIENCE_SECONDS = 10.0
+_FURTHEST_SECONDS = 600.0
+_MOST_BYTES = 64
+
 
 class Pace:
-    """A limit of ``per_second`` requests a second, shared by all processes that use the file."""
+    """A limit of ``per_second`` requests a second to a host.
 
-    def __init__(self, per_second: float, file: Path | None) -> None:
+    It is shared by all processes of the machine, and by those that use the data folder's ``file``. Without a host and a
+    file, it is this object's own.
+    """
+
+    def __init__(self, per_second: float, file: Path | None = None, host: str = "") -> None:
         self._gap = 1.0 / per_second
-        # A slot further ahead than this was written by a clock that has since been set back.
-        self._furthest = max(600.0, 10 * self._gap)
+        # A slot further ahead than this was written by a clock that has since been set back, or to do harm.
+        self._furthest = max(_FURTHEST_SECONDS, 10 * self._gap)
         self._file = file
+        self._places = places(host) if host else []
         self._next = 0.0
+        self._lock = threading.Lock()
 
     def wait(self) -> None:
-        """Sleep until the next free slot."""
-        if self._file is None:
-            slot = self._take(self._next)
-        else:
-            todo = "Check free space and permissions of the disk; no request was sent."
-            with (
-                locks.locked(self._file.with_suffix(".lock"), "the archive's pace", wait_seconds=60),
-                durable.naming(self._file, "the archive's pace could not be recorded", todo),
-            ):
-                slot = self._take(self._last_slot(self._file))
+        """Sleep until the next free slot. Raises StorageError or Busy if the data folder's file cannot be used."""
+        with self._lock, contextlib.ExitStack() as held:
+            free_from = [self._next]
+            if self._file is not None:
+                todo = "Check free space and permissions of the disk; no request was sent."
+                lock = self._file.with_suffix(".lock")
+                held.enter_context(locks.locked(lock, "the archive's pace", wait_seconds=60))
+                held.enter_context(durable.naming(self._file, "the archive's pace could not be recorded", todo))
+                free_from.append(_slot_in(self._file))
+            common = self._hold_common(held)
+            if common is not None:
+                free_from.append(_number(os.pread(common, _MOST_BYTES, 0)))
+            now = time.time()
+            slot = max([now, *(each for each in free_from if now < each < now + self._furthest)])
+            self._next = slot + self._gap
+            if common is not None:
+                self._record(common)
+            if self._file is not None:
                 self._file.write_text(repr(self._next))
         time.sleep(max(0.0, slot - time.time()))
 
-    def _take(self, free_from: float) -> float:
-        now = time.time()
-        slot = free_from if now < free_from < now + self._furthest else now
-        self._next = slot + self._gap
-        return slot
+    def _hold_common(self, held: contextlib.ExitStack) -> int | None:
+        """Lock the first usable file of the machine or user; None if there is none. It is open while ``held`` lasts."""
+        while self._places:
+            path = self._places[0]
+            try:
+                return held.enter_context(_locked(path))
+            except OSError as error:
+                self._give_up(error)
+        return None
 
-    @staticmethod
-    def _last_slot(file: Path) -> float:
+    def _record(self, common: int) -> None:
         try:
-            return float(file.read_text())
-        except (FileNotFoundError, ValueError):
-            return 0.0
+            os.pwrite(common, repr(self._next).encode().ljust(_MOST_BYTES), 0)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        logger.warning(
+            "the pace of requests to the archive is not shared through %s: %s. Other users of this machine may send "
+            "requests at the same time",
+            self._places.pop(0),
+            error.strerror or error,
+        )
+
+
+def places(host: str) -> list[Path]:
+    """The files for the pace towards a host, the best one first: of the machine, and of this user."""
+    name = f"champion_luigi-{re.sub('[^a-z0-9.-]', '_', host.lower())[:100]}.pace"
+    found = [_MACHINE / name]
+    with contextlib.suppress(RuntimeError):  # this user has no home folder
+        found.append(Path.home() / ".cache" / "champion_luigi" / name)
+    return found
+
+
+def seconds_ahead(files: list[Path]) -> float:
+    """The seconds until the next free slot, by the latest of the files that can be read; 0 if it is free now."""
+    ahead = [0.0]
+    for file in files:
+        with contextlib.suppress(OSError):
+            ahead.append(_slot_in(file) - time.time())
+    return max(each for each in ahead if each < _FURTHEST_SECONDS)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """Open and lock a file that other users may have made. Raises OSError if it is not safe, or held for too long."""
+    descriptor = _open(path)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise OSError(errno.EINVAL, "it is not an ordinary file")
+        patient_until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= patient_until:
+                    raise OSError(errno.ETIMEDOUT, f"a process has held it for {_PATIENCE_SECONDS:g} s") from None
+                time.sleep(0.01)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    # Through a link of another user, the number would be written into a file of this one's. A pipe must not block.
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        # First without O_CREAT: Linux refuses that for another user's file in /tmp.
+        return os.open(path, flags)
+    except FileNotFoundError:
+        pass
+    if path.parent != _MACHINE:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags)
+    # Whatever the umask: all users take turns.
+    os.fchmod(descriptor, 0o666)
+    return descriptor
+
+
+def _slot_in(file: Path) -> float:
+    try:
+        with file.open("rb") as opened:
+            return _number(opened.read(_MOST_BYTES))
+    except FileNotFoundError:
+        return 0.0
+
+
+def _number(content: bytes) -> float:
+    try:
+        return float(content)
+    except ValueError:
+        return 0.0

@@ -135,7 +135,7 @@ def describe(day: date) -> str:
         words = SESSION_KINDS.get(found.kind) or CLOSED_KINDS[found.kind]
         return f"{words} ({found.name})" if found.name else words
     if day.weekday() >= 5:
-        return f"{day:%A}, no session"
+        return f"{'Saturday' if day.weekday() == 5 else 'Sunday'}, no session"
     return "regular session" if day <= table_end() else f"weekday past {table_end()}, where the session table ends"
 
 

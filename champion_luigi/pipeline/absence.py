@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from champion_luigi.base.errors import NotPublished, RejectedPayload
+from champion_luigi.base.errors import NotPublished, RejectedPayload, TruncatedPayload
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers
@@ -83,7 +83,7 @@ def find_whole(dataset: Dataset, days: Sequence[date]) -> list[date]:
 
         try:
             archive.fetch(opened, dataset.without_partial, day, read, official_from=wiring.official_from())
-        except (NotPublished, RejectedPayload) as error:
+        except (NotPublished, RejectedPayload, TruncatedPayload) as error:
             entry = answers.given(day, "partial", name, error.source or "")
             answers.record(wiring.files(dataset).answers, [entry])
         else:

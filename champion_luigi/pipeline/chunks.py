@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from champion_luigi.base.errors import NotPublished, Refused, TransientError
+from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, SettingsError, TransientError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
@@ -214,9 +214,11 @@ def _record_outcome(dataset: Dataset, day: date, outcome: str, reason: str) -> N
 
 def _reason_to_stop(chunk: Sequence[DayTask], errors: Mapping[date, BaseException]) -> str:
     found = [errors[task.date] for task in chunk if task.date in errors]
-    refusal = next((error for error in found if isinstance(error, Refused)), None)
-    if refusal is not None:
-        return f"the archive refuses: {refusal}"
+    for error in found:
+        if isinstance(error, Refused):
+            return f"the archive refuses: {error}"
+        if isinstance(error, ArchiveUnusable | SettingsError):
+            return f"no other day would fare better: {error}"
     if len(found) == len(chunk) and all(isinstance(error, TransientError) for error in found):
         return f"none of {len(chunk)} days got an answer"
     return ""

@@ -34,6 +34,10 @@ class WholeFile(luigi.LocalTarget):
         """The target's path."""
         return Path(self.path)
 
+    def exists(self) -> bool:
+        """Whether the file exists. Luigi's own warns of wildcards, which a folder's name may contain."""
+        return self.file.exists()
+
     def write(self, content: bytes, value: Any = None) -> None:
         """Replace the file's content, atomically and durably; ``value`` is its decoded form, for `take`."""
         durable.write_whole(self.file, content)

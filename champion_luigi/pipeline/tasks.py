@@ -306,6 +306,7 @@ def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> 
     described = {
         "format": published.source,
         "url": published.url,
+        "archive": wiring.archive_name(),
         "rows": len(recognised.lines),
         "validators": published.headers,
     }

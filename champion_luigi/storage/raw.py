@@ -16,8 +16,8 @@ from champion_luigi.storage.paths import DayFiles
 def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mapping[str, Any]) -> dict[str, Any]:
     """Write a payload under the exchange's own name, then its receipt, and return the receipt.
 
-    ``described`` holds what only the caller knows: source, URL, rows, validators. A different payload that is already
-    stored with its receipt is copied under ``restated/`` first.
+    ``described`` holds what only the caller knows: source, URL, archive, rows, validators. A different payload that is
+    already stored with its receipt is copied under ``restated/`` first.
     """
     sha256 = durable.sha256(content)
     receipt = {
@@ -25,6 +25,8 @@ def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mappi
         "file": name,
         "format": described["format"],
         "url": described["url"],
+        # Receipts of older versions lack it.
+        "archive": described["archive"],
         "sha256": sha256,
         "bytes": len(content),
         "rows": described["rows"],
@@ -102,8 +104,10 @@ class Receipts:
     def gave(self, day: date) -> bool:
         """Whether the archive gave the stored file of a day."""
         receipt = durable.read_json(self.files.receipt(day)) or {}
-        # Receipts of version 0.1.0 have the URL alone.
-        return str(receipt.get("archive") or receipt.get("url") or "").startswith(self.archive)
+        if "archive" in receipt:
+            return bool(receipt["archive"] == self.archive)
+        # Version 0.1.0 recorded the URL alone.
+        return str(receipt.get("url")).startswith(self.archive.rstrip("/") + "/")
 
     def gave_after(self, day: date) -> bool:
         """Whether the archive gave the stored file of any later day."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ _ENVIRONMENT = {
     # It would report the use of MLflow to its makers.
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+# Where MLflow looks for the home of a user without HOME and without an entry in the password file, as in a container.
+# Docker, too, gives such a user this home. Nothing of the pipeline is there.
+_HOME = "/"
 # The longest values that MLflow takes, in characters; the journal has the full text.
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 5000
@@ -53,12 +56,22 @@ class _Known:
     params: set[str]
 
 
+def prepare(environment: MutableMapping[str, str]) -> None:
+    """Set MLflow's own variables in an environment that MLflow is then imported in. A user's values win."""
+    for name, value in _ENVIRONMENT.items():
+        environment.setdefault(name, value)
+    try:
+        Path.home()
+    except RuntimeError:
+        # MLflow needs a home when it is imported, whether or not it uses one.
+        environment["HOME"] = _HOME
+
+
 class Tracker:
     """An experiment in an MLflow store. MLflow's errors are raised unchanged."""
 
     def __init__(self, uri: str, experiment: str, artifacts: Path | None) -> None:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        prepare(os.environ)
         from mlflow import MlflowClient
 
         if artifacts is not None:

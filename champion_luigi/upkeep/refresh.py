@@ -20,10 +20,12 @@ import tenacity
 from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
+    ArchiveUnusable,
     ChampionError,
     DamagedFile,
     NotPublished,
     Refused,
+    SettingsError,
     StorageError,
     is_transient,
 )
@@ -108,7 +110,7 @@ def refresh(dataset: Dataset, days: Sequence[date]) -> Iterator[Outcome]:
             unanswered += isinstance(error, ArchiveUnreachable)
             kept = " The stored file stays." if isinstance(error, NotPublished) else ""
             yield Outcome(day, "failed", str(error).removeprefix(f"{day}: ") + kept)
-            if isinstance(error, Refused) or unanswered == _MOST_UNANSWERED:
+            if isinstance(error, Refused | ArchiveUnusable | SettingsError) or unanswered == _MOST_UNANSWERED:
                 return
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import signal
 import uuid
 import zlib
 from base64 import b64encode
@@ -17,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi.base import durable, locks, secrets
+from champion_luigi.base import durable, locks, secrets, signals
 from champion_luigi.base.errors import ChampionError, SettingsError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
@@ -179,11 +180,16 @@ def connect_embedded(place: Address, settings: dict[str, Any]) -> Client:
     import clickhouse_connect
 
     if "?" in str(place.folder):
-        raise SettingsError("the embedded engine cannot use a path with a question mark", source=str(place.folder))
+        raise SettingsError(
+            "the embedded engine cannot use a path with a question mark",
+            source=str(place.folder),
+            todo="Set DATA_DIR to another folder, or CLICKHOUSE_HOST to a server.",
+        )
     durable.make_folder(place.folder)
     if not place._id_file.exists():
         durable.write_whole(place._id_file, uuid.uuid4().hex.encode())
-    with as_warehouse_errors(place):
+    # The engine installs a handler of Ctrl-Z that does nothing.
+    with as_warehouse_errors(place), signals.kept(signal.SIGTSTP):
         return clickhouse_connect.get_client(
             interface="chdb", path=str(place.folder.absolute()), database="default", settings=settings
         )

@@ -54,7 +54,7 @@ SHORT = "0.6"
 # How much more memory a misbehaving archive may cost than an ordinary 404, in KiB, as the kernel counts it.
 MOST_MEMORY = 150 * 1024
 # Luigi's exit code where a task failed, and `champion fill`'s where days failed; and where one is not published yet.
-FAILED, NOT_YET = 30, 20
+FAILED, NOT_YET, ABSENT = 30, 20, 15
 
 
 @pytest.fixture(autouse=True)
@@ -432,6 +432,67 @@ def test_a_restated_day_replaces_the_old_one_which_is_kept(
         AREA,
         f"a file is published anew, with fewer rows, and `champion {command[0]}` fetches it",
         "lake and warehouse hold the new rows alone; the old file is kept, to the byte",
+    )
+
+
+# Folders
+
+
+def test_only_a_file_that_is_really_absent_from_a_folder_closes_its_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that leads nowhere, a Git LFS pointer and a share that goes away never close one."""
+    share = tmp_path / "share"
+    days = DAYS[:6]
+    files = {day: share / archive_path("legacy", day).lstrip("/") for day in days}
+    for day, file in files.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(payload(day, "legacy"))
+    good, other_case, link, pointer, absent, last = days
+    files[other_case].rename(files[other_case].with_name(files[other_case].name.upper()))
+    for day in (link, pointer, absent):
+        files[day].unlink()
+    files[link].symlink_to("/nowhere/at/all")
+    files[pointer].write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    monkeypatch.setenv("NSE_ARCHIVE_URL", f"{share}/")
+    ledger = tmp_path / "ledger.jsonl"
+
+    code, output = fill(*span(days[:5]), "--of", "WriteParquet")
+    assert code == FAILED, output
+    require_plain_words(output)
+    told = settled(tmp_path)
+    assert {day: outcome for day, (outcome, _) in told.items()} == {
+        link: "failed",
+        pointer: "failed",
+        absent: "absent",
+    }
+    assert f"{link}: a symbolic link leads nowhere" in told[link][1]
+    assert "Git LFS pointer" in told[pointer][1]
+    assert set(answers.read(ledger, str(share)).answers) == {absent}
+
+    away = share.rename(tmp_path / "away")
+    share.mkdir()
+    code, output = fill(*span(days), "--of", "WriteParquet")
+    assert code == FAILED, output
+    require_plain_words(output)
+    assert "the archive's folder is empty" in output
+    assert set(answers.read(ledger, str(share)).answers) == {absent}
+
+    share.rmdir()
+    away.rename(share)
+    for day in (link, pointer):
+        files[day].unlink()
+        files[day].write_bytes(payload(day, "legacy"))
+    # However it is spelled, it is the archive that lacks the day.
+    monkeypatch.setenv("NSE_ARCHIVE_URL", f"file://{tmp_path}/./share")
+    code, output = fill(*span(days), "--of", "WriteParquet")
+    assert code == ABSENT, output
+    assert sorted(rows_in_lake(tmp_path)) == [good, other_case, link, pointer, last]
+    campaign.tell(
+        AREA,
+        "a folder as the archive: a name in another case, a link that leads nowhere, a Git LFS pointer, an empty mount "
+        "point",
+        "the first is read; the others are told, exit code 30, and close no day; repaired, the days are loaded",
     )
 
 

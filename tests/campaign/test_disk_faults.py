@@ -240,6 +240,51 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
         yield found
 
 
+# A disk that cannot sync a folder
+
+# Python runs a file of this name first, wherever it starts.
+NO_FOLDER_SYNC = """
+import errno, os, stat
+
+sync = os.fsync
+
+def fsync(descriptor):
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    sync(descriptor)
+
+os.fsync = fsync
+"""
+
+
+def test_a_disk_that_cannot_sync_a_folder_takes_the_days(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Seen
+) -> None:
+    """As an SMB share: the fill is as ever, with one warning that says what does not hold, and `doctor` reports it."""
+    site, folder = tmp_path / "site", tmp_path / "data"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(NO_FOLDER_SYNC)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("DATA_DIR", str(folder))
+    code, output = run(*FILL)
+    assert code == 0, output
+    assert output.count("cannot sync a folder (Invalid argument): after a power failure, ") == 1, output
+    assert seen(folder) == whole
+    code, output = run("doctor", "--json")
+    findings = {each["check"]: each for each in json.loads(output)}
+    assert code == 0, output
+    for name in ("data folder", "lake folder"):
+        assert findings[name]["status"] == "WARNING"
+        assert "cannot sync a folder" in findings[name]["found"]
+        assert "champion verify --repair" in findings[name]["todo"]
+    campaign.tell(
+        AREA,
+        "a file system that cannot sync a folder (fsync of a folder: EINVAL, as on SMB shares)",
+        "the fill ends complete, payloads, lake files and rows as published; one warning says what a power failure can "
+        "undo, and `champion doctor` reports it",
+    )
+
+
 # Full
 
 

@@ -37,7 +37,7 @@ from luigid_server import luigid, task_list
 from mlflow_server import Gateway, MlflowServer, empty_store, kill_carriers, runs_in
 
 from champion_luigi.base import secrets as hiding
-from champion_luigi.base.errors import ArchiveUnreachable, SettingsError
+from champion_luigi.base.errors import ArchiveUnreachable, RejectedPayload, SettingsError
 from champion_luigi.commands import schedule
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
@@ -163,7 +163,9 @@ def test_a_token_in_the_archives_address_is_sent_and_not_kept() -> None:
     """Behind the path of each file, as a store that has signed the address wants it; and not in the receipt's URL."""
     with Echo() as server:
         archive = open_archive(f"{server.url}/base?token=pa55word")
-        archive.get("/content/x", DAY)
+        with pytest.raises(RejectedPayload) as caught:  # the server answers with a page that repeats the request
+            archive.get("/content/x", DAY)
+        assert "pa55word" not in str(caught.value)
         assert server.paths == ["/base/content/x?token=pa55word"]
         assert archive.url("/content/x") == f"{server.url}/base/content/x"
 

@@ -170,6 +170,58 @@ def test_the_pure_middle_reaches_neither_disk_nor_network_nor_clock() -> None:
         assert {name.split(".")[0] for name in imported(module)} & outside == set()
 
 
+# The calling program's locale
+
+# Names of days and months, AM and PM, and whole dates and times in the locale's way.
+_OF_THE_LOCALE = re.compile(r"%[-_0^#EO]?[aAbBchpPrxX]")
+_ASKING_THE_LOCALE = set(
+    "asctime ctime day_abbr day_name locale month_abbr month_name nl_langinfo setlocale strcoll strxfrm".split()
+)
+
+
+def uses_of_the_locale(source: str) -> set[str]:
+    """What a module's code takes from the locale: directives in texts, names, and numbers in the format ``n``."""
+    tree = ast.parse(source)
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)):
+                found |= set(_OF_THE_LOCALE.findall(text))
+            case ast.FormattedValue(format_spec=ast.JoinedStr(values=[*_, ast.Constant(value=str(text))])):
+                found |= {text} if text.endswith("n") else set()
+            case ast.Call(func=ast.Name(id="format"), args=[_, ast.Constant(value=str(text))]):
+                found |= {text} if text.endswith("n") else set()
+            case ast.Attribute(attr=name) | ast.Name(id=name) | ast.alias(name=name):
+                found |= {name} & _ASKING_THE_LOCALE
+            case _:
+                pass
+    return found
+
+
+@every_module
+def test_nothing_depends_on_the_locale(module: str) -> None:
+    """A calling program may have set any: names of months, numbers and sorting must stay."""
+    assert not uses_of_the_locale(MODULES[module].read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('datetime.strptime(text, "%d-%b-%Y")', "%b"),
+        ('f"{day:%A}, no session"', "%A"),
+        ('day.strftime("%-I %p")', "%p"),
+        ('f"{rows:n}"', "n"),
+        ('format(rows, "n")', "n"),
+        ("sorted(names, key=locale.strxfrm)", "strxfrm"),
+        ("from calendar import month_abbr", "month_abbr"),
+        ('f"{day:%Y-%m-%d} {rate:.1f} %s %d"', ""),
+    ],
+)
+def test_a_use_of_the_locale_is_found(source: str, found: str) -> None:
+    """Whichever way it is written."""
+    assert uses_of_the_locale(source) - {"locale"} == ({found} if found else set())
+
+
 # What an import costs
 
 

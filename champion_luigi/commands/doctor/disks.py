@@ -23,6 +23,7 @@ _NO_SPACE = 200 * _MIB
 _FEW_FILES = 50_000
 _NO_FILES = 1_000
 _FREE_SOME = "Free some space: a year takes about 100 MiB in raw files and lake, and the warehouse more."
+_NO_SYNC = "Run `champion verify --repair` after a power failure, or use a local disk."
 _NO_LOCKS = "Mount the file system with locks, or put DATA_DIR on a local disk."
 
 
@@ -46,15 +47,21 @@ def lake_folder() -> Finding:
 
 
 def takes_files(folder: Path) -> Finding:
-    """Whether a folder can be written, or the folder in which it would be made: write a file there, and remove it."""
+    """Whether a folder can be written, or the folder in which it would be made: write a file there, and remove it.
+
+    Also whether the names of new files outlast a power failure there.
+    """
     try:
         with _test_file(folder) as path, path.open("wb") as file:
             file.write(b"champion doctor\n" * 256)
             file.flush()
             os.fsync(file.fileno())
+            not_synced = durable.sync_folder(path.parent)
     except OSError as error:
         todo = "Correct its permissions, or set DATA_DIR and CHAMPION_LAKE_DIR to writable folders."
         return Finding("PROBLEM", f"{folder.absolute()} cannot be written: {error.strerror or error}", todo)
+    if not_synced:
+        return Finding("WARNING", f"{folder.absolute()}: {not_synced}", _NO_SYNC)
     return Finding("OK", f"{folder.absolute()}" + ("" if folder.exists() else ", to be made by the first run"))
 
 
@@ -72,7 +79,7 @@ def locks() -> Finding:
             return Finding("PROBLEM", f"flock does not work in DATA_DIR: {error.strerror}", _NO_LOCKS)
         try:
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except (BlockingIOError, PermissionError):
             return Finding("OK", "a second process waits for the first (flock)")
     return Finding("PROBLEM", "flock has no effect in DATA_DIR: two runs could process the same day at once", _NO_LOCKS)
 

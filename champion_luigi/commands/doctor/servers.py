@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import re
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
@@ -56,7 +57,7 @@ def archive() -> Finding:
         max_bytes=settings.get("max_payload_mb") * 1024 * 1024,
     )
     is_remote = name.startswith(("http:", "https:"))
-    if is_remote and (turn := _next_turn(pace)) > _TURN_SECONDS:
+    if is_remote and (turn := wiring.seconds_to_turn()) > _TURN_SECONDS:
         busy = f"not checked: other processes here use {name} now, the next turn is in {turn:.0f} s"
         return Finding("WARNING", busy, "Run this again when they have ended.")
     expectation = wiring.expectation(_DATASET)
@@ -65,10 +66,14 @@ def archive() -> Finding:
         day = sessions.previous(day)
 
     def read(found: Published) -> object:
-        return payload.recognise(found.content, _DATASET, day, found.url, wiring.max_unzipped_bytes())
+        limit = wiring.max_unzipped_bytes()
+        return payload.recognise(found.content, _DATASET, day, found.url, limit, format=found.source)
 
+    official = _DATASET.sources_of(day, wiring.official_from())[:1]
     try:
-        published, _ = archives.fetch(opened, _DATASET, day, read, official_from=wiring.official_from())
+        published, _ = archives.fetch(
+            opened, replace(_DATASET, sources=official), day, read, official_from=wiring.official_from()
+        )
     except NotPublished:
         return _without_the_latest(opened, name, day, is_remote)
     found = f"{name} has the file of {day}" + (": invented instruments" if name.startswith("simulated:") else "")
@@ -76,7 +81,7 @@ def archive() -> Finding:
     if is_remote:
         # One more small request, for the server's clock, with the address's own password.
         parts = urlsplit(settings.get("archive_url"))
-        url = parts._replace(path=parts.path.rstrip("/") + published.url.removeprefix(name)).geturl()
+        url = parts._replace(path=parts.path.rstrip("/") + published.url.removeprefix(opened.url(""))).geturl()
         with contextlib.suppress(ChampionError):
             ahead = ask(url, method="HEAD", headers={"User-Agent": USER_AGENT}, seconds=_CONNECT_SECONDS).ahead
     return Finding("OK", found, server_ahead=ahead)
@@ -94,14 +99,6 @@ def _without_the_latest(opened: Archive, name: str, day: date, is_remote: bool) 
     return Finding("WARNING", f"{name} answers, but has no file of {day} yet", todo)
 
 
-def _next_turn(pace: Path) -> float:
-    """The seconds until the next request to the archive may be sent, from the pace file that all processes share."""
-    try:
-        return float(pace.read_text()) - datetime.now(UTC).timestamp()
-    except (OSError, ValueError):
-        return 0.0
-
-
 # MLflow
 
 
@@ -112,8 +109,8 @@ def mlflow() -> Finding:
     uri = settings.tracking_uri()
     if uri.startswith(("http:", "https:")):
         return _mlflow_server(uri)
-    if uri.startswith("sqlite:///"):
-        return _sqlite(Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0])))
+    if file := re.match(r"sqlite(?:\+pysqlite)?:///([^?]*)", uri):
+        return _sqlite(Path(unquote(file[1])))
     return Finding("OK", f"{secrets.public(uri)}: not checked; `champion track flush` tries it")
 
 

@@ -11,11 +11,11 @@ import re
 import sys
 import zoneinfo
 from collections.abc import Callable, Iterator
-from configparser import ConfigParser
 from datetime import datetime
 from importlib import metadata
 
 import luigi
+from luigi.configuration import LuigiTomlParser
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
@@ -93,8 +93,7 @@ def every_setting() -> Finding:
         for name, _ in section.get_params()
     ]
     readers: list[Callable[[], object]] = [functools.partial(settings.get, name) for name in named]
-    readers.append(functools.partial(settings.published_at, catalog.DATASETS[catalog.DEFAULT]))
-    for read in (*readers, settings.tracking_is_on, settings.clickhouse_password):
+    for read in (*readers, settings.clickhouse_password):
         try:
             read()
         except SettingsError as error:
@@ -115,12 +114,13 @@ def _unknown() -> list[str]:
         if name.startswith("CHAMPION_") and name not in variables
     ]
     configuration = luigi.configuration.get_config()
-    if not isinstance(configuration, ConfigParser):
-        return unknown
     for section in settings.SECTIONS:
         title = section.__name__
         known = {name for name, _ in section.get_params()} | ({"password"} if title == "clickhouse" else set())
-        options = configuration.options(title) if configuration.has_section(title) else []
+        if isinstance(configuration, LuigiTomlParser):
+            options = list(configuration.data.get(title, {}))
+        else:
+            options = configuration.options(title) if configuration.has_section(title) else []
         unknown += [
             f"[{title}] {_with_guess(option, known)}"
             for option in options

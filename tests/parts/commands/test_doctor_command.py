@@ -169,7 +169,7 @@ def test_a_problem_makes_it_exit_30() -> None:
     assert done.returncode == 30, done.stderr
     lines = done.stdout.splitlines()
     [at] = [place for place, line in enumerate(lines) if line.startswith("PROBLEM  archive")]
-    assert "-> Set NSE_ARCHIVE_URL." in "".join(lines[at : at + 4])
+    assert "-> Mount the disk or share that has it, or set" in "".join(lines[at : at + 4])
     assert any(line.startswith("OK       warehouse") for line in lines)
     assert lines[-1].startswith(f"{len(checks.CHECKS) + 1} checks: ")
 
@@ -496,10 +496,12 @@ def test_an_archive_that_others_are_asking_is_left_to_them(
 
 
 def test_a_folder_is_an_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the latest session's file it is OK, without it there is a warning."""
+    """With the latest session's file it is OK, without it there is a warning; without any it is of no use."""
     folder = tmp_path / "archive"
     folder.mkdir()
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
+    assert look(servers.archive).status == "PROBLEM"
+    publish(folder, LATEST, "legacy", ["another kind of file"])
     assert servers.archive().status == "WARNING"
     publish(folder, LATEST, "udiff", lines_of(payload(LATEST, "udiff")))
     assert servers.archive().status == "OK"
@@ -510,7 +512,7 @@ def test_an_archive_that_was_closed_on_every_day_is_asked_for_the_first(
 ) -> None:
     """The search for the latest session ends with the data set's first date."""
     folder = tmp_path / "archive"
-    folder.mkdir()
+    publish(folder, LATEST, "udiff", ["any"])
     monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
     for number in range(10):
         day = EQUITY.first_date + timedelta(days=number)
@@ -707,6 +709,8 @@ def test_a_sqlite_store_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "mlflow.db").write_text("nonsense")
     assert servers.mlflow().status == "WARNING"
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "a%20b?c"))
+    assert f"{tmp_path}/a%20b?c/mlflow/mlflow.db: made by the first run" in servers.mlflow().found
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow/mlflow.db/store.db")
     assert servers.mlflow().status == "WARNING"
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 
 from champion_luigi.base import locks
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands.cli import main
 from champion_luigi.commands.schedule import Job, crontab, here, systemd_units
 
@@ -35,14 +39,78 @@ def job(folder: Path, **environment: str) -> Job:
 
 def entries(text: str) -> list[tuple[list[str], str]]:
     """The five fields of time and the command of each line that cron would run."""
-    lines = [line for line in text.splitlines() if line and not line.startswith("#") and "=" not in line.split()[0]]
+    lines = [line for line in text.split("\n") if line and not line.startswith("#") and "=" not in line.split()[0]]
     return [(line.split(maxsplit=5)[:5], line.split(maxsplit=5)[5]) for line in lines]
 
 
 def as_cron_runs_it(command: str) -> str:
-    """What cron hands to the shell: an unescaped percent sign would end the command."""
-    assert re.search(r"(?<!\\)%", command) is None
-    return command.replace(r"\%", "%")
+    r"""What cron hands to the shell, as Vixie cron reads it: \% is a %, other escapes stay, and a bare % ends it."""
+    read = ""
+    is_escaped = False
+    for letter in command:
+        if letter == "%" and not is_escaped:
+            break
+        if letter == "%":
+            read = read.removesuffix("\\")
+        read += letter
+        is_escaped = letter == "\\" and not is_escaped
+    return read
+
+
+# As systemd.syntax(7) has them; \s is a blank.
+ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "s": " "}
+ESCAPES |= {letter: letter for letter in "\\\"'"}
+
+
+def words_of(value: str) -> list[str]:
+    """The words of a systemd value: quotes and C's escapes as in systemd.syntax(7), then %% for a %."""
+    words: list[str] = []
+    quote = ""
+    is_in_word = False
+    letters = iter(value)
+    for letter in letters:
+        if not quote and letter == " ":
+            is_in_word = False
+            continue
+        if not is_in_word:
+            words.append("")
+            is_in_word = True
+        if letter == "\\":
+            words[-1] += ESCAPES[next(letters)]
+        elif letter == quote:
+            quote = ""
+        elif not quote and letter in "\"'":
+            quote = letter
+        else:
+            words[-1] += letter
+    assert not quote, value
+    return [without_doubles("%", word) for word in words]
+
+
+def without_doubles(sign: str, text: str) -> str:
+    """Each doubled sign as one: systemd replaces a single one by something else."""
+    assert sign not in text.replace(2 * sign, ""), text
+    return text.replace(2 * sign, sign)
+
+
+def values_in(unit: str, name: str) -> list[str]:
+    """The values of a setting in a unit; a backslash at a line's end joins the next one to it."""
+    lines = unit.replace("\\\n", " ").split("\n")
+    return [line.partition("=")[2].strip(" \t") for line in lines if line.startswith(f"{name}=")]
+
+
+def started_by(unit: str) -> list[str]:
+    """The program and the arguments that systemd starts, with variables replaced in the arguments."""
+    [value] = values_in(unit, "ExecStart")
+    program, *arguments = words_of(value)
+    # systemd checks the program's path.
+    assert not set(program) & set("\\\"'"), program
+    return [program, *(without_doubles("$", each) for each in arguments)]
+
+
+# Texts of one line, with all that shells, cron and systemd give a meaning to.
+OTHERS = st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters="\x7f")
+LINES = st.text(st.sampled_from("\\%$\"' a"), max_size=8) | st.text(OTHERS, max_size=12)
 
 
 def timer_lines(text: str) -> list[str]:
@@ -71,12 +139,42 @@ def test_crons_first_run_is_at_18_in_india_all_year(tmp_path: Path) -> None:
         assert run.astimezone(INDIA).strftime("%H:%M") == "18:00"
 
 
-def test_every_cron_line_has_absolute_paths_a_lock_and_a_log(tmp_path: Path) -> None:
-    """Cron starts in the home folder, with hardly a PATH."""
+def test_every_cron_line_has_a_folder_a_lock_and_a_log(tmp_path: Path) -> None:
+    """Cron starts in the home folder, with hardly a PATH: lock and log are in the folder, as they always were."""
     for _, command in entries(crontab(job(tmp_path))):
-        assert command.startswith(f"cd {tmp_path} && ")
-        assert f"flock -n {tmp_path}/.champion-fill.lock {tmp_path}/bin/champion fill" in command
-        assert command.endswith(f">> {tmp_path}/champion.log 2>&1")
+        assert command == (
+            f"cd {tmp_path} && flock -n .champion-fill.lock {tmp_path}/bin/champion fill >> champion.log 2>&1"
+        )
+
+
+@given(LINES, LINES, LINES)
+def test_cron_and_the_shell_read_what_was_written(setting: str, folder: str, program: str) -> None:
+    """Whatever a value holds, a backslash before a % too."""
+    line = Job(Path(f"/{program}/champion"), Path(f"/{folder}"), {"DATA_DIR": setting})
+    for _, command in entries(crontab(line)):
+        cd, place, then, value, *rest = shlex.split(as_cron_runs_it(command))
+        assert (cd, place, then, value) == ("cd", str(line.folder), "&&", f"DATA_DIR={setting}")
+        assert rest == ["flock", "-n", ".champion-fill.lock", str(line.champion), "fill", ">>", "champion.log", "2>&1"]
+
+
+def test_a_line_is_no_longer_than_cron_takes(tmp_path: Path) -> None:
+    """Debian's cron takes 998 bytes. A longer one names the settings that luigi.cfg can have instead."""
+    [(_, command), *_] = entries(crontab(job(tmp_path, DATA_DIR="")))
+    room = 998 - len(command) + len("''")
+    [(_, longest), *_] = entries(crontab(job(tmp_path, DATA_DIR="x" * room)))
+    assert len(longest) == 998
+    for text in ("x" * (room + 1), "é" * (room // 2 + 1), "%" * (room // 2 + 1)):
+        with pytest.raises(SettingsError, match=r"expected 998 bytes at most; found .*DATA_DIR.*luigi\.cfg in "):
+            crontab(job(tmp_path, DATA_DIR=text, CHAMPION_LAKE_DIR="lake"))
+
+
+@pytest.mark.parametrize("form", [crontab, systemd_units])
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "\x00", "\x1b[31m", "\udcff"])
+def test_a_value_that_is_not_one_line_is_refused(form: Callable[[Job], object], text: str, tmp_path: Path) -> None:
+    """A line end would begin another line of the crontab or unit."""
+    for each in (job(tmp_path, DATA_DIR=text), job(tmp_path / text)):
+        with pytest.raises(SettingsError, match="cannot be part of a schedule"):
+            form(each)
 
 
 @pytest.mark.integration
@@ -135,9 +233,29 @@ def test_the_service_has_absolute_paths_and_the_settings(tmp_path: Path) -> None
     assert 'Environment="CHAMPION_LAKE_DIR=/lake/50%%"' in service
 
 
+@given(LINES, LINES, LINES)
+def test_systemd_reads_what_was_written(setting: str, folder: str, program: str) -> None:
+    """Whatever a value holds: %, $, quotes, and backslashes at any place."""
+    written = Job(Path(f"/{program}/champion"), Path(f"/{folder}"), {"DATA_DIR": setting})
+    service = systemd_units(written)["champion-fill.service"]
+    [environment] = values_in(service, "Environment")
+    assert words_of(environment) == [f"DATA_DIR={setting}"]
+    [place] = values_in(service, "WorkingDirectory")
+    assert Path(without_doubles("%", place)) == written.folder
+    command = started_by(service)
+    if command[:2] == ["/bin/sh", "-c"]:
+        # The shell's $0 is the next argument.
+        assert command[2:] == ['exec "$0" fill', str(written.champion)]
+    else:
+        assert command == [str(written.champion), "fill"]
+
+
 @pytest.mark.integration
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-@pytest.mark.parametrize(("programs", "data"), [("bin", "data"), ("50% mine", AWKWARD)])
+@pytest.mark.parametrize(
+    ("programs", "data"),
+    [("bin", "data"), ("50% mine", AWKWARD), ("o'brien", "ends with \\"), ('a "b" \\c', "$HOME"), ("$x", " blank ")],
+)
 def test_systemd_takes_the_units(tmp_path: Path, programs: str, data: str) -> None:
     """`systemd-analyze verify` has nothing to say about them."""
     folder = tmp_path / data

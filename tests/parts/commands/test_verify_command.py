@@ -325,6 +325,7 @@ def test_repair_follows_a_payload_that_was_published_anew(loaded: None, tmp_path
 def test_repair_leaves_what_the_archive_no_longer_has(loaded: None, tmp_path: Path) -> None:
     """A damaged payload stays a difference, with the reason; lake and warehouse keep the day."""
     (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "another.csv").write_bytes(b"any")
     before = snapshot(tmp_path / "lake") | snapshot(tmp_path / "loaded")
     flip_a_bit(payload_file(BOTH_DAY))
     done = verify("--repair", NSE_ARCHIVE_URL=str(tmp_path / "archive"))

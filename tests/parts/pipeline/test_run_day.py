@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -114,6 +116,34 @@ def test_a_days_rejected_rows_are_counted_and_their_file_is_named(
     assert result.rejects_path is not None
     [reject] = result.rejects_path.read_text().splitlines()
     assert json.loads(reject)["line"] == 2
+
+
+# A program of a user in India, whose months have other names; the assertion makes sure of that.
+IN_HINDI = """
+import calendar, locale, time
+from datetime import date
+from champion_luigi import run_day
+try:
+    locale.setlocale(locale.LC_ALL, "hi_IN.UTF-8")
+except locale.Error:  # not installed, and cannot be made here
+    calendar.month_abbr = ["", *"जन फ़र मार्च अप्रै मई जून जुल अग सित अक्टू नव दिस".split()]
+try:
+    time.strptime("15-JUN-2023", "%d-%b-%Y")
+except ValueError:
+    result = run_day(date(2023, 6, 15))
+    print(result.raw_rows, result.rows_processed, result.loaded, result.layout)
+"""
+
+
+def test_a_day_does_not_depend_on_the_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A calling program may have set one with other names of months: every row is there."""
+    if program := shutil.which("localedef"):
+        made = [program, "--no-archive", "-i", "hi_IN", "-f", "UTF-8", str(tmp_path / "hi_IN.UTF-8")]
+        subprocess.run(made, check=False, capture_output=True, timeout=60)
+        monkeypatch.setenv("LOCPATH", str(tmp_path))
+    with start_python(IN_HINDI) as process:
+        output, _ = process.communicate(timeout=120)
+    assert output == f"{ROWS} {ROWS} {ROWS} legacy\n"
 
 
 def test_a_day_need_not_be_loaded(tmp_path: Path) -> None:

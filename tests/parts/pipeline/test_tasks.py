@@ -39,6 +39,7 @@ from champion_luigi.base.errors import (
     CheckFailed,
     DamagedFile,
     NotPublished,
+    RateLimited,
     Refused,
     RejectedPayload,
     StorageError,
@@ -183,6 +184,7 @@ def test_the_payload_is_kept_as_published_and_the_receipt_tells_of_it(archive: S
         "file": "cm15JUN2023bhav.csv.zip",
         "format": "legacy",
         "url": archive.url + "/content/historical/EQUITIES/2023/JUN/cm15JUN2023bhav.csv.zip",
+        "archive": archive.url,
         "sha256": sha256(content),
         "bytes": len(content),
         "rows": len(lines_of(content)) - 1,
@@ -415,12 +417,13 @@ def test_a_raw_file_that_is_gone_is_named(archive: SimulatedArchive) -> None:
         ("cut", TruncatedPayload, 3),
         ("truncated", TruncatedPayload, 3),
         ("empty", TruncatedPayload, 3),
-        ("forbidden", Refused, 1),
-        ("rate_limited", Refused, 1),
-        ("not_found", NotPublished, 1),
-        ("html", RejectedPayload, 1),
-        ("wrong_header", UnknownLayout, 1),
-        ("stale", WrongDate, 1),
+        ("rate_limited", RateLimited, 1),
+        # Of each source, once.
+        ("forbidden", Refused, 0),
+        ("not_found", NotPublished, 0),
+        ("html", RejectedPayload, 0),
+        ("wrong_header", UnknownLayout, 0),
+        ("stale", WrongDate, 0),
     ],
 )
 def test_the_archive_is_asked_again_where_that_can_help_alone(
@@ -433,9 +436,8 @@ def test_the_archive_is_asked_again_where_that_can_help_alone(
             patch.setenv("CHAMPION_READ_SECONDS", "0.3")
         built = build(ScrapeBhavcopy(date=DAY))
     assert type(built.error) is error
-    # Each source is asked once for a file that is not there.
-    assert len(archive.requests) == (len(EQUITY.sources_of(DAY)) if kind == "not_found" else attempts)
-    assert len(built.retries) == attempts - 1
+    assert len(archive.requests) == (attempts or len(EQUITY.sources_of(DAY)))
+    assert len(built.retries) == max(attempts - 1, 0)
     assert not (tmp_path / "raw").exists()
 
 

@@ -32,6 +32,7 @@ from helpers import (
     publish,
     published,
     retry_at_once,
+    run_champion,
     run_luigi,
     start_luigi,
     start_python,
@@ -650,10 +651,42 @@ def test_flush_says_how_many_runs_it_told_of() -> None:
     assert [run.info.run_id for run in told()] == [run.info.run_id for run in runs]
 
 
+def test_a_data_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow's database and an experiment's files are in it, and nothing is made beside it."""
+    folder = tmp_path / "a%20b?c=d#e f'g\"h;i&j+k@l:m,n$o!p(q)r[s]t{u}v|w\\x^y`z~<>*% é日"
+    before = set(tmp_path.iterdir())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DATA_DIR", str(folder))
+    run_day(LEGACY_DAY, load_to_clickhouse=False)
+    [run] = in_store()
+    assert (folder / "mlflow" / "mlflow.db").stat().st_size
+    client(uri()).log_text(run.info.run_id, "a file", "file.txt")
+    [file] = (folder / "mlflow" / "artifacts").rglob("*.txt")
+    assert file.read_text() == "a file"
+    assert set(tmp_path.iterdir()) - before == {folder}
+
+
+def test_runs_arrive_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a user that has no entry in the password file: MLflow wants a home at its import."""
+    run_day(LEGACY_DAY, load_to_clickhouse=False)
+    homeless = tmp_path / "homeless"
+    homeless.mkdir()
+    (homeless / "sitecustomize.py").write_text("import os\nos.getuid = lambda: 54321\n")
+    monkeypatch.delenv("HOME", raising=False)
+    done = run_champion("track", "flush", PYTHONPATH=str(homeless))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("1 run reported")
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("ending", campaign.few(["Ctrl-C", "SIGTERM"]))
-def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str) -> None:
-    """On loopback, until Ctrl-C or SIGTERM, which leaves no process; the command names the store and the experiment."""
+def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On loopback, until Ctrl-C or SIGTERM, which leaves no process; the command names the store and the experiment.
+
+    The data folder has a name that an address cannot hold as it is.
+    """
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "a%20b?c#d"))
+    empty_store(tmp_path / "a%20b?c#d" / "mlflow" / "mlflow.db")
     run_day(LEGACY_DAY, load_to_clickhouse=False)
     [run] = in_store()
     port = free_port()
@@ -681,7 +714,7 @@ def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str) -> Non
         if process.stdout is not None:
             process.stdout.close()
         process.wait(60)
-    assert str(tmp_path / "mlflow" / "mlflow.db") in output
+    assert uri() in output
     assert os.environ["MLFLOW_EXPERIMENT_NAME"] in output
     assert f"http://127.0.0.1:{port}" in output
 

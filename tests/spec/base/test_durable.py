@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import queue
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -14,6 +16,8 @@ import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -177,6 +181,121 @@ def test_a_read_only_folder_is_a_storage_error(tmp_path: Path) -> None:
     finally:
         folder.chmod(0o700)
     assert path.read_bytes() == b"old"
+
+
+# A file system that cannot do everything
+
+
+def refuse(
+    monkeypatch: pytest.MonkeyPatch, of: ModuleType, name: str, code: int, *, folders_only: bool = False
+) -> None:
+    """Let a system call fail as the file system under test would have it, for every descriptor or for folders."""
+    call = getattr(of, name)
+
+    def refused(descriptor: Any, *arguments: Any) -> Any:
+        if folders_only and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            return call(descriptor, *arguments)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(of, name, refused)
+
+
+@pytest.fixture
+def _new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No warning was given yet."""
+    monkeypatch.setattr(durable, "_has_warned", False)
+
+
+@pytest.mark.usefixtures("_new_process")
+@pytest.mark.parametrize("name", ["EINVAL", "EBADF", "ENOTSUP", "ENOSYS", "EACCES"])
+def test_a_folder_that_cannot_be_synced_takes_files_and_one_warning_says_what_follows(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on an SMB share, on vboxsf and some of FUSE."""
+    refuse(monkeypatch, os, "fsync", getattr(errno, name), folders_only=True)
+    for number in range(3):
+        durable.write_whole(tmp_path / f"file{number}", b"content")
+        assert (tmp_path / f"file{number}").read_bytes() == b"content"
+    assert leftovers(tmp_path) == []
+    [warning] = caplog.messages
+    assert str(tmp_path) in warning
+    assert os.strerror(getattr(errno, name)) in warning
+    assert "after a power failure" in warning
+
+
+@as_anyone
+@pytest.mark.usefixtures("_new_process")
+def test_a_folder_that_may_be_written_but_not_read_takes_files(tmp_path: Path) -> None:
+    """It cannot be opened for a sync."""
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o300)
+    try:
+        durable.write_whole(folder / "file", b"content")
+        assert (folder / "file").read_bytes() == b"content"
+    finally:
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["EIO", "ENOSPC", "EDQUOT"])
+def test_a_disk_that_fails_in_a_folders_sync_is_a_storage_error(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the disk could, and has lost something."""
+    refuse(monkeypatch, os, "fsync", getattr(errno, name), folders_only=True)
+    with pytest.raises(StorageError, match=os.strerror(getattr(errno, name))):
+        durable.write_whole(tmp_path / "file", b"content")
+
+
+@pytest.mark.parametrize("name", ["EIO", "EINVAL"])
+def test_a_files_content_that_cannot_be_synced_is_a_storage_error(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the reason: the old file stays, and no leftover."""
+    durable.write_whole(tmp_path / "file", b"old")
+    refuse(monkeypatch, os, "fsync", getattr(errno, name))
+    with pytest.raises(StorageError, match="could not be written"):
+        durable.write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"old"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_files_content_is_synced_through_a_descriptor_that_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's SMB client syncs nothing through one that may only read."""
+    modes = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        modes.append(fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    durable.write_whole(tmp_path / "file", b"content")
+    assert modes == [os.O_RDWR, os.O_RDONLY]
+
+
+@pytest.mark.parametrize("name", ["ENOLCK", "ENOTSUP", "EINVAL", "ENOSYS"])
+def test_a_file_system_without_locks_is_a_storage_error(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs at once would not be kept apart: the error says so, and what to do."""
+    refuse(monkeypatch, fcntl, "flock", getattr(errno, name))
+    for use in (lambda: take(tmp_path), lambda: locks.is_locked(tmp_path)):
+        with pytest.raises(StorageError, match=r"does not lock files.*Mount it with locks") as caught:
+            use()
+        assert os.strerror(getattr(errno, name)) in str(caught.value)
+        assert not is_transient(caught.value)
+
+
+def test_a_lock_that_a_server_holds_for_another_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An SMB server answers EACCES, and its locks keep others from reading who holds it."""
+    refuse(monkeypatch, fcntl, "flock", errno.EACCES)
+    refuse(monkeypatch, os, "pread", errno.EACCES)
+    with pytest.raises(Busy) as caught:
+        take(tmp_path)
+    assert caught.value.found == "another process"
+    assert locks.is_locked(tmp_path)
 
 
 # A process whose files may not grow beyond a limit, as on a full disk.

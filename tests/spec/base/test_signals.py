@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import re
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,6 +80,49 @@ def test_an_interrupt_that_is_noted_raises_nothing() -> None:
         signal.raise_signal(signal.SIGINT)
         wait_for(lambda: bool(presses), "the interrupt")
     assert presses == [signal.SIGINT]
+
+
+def test_a_handler_that_a_library_installs_in_c_is_undone() -> None:
+    """Also in a thread, where Python cannot install any."""
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    ignore = int(signal.SIG_IGN)
+
+    def open_library() -> None:
+        with signals.kept(signal.SIGUSR1), signals.kept(signal.SIGTSTP):
+            for number in (signal.SIGUSR1, signal.SIGTSTP):
+                libc.signal(number, ignore)
+
+    heard: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
+    try:
+        thread = threading.Thread(target=open_library)
+        thread.start()
+        thread.join()
+        signal.raise_signal(signal.SIGUSR1)
+        wait_for(lambda: heard == [signal.SIGUSR1], "the program's own handler")
+    finally:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    ignored = re.search(r"^SigIgn:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert ignored is None or not int(ignored[1], 16) >> signal.SIGTSTP - 1 & 1
+
+
+def test_an_ignored_interrupt_stays_ignored() -> None:
+    """As `nohup`, or `&` in a script, has it; whatever a library does in C, also in threads."""
+    libc = ctypes.CDLL(None)
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    earlier = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with signals.heeded():
+            libc.signal(signal.SIGINT, int(signal.SIG_DFL))
+            # Either line would end this process, if the signal came through.
+            signal.raise_signal(signal.SIGINT)
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(signal.raise_signal, signal.SIGINT).result()
+            signals.heed_again()
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, earlier)
 
 
 def test_an_application_keeps_its_own_way() -> None:

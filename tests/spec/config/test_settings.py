@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import traceback
 from collections.abc import Callable, Iterator
 from datetime import date, time
@@ -17,7 +20,7 @@ import pytest
 from conftest import environment_variables
 from helpers import forget_settings, run_luigi
 from luigi.cmdline_parser import CmdlineParser
-from luigi.configuration.cfg_parser import LuigiConfigParser
+from luigi.configuration import LuigiConfigParser, LuigiTomlParser
 
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings
@@ -34,6 +37,18 @@ PARAMETERS: dict[str, Any] = {
 }
 
 WriteConfig = Callable[[str], None]
+
+
+def names() -> list[str]:
+    """Every setting, named as for `settings.get`."""
+    sections = {section.__name__: section.get_params() for section in settings.SECTIONS}
+    return [f"{title}_{name}".removeprefix("champion_") for title, found in sections.items() for name, _ in found]
+
+
+def parameter_of(name: str) -> Any:
+    """The parameter of a setting."""
+    section, option = settings._parameter_of(name)
+    return getattr(section, option)
 
 
 @pytest.fixture(autouse=True)
@@ -253,6 +268,263 @@ def test_a_value_in_luigi_cfg_that_cannot_be_read_is_refused(write_config: Write
         settings.get("clickhouse_port")
 
 
+UNUSABLE = [
+    ("data_dir", "", "it is empty"),
+    ("data_dir", "~nosuch/data", "~nosuch is not a user's home"),
+    ("data_dir", "s3://bucket/data", "it is a URL"),
+    ("data_dir", "/srv/da\udcffta", "it is not UTF-8"),
+    ("lake_dir", "/srv/data\nlake", "it contains a control character, such as a line break"),
+    ("archive_url", "", "it is empty"),
+    ("archive_url", "~nosuch/archive", "~nosuch is not a user's home"),
+    ("archive_url", "https://archive.example\n", "it begins or ends with white space"),
+    ("requests_per_second", "-1", ""),
+    ("requests_per_second", "1e-300", ""),
+    ("requests_per_second", "inf", ""),
+    ("connect_seconds", "0", ""),
+    ("read_seconds", "nan", ""),
+    ("total_seconds", "1e9", ""),
+    ("max_payload_mb", "0", ""),
+    ("max_unzipped_mb", "-32", ""),
+    ("max_unzipped_mb", "1.5", ""),
+    ("udiff_from", "15/01/2024", ""),
+    ("published_at", "7pm", ""),
+    ("published_at", "25:00", ""),
+    ("published_at", "19:00+05:30", ""),
+    ("max_rejected_share", "5", ""),
+    ("max_rejected_share", "-0.1", ""),
+    ("max_rejected_share", "5 %", ""),
+    ("scrape_retry_seconds", "-1", ""),
+    ("retry_seconds", "inf", ""),
+    ("load_retry_seconds", "1 minute", ""),
+    ("ask_closed", "yes", ""),
+    ("closed_after_days", "-1", ""),
+    ("closed_after_days", "99999999999", ""),
+    ("fill_workers", "0", ""),
+    ("lock_wait_seconds", "-1", ""),
+    ("tracking", "of", ""),
+    ("tracking_wait_seconds", "-1", ""),
+    ("clickhouse_host", "http://clickhouse.example", ""),
+    ("clickhouse_host", "clickhouse.example:8123", ""),
+    ("clickhouse_port", "0", ""),
+    ("clickhouse_port", "65536", ""),
+    ("clickhouse_user", "a\tb", "it contains a control character, such as a line break"),
+    ("clickhouse_database", "", "it is empty"),
+    ("clickhouse_secure", "perhaps", ""),
+    ("clickhouse_verify", "0", ""),
+    ("clickhouse_query_seconds", "0", ""),
+    ("mlflow_tracking_uri", "mlflow.example:5000", "http:// or https:// is missing"),
+    ("mlflow_tracking_uri", "http://mlflow.example:port", ""),
+    ("mlflow_experiment_name", "", "it is empty"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "reason"), UNUSABLE)
+def test_a_value_outside_of_its_range_is_refused_at_its_first_reading(
+    name: str, text: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the setting. The error names the variable, what is wrong, the range and the value."""
+    parameter = parameter_of(name)
+    if text:
+        monkeypatch.setenv(parameter.env, text)
+        written = parameter.env
+    else:
+        # An empty variable is no value; in a file, an empty value is one.
+        monkeypatch.delenv(parameter.env, raising=False)
+        section, option = settings._parameter_of(name)
+        luigi.configuration.get_config().set(section.__name__, option, text)
+        written = f"[{section.__name__}] {option} in luigi.cfg"
+    with pytest.raises(SettingsError) as caught:
+        settings.get(name)
+    error = caught.value
+    assert error.what == f"{written} cannot be used" + (f": {reason}" if reason else "")
+    assert (error.expected, error.found) == (parameter.expected, repr(text))
+
+
+def test_each_setting_has_a_value_that_is_refused() -> None:
+    """So that no setting is left out of the checks."""
+    assert {name for name, _, _ in UNUSABLE} == set(names())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("requests_per_second", "0", 0.0),
+        ("requests_per_second", "0.001", 0.001),
+        ("scrape_retry_seconds", "0", 0.0),
+        ("lock_wait_seconds", "86400", 86400.0),
+        ("tracking_wait_seconds", "0", 0.0),
+        ("max_rejected_share", "0", 0.0),
+        ("max_rejected_share", "1", 1.0),
+        ("closed_after_days", "0", 0),
+        ("fill_workers", "1", 1),
+        ("clickhouse_port", "65535", 65535),
+        ("clickhouse_host", "::1", "::1"),
+        ("clickhouse_host", "[::1]", "[::1]"),
+        ("clickhouse_host", "warehouse_1", "warehouse_1"),
+        ("mlflow_tracking_uri", "databricks", "databricks"),
+        ("mlflow_tracking_uri", "postgresql+psycopg://u:p@db/mlflow", "postgresql+psycopg://u:p@db/mlflow"),
+        ("mlflow_tracking_uri", "./mlruns:5", "./mlruns:5"),
+        ("published_at", "19:00:30", time(19, 0, 30)),
+        ("tracking", "Journal", "journal"),
+        ("read_seconds", " 5\r", 5.0),
+        ("clickhouse_secure", "true\r", True),
+        ("data_dir", "./'quoted'", "./'quoted'"),
+        ("data_dir", "/srv/my data", "/srv/my data"),
+    ],
+)
+def test_a_value_at_the_end_of_its_range_is_taken(
+    name: str, text: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ends belong to the range. White space around a number, date, time or switch means nothing."""
+    monkeypatch.setenv(parameter_of(name).env, text)
+    assert settings.get(name) == value
+
+
+@pytest.mark.parametrize(
+    ("written", "reason"),
+    [
+        ('"{}"', "it has quotes around it"),
+        ("'{}'", "it has quotes around it"),
+        ('"{}"\r', "it has quotes around it"),
+        ("{}\r", "it begins or ends with a carriage return"),
+        (" {}", "it begins or ends with white space"),
+    ],
+)
+@pytest.mark.parametrize("name", ["data_dir", "lake_dir", "archive_url", "clickhouse_database", "mlflow_tracking_uri"])
+def test_quotes_and_line_ends_around_a_text_never_name_another_folder(
+    name: str, written: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that sets variables may have been written on Windows, or its quotes are passed on, as Docker does."""
+    variable = parameter_of(name).env
+    monkeypatch.setenv(variable, written.format("/srv/data"))
+    with pytest.raises(SettingsError, match=f"^{variable} cannot be used: {reason};"):
+        settings.get(name)
+
+
+@pytest.mark.parametrize("text", ['"5"', "'5'"])
+def test_quotes_around_a_number_are_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than that it is no number, which nobody sees who thinks of the quotes as part of the file."""
+    monkeypatch.setenv("CHAMPION_READ_SECONDS", text)
+    with pytest.raises(SettingsError, match=r"it has quotes around it; expected 0\.001 to 86400 seconds"):
+        settings.get("read_seconds")
+
+
+def test_an_unusable_option_of_the_luigi_command_is_named_as_it_was_typed() -> None:
+    """The user wrote neither a variable nor a file."""
+    with command_line("--champion-max-rejected-share", "5"), pytest.raises(SettingsError) as caught:
+        settings.get("max_rejected_share")
+    assert str(caught.value) == "--champion-max-rejected-share cannot be used; expected 0 to 1; found '5'"
+
+
+def test_an_unusable_option_of_the_champion_command_is_named_as_it_was_typed() -> None:
+    """`champion fill` and `champion redo` hand --workers on."""
+    with pytest.raises(SettingsError, match=r"^--workers cannot be used; expected 1 to 1000 tasks; found 0$"):
+        settings.overridden({"fill_workers": 0}).__enter__()
+
+
+def test_a_callers_unusable_value_is_refused() -> None:
+    """As one of the environment would be."""
+    with pytest.raises(SettingsError, match=r"^clickhouse_port cannot be used; expected 1 to 65535; found 99999$"):
+        settings.overridden({"clickhouse_port": 99999}).__enter__()
+
+
+def test_a_home_without_home_names_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container with a user that has no entry in the password file."""
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    monkeypatch.setenv("DATA_DIR", "~/data")
+    with pytest.raises(SettingsError, match="DATA_DIR cannot be used: HOME is not set; expected a folder"):
+        settings.data_dir()
+
+
+# luigi.toml
+
+
+@pytest.fixture
+def write_toml(monkeypatch: pytest.MonkeyPatch) -> WriteConfig:
+    """Gives Luigi's parser of luigi.toml what that file would hold. Luigi reads it with a package that few install."""
+    monkeypatch.setenv("LUIGI_CONFIG_PARSER", "toml")
+    monkeypatch.setattr(LuigiTomlParser, "enabled", True)
+    for variable in ("DATA_DIR", "CHAMPION_TRACKING"):
+        monkeypatch.delenv(variable)
+    parser = LuigiTomlParser()  # type: ignore[no-untyped-call, unused-ignore]
+    monkeypatch.setattr(LuigiTomlParser, "_instance", parser)
+
+    def write(text: str) -> None:
+        parser.data = tomllib.loads(text)
+        forget_settings()
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        ("read_seconds = 5", "read_seconds", 5.0),
+        ("read_seconds = 5.5", "read_seconds", 5.5),
+        ("max_payload_mb = 8", "max_payload_mb", 8),
+        ("max_payload_mb = '8'", "max_payload_mb", 8),
+        ("udiff_from = 2024-01-01", "udiff_from", date(2024, 1, 1)),
+        ("published_at = 18:30:00", "published_at", time(18, 30)),
+        ("published_at = '18:30'", "published_at", time(18, 30)),
+        ("ask_closed = true", "ask_closed", True),
+        ("ask_closed = false", "ask_closed", False),
+        ("data_dir = '/srv/data'", "data_dir", "/srv/data"),
+    ],
+)
+def test_luigi_toml_may_hold_typed_values(write_toml: WriteConfig, line: str, name: str, value: Any) -> None:
+    """Numbers, switches, dates and times need no quotes there."""
+    write_toml(f"[champion]\n{line}\n")
+    assert settings.get(name) == value
+    assert type(settings.get(name)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("read_seconds = nan", "[champion] read_seconds in luigi.toml cannot be used; expected 0.001 to 86400 seconds"),
+        ("read_seconds = true", "[champion] read_seconds in luigi.toml cannot be used: it is not a number"),
+        ("max_payload_mb = 8.0", "[champion] max_payload_mb in luigi.toml cannot be used: it is not a whole number"),
+        ("udiff_from = 2024-01-01T00:00:00Z", "[champion] udiff_from in luigi.toml cannot be used; expected a date"),
+        ("udiff_from = 20240101", "[champion] udiff_from in luigi.toml cannot be used; expected a date"),
+        ("published_at = 1900", "[champion] published_at in luigi.toml cannot be used; expected HH:MM"),
+        ("ask_closed = 1", "[champion] ask_closed in luigi.toml cannot be used; expected true or false"),
+        ("tracking = true", "[champion] tracking in luigi.toml cannot be used; expected on, off or journal"),
+        ("data_dir = 5", "[champion] data_dir in luigi.toml cannot be used: it is not a text in quotes"),
+        ("data_dir = ['a']", "[champion] data_dir in luigi.toml cannot be used: it is not a text in quotes"),
+    ],
+)
+def test_a_value_of_another_type_in_luigi_toml_is_refused(write_toml: WriteConfig, line: str, error: str) -> None:
+    """With the section and the name, as they stand in the file."""
+    write_toml(f"[champion]\n{line}\n")
+    with pytest.raises(SettingsError, match=f"^{re.escape(error)}"):
+        settings.get(line.partition(" ")[0])
+
+
+def test_the_password_in_luigi_toml_is_a_text(write_toml: WriteConfig) -> None:
+    """A number could lose digits that were typed. The error does not show it."""
+    write_toml("[clickhouse]\npassword = 0x1234\n")
+    with pytest.raises(SettingsError) as caught:
+        settings.clickhouse_password()
+    assert str(caught.value) == "[clickhouse] password in luigi.toml cannot be used; expected a text in quotes"
+    write_toml("[clickhouse]\npassword = '1234'\n")
+    assert settings.clickhouse_password() == "1234"
+
+
+@pytest.mark.integration
+def test_luigi_toml_without_its_package_is_a_sentence(tmp_path: Path) -> None:
+    """Luigi itself would end the import with a traceback."""
+    if importlib.util.find_spec("toml"):
+        pytest.skip("toml is installed")
+    (tmp_path / "luigi.toml").write_text("[champion]\n")
+    done = champion("status", LUIGI_CONFIG_PARSER="toml")
+    assert done.returncode == 40
+    assert done.stderr == (
+        "champion status: luigi.toml cannot be read: the package toml is not installed. "
+        "Install toml, or unset LUIGI_CONFIG_PARSER.\n"
+    )
+
+
 @pytest.mark.integration
 def test_the_luigi_command_tells_a_setting_that_cannot_be_used_in_one_line() -> None:
     """Luigi puts what `complete()` raised into its message with a traceback; the sentence of it is enough."""
@@ -351,7 +623,7 @@ def test_the_time_of_publication_is_a_time(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_time_of_publication_that_is_none_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says how to write it."""
     monkeypatch.setenv("CHAMPION_PUBLISHED_AT", text)
-    with pytest.raises(SettingsError, match="expected HH:MM"):
+    with pytest.raises(SettingsError, match="expected HH:MM, without a time zone"):
         settings.published_at(EQUITY)
 
 
@@ -448,6 +720,39 @@ def test_the_password_of_the_environment_wins_over_luigi_cfg(
     write_config(f"[clickhouse]\npassword = {in_file}\n")
     monkeypatch.setenv("CLICKHOUSE_PASSWORD", SECRET)
     assert settings.clickhouse_password() == SECRET
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_password_that_ends_with_a_line_break_is_refused_unseen(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes from a file, and the server would only say that the password is wrong."""
+    monkeypatch.setenv("CLICKHOUSE_PASSWORD", f"hunter2{end}")
+    with pytest.raises(SettingsError, match="CLICKHOUSE_PASSWORD cannot be used: it ends with a line break") as caught:
+        settings.clickhouse_password()
+    assert "hunter" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    ("variable", "written"),
+    [
+        ("NSE_ARCHIVE_URL", '"https://user:hunter2@archive.example"'),
+        ("NSE_ARCHIVE_URL", "https://user:hunter2@archive.example\r"),
+        ("MLFLOW_TRACKING_URI", " 'http://user:hunter2@mlflow.example:5000' "),
+        ("MLFLOW_TRACKING_URI", "http://user:hunter2@mlflow.example:port"),
+        ("CLICKHOUSE_HOST", "http://default:hunter2@clickhouse.example:8123"),
+        ("DATA_DIR", "s3://key:hunter2@bucket/data"),
+    ],
+)
+def test_a_password_in_an_unusable_address_is_shown_nowhere(
+    variable: str, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in the error, nor in other messages as long as the value cannot be used."""
+    monkeypatch.setenv(variable, written)
+    [name] = [name for name in names() if parameter_of(name).env == variable]
+    with pytest.raises(SettingsError, match=f"{variable} cannot be used") as caught:
+        settings.get(name)
+    assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+    if variable != "DATA_DIR":
+        assert "hunter2" not in settings.without_secrets(written)
 
 
 def test_the_password_of_a_caller_wins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import os
 import shutil
 import socket
 import time
@@ -24,12 +22,8 @@ from helpers import (
     answering,
     archive_path,
     fetched,
-    hear,
     payload,
     publish,
-    self_signed,
-    start_python,
-    tell,
 )
 from simulated_server import Fault, Kind, SimulatedArchive
 
@@ -37,10 +31,10 @@ from champion_luigi.base.errors import (
     ArchiveUnreachable,
     ChampionError,
     NotPublished,
+    RateLimited,
     Refused,
     RejectedPayload,
     SettingsError,
-    StorageError,
     TruncatedPayload,
     is_transient,
 )
@@ -48,7 +42,6 @@ from champion_luigi.config.wiring import open_archive
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import http
 from champion_luigi.exchange.archive import Archive
-from champion_luigi.exchange.pace import Pace
 
 PATH = archive_path("legacy", LEGACY_DAY)
 
@@ -148,9 +141,9 @@ def test_the_other_format_is_asked_for_after_a_404(tmp_path: Path, there: str, s
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", ["forbidden", "rate_limited", "unavailable", "cut"])
-def test_the_other_format_is_asked_for_after_a_404_alone(server: SimulatedArchive, kind: Kind) -> None:
-    """A firewall or an outage says nothing about which formats there are."""
+@pytest.mark.parametrize("kind", ["rate_limited", "unavailable"])
+def test_an_archive_that_wants_a_pause_or_is_down_gets_no_second_request(server: SimulatedArchive, kind: Kind) -> None:
+    """An outage says nothing about which formats there are, and a retry begins with the best one."""
     server.faults[BOTH_DAY] = Fault(kind)
     error_of(open_archive(server.url), BOTH_DAY)
     assert len(server.requests) == 1
@@ -184,13 +177,15 @@ def test_a_date_before_the_archives_first_file_is_not_asked_for(server: Simulate
 
 @pytest.mark.integration
 def test_403_is_refused_and_asked_once(server: SimulatedArchive) -> None:
-    """The firewall is never asked again at once."""
+    """The firewall is never asked again at once: each source once."""
     server.faults[LEGACY_DAY] = Fault("forbidden")
     error = error_of(open_archive(server.url))
     assert isinstance(error, Refused)
     assert not is_transient(error)
     assert (error.found, error.retry_after) == ("403", None)
-    assert len(server.requests) == 1
+    assert [request.path for request in server.requests] == [
+        source.path_of(LEGACY_DAY) for source in EQUITY.sources_of(LEGACY_DAY)
+    ]
 
 
 @pytest.mark.integration
@@ -198,7 +193,7 @@ def test_429_is_refused_and_says_when_to_come_back(server: SimulatedArchive) -> 
     """The archive's own Retry-After is kept, for people and for code."""
     server.faults[LEGACY_DAY] = Fault("rate_limited", delay=120)
     error = error_of(open_archive(server.url))
-    assert isinstance(error, Refused)
+    assert isinstance(error, RateLimited)
     assert (error.retry_after, error.found) == (120.0, "429, Retry-After 120 s")
     assert len(server.requests) == 1
 
@@ -235,18 +230,52 @@ def test_a_success_without_a_file_is_rejected(status: int) -> None:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("kind", ["forbidden", "rate_limited"])
-def test_nothing_is_asked_of_an_archive_that_has_just_refused(server: SimulatedArchive, kind: Kind) -> None:
-    """Other days are refused as well for a while, without a request, or a firewall would soon block for good."""
-    server.faults[LEGACY_DAY] = Fault(kind, delay=120)
+def test_403_silences_its_own_folder_alone(server: SimulatedArchive) -> None:
+    """Other days of the folder are refused for a while without a request; a file of another kind is still served."""
+    server.faults[LEGACY_DAY] = Fault("forbidden")
     opened = open_archive(server.url)
-    error_of(opened)
-    error = error_of(opened, UDIFF_DAY)
-    assert isinstance(error, Refused)
+    assert type(error_of(opened)) is Refused
+    requested = len(server.requests)
+    error = error_of(opened, date(1999, 1, 4))
+    assert type(error) is Refused
+    assert error.day == date(1999, 1, 4)
+    assert error.retry_after is not None
+    assert error.retry_after > 0
+    assert len(server.requests) == requested
+    assert fetched(opened, EQUITY, UDIFF_DAY).source == "udiff"
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    "answer",
+    [reply(429), reply(429, Retry_After="soon"), reply(403, Retry_After="120"), reply(403, Retry_After="soon")],
+)
+def test_429_or_a_retry_after_silences_the_whole_archive(answer: Answer) -> None:
+    """Every other request is refused for a while without being sent, or a firewall would soon block for good."""
+    with answering(answer) as running:
+        opened = open_archive(running.url)
+        assert isinstance(error_of(opened), RateLimited)
+        error = error_of(opened, UDIFF_DAY)
+        assert len(running.requests) == 1
+    assert isinstance(error, RateLimited)
     assert error.day == UDIFF_DAY
     assert error.retry_after is not None
     assert error.retry_after > 0
-    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "folder"),
+    [
+        (PATH, "/content/historical/EQUITIES"),
+        (archive_path("udiff", UDIFF_DAY), "/content/cm"),
+        ("/content/2024/07/x.csv", "/content"),
+        ("/2024/x.csv", "/"),
+        ("/content/NSE/x.csv", "/content/NSE"),
+    ],
+)
+def test_the_folder_of_a_path_has_no_date(path: str, folder: str) -> None:
+    """A firewall refuses a kind of file, not a month of it."""
+    assert http._folder_of(path) == folder
 
 
 @pytest.mark.integration
@@ -544,20 +573,6 @@ def test_a_redirect_that_cannot_be_read_is_one_all_the_same(location: str, place
 
 
 @pytest.mark.integration
-def test_a_certificate_that_is_not_trusted_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With what to do: an archive of one's own may have a CA of one's own."""
-    with answering(reply(200, b"the file"), tls=self_signed(tmp_path)) as running:
-        opened = open_archive(running.url)
-        error = error_of(opened)
-        assert isinstance(error, ArchiveUnreachable)
-        assert "certificate is not trusted; found self" in str(error)
-        assert "REQUESTS_CA_BUNDLE" in str(error)
-        assert running.requests == []
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "certificate.pem"))
-        assert fetched(opened, EQUITY, LEGACY_DAY).content == b"the file"
-
-
-@pytest.mark.integration
 def test_the_body_of_a_redirect_is_not_read() -> None:
     """It may be of any size; the connection is ended."""
 
@@ -615,48 +630,7 @@ def test_credentials_in_a_url_that_cannot_be_used_are_in_no_error(url: str) -> N
     assert "hidden" not in "".join(traceback.format_exception(caught.value))
 
 
-# Folders and the simulator
-
-
-@pytest.mark.parametrize("form", ["{}", "file://{}"])
-def test_a_folder_laid_out_as_on_the_exchange_is_an_archive(tmp_path: Path, form: str) -> None:
-    """People who have the files already need no server."""
-    file = publish(tmp_path, LEGACY_DAY, "legacy", ["a,b", "1,2"])
-    found = fetched(open_archive(form.format(tmp_path)), EQUITY, LEGACY_DAY)
-    assert (found.content, found.url, found.name) == (file.read_bytes(), str(file), file.name)
-
-
-def test_a_file_url_may_be_percent_encoded(tmp_path: Path) -> None:
-    """As URLs are where a folder's name has a space in it."""
-    folder = tmp_path / "my files"
-    publish(folder, LEGACY_DAY, "legacy", ["a,b"])
-    assert fetched(open_archive(folder.as_uri()), EQUITY, LEGACY_DAY).content
-
-
-def test_a_file_that_a_folder_has_not_is_not_published(tmp_path: Path) -> None:
-    """It is the same to the chain as a 404."""
-    error = error_of(open_archive(str(tmp_path)))
-    assert isinstance(error, NotPublished)
-    assert str(tmp_path) in str(error)
-
-
-def test_a_folder_that_there_is_not_is_a_setting_to_correct(tmp_path: Path) -> None:
-    """An unmounted disk must not look like years of holidays."""
-    with pytest.raises(SettingsError, match="folder does not exist") as caught:
-        open_archive(str(tmp_path / "unmounted"))
-    assert caught.value.source == str(tmp_path / "unmounted")
-
-
-def test_a_file_in_a_folder_has_the_size_cap_too(tmp_path: Path) -> None:
-    """Whatever it is, it is no bhavcopy."""
-    publish(tmp_path, LEGACY_DAY, "legacy", ["x" * 2000])
-    assert isinstance(error_of(open_archive(str(tmp_path), max_bytes=1000)), RejectedPayload)
-
-
-def test_a_file_that_cannot_be_read_is_an_error_of_storage(tmp_path: Path) -> None:
-    """Something is in its place that is no file."""
-    (tmp_path / PATH.lstrip("/")).mkdir(parents=True)
-    assert isinstance(error_of(open_archive(str(tmp_path))), StorageError)
+# The simulator, and locations
 
 
 def test_the_simulated_archive_needs_no_server() -> None:
@@ -673,95 +647,7 @@ def test_a_location_that_is_not_understood_is_a_setting_to_correct(location: str
         open_archive(location)
 
 
-# The pace
-
-
-def test_a_remote_host_is_asked_at_the_common_pace(tmp_path: Path) -> None:
-    """A slot is taken before anything goes out."""
-    before = time.time()
-    error_of(open_archive("http://archive.invalid", requests_per_second=10, rate_file=tmp_path / "pace"))
-    assert float((tmp_path / "pace").read_text()) >= before + 0.1
-
-
-@pytest.mark.integration
-def test_a_loopback_host_is_asked_at_once(server: SimulatedArchive, tmp_path: Path) -> None:
-    """A mirror of one's own needs no politeness: no slot is taken, and nothing is waited for."""
-    opened = open_archive(server.url, requests_per_second=0.05, rate_file=tmp_path / "pace")
-    for _ in range(5):
-        fetched(opened, EQUITY, LEGACY_DAY)
-    assert len(server.requests) == 5
-    assert not (tmp_path / "pace").exists()
-
-
-def test_no_pace_where_the_rate_is_zero(tmp_path: Path) -> None:
-    """The setting can be switched off."""
-    error_of(open_archive("http://archive.invalid", requests_per_second=0, rate_file=tmp_path / "pace"))
-    assert not (tmp_path / "pace").exists()
-
-
-@pytest.mark.parametrize("file", [None, "pace"])
-def test_the_pace_keeps_its_gaps(tmp_path: Path, file: str | None) -> None:
-    """At 50 a second, the n-th request is n fiftieths of a second after the first, or later."""
-    pace = Pace(50, tmp_path / file if file else None)
-    start = time.time()
-    for number in range(6):
-        pace.wait()
-        assert time.time() >= start + number / 50
-
-
-@pytest.mark.integration
-def test_two_processes_share_one_pace(tmp_path: Path) -> None:
-    """Together they ask as often as one alone may: the file is where they agree."""
-    program = """
-import sys, time
-from pathlib import Path
-from champion_luigi.exchange.pace import Pace
-pace = Pace(20, Path(sys.argv[1]))
-print("ready", flush=True)
-sys.stdin.readline()
-for _ in range(5):
-    pace.wait()
-    print(time.time(), flush=True)
-"""
-    processes = [start_python(program, str(tmp_path / "pace")) for _ in range(2)]
-    for process in processes:
-        assert hear(process) == "ready"
-    start = time.time()
-    for process in processes:
-        tell(process)
-    times = sorted(float(line) for process in processes for line in process.communicate(timeout=60)[0].split())
-    assert len(times) == 10
-    assert all(when >= start + number / 20 for number, when in enumerate(times))
-
-
-def test_a_slot_of_a_clock_that_was_set_back_is_not_waited_for(tmp_path: Path) -> None:
-    """Or else a wrong clock, once, would stop the pipeline for a year."""
-    file = tmp_path / "pace"
-    file.write_text(repr(time.time() + 365 * 86400))
-    Pace(50, file).wait()
-    assert float(file.read_text()) < time.time() + 60
-
-
-@pytest.mark.parametrize("content", ["", "garbage", "\0\0\0"])
-def test_a_damaged_pace_file_is_begun_anew(tmp_path: Path, content: str) -> None:
-    """A power cut may leave anything there."""
-    file = tmp_path / "pace"
-    file.write_text(content)
-    Pace(50, file).wait()
-    assert float(file.read_text()) > 0
-
-
-def test_a_full_disk_names_the_file_of_the_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's own error of a write has no name, and no request is sent without a turn."""
-
-    def refuse(_path: Path, _text: str) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_text", refuse)
-    with pytest.raises(StorageError, match="No space left on device") as caught:
-        Pace(50, tmp_path / "pace").wait()
-    assert caught.value.source == str(tmp_path / "pace")
-    assert not (tmp_path / "pace.lock").exists()
+# A real file
 
 
 @pytest.mark.integration

@@ -18,7 +18,7 @@ from helpers import ROOT, SHARED, archive_path, format_and_date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from champion_luigi.datasets.equity import FIRST_DATE
+from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.sessions import CLOSED_KINDS, INDIA, SESSION_KINDS
 
@@ -474,7 +474,10 @@ def test_an_archived_file_counts_by_the_date_inside(
     path = tmp_path / archive_path("legacy", WEDNESDAY).lstrip("/")
     path.parent.mkdir(parents=True)
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("cm.csv", f"SYMBOL,SERIES,CLOSE,TIMESTAMP,\nMADEUP,EQ,1.00,{inside},\n")
+        [layout] = (each for each in EQUITY.layouts if each.source == "legacy" and each.is_in_force(WEDNESDAY))
+        row = {"SYMBOL": "MADEUP", "SERIES": "EQ", "TIMESTAMP": inside}
+        lines = [",".join(layout.columns), ",".join(row.get(name, "1") for name in layout.columns)]
+        archive.writestr("cm.csv", "\n".join([*lines, ""]))
     assert tool.read_archive(tmp_path) == (frozenset({WEDNESDAY}) if counted else frozenset())
 
 

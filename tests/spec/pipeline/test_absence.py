@@ -133,9 +133,7 @@ def test_an_archive_that_lacks_whole_stretches_closes_none_of_its_days(folder: P
     assert task.progress is not None
     assert not task.progress.closed
     [words] = task.outstanding()
-    assert words.startswith(
-        "4 sessions are absent: 2023-06-12 to 2023-06-15 (4); no source of the archive has a file; "
-    )
+    assert words.startswith("4 sessions are absent: 2023-06-12 to 2023-06-15 (4); no source of the archive has a file;")
     assert "champion fill --recheck-absent" in words
 
 

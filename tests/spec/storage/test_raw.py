@@ -20,7 +20,8 @@ NAME = "cm15JAN2024bhav.csv.zip"
 
 def keep(files: DayFiles, content: bytes, name: str = NAME) -> dict[str, Any]:
     """Store a payload, as the first task does."""
-    described = {"format": "legacy", "url": f"https://archive.example/{name}", "rows": 1, "validators": {}}
+    archive = "https://archive.example"
+    described = {"format": "legacy", "url": f"{archive}/{name}", "archive": archive, "rows": 1, "validators": {}}
     return raw.keep(files, DAY, name, content, described)
 
 

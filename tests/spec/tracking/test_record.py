@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 from helpers import (
     BOTH_DAY,
     LEGACY_DAY,
@@ -36,7 +37,7 @@ from champion_luigi.base.errors import Busy, ChampionError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
-from champion_luigi.tracking import journal, presence, record
+from champion_luigi.tracking import journal, mlflow_store, presence, record
 from champion_luigi.tracking.runs import Run, Runs
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse import table as warehouse
@@ -446,6 +447,30 @@ def test_runs_are_kept_below_the_data_folder(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATA_DIR", "data")
     assert settings.tracking_uri() == f"sqlite:///{tmp_path}/data/mlflow/mlflow.db"
+
+
+@pytest.mark.parametrize("name", [*map(chr, range(32, 127)), "%20?c=d#e f", "%25", "é日\U0001f600", "file:x?uri=true"])
+def test_the_stores_address_stands_for_the_folder_whatever_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As SQLAlchemy decodes it. A name with a question mark or %20 would be another one there."""
+    folder = tmp_path / f"a{name}b"
+    monkeypatch.setenv("DATA_DIR", str(folder))
+    address = sqlalchemy.make_url(settings.tracking_uri())
+    assert (address.get_backend_name(), address.database) == ("sqlite", f"{folder}/mlflow/mlflow.db")
+    assert not address.query
+
+
+def test_mlflow_gets_a_home_where_a_user_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without HOME and an entry in the password file; every other home stays."""
+    environment = {"HOME": "/home/someone"}
+    mlflow_store.prepare(environment)
+    assert environment["HOME"] == "/home/someone"
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    environment = {}
+    mlflow_store.prepare(environment)
+    assert environment["HOME"] == "/"
 
 
 def test_a_given_store_is_used_as_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
