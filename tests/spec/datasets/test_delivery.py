@@ -14,7 +14,8 @@ from champion_luigi.base.errors import ChampionError, NotPublished, RejectedPayl
 from champion_luigi.datasets.delivery import ALL_DELIVERED, DELIVERY, FIRST_DATE, FULL_FROM
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
-from champion_luigi.exchange.archive import FolderArchive, Published, fetch
+from champion_luigi.exchange.archive import Published, fetch
+from champion_luigi.exchange.folder import FolderArchive
 from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.normalize import Normalized, normalize
 from champion_luigi.parsing.payload import Recognised, recognise
