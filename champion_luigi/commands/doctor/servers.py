@@ -69,11 +69,10 @@ def archive() -> Finding:
         limit = wiring.max_unzipped_bytes()
         return payload.recognise(found.content, _DATASET, day, found.url, limit, format=found.source)
 
-    official = _DATASET.sources_of(day, wiring.official_from())[:1]
+    # A day without a file would cost a request for each source.
+    official = replace(_DATASET, sources=_DATASET.sources_of(day, wiring.official_from())[:1])
     try:
-        published, _ = archives.fetch(
-            opened, replace(_DATASET, sources=official), day, read, official_from=wiring.official_from()
-        )
+        published, _ = archives.fetch(opened, official, day, read)
     except NotPublished:
         return _without_the_latest(opened, name, day, is_remote)
     found = f"{name} has the file of {day}" + (": invented instruments" if name.startswith("simulated:") else "")
