@@ -362,7 +362,7 @@ def _with_wrong_header(lines: list[str], names: Mapping[str, str]) -> list[str]:
 
 def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:
     """In each forty rows, one is missing, and one has twice the volume and turnover."""
-    header = lines[0].split(",")
+    header = [name.strip() for name in lines[0].split(",")]
     doubled = [header.index(names[name]) for name in ("volume", "turnover")]
     kept = [lines[0]]
     for place, line in enumerate(lines[1:]):
@@ -372,7 +372,7 @@ def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:
         if place % 40 == 2 and len(fields) > 1:
             for column in doubled:
                 # A dash stands for an absent value.
-                if fields[column] not in ("", "-"):
+                if fields[column].strip() not in ("", "-"):
                     fields[column] = f"{Decimal(fields[column]) * 2:f}"
         kept.append(",".join(fields))
     return kept

@@ -71,6 +71,10 @@ _WARNINGS = {
     "other_business_date": "udiff rows whose BizDt is not the day",
     "other_instrument_type": "udiff rows whose FinInstrmTp is not STK",
     "zero_close": "indices whose close is 0, such as a dividend index at its yearly start",
+    "delivered_above_volume": "rows with more shares delivered than traded",
+    "delivery_unknown": "rows without a delivery, outside series BE and BZ",
+    "other_delivered_share": "rows whose share delivered is not delivered by volume",
+    "other_turnover": "rows whose turnover is not average price times volume",
     "pb_without_pe": "indices with a price to book value but no price to earnings, as after losses of their members",
 }
 _PROGRESS = {

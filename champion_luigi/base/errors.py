@@ -6,7 +6,7 @@ ChampionError
 │   ├── TruncatedPayload    fewer bytes than announced, or a zip whose size or CRC is wrong
 │   └── WarehouseUnreachable
 └── TerminalError           another attempt at once would fail the same way
-    ├── NotPublished        the archive answered 404
+    ├── NotPublished        the archive answered 404, or with the previous session's file
     ├── Refused             the archive refused this path: never retried at once
     │   └── RateLimited     the archive as a whole wants a pause
     ├── ArchiveUnusable     this machine cannot use the archive: a proxy, a certificate, an empty folder
@@ -94,6 +94,7 @@ class WarehouseUnreachable(TransientError):
 class NotPublished(TerminalError):
     """The archive has no file for that date: no session, or not published yet.
 
+    Some paths have the previous session's file instead of a 404. That proves as little about the date.
     The message says what the calendar expects. On a session's evening, wait for publication and run again.
     ``answered`` is the time of the 404 by the archive's own clock, if known.
     """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 
+from champion_luigi.datasets.delivery import DELIVERY
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Source
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (EQUITY, INDEX_CLOSE)}
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (EQUITY, INDEX_CLOSE, DELIVERY)}
 NAMES = tuple(DATASETS)
 DEFAULT = EQUITY.name
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time
 from functools import cached_property
 from string import Formatter
@@ -85,6 +85,9 @@ class Source:
     rejected, unless one of ``others`` applies to it: the values of rows that the file has besides, which are counted
     and skipped. ``usual`` are values that are only counted as a warning if they differ: the published column and the
     value, in which ``{day:%Y-%m-%d}`` is the day, by the warning's name. Blanks around values do not count.
+
+    If the source ``repeats_previous``, the path of a day without a file serves the file of the session before: on
+    holidays, and until the day's own file is out. If the file ``ends_in_newline``, one without it is cut off.
     """
 
     name: str
@@ -99,6 +102,8 @@ class Source:
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     others: tuple[Mapping[str, tuple[str, ...]], ...] = field(default=(), hash=False)
     usual: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
+    repeats_previous: bool = False
+    ends_in_newline: bool = False
 
     def path_of(self, day: date) -> str:
         """The path of a day's file."""
@@ -173,7 +178,7 @@ class Column:
 
     A ``required`` column is never null. A number is at least 0 unless ``signed``, and above 0 if ``positive``; with
     ``zero_is_null``, a published 0 becomes null. The published number is multiplied by ``times``: lakhs or crores
-    become rupees, to the paisa.
+    become rupees, to the paisa. A number that ``is_percent`` in the files becomes a share of 1, to four decimals.
     """
 
     name: str
@@ -186,6 +191,7 @@ class Column:
     signed: bool = False
     positive: bool = False
     times: int = 1
+    is_percent: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -319,6 +325,16 @@ class Dataset:
             return -official.toordinal() if official <= day else 0
 
         return tuple(sorted((each for each in self.sources if each.first <= day <= each.last), key=place))
+
+    def is_partial(self, source: str, day: date) -> bool:
+        """Whether a day from this source lacks values that another source can have: the partial one is not alone."""
+        found = self.source(source)
+        return found is not None and found.partial and not all(each.partial for each in self.sources_of(day))
+
+    @cached_property
+    def without_partial(self) -> Dataset:
+        """The data set with its full sources alone."""
+        return replace(self, sources=tuple(source for source in self.sources if not source.partial))
 
     def of_path(self, path: str) -> tuple[Source, date] | None:
         """The source and the date of a path on the archive; None if the path does not belong to this data set."""

@@ -69,13 +69,15 @@ def fetch(
 ) -> tuple[Published, Read]:
     """Get a day's file from the official source, or else from the next one that has it, and read it.
 
-    ``read`` raises RejectedPayload if the payload is not the day's file; ``official_from`` is as for
-    `Dataset.sources_of`; ``known`` holds the validators of existing copies, by URL. A source that is refused, or whose
-    file is not the day's, does not hide another one. Raises NotModified if the file still matches its validators,
-    NotPublished if every source answers 404, and otherwise the first source's error that explains why there is no file.
+    ``read`` raises RejectedPayload if the payload is not the day's file, and NotPublished if it stands for a 404;
+    ``official_from`` is as for `Dataset.sources_of`; ``known`` holds the validators of existing copies, by URL. A
+    source that is refused, or whose file is not the day's, does not hide another one. Raises NotModified if the file
+    still matches its validators, NotPublished if no source has one, and otherwise the first source's error that
+    explains why there is no file.
     """
     asked: list[str] = []
-    answered, found = None, "a date before the archive's first file"
+    found: list[str] = []
+    answered = None
     refused: list[Refused] = []
     unusable: list[RejectedPayload | StorageError | TruncatedPayload] = []
     for source in dataset.sources_of(day, official_from):
@@ -89,7 +91,8 @@ def fetch(
             published = Published(source.name, path.rpartition("/")[2], url, content, headers)
             return published, read(published)
         except NotPublished as error:
-            answered, found = error.answered, error.found or "no file"
+            found.append(error.found or "no file")
+            answered = error.answered or answered
         except RateLimited:
             raise  # the archive as a whole wants to be left alone
         except Refused as error:
@@ -102,7 +105,7 @@ def fetch(
     raise NotPublished(
         "the archive has no file for this date",
         day=day,
-        found=found,
+        found=", and ".join(dict.fromkeys(found)) or "a date before the archive's first file",
         source=", ".join(asked) or None,
         answered=answered,
     )

@@ -192,6 +192,8 @@ def _typed(
         value = pl.when(value.is_finite()).then(value)
     if column.times != 1:
         value = (value * column.times).round(2)
+    if column.is_percent:
+        value = (value / 100).round(4)
     return value.alias(name)
 
 

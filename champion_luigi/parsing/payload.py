@@ -11,10 +11,10 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
-from champion_luigi.base.errors import RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
+from champion_luigi.base.errors import NotPublished, RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
 from champion_luigi.base.secrets import hidden
 from champion_luigi.datasets.model import MONTHS, Dataset, Layout, Preamble, Source
 from champion_luigi.parsing.unzip import MAX_UNZIPPED_BYTES, unzip
@@ -22,6 +22,9 @@ from champion_luigi.parsing.unzip import MAX_UNZIPPED_BYTES, unzip
 # The largest day has 3,200 lines of at most 300 characters.
 _MOST_LINES = 200_000
 _MOST_LETTERS = 100_000
+
+# More days than there ever were from one session to the next since files are repeated.
+_LONGEST_BREAK = timedelta(days=7)
 
 _LOOKED_AT = 10_000
 _VALUE_LENGTH = 30
@@ -61,7 +64,7 @@ def recognise(
 
     ``format`` is the name of the data set's source that published it. Without it, the columns decide among the sources
     whose files stand alone. Raises TruncatedPayload, RejectedPayload, UnknownLayout or WrongDate, each naming
-    ``source``.
+    ``source``; and NotPublished if the path of a source that repeats it has the previous session's file.
     """
     about: dict[str, Any] = {"day": day, "source": source}
     of = dataset.source(format)
@@ -95,7 +98,9 @@ def recognise(
     if not found.lines:
         raise RejectedPayload("the file has a header and no rows", **about, expected="rows", found="0 rows")
     _require_member(of, member, about)
-    _require_date(found, told.get("date"), about)
+    if of.ends_in_newline:
+        _require_end(found, text, about)
+    _require_date(found, of, told.get("date"), about)
     if of.own:
         _require_own_rows(found, of, about)
     if preamble:
@@ -195,7 +200,16 @@ def _require_member(of: Source, member: str, about: Mapping[str, Any]) -> None:
         raise RejectedPayload(what, **about, expected=" or ".join(of.members_of(day)), found=_quoted(member, 80))
 
 
-def _require_date(recognised: Recognised, told: str | None, about: Mapping[str, Any]) -> None:
+def _require_end(recognised: Recognised, text: str, about: Mapping[str, Any]) -> None:
+    # An incomplete last field cannot be told from a shorter one, but the file's last line end is missing then.
+    last, expected = recognised.lines[-1], len(recognised.header)
+    if not text.endswith("\n") or len(fields_of(last)) < expected:
+        what = f"the file is cut off in its last line, after {len(recognised.lines):,} rows"
+        whole = f"{expected} fields and a line end"
+        raise RejectedPayload(what, **about, expected=whole, found=f"{len(fields_of(last))} fields: {_start(last)}")
+
+
+def _require_date(recognised: Recognised, of: Source, told: str | None, about: Mapping[str, Any]) -> None:
     """Require the day in the date column or, if there is none, in ``told``, which the lines before the names state."""
     dataset, day = recognised.dataset, recognised.day
     seen: dict[str, date | None] = {}
@@ -214,6 +228,11 @@ def _require_date(recognised: Recognised, told: str | None, about: Mapping[str, 
             expected=f"{day} as " + (" or ".join(_readable(dataset, day)) or "a date"),
             found=", ".join(_quoted(text) for text, _ in texts),
             todo=f"If the exchange has changed its file, let champion_luigi/datasets/{dataset.name}.py read the date.",
+        )
+    [only, *others] = dict.fromkeys(seen.values())
+    if of.repeats_previous and only and not others and day - _LONGEST_BREAK <= only < day:
+        raise NotPublished(
+            "the archive has the previous session's file under this date", **about, found=f"the file of {only}"
         )
     raise WrongDate(
         "the file holds another day",

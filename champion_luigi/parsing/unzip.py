@@ -21,6 +21,8 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _MEMBER_MAGIC = b"PK\x01\x02"
 _EMPTY_ZIP_MAGIC = b"PK\x05\x06"
 _ENCRYPTED = 0x1
+# A member of every workbook (XLSX). Its name stands in the bytes even if the zip is damaged.
+_WORKBOOK_MEMBER = b"xl/workbook.xml"
 # zipfile's messages can quote names of any length.
 _SHOWN_LETTERS = 200
 
@@ -40,6 +42,9 @@ def unzip(
         raise TruncatedPayload("the zip is cut short", **about, found=f"{len(payload)} bytes")
     if not payload.startswith((_ZIP_MAGIC, _EMPTY_ZIP_MAGIC)):
         return payload, ""
+    if _WORKBOOK_MEMBER in payload:
+        what = "the payload is an Excel workbook, not the file"
+        raise RejectedPayload(what, **about, expected="a zip or CSV", found=f"{_WORKBOOK_MEMBER.decode()} in the zip")
     # zipfile holds every member in memory, a kilobyte each.
     if (members := payload.count(_MEMBER_MAGIC)) > _MOST_MEMBERS:
         raise RejectedPayload("the zip does not hold one file", **about, expected="one CSV", found=f"{members:,}")

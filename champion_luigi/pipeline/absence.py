@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
-from champion_luigi.base.errors import NotPublished
+from champion_luigi.base.errors import NotPublished, RejectedPayload, TruncatedPayload
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers
 from champion_luigi.exchange.expectation import Expected
+
+if TYPE_CHECKING:
+    from champion_luigi.exchange.archive import Published
 
 # Of the days that a fill could look for again, it requests this many, spread evenly; if one is there, then all.
 PROBES = 24
@@ -39,7 +43,7 @@ def enter_found(dataset: Dataset, day: date, source: str, url: str) -> None:
     verdicts: list[answers.Verdict] = []
     if expectation.of(day).state in ("closed", "absent"):
         verdicts.append("session")
-    if (found := dataset.source(source)) and found.partial:
+    if dataset.is_partial(source, day):
         verdicts.append("partial")
     elif before and before.verdict == "partial":
         verdicts.append("whole")
@@ -68,14 +72,18 @@ def find_whole(dataset: Dataset, days: Sequence[date]) -> list[date]:
     The answers are entered in the ledger. Raises the archive's errors.
     """
     from champion_luigi.exchange import archive
+    from champion_luigi.parsing import payload
 
-    opened, name = wiring.configured_archive(), wiring.archive_name()
-    whole = replace(dataset, sources=tuple(source for source in dataset.sources if not source.partial))
+    opened, name, limit = wiring.configured_archive(), wiring.archive_name(), wiring.max_unzipped_bytes()
     found = []
     for day in days:
+
+        def read(published: Published, day: date = day) -> None:
+            payload.recognise(published.content, dataset, day, published.url, limit, format=published.source)
+
         try:
-            archive.fetch(opened, whole, day, lambda _published: None, official_from=wiring.official_from())
-        except NotPublished as error:
+            archive.fetch(opened, dataset.without_partial, day, read, official_from=wiring.official_from())
+        except (NotPublished, RejectedPayload, TruncatedPayload) as error:
             entry = answers.given(day, "partial", name, error.source or "")
             answers.record(wiring.files(dataset).answers, [entry])
         else:

@@ -281,19 +281,24 @@ class LoadClickHouse(DayTask):
 def fetch(
     task: ScrapeBhavcopy, known: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 ) -> tuple[Published, Recognised]:
-    """The day's file from the archive, checked and recognised. ``known`` and errors are as for `archive.fetch`."""
+    """The day's file from the archive, checked and recognised. ``known`` and errors are as for `archive.fetch`.
+
+    A partial source is not tried for a day whose stored file is from a full one.
+    """
     from champion_luigi.exchange import archive
     from champion_luigi.parsing import payload
 
     opened_archive, limit = wiring.configured_archive(), wiring.max_unzipped_bytes()
+    definition = task.definition
+    stored = definition.source(str((durable.read_json(task.output().file) or {}).get("format")))
+    if stored and not stored.partial:
+        definition = definition.without_partial
 
     def read(published: Published) -> Recognised:
         content, url, format = published.content, published.url, published.source
         return payload.recognise(content, task.definition, task.date, url, limit, format=format)
 
-    return archive.fetch(
-        opened_archive, task.definition, task.date, read, official_from=wiring.official_from(), known=known
-    )
+    return archive.fetch(opened_archive, definition, task.date, read, official_from=wiring.official_from(), known=known)
 
 
 def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> dict[str, Any]:

@@ -11,12 +11,13 @@ from datetime import date
 
 from champion_luigi.base.errors import NotPublished
 from champion_luigi.datasets import catalog
+from champion_luigi.datasets.delivery import DELIVERY
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.archive import NOTHING
-from champion_luigi.simulated import equity, index_close
+from champion_luigi.simulated import delivery, equity, index_close
 from champion_luigi.simulated.zips import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
@@ -25,18 +26,22 @@ __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
 WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = {
     EQUITY.name: equity.written,
     INDEX_CLOSE.name: index_close.written,
+    DELIVERY.name: delivery.written,
 }
 
 
 def payload(day: date, source: str, dataset: Dataset = EQUITY) -> bytes | None:
     """A day's file from one of the data set's sources; None if the exchange has no such file.
 
-    There is none if the date is not a session, or if the source was not in use.
+    There is none if the source was not in use, or if the date is not a session; but a source that repeats the previous
+    session's file has that one.
     """
     found = dataset.source(source)
     layout = next((each for each in dataset.layouts if each.source == source and each.is_in_force(day)), None)
-    if found is None or layout is None or not sessions.is_session(day):
+    if found is None or layout is None:
         return None
+    if not sessions.is_session(day):
+        return payload(sessions.previous(day), source, dataset) if found.repeats_previous else None
     return WRITERS[dataset.name](day, found, layout)
 
 
