@@ -357,7 +357,7 @@ def test_records_and_answers_of_a_newer_version_are_passed_over(tmp_path: Path) 
     assert answers.read(tmp_path / "ledger.jsonl", "simulated:").answers.keys() == {date(2024, 1, 16)}
     code, output = champion("status", "--start", str(DAY), "--end", "2024-01-17")
     assert code == 20, output
-    assert "lake only 1, failed 0, missing 1, closed 1" in output
+    assert "lake only 1, failed 0, absent 1, missing 1, closed 0" in output
     fault = "records and answers of a newer version, in journal/ and ledger.jsonl"
     campaign.tell(AREA, fault, "what is known of them counts; no run or command fails of them")
 

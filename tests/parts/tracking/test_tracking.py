@@ -509,7 +509,7 @@ def test_complete_tasks_are_not_told_of() -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize("store", campaign.few(["server", "sqlite"]), indirect=True)
 def test_a_fill_is_a_run_with_its_days_as_children(archive: SimulatedArchive, store: str, tmp_path: Path) -> None:
-    """A failed day and a closed one among them; the parent has what was asked for, and what it came to."""
+    """A failed day and an absent one among them; the parent has what was asked for, and what it came to."""
     archive.faults[FILL_DAYS[1]] = Fault("wrong_header")
     archive.faults[FILL_DAYS[2]] = Fault("not_found")
     done = champion("fill", *RANGE, "--workers", "3")
@@ -530,7 +530,8 @@ def test_a_fill_is_a_run_with_its_days_as_children(archive: SimulatedArchive, st
         "days_due": 6,
         "days_done": 4,
         "days_failed": 1,
-        "days_closed": 1,
+        "days_absent": 1,
+        "days_closed": 0,
         "days_unpublished": 0,
         "days_left": 0,
         "rows": sum(counts_of(day, "legacy")["rows_loaded"] for day in good),
@@ -552,13 +553,13 @@ def test_a_fill_is_a_run_with_its_days_as_children(archive: SimulatedArchive, st
         assert parent.info.start_time <= child.info.start_time <= child.info.end_time <= parent.info.end_time
         if day in good:
             check_day(child, day, "legacy")
-    failed, closed = of_day(FILL_DAYS[1], runs), of_day(FILL_DAYS[2], runs)
+    failed, absent = of_day(FILL_DAYS[1], runs), of_day(FILL_DAYS[2], runs)
     assert (failed.info.status, failed.data.params["status"]) == ("FAILED", "failed")
     assert "CLOSING" in failed.data.params["error"]
-    assert (closed.info.status, closed.data.params["status"]) == ("FINISHED", "closed")
-    assert "no file" in closed.data.params["error"]
+    assert (absent.info.status, absent.data.params["status"]) == ("FAILED", "absent")
+    assert "no source has its file" in absent.data.params["error"]
     assert metrics_once(uri(), failed).keys() >= {"flow_duration_seconds"}
-    assert metrics_once(uri(), closed).keys() >= {"flow_duration_seconds"}
+    assert metrics_once(uri(), absent).keys() >= {"flow_duration_seconds"}
 
 
 def test_a_limited_fill_says_what_is_left_and_the_next_one_what_was_there() -> None:

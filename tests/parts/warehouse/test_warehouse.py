@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import shutil
 import threading
 import traceback
@@ -779,12 +780,11 @@ def test_data_sets_never_share_an_insert(table: Warehouse) -> None:
 
 
 def test_equitys_statements_are_those_of_the_first_version() -> None:
-    """What the README prints for people who make the table themselves."""
+    """What the README prints for people who make the table themselves; only the columns' comments may change."""
     assert ddl("champion_market") == ddl("champion_market", EQUITY)
-    assert (
-        hashlib.sha256(";\n".join(ddl("champion_market")).encode()).hexdigest()
-        == "fd4cf3ca770f79ea8d1a10bc25b3448bfd1912d410b73d04ae66effeba246ec1"
-    )
+    statements = re.sub(r" COMMENT '(?:[^'\\]|\\.)*'", "", ";\n".join(ddl("champion_market")))
+    expected = "1196c68676432da1d7b9fee3035b1c5f38c947cc1f3b0e5109cf4975ee909f8c"
+    assert hashlib.sha256(statements.encode()).hexdigest() == expected
 
 
 # A schema that grows
