@@ -52,6 +52,9 @@ _GROUPS = {
 # Characters that nobody sees: controls, those without width, and every blank but the usual one.
 INVISIBLE = r"[\p{Cc}\p{Cf}\p{Z}--\x20]"
 
+# The warning that counts the rows that a correction changed.
+CORRECTED = "corrected"
+
 # The date from which a source is tried first; a source with this date never is.
 NEVER = date.max
 
@@ -66,6 +69,37 @@ class Preamble:
 
     lines: tuple[str, ...]
     total_of: str = ""
+
+
+@dataclass(frozen=True)
+class Total:
+    """Rows of a file that hold totals of its other rows: both are added up, and compared.
+
+    ``rows`` are the values of the first, ``of`` those of the others, by published column; ``columns`` are the published
+    columns that are added up. A relative difference above ``tolerance`` in any of them is counted as ``warning``. A sum
+    of 0 in ``rows`` states no total.
+    """
+
+    warning: str
+    rows: Mapping[str, tuple[str, ...]]
+    of: Mapping[str, tuple[str, ...]]
+    columns: tuple[str, ...]
+    tolerance: float = 1e-9
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A known slip in one published file: rows with the ``published`` values have the ``right`` ones instead.
+
+    Both are values by published column; ``right`` replaces text, and the rules see the replaced text. ``basis`` states
+    how the right value is known. A file without such a row, because it was published again, is left alone.
+    """
+
+    source: str
+    day: date
+    published: Mapping[str, str]
+    right: Mapping[str, str]
+    basis: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +119,8 @@ class Source:
     rejected, unless one of ``others`` applies to it: the values of rows that the file has besides, which are counted
     and skipped. ``usual`` are values that are only counted as a warning if they differ: the published column and the
     value, in which ``{day:%Y-%m-%d}`` is the day, by the warning's name. Blanks around values do not count.
+
+    ``totals`` are the totals that the file states of its own rows.
     """
 
     name: str
@@ -99,6 +135,7 @@ class Source:
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     others: tuple[Mapping[str, tuple[str, ...]], ...] = field(default=(), hash=False)
     usual: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
+    totals: tuple[Total, ...] = field(default=(), hash=False)
 
     def path_of(self, day: date) -> str:
         """The path of a day's file."""
@@ -220,6 +257,10 @@ def _no_warnings() -> Mapping[str, pl.Expr]:
     return {}
 
 
+def _nothing_derived(_day: date) -> Mapping[str, pl.Expr]:
+    return {}
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """One data set of the exchange. ``key`` and ``sums`` name columns other than the trade date.
@@ -251,6 +292,10 @@ class Dataset:
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
     # Other files that can be mistaken for this one, by name, with the columns that only they have.
     lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Columns that no file has: a day's expressions over the columns that files have, by name.
+    derived: Callable[[date], Mapping[str, pl.Expr]] = _nothing_derived
+    # Known slips in published files. Rows that one of them changed are counted.
+    corrections: tuple[Correction, ...] = ()
 
     @property
     def table(self) -> str:
@@ -270,7 +315,10 @@ class Dataset:
     @cached_property
     def warning_names(self) -> tuple[str, ...]:
         """The names of all that is counted as odd, in rows of any source."""
-        return tuple(dict.fromkeys([*self.warnings(), *(name for source in self.sources for name in source.usual)]))
+        names = [*self.warnings()]
+        for source in self.sources:
+            names += [*source.usual, *(total.warning for total in source.totals)]
+        return tuple(dict.fromkeys([*names, *([CORRECTED] if self.corrections else [])]))
 
     @cached_property
     def types(self) -> dict[str, pl.DataType]:

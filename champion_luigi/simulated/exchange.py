@@ -16,7 +16,7 @@ from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.archive import NOTHING
-from champion_luigi.simulated import equity, index_close
+from champion_luigi.simulated import equity, index_close, press
 from champion_luigi.simulated.zips import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
@@ -37,7 +37,8 @@ def payload(day: date, source: str, dataset: Dataset = EQUITY) -> bytes | None:
     layout = next((each for each in dataset.layouts if each.source == source and each.is_in_force(day)), None)
     if found is None or layout is None or not sessions.is_session(day):
         return None
-    return WRITERS[dataset.name](day, found, layout)
+    # The zip for the press holds files of several data sets, and is the same for each of them.
+    return press.written(day) if found.is_one_of_many else WRITERS[dataset.name](day, found, layout)
 
 
 def respond(path: str) -> tuple[int, bytes]:

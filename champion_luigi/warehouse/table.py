@@ -216,7 +216,7 @@ def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
 def growth(database: str, dataset: Dataset, lacking: tuple[Column, ...]) -> list[str]:
     """The statements that add later columns to an existing table, and show them in its view."""
     before = dict(zip(dataset.names[1:], dataset.names, strict=False))
-    added = [f"ADD COLUMN IF NOT EXISTS {_column(column)} AFTER {before[column.name]}" for column in lacking]
+    added = [f"ADD COLUMN IF NOT EXISTS {_column(column)} AFTER {quoted(before[column.name])}" for column in lacking]
     alter = [f"ALTER TABLE {quoted(database)}.{dataset.table} {', '.join(added)}"] if added else []
     return [*alter, f"CREATE OR REPLACE VIEW {_view(database, dataset)}".replace("\n", " ")]
 
@@ -255,4 +255,5 @@ def _view(database: str, dataset: Dataset) -> str:
 
 def _column(column: Column) -> str:
     comment = f"{column.meaning} [{column.unit}]" if column.unit else column.meaning
-    return f"{column.name} {column.clickhouse} COMMENT {text_of(comment)}"
+    # `index` is also the start of another clause.
+    return f"{quoted(column.name)} {column.clickhouse} COMMENT {text_of(comment)}"
