@@ -4,11 +4,16 @@ The exchange renames its indices, and the zip for the press shortens their names
 index, with the reason why it is known to be that index; ``last`` is the last session on which the file of index closes
 used the name. A name that is not there is not guessed: it stays as it is, and is counted.
 
-Reasons, the column ``basis``: ``file`` and a date is a name in the exchange's file of that date. ``renamed`` and a date
-is a renaming whose closes were compared on both sides of it, which public projects document; of 2013-02-08, the names
-without "S&P" stand in the exchange's file of that date. ``short name, Pd`` stands in the zip for the press of those
-months, and ``list 2026`` in the exchange's list of its indices with their short names. The exchange's website used the
-names of ``2010 to 2012`` before its first file of index closes; whether the zip for the press did is not known.
+Reasons, the column ``basis``:
+
+- ``file`` and a date: the exchange's own file of that date has the name.
+- ``renamed`` and a date: the exchange published the renaming, or the closes on both sides of it go on, as public
+  projects with every file have measured. It is not measured here: no two files of successive days are at hand.
+- ``short name, Pd``: the zip for the press of those months has the name. The exchange's list of its indices has it as a
+  short name of that index; where Pd states a range of 52 weeks, the close of 2023-04-06 lies in it.
+- ``list 2026``: the exchange's list of its indices and their short names, as public code quotes it; no file is at hand.
+- ``the exchange's website, 2010 to 2012``: so the indices were called there before the first file of index closes.
+  Whether the zip for the press had these names is not known.
 """
 
 from __future__ import annotations

@@ -661,6 +661,25 @@ def test_names_are_as_different_between_the_real_sources_as_is_said(shared: Call
 
 
 @pytest.mark.integration
+def test_short_names_are_those_of_the_indices_with_the_same_values(shared: Callable[[str], Path]) -> None:
+    """The press of 2024-04-01 has a range of 52 weeks for most indices: the close of 2023-04-06 is in it, or at it."""
+    files = real(shared)
+    rows = normalized(files[date(2023, 4, 6)][1].read_bytes(), date(2023, 4, 6)).rows
+    closes = dict(rows.select("index", "close").iter_rows())
+    with zipfile.ZipFile(files[date(2024, 4, 1)][1]) as archive:
+        lines = csv.DictReader(io.StringIO(archive.read("Pd010424.csv").decode(), newline=""))
+        ranges = [
+            (line["SECURITY"], float(line["LO_52_WK"]), float(line["HI_52_WK"])) for line in lines if line["MKT"] == "Y"
+        ]
+    stable = index_names.stable_names(date(2024, 4, 1))
+    stated = [(closes[stable[index_names.plain(name)]], low, high) for name, low, high in ranges if low]
+    assert len(stated) == 50
+    assert [each for each in stated if not each[1] / 1.01 <= each[0] <= each[2]] == []
+    # Nearly all rose from that week on, so the lowest value of the 52 weeks is near that close.
+    assert sum(abs(low / close - 1) < 0.02 for close, low, _ in stated) > 30
+
+
+@pytest.mark.integration
 def test_an_index_goes_on_from_where_it_was_the_session_before(shared: Callable[[str], Path]) -> None:
     """By its stable name, its previous close in the press is the close of the day before, to the last digit.
 
