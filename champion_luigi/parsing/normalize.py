@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -24,8 +24,8 @@ from champion_luigi.parsing.payload import fields_of
 _RULE = "_rule"
 # The rule of rows that are not the data set's, and no rejects.
 _SKIPPED = "skipped"
-_FOREIGN = "_foreign"
-_UNUSUAL = "_unusual_"
+_FOREIGN = "foreign_row"
+_MARK = "_mark_"
 _NOT_POSITIVE = "not_positive"
 _SAMPLE = 3
 # The length of a value in a detail, and of a detail in a message. A value can be as long as the file; the reject's text
@@ -86,7 +86,8 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
 def _warnings(rows: pl.DataFrame, standing: pl.DataFrame, dataset: Dataset, of: Source | None) -> dict[str, int]:
     oddities = [rule.sum().alias(name) for name, rule in dataset.warnings().items()]
     counts = rows.select(oddities).row(0, named=True) if oddities else {}
-    counts |= {name: standing[_UNUSUAL + name].sum() for name in (of.usual if of else ())}
+    unusual = [name for name in (of.usual if of else ()) if _MARK + name in standing.columns]
+    counts |= {name: standing[_MARK + name].sum() for name in unusual}
     return {name: int(counts.get(name) or 0) for name in dataset.warning_names}
 
 
@@ -140,7 +141,7 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
 def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl.DataFrame:
     """Canonical columns, their texts as `_text_<name>`, `_line`, and `_rule`, the first rule that a row breaks.
 
-    The source's own rules are there as `_skipped`, `_foreign` and `_unusual_<warning>`, as far as it has any.
+    What the source says of its rows is there as `_mark_<rule>`, as far as any row can break the rule.
 
     One query: for so few rows, a further query costs more than its computation.
     """
@@ -148,6 +149,7 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
     # Strip outer blanks; an empty value becomes null.
     texts = {name: pl.col(theirs).str.strip_chars() for name, theirs in published.items()}
     of = dataset.source(source)
+    marks = _marks(table, of, day) if of else {}
     written_dates = table[published["trade_date"]].unique().drop_nulls() if "trade_date" in published else ()
     dates = {text: dataset.read_date(text, day) for text in written_dates}
     return (
@@ -157,12 +159,12 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
             FITS,
             pl.int_range(pl.len()).alias("_place"),
             *(pl.when(_is_written(text, dataset)).then(text).alias(TEXT + "_" + name) for name, text in texts.items()),
-            *(_of_source(table, of, day) if of else ()),
+            *marks.values(),
         )
         .with_columns(
             _typed(column, dataset, published, dates, day) for column in dataset.columns if column.name != "layout"
         )
-        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, of, published, day), **dataset.derived(day))
+        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, published, day, marks), **dataset.derived(day))
         .with_columns(
             # Among the rows not rejected so far, the first of each key is kept.
             pl.when(pl.col(_RULE).is_null() & ~pl.struct(*dataset.key, _RULE).is_first_distinct())
@@ -174,24 +176,28 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
     )
 
 
-def _of_source(table: pl.DataFrame, of: Source, day: date) -> Iterator[pl.Expr]:
-    """Whether a row is not the data set's, known or foreign, and whether a value is unusual."""
+def _marks(table: pl.DataFrame, of: Source, day: date) -> dict[str, pl.Expr]:
+    """Whether a row is not the data set's, known or foreign, and whether a value is unusual; no mark if none can be."""
 
     def is_one_of(name: str, accepted: tuple[str, ...]) -> pl.Expr:
-        # Most files have one value throughout, which a look at the column shows much faster than the query.
-        if (table[name] == accepted[0]).all():
-            return pl.lit(True)
         return pl.col(name).str.strip_chars().is_in(accepted)
 
     def applies(values: Mapping[str, tuple[str, ...]]) -> pl.Expr:
         return pl.all_horizontal(is_one_of(name, accepted) for name, accepted in values.items())
 
+    def is_all(name: str, value: str) -> bool:
+        # Most files have one value throughout, which a look at the column shows much faster than a query.
+        return bool((table[name] == value).all())
+
+    marks = {}
     if of.others:
-        yield pl.any_horizontal(applies(values) for values in of.others).alias("_" + _SKIPPED)
-    if of.own:
-        yield applies(of.own).not_().alias(_FOREIGN)
+        marks[_SKIPPED] = pl.any_horizontal(applies(values) for values in of.others)
+    if not all(is_all(name, accepted[0]) for name, accepted in of.own.items()):
+        marks[_FOREIGN] = ~applies(of.own)
     for name, (column, value) in of.usual.items():
-        yield is_one_of(column, (value.format(day=day),)).not_().alias(_UNUSUAL + name)
+        if not is_all(column, usual := value.format(day=day)):
+            marks[name] = ~is_one_of(column, (usual,))
+    return {_MARK + name: mark.alias(_MARK + name) for name, mark in marks.items()}
 
 
 def _is_written(text: pl.Expr, dataset: Dataset) -> pl.Expr:
@@ -221,14 +227,13 @@ def _typed(
     return value.alias(name)
 
 
-def _rule(dataset: Dataset, of: Source | None, published: Mapping[str, str], day: date) -> pl.Expr:
+def _rule(dataset: Dataset, published: Mapping[str, str], day: date, marks: Collection[str]) -> pl.Expr:
     numbers = [column.name for column in dataset.numbers if column.name in published]
     required = [column.name for column in dataset.numbers if column.required]
     unsigned = [column.name for column in dataset.numbers if not column.signed and column.name in published]
     verdicts = {
         "field_count": ~pl.col(FITS),
-        **({_SKIPPED: pl.col("_" + _SKIPPED)} if of and of.others else {}),
-        **({"foreign_row": pl.col(_FOREIGN)} if of and of.own else {}),
+        **{rule: pl.col(_MARK + rule) for rule in (_SKIPPED, _FOREIGN) if _MARK + rule in marks},
         "bad_date": pl.col("trade_date").is_null(),
         "other_date": pl.col("trade_date") != day,
         "missing_key": pl.any_horizontal(pl.col(name).is_null() for name in dataset.key),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from datetime import date, time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from champion_luigi.base.errors import ChampionError, RejectedPayload, TruncatedPayload, UnknownLayout, WrongDate
 from champion_luigi.datasets import model
@@ -364,3 +367,37 @@ def test_names_given_by_place_need_the_headers_order() -> None:
     names = SIX.split(",")
     other = ",".join([*names[:3], names[4], names[3], names[5]])
     assert type(refusal(mto(FIRST, TOTALS, DATED, other, *ROWS), "mto", dataset=DELIVERY)) is UnknownLayout
+
+
+# Anything
+
+
+fields = st.one_of(st.sampled_from(["N", "Y", "G", "", " ", "EQ", "ALPHA", "1.5", "0", "-1", '"', "\u200b"]), st.text())
+lines_of_prices = st.lists(fields, min_size=14, max_size=18).map(",".join)
+
+
+@given(st.lists(st.one_of(st.sampled_from([SHARE, SHARE_2, INDEX, TITLE]), lines_of_prices, st.text()), max_size=8))
+def test_any_lines_under_a_good_name_are_a_day_or_an_error_of_the_package(lines: list[str]) -> None:
+    """From bytes to rows: each line is a row, a reject or skipped."""
+    try:
+        found = normalized(press(*lines))
+    except ChampionError:
+        return
+    assert (found.rows["trade_date"] == DAY).all()
+    assert found.rows.select("symbol", "series").is_unique().all()
+
+
+@given(st.lists(st.text(), max_size=8))
+def test_any_first_lines_are_a_day_or_an_error_of_the_package(lines: list[str]) -> None:
+    """Whatever stands before and behind the column names."""
+    with contextlib.suppress(ChampionError):
+        normalized(mto(*lines[:2], TOTALS, DATED, SIX, *lines[2:]), "mto", dataset=DELIVERY)
+    with contextlib.suppress(ChampionError):
+        normalized(mto(FIRST, TOTALS, DATED, SIX, *ROWS, *lines), "mto", dataset=DELIVERY)
+
+
+def test_totals_that_are_no_numbers_agree_with_nothing() -> None:
+    """Nor do numbers of any length."""
+    for number in ("9" * 5000, "\u0969"):
+        lines = (FIRST, TOTALS.replace("150", number), DATED, SIX, *ROWS)
+        assert isinstance(refusal(mto(*lines), "mto", dataset=DELIVERY), RejectedPayload)
