@@ -76,6 +76,10 @@ _WARNINGS = {
     "other_delivered_share": "rows whose share delivered is not delivered by volume",
     "other_turnover": "rows whose turnover is not average price times volume",
     "pb_without_pe": "indices with a price to book value but no price to earnings, as after losses of their members",
+    "unknown_index": "indices whose name is not in the table of names, so that `index` is the name as published",
+    "repeated_index": "indices that share their `index` with another row of the day",
+    "other_market_total": "1 if the market's volume, turnover or trades in pr are not those of its shares' rows",
+    "corrected": "rows in which a known slip of the exchange was corrected",
 }
 _PROGRESS = {
     "days_due": "days that were missing",

@@ -81,10 +81,11 @@ def official_from() -> dict[str, date]:
 
 def expectation(dataset: Dataset) -> Expectation:
     """The expected state of a data set's days, as of now."""
-    lost = dataset.without_file | sessions.unarchived()
     receipts = raw.Receipts(files(dataset), archive_name())
     published_at = settings.published_at(dataset)
-    return Expectation(dataset.first_date, published_at, ledger(dataset), datetime.now(UTC), receipts, lost)
+    return Expectation(
+        dataset.first_date, published_at, ledger(dataset), datetime.now(UTC), receipts, sessions.unarchived()
+    )
 
 
 def ledger(dataset: Dataset) -> Ledger:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import date, time
 from typing import TYPE_CHECKING
 
+from champion_luigi.datasets import press
 from champion_luigi.datasets.model import COUNT, DAY, INVISIBLE, NEVER, PRICE, TEXT, Column, Dataset, Layout, Source
 
 if TYPE_CHECKING:
@@ -32,10 +33,6 @@ _CM_BHAVCOPY = tuple(
     "ISIN TckrSymb FinInstrmId FinInstrmNm SctySrs OpnPric HghPric LwPric ClsPric LastPric PrvsClsgPric TtlTradgVol "
     "TtlTrfVal TradDt TtlNbOfTxsExctd FinInstrmTp OffclCorpActnEvtId RptgDt TradRegnOrgn MktTpandId InstrmId InstrmNm "
     "FftyTwWkHgh FftyTwWkLw UnitOfMeasr SttlmPric AvrgPric Ccy Rsvd01 Rsvd02 Rsvd03 Rsvd04".split()
-)
-_PD = tuple(
-    "MKT SERIES SYMBOL SECURITY PREV_CL_PR OPEN_PRICE HIGH_PRICE LOW_PRICE CLOSE_PRICE NET_TRDVAL NET_TRDQTY IND_SEC "
-    "CORP_IND TRADES HI_52_WK LO_52_WK".split()
 )
 _ISIN = "^[A-Z]{2}[A-Z0-9]{9}[0-9]$"
 
@@ -93,18 +90,15 @@ EQUITY = Dataset(
         ),
         Source(
             "pr",
-            date(2010, 1, 4),
+            press.FIRST_DATE,
             date.max,
-            "/archives/equities/bhavcopy/pr/PR{day:%d%m%y}.zip",
+            press.PATH,
             official=NEVER,
             partial=True,
-            # The lower case and the four digits of the year came on 2025-10-13.
-            members=("Pd{day:%d%m%y}.csv", "Pd{day:%d%m%Y}.csv"),
+            members=press.members("Pd"),
             is_one_of_many=True,
-            # O marks block deals, and G some rows of BE and BZ.
-            own={"MKT": ("N", "G", "O")},
-            # Indices, and the titles of sections with the blank lines before them.
-            others=({"MKT": ("Y",)}, {"MKT": ("",), "SYMBOL": ("",)}),
+            own=press.SHARES,
+            others=(press.INDICES, press.TITLES),
         ),
     ),
     layouts=(
@@ -114,7 +108,7 @@ EQUITY = Dataset(
         Layout("udiff", date(2024, 1, 1), date(2024, 6, 20), (*_UDIFF, "Rsvd01", "Rsvd02", "Rsvd03", "Rsvd04")),
         Layout("udiff", date(2024, 6, 21), date.max, (*_UDIFF, "Rsvd1", "Rsvd2", "Rsvd3", "Rsvd4")),
         Layout("cm_bhavcopy", date(2024, 4, 1), date(2024, 7, 5), _CM_BHAVCOPY),
-        Layout("pr", date(2010, 1, 4), date.max, _PD),
+        Layout("pr", press.FIRST_DATE, date.max, press.PD),
     ),
     columns=(
         Column("trade_date", DAY, "date, IST", "the trading day", _in("TIMESTAMP", "TradDt"), required=True),

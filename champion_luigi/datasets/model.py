@@ -52,6 +52,9 @@ _GROUPS = {
 # Characters that nobody sees: controls, those without width, and every blank but the usual one.
 INVISIBLE = r"[\p{Cc}\p{Cf}\p{Z}--\x20]"
 
+# The warning that counts the rows that a correction changed.
+CORRECTED = "corrected"
+
 # The date from which a source is tried first; a source with this date never is.
 NEVER = date.max
 
@@ -66,6 +69,37 @@ class Preamble:
 
     lines: tuple[str, ...]
     total_of: str = ""
+
+
+@dataclass(frozen=True)
+class Total:
+    """Rows of a file that hold totals of its other rows: both are added up, and compared.
+
+    ``rows`` are the values of the first, ``of`` those of the others, by published column; ``columns`` are the published
+    columns that are added up. A relative difference above ``tolerance`` in any of them is counted as ``warning``. A sum
+    of 0 in ``rows`` states no total.
+    """
+
+    warning: str
+    rows: Mapping[str, tuple[str, ...]]
+    of: Mapping[str, tuple[str, ...]]
+    columns: tuple[str, ...]
+    tolerance: float = 1e-9
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A known slip in one published file: rows with the ``published`` values have the ``right`` ones instead.
+
+    Both are values by published column; ``right`` replaces text, and the rules see the replaced text. ``basis`` states
+    how the right value is known. A file without such a row, because it was published again, is left alone.
+    """
+
+    source: str
+    day: date
+    published: Mapping[str, str]
+    right: Mapping[str, str]
+    basis: str
 
 
 @dataclass(frozen=True)
@@ -88,6 +122,7 @@ class Source:
 
     If the source ``repeats_previous``, the path of a day without a file serves the file of the session before: on
     holidays, and until the day's own file is out. If the file ``ends_in_newline``, one without it is cut off.
+    ``totals`` are the totals that the file states of its own rows.
     """
 
     name: str
@@ -104,6 +139,7 @@ class Source:
     usual: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
     repeats_previous: bool = False
     ends_in_newline: bool = False
+    totals: tuple[Total, ...] = field(default=(), hash=False)
 
     def path_of(self, day: date) -> str:
         """The path of a day's file."""
@@ -238,6 +274,10 @@ def _no_warnings() -> Mapping[str, pl.Expr]:
     return {}
 
 
+def _nothing_derived(_day: date) -> Mapping[str, pl.Expr]:
+    return {}
+
+
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """One data set of the exchange. ``key`` and ``sums`` name columns other than the trade date.
@@ -264,13 +304,15 @@ class Dataset:
     folder: str = ""
     # Texts that stand for an absent value.
     nulls: tuple[str, ...] = ("",)
-    # Sessions whose file the exchange has never published.
-    without_file: frozenset[date] = frozenset()
     read_date: Callable[[str, date], date | None] = as_written
     # Oddities in the canonical rows, by name: such rows are counted and stay.
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
     # Other files that can be mistaken for this one, by name, with the columns that only they have.
     lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Columns that no file has: a day's expressions over the columns that files have, by name.
+    derived: Callable[[date], Mapping[str, pl.Expr]] = _nothing_derived
+    # Known slips in published files. Rows that one of them changed are counted.
+    corrections: tuple[Correction, ...] = ()
 
     @property
     def table(self) -> str:
@@ -290,7 +332,10 @@ class Dataset:
     @cached_property
     def warning_names(self) -> tuple[str, ...]:
         """The names of all that is counted as odd, in rows of any source."""
-        return tuple(dict.fromkeys([*self.warnings(), *(name for source in self.sources for name in source.usual)]))
+        names = [*self.warnings()]
+        for source in self.sources:
+            names += [*source.usual, *(total.warning for total in source.totals)]
+        return tuple(dict.fromkeys([*names, *([CORRECTED] if self.corrections else [])]))
 
     @cached_property
     def types(self) -> dict[str, pl.DataType]:

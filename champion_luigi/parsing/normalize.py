@@ -7,6 +7,7 @@ types, so a value that is not a number is rejected with its text instead of bein
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from champion_luigi.base.errors import CheckFailed
-from champion_luigi.datasets.model import Column, Dataset, Source
+from champion_luigi.datasets.model import CORRECTED, Column, Dataset, Source, Total
 from champion_luigi.parsing.lines import FITS, LINE, REST, TEXT
 from champion_luigi.parsing.payload import fields_of
 
@@ -64,7 +65,8 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
     `missing_number`, `bad_number`, `negative_number`, `<column>_not_positive`, `duplicate_key`. Rows that the source
     has for others are skipped.
     """
-    judged = _judged(table, dataset, source, day)
+    right, corrected = _corrected(table, dataset, source, day)
+    judged = _judged(right, dataset, source, day)
     clean = judged[_RULE].null_count() == judged.height
     standing = judged if clean else judged.filter(pl.col(_RULE).is_null())
     broken = judged.clear() if clean else judged.filter(pl.col(_RULE).is_not_null() & (pl.col(_RULE) != _SKIPPED))
@@ -74,16 +76,46 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
     )
     rejects = list(_rejects(table, broken, dataset, day, source))
     skipped = judged.height - rows.height - len(rejects)
-    return Normalized(rows, rejects, _warnings(rows, standing, dataset, source), skipped)
+    of = dataset.source(source)
+    warnings = _warnings(rows, standing, dataset, of)
+    warnings |= {total.warning: int(not _adds_up(right, total)) for total in (of.totals if of else ())}
+    warnings |= {CORRECTED: corrected} if dataset.corrections else {}
+    return Normalized(rows, rejects, warnings, skipped)
 
 
-def _warnings(rows: pl.DataFrame, standing: pl.DataFrame, dataset: Dataset, source: str) -> dict[str, int]:
+def _warnings(rows: pl.DataFrame, standing: pl.DataFrame, dataset: Dataset, of: Source | None) -> dict[str, int]:
     oddities = [rule.sum().alias(name) for name, rule in dataset.warnings().items()]
     counts = rows.select(oddities).row(0, named=True) if oddities else {}
-    of = dataset.source(source)
     unusual = [name for name in (of.usual if of else ()) if _MARK + name in standing.columns]
     counts |= {name: standing[_MARK + name].sum() for name in unusual}
     return {name: int(counts.get(name) or 0) for name in dataset.warning_names}
+
+
+def _corrected(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> tuple[pl.DataFrame, int]:
+    """A parsed table without the slips that are known, and how many rows had one."""
+    count = 0
+    for slip in dataset.corrections:
+        if (slip.source, slip.day) != (source, day):
+            continue
+        has_slip = _applies({name: (text,) for name, text in slip.published.items()})
+        count += table.filter(has_slip).height
+        table = table.with_columns(
+            pl.when(has_slip).then(pl.lit(text)).otherwise(pl.col(name)).alias(name)
+            for name, text in slip.right.items()
+        )
+    return table, count
+
+
+def _adds_up(table: pl.DataFrame, total: Total) -> bool:
+    """Whether the totals that a file states are the sums of its other rows."""
+    numbers = [pl.col(name).str.strip_chars().cast(pl.Float64, strict=False).sum() for name in total.columns]
+    stated, sums = (table.filter(FITS, _applies(values)).select(numbers).row(0) for values in (total.rows, total.of))
+    pairs = zip(stated, sums, strict=True)
+    return all(not one or math.isclose(one, other, rel_tol=total.tolerance) for one, other in pairs)
+
+
+def _applies(values: Mapping[str, tuple[str, ...]]) -> pl.Expr:
+    return pl.all_horizontal(pl.col(name).str.strip_chars().is_in(accepted) for name, accepted in values.items())
 
 
 def check(normalized: Normalized, day: date, source: str, max_rejected_share: float) -> None:
@@ -132,7 +164,7 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
         .with_columns(
             _typed(column, dataset, published, dates, day) for column in dataset.columns if column.name != "layout"
         )
-        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, published, day, marks))
+        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, published, day, marks), **dataset.derived(day))
         .with_columns(
             # Among the rows not rejected so far, the first of each key is kept.
             pl.when(pl.col(_RULE).is_null() & ~pl.struct(*dataset.key, _RULE).is_first_distinct())

@@ -10,7 +10,6 @@ from datetime import date
 
 from champion_luigi.datasets.equity import FIRST_DATE
 from champion_luigi.datasets.model import MONTHS, Layout, Source
-from champion_luigi.simulated import press
 from champion_luigi.simulated.dice import SHORT_HUNDREDTHS, is_within
 from champion_luigi.simulated.market import rows
 from champion_luigi.simulated.zips import zipped
@@ -23,9 +22,7 @@ _PAISE = tuple(f".{n:02}" for n in range(100))
 
 
 def written(day: date, source: Source, layout: Layout) -> bytes:
-    """A session's zip in one of the sources' layouts. All have the same keys and values on a date."""
-    if source.is_one_of_many:
-        return press.written(day, layout)
+    """A session's zip in a layout of a source that stands alone. All have the same keys and values on a date."""
     return zipped(source.path_of(day), _WRITERS[source.name](day, layout).encode("ascii"), day)
 
 

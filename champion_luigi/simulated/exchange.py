@@ -17,7 +17,7 @@ from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.archive import NOTHING
-from champion_luigi.simulated import delivery, equity, index_close
+from champion_luigi.simulated import delivery, equity, index_close, press
 from champion_luigi.simulated.zips import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
@@ -42,7 +42,8 @@ def payload(day: date, source: str, dataset: Dataset = EQUITY) -> bytes | None:
         return None
     if not sessions.is_session(day):
         return payload(sessions.previous(day), source, dataset) if found.repeats_previous else None
-    return WRITERS[dataset.name](day, found, layout)
+    # The zip for the press holds files of several data sets, and is the same for each of them.
+    return press.written(day) if found.is_one_of_many else WRITERS[dataset.name](day, found, layout)
 
 
 def respond(path: str) -> tuple[int, bytes]:

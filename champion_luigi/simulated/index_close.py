@@ -10,6 +10,7 @@ from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
 
+from champion_luigi.datasets import index_names
 from champion_luigi.datasets.index_close import NOT_PUBLISHED
 from champion_luigi.datasets.model import Layout, Source
 from champion_luigi.exchange import sessions
@@ -24,6 +25,10 @@ _NO_SLASHES = date(2014, 8, 12)
 _MONTH_FIRST = frozenset({date(2023, 4, 6), date(2023, 4, 10), date(2023, 4, 11)})
 _WITHOUT_S_AND_P_FROM = date(2013, 2, 8)
 _NIFTY_FROM = date(2015, 11, 9)
+# Between these dates two indices had another name. One file of that time was written again later, with later names.
+_FREE_FLOAT = (date(2016, 4, 1), date(2018, 3, 28))
+_IS_FREE_FLOAT = ("NIFTY Midcap 100", "NIFTY Smallcap 100")
+_WITH_LATER_NAMES = date(2016, 7, 7)
 
 # Of 256 days: how many have dates with slashes (in the year that has both forms), CRLF line ends, and no zero before
 # the point in numbers below 1. Of 256 quarters: in how many an index has no P/E, because of losses.
@@ -44,14 +49,14 @@ _SECTORS_2012 = (
 # Their later names, where those differ.
 _RENAMED = {"Finance": "Financial Services", "Consumption": "India Consumption", "Service Sector": "Services Sector"}
 _SECTORS = tuple(_RENAMED.get(sector, sector) for sector in _SECTORS_2012)
-_FACTORS = ("Quality 30", "Value 30", "Momentum 30", "Alpha 30", "Low Volatility 30", "Equal Weight", "Dividend 20")
-_UNIVERSES = ("Nifty100", "NIFTY200", "Nifty500", "NIFTY Midcap150", "Nifty Smallcap250", "Nifty MidSmallcap400")
-_THEMES = (
-    *("Digital", "Defence", "Manufacturing", "Mobility", "Housing", "Tourism", "Railways", "Logistics", "Internet"),
-    *("Rural", "Chemicals", "Healthcare", "Capital Markets", "Ports & Shipping", "Oil & Gas", "Water", "Textiles"),
-    *("Consumer Durables", "Power", "Insurance"),
+# What the exchange may invent next.
+_INVENTED = (
+    *("Logistics", "Textiles", "Water", "Ports & Shipping", "Power", "Insurance", "Gaming", "Semiconductors"),
+    *("Hotels", "Agriculture", "Space", "Recycling", "Hydrogen", "Education", "Pensions", "Exports", "Toys"),
+    *("Metro", "Optics", "Spices", "Seeds", "Paper", "Glass", "Ceramics", "Jewellery", "Films", "Museums"),
 )
-_YEARS = ("4-8 yr", "8-13 yr", "11-15 yr", "15 yr and above", "Composite", "1-3 yr", "3-5 yr")
+# Values whose names have one of these words are not of shares.
+_OF_BONDS, _OF_NUMBERS = ("G-Sec", "Bond"), ("Futures", "Arbitrage", "1D Rate", "Inverse", "Leverage", "USD")
 
 
 class _Index(NamedTuple):
@@ -74,7 +79,10 @@ class _Index(NamedTuple):
 
 
 class Values(NamedTuple):
-    """An index on a day, in hundredths of a point. Open, high and low are 0 if only the close is calculated."""
+    """An index on a day, in hundredths of a point. Open, high and low are 0 if only the close is calculated.
+
+    The open of an index that ``has_four_decimals`` is a quarter of a hundredth higher.
+    """
 
     name: str
     open: int
@@ -82,10 +90,12 @@ class Values(NamedTuple):
     low: int
     close: int
     previous: int
+    has_four_decimals: bool
+    is_main: bool
 
 
 def written(day: date, source: Source, layout: Layout) -> bytes | None:  # noqa: ARG001 - there is one source
-    """A session's CSV; None for sessions without a file on the exchange's archive."""
+    """A session's CSV of all indices; None for sessions without one on the exchange's archive."""
     if day in NOT_PUBLISHED:
         return None
     [dice] = rolled(f"index closes {day}", 1, 3)
@@ -106,8 +116,26 @@ def values(day: date) -> list[Values]:
             open = before + (before * (a - 128) >> 14) // 5 * 5
             high = max(open, close) + (close * b >> 15) // 5 * 5 + (5 if of.kind == _VOLATILITY else 0)
             low = min(open, close) - (close * c >> 15) // 5 * 5
-        found.append(Values(_name(of, day), open, high, low, close, before))
+        # The press has no index that is calculated at the close alone, but for that of dividends.
+        is_main = of.kind in (_SHARES, _BONDS, _VOLATILITY, _DIVIDENDS)
+        found.append(Values(_name(of, day), open, high, low, close, before, of.kind == _VOLATILITY, is_main))
     return found
+
+
+def in_press(day: date) -> list[tuple[str, Values]]:
+    """The main indices of a day, each with its name in the zip for the press: a shorter one, or one in other case."""
+    stable = index_names.stable_names(day)
+    found = []
+    for place, index in enumerate(each for each in values(day) if each.is_main):
+        known = stable.get(index_names.plain(index.name), "")
+        name = _short_names().get(known, index.name) if day >= _NIFTY_FROM else index.name
+        found.append((name.upper() if known and place % 3 == 1 else name, index))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _short_names() -> dict[str, str]:
+    return {each.index: each.name for each in index_names.table() if each.basis.startswith("short name")}
 
 
 def _stamp(day: date, dice: int) -> str:
@@ -129,7 +157,7 @@ def _lines(day: date, stamp: str, *, is_bare: bool) -> list[str]:
     lines = []
     *_, second, first = rolled(f"indices {day}", 5, len(listed))
     for place, (index, of, d, e) in enumerate(zip(listed, _universe(), second, first, strict=False)):
-        name, open, high, low, close, before = index
+        name, open, high, low, close, before, *_ = index
         change = close - before
         percent = (abs(change) * 20_000 // before + 1) // 2 * (1 if change > 0 else -1) if before else 0
         fields = [name, stamp, "-", "-", "-", text(close), text(change), text(percent), *"-----"]
@@ -153,6 +181,8 @@ def _lines(day: date, stamp: str, *, is_bare: bool) -> list[str]:
 
 
 def _name(of: _Index, day: date) -> str:
+    if of.name in _IS_FREE_FLOAT and is_within(day, _FREE_FLOAT) and day != _WITH_LATER_NAMES:
+        return of.name.replace("NIFTY", "Nifty Free Float")
     name = of.name if day >= _NIFTY_FROM else of.before
     return name if day < _WITHOUT_S_AND_P_FROM else name.removeprefix("S&P ")
 
@@ -232,17 +262,26 @@ def _kinds() -> list[tuple[str, str, str]]:
         ("NI15", "Nifty Growth Sectors 15", _SHARES),
         ("Nifty TR 1X Inverse", "Nifty50 TR 1x Inverse", _NUMBER),
         ("Nifty TR 2X Leverage", "Nifty50 TR 2x Leverage", _NUMBER),
-        ("GSEC10 NSE Index", "Nifty 10 yr Benchmark G-Sec", _BONDS),
-        ("GSECBM NSE Index", "Nifty 10 yr Benchmark G-Sec (Clean Price)", _BONDS),
+        ("GSEC10 NSE Index", "Nifty 8-13 yr G-Sec", _BONDS),
+        ("GSECBM NSE Index", "Nifty 10 yr Benchmark G-Sec", _BONDS),
     ]
-    later = [
-        *((f"Nifty {years} G-Sec Index", _BONDS) for years in _YEARS),
-        *((f"{among} {factor}", _SHARES) for factor in _FACTORS for among in _UNIVERSES),
-        *((f"Nifty India {theme}", (_SHARES, _AT_CLOSE)[n % 2]) for n, theme in enumerate(_THEMES)),
-        ("Nifty 50 Futures TR Index", _NUMBER),
-        ("Nifty 50 Arbitrage", _NUMBER),
-        *((f"{of} {sector}", _AT_CLOSE) for of in ("Nifty MidSmall", "Nifty500", "NIFTY SME") for sector in _SECTORS),
-        ("Nifty REITs & InvITs", _AT_CLOSE),
-        ("Nifty 1D Rate Index", _NUMBER),
-    ]
-    return [*first, *second, *((name, name, kind) for name, kind in later)]
+    listed = {index_names.plain(name) for _, name, _ in (*first, *second)}
+    # Those of the exchange's files before those that are known from its list alone.
+    known = sorted((each for each in index_names.table() if each.index == each.name), key=_is_of_list)
+    invented = [f"Nifty India {theme}" for theme in _INVENTED]
+    later = [name for name in (*(each.name for each in known), *invented) if index_names.plain(name) not in listed]
+    every = [*first, *second, *((name, name, _kind(name, place)) for place, name in enumerate(later))]
+    return every[: POPULATION[-1][1]]
+
+
+def _is_of_list(named: index_names.Named) -> bool:
+    return not named.basis.startswith("file")
+
+
+def _kind(name: str, place: int) -> str:
+    lower = name.lower()
+    if any(word.lower() in lower for word in _OF_BONDS):
+        return _BONDS
+    if any(word.lower() in lower for word in _OF_NUMBERS):
+        return _NUMBER
+    return _AT_CLOSE if place % 3 == 1 else _SHARES

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from champion_luigi.datasets.model import MONTHS, Layout
+from champion_luigi.datasets.model import MONTHS
+from champion_luigi.datasets.press import PD
 from champion_luigi.simulated import index_close, market
 from champion_luigi.simulated.zips import zipped_all
 
@@ -25,7 +26,6 @@ _FUNDS = ("EXCHANGE TRADED FUND", "", "")
 _MEMBERS = 50
 _SECTIONS = {"EQ": _ROLLING, "SM": _ROLLING, "BE": _FOR_TRADE, "BZ": _FOR_TRADE, "ST": _FOR_TRADE, "BL": _PHYSICAL}
 _MARKS = {"BL": "O", "BZ": "G"}
-_LONGEST_INDEX_NAME = 18
 
 # The columns of the members beside Pd. Only the first lines of the exchange's files were looked at.
 _AN = "COMPANY NAME    SYMBOL    : ANNOUNCEMENTS"
@@ -37,8 +37,8 @@ _MCAP = (
 )
 
 
-def written(day: date, layout: Layout) -> bytes:
-    """A session's zip, with Pd in this layout."""
+def written(day: date) -> bytes:
+    """A session's zip."""
     is_new = day >= _NEW_NAMES_FROM
     shares = market.rows(day)
     of = shares[0].of
@@ -47,7 +47,7 @@ def written(day: date, layout: Layout) -> bytes:
         "An.txt": f"{_AN}\r\n{of.name}    {of.symbol} : General Updates\r\n",
         "Bc.csv": f"{_BC}\r\n{of.series},{of.symbol},{of.name},{on}, , ,{on}, , ,AGM                      \r\n",
         "Bm.txt": f"{_BM}\r\n{of.name}    {of.symbol} : {on} : Financial Results\r\n",
-        "Pd.csv": "\n".join([",".join(layout.columns), *_prices(day, shares), ""]),
+        "Pd.csv": "\n".join([",".join(PD), *_prices(day, shares), ""]),
         "Tt.csv": f"SECURITY,PREV_CL_PR,CLOSE_PRIC,NET_TRDQTY,NET_TRDVAL\r\n{of.name},,,,\r\n",
     }
     if day >= _MARKET_VALUES_FROM:
@@ -83,11 +83,14 @@ def _prices(day: date, shares: Sequence[market.Row]) -> Iterator[str]:
         return ",".join([*fields, *map(price, year)])
 
     turnover, volume, trades = (sum(getattr(row, of) for row in shares) for of in ("turnover", "volume", "trades"))
-    for place, (name, values) in enumerate(_indices(day)):
+    for place, (name, index) in enumerate(index_close.in_press(day)):
         whole_market = (f"{turnover // 100}.{turnover % 100:02}", volume, trades)
         value, count, number = (("0.00" if is_new else "0"), 0, 0) if place else whole_market
-        year = map(price, (values[-1] * 5 // 4, values[-1] * 3 // 4) if place < 3 else (0, 0))
-        yield ",".join(["Y, , ", name, *map(price, values), f"{value},{count},Y, ,{number}", *year])
+        values = [price(each) for each in (index.previous, index.open, index.high, index.low, index.close)]
+        if index.has_four_decimals:
+            values = [each.strip() + ("25" if at == 1 else "00") for at, each in enumerate(values)]
+        year = map(price, (index.close * 5 // 4, index.close * 3 // 4) if place < 3 else (0, 0))
+        yield ",".join(["Y, , ", name, *values, f"{value},{count},Y, ,{number}", *year])
     yield _title("", "", "Y", is_new)
     sections: dict[tuple[str, str, str], list[market.Row]] = {
         each: [] for each in (_NIFTY, _NEXT, _ROLLING, _FOR_TRADE, _OTHERS, _PHYSICAL, _FUNDS)
@@ -106,14 +109,3 @@ def _prices(day: date, shares: Sequence[market.Row]) -> Iterator[str]:
 def _title(title: str, series: str, mark: str, is_new: bool) -> str:
     marks = ("", "") if is_new else (series, mark)
     return ",".join(text or " " for text in ("", marks[0], "", title, *[""] * 7, marks[1], *[""] * 4))
-
-
-def _indices(day: date) -> Iterator[tuple[str, tuple[int, int, int, int, int]]]:
-    """Each index by Pd's name, with its previous close, open, high, low and close in hundredths of a point."""
-    names: set[str] = set()
-    for place, index in enumerate(index_close.values(day)):
-        name = index.name if place % 3 != 1 else index.name.upper()
-        if len(name) > _LONGEST_INDEX_NAME and name[:_LONGEST_INDEX_NAME].rstrip() not in names:
-            name = name[:_LONGEST_INDEX_NAME].rstrip()
-        names.add(name)
-        yield name, (index.previous, index.open, index.high, index.low, index.close)

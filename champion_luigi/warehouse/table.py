@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # A partition with more parts than this is merged when the warehouse is closed: each part slows FINAL down, and the
 # background merges of the embedded engine end with a process that loads one day.
 _MOST_PARTS = 20
+# The words that begin something else in a list of columns.
+_CLAUSES = frozenset({"constraint", "index", "projection"})
 _OWN_COLUMNS = {"version": "UInt64 CODEC(T64, ZSTD(1))", "is_deleted": "UInt8 CODEC(T64, ZSTD(1))"}
 
 
@@ -216,7 +218,7 @@ def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
 def growth(database: str, dataset: Dataset, lacking: tuple[Column, ...]) -> list[str]:
     """The statements that add later columns to an existing table, and show them in its view."""
     before = dict(zip(dataset.names[1:], dataset.names, strict=False))
-    added = [f"ADD COLUMN IF NOT EXISTS {_column(column)} AFTER {before[column.name]}" for column in lacking]
+    added = [f"ADD COLUMN IF NOT EXISTS {_column(column)} AFTER {_name(before[column.name])}" for column in lacking]
     alter = [f"ALTER TABLE {quoted(database)}.{dataset.table} {', '.join(added)}"] if added else []
     return [*alter, f"CREATE OR REPLACE VIEW {_view(database, dataset)}".replace("\n", " ")]
 
@@ -255,4 +257,9 @@ def _view(database: str, dataset: Dataset) -> str:
 
 def _column(column: Column) -> str:
     comment = f"{column.meaning} [{column.unit}]" if column.unit else column.meaning
-    return f"{column.name} {column.clickhouse} COMMENT {text_of(comment)}"
+    return f"{_name(column.name)} {column.clickhouse} COMMENT {text_of(comment)}"
+
+
+def _name(column: str) -> str:
+    """A column's name in a list of columns, quoted if it could be the start of another clause."""
+    return quoted(column) if column in _CLAUSES else column

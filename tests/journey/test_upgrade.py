@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import campaign
 import pytest
@@ -33,6 +34,7 @@ from champion_luigi.commands.cli import main
 from champion_luigi.commands.doctor import disks
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import COUNT, Column
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline import complete, targets
@@ -299,6 +301,54 @@ def test_what_an_older_version_has_written_is_gone_on_with(stage: type[DayTask],
         AREA,
         "what an older schema version has written, of fewer columns",
         "the next task goes on with it, nulls in the later columns; an existing table gets the columns",
+    )
+
+
+def test_index_closes_without_stable_names_are_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day of the first version stays as it is; the table grows, and the day has names once it is normalized again."""
+    name, later, older = INDEX_CLOSE.name, ("index", "prev_close"), date(2014, 8, 12)
+    with monkeypatch.context() as first:
+        for cached in ("names", "types", "numbers", "warning_names"):
+            getattr(INDEX_CLOSE, cached)  # so that it is put back
+            first.delitem(vars(INDEX_CLOSE), cached)
+        columns = tuple(column for column in INDEX_CLOSE.columns if column.name not in later)
+        plain = {"version": 1, "columns": columns, "corrections": ()}
+        for field, value in {**plain, "derived": lambda _: {}, "warnings": dict}.items():
+            first.setitem(vars(INDEX_CLOSE), field, value)
+        assert build(LoadClickHouse(date=older, dataset=name)).is_done
+    forget()
+    opened.close_shared()
+
+    def named() -> list[tuple[Any, ...]]:
+        try:
+            return opened.shared(wiring.warehouse_place()).query(
+                "SELECT trade_date, count(), count(index), countIf(index = 'Nifty 50') "
+                "FROM champion_market.index_close GROUP BY trade_date ORDER BY trade_date"
+            )
+        finally:
+            opened.close_shared()
+
+    lake_file = lake.partition(settings.lake_dir(), older, INDEX_CLOSE)
+    content = lake_file.read_bytes()
+    assert build(LoadClickHouse(date=DAY, dataset=name)).is_done
+    assert lake_file.read_bytes() == content
+    [(_, rows, names, _), (_, *new)] = named()
+    assert (rows, names) == (44, 0)
+    assert new[0] == new[1] > 100
+    # Before the first day of the file of all indices, in the same table.
+    assert build(LoadClickHouse(date=date(2010, 1, 4), dataset=name)).is_done
+    scanned = lake.scan(settings.lake_dir(), dataset=name).collect()
+    assert scanned.filter(trade_date=older)["index"].null_count() == rows
+
+    code, output = champion("verify", "--dataset", name)
+    assert code == 0, output
+    code, output = champion("redo", "--dataset", name, "--date", str(older), "--from", "normalize")
+    assert code == 0, output
+    assert [each[2:] for each in named()][1] == (44, 1)
+    campaign.tell(
+        AREA,
+        "index closes of a version without stable names",
+        "gone on with; a redo from normalize gives them their names",
     )
 
 

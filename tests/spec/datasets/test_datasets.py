@@ -49,10 +49,10 @@ COLUMNS: dict[str, tuple[int, str]] = {
         "settlement Float64?, volume Int64, turnover Float64, trades Int64?, lot_size Int64?, layout String",
     ),
     "index_close": (
-        1,
+        2,
         "trade_date Date, index_name String, open Float64?, high Float64?, low Float64?, close Float64, "
         "change Float64?, change_percent Float64?, volume Int64?, turnover Float64?, pe Float64?, pb Float64?, "
-        "dividend_yield Float64?, layout String",
+        "dividend_yield Float64?, layout String, index String?, prev_close Float64?",
     ),
     "delivery": (
         1,
@@ -132,10 +132,38 @@ def test_no_column_is_there_twice(dataset: Dataset) -> None:
 
 @each_dataset
 def test_the_trade_date_is_first_and_the_layout_last(dataset: Dataset) -> None:
-    """Both are in every row; the layout is the package's own to fill in."""
+    """Both are in every row; the layout is the package's own to fill in. Later columns follow, and may be null."""
+    place = dataset.names.index("layout")
     assert dataset.names[0] == "trade_date"
-    assert dataset.names[-1] == "layout"
-    assert dataset.columns[-1].published == ""
+    assert dataset.columns[place].published == ""
+    later = dataset.columns[place + 1 :]
+    assert not [column.name for column in later if column.required]
+    assert bool(later) is (dataset.version > 1)
+
+
+@each_dataset
+def test_a_derived_column_is_one_that_no_file_has(dataset: Dataset) -> None:
+    """Of its type, and nullable: an older file has none."""
+    derived = dataset.derived(dataset.first_date)
+    columns = {column.name: column for column in dataset.columns}
+    for name, expression in derived.items():
+        assert columns[name].published == ""
+        assert not columns[name].required
+        schema = pl.DataFrame(schema=dataset.types).select(expression.alias(name)).schema
+        assert schema == {name: dataset.types[name]}
+
+
+@each_dataset
+def test_a_correction_is_of_a_file_and_columns_that_there_are(dataset: Dataset) -> None:
+    """And states how the right value is known."""
+    for each in dataset.corrections:
+        [layout] = [
+            layout for layout in dataset.layouts if layout.source == each.source and layout.is_in_force(each.day)
+        ]
+        assert {*each.published, *each.right} <= set(layout.fields or layout.columns)
+        assert each.published.items() != each.right.items()
+        assert sessions.is_session(each.day)
+        assert each.basis
 
 
 @each_dataset
@@ -205,7 +233,11 @@ def test_a_path_tells_its_day(dataset: Dataset, source: Source) -> None:
         path = source.path_of(day)
         assert path.startswith("/")
         assert source.day_of(path) == day
-        assert catalog.of_path(path) == (dataset, source, day)
+        assert dataset.of_path(path) == (source, day)
+        # Data sets whose files are in one zip share its path: the first of them is found.
+        found = catalog.of_path(path)
+        assert found is not None
+        assert (found[1].name, found[2]) == (source.name, day)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/robots.txt", "/content/indices/ind_close_all_31022024.csv"])
@@ -215,10 +247,15 @@ def test_a_path_that_no_data_set_has_tells_nothing(path: str) -> None:
 
 
 @pytest.mark.parametrize("day", [date(1994, 11, 3), date(2012, 10, 1), date(2024, 1, 15), date(2026, 2, 1)])
-def test_no_two_sources_share_a_path(day: date) -> None:
-    """A file belongs to one data set."""
-    paths = [source.path_of(day) for _, source in EACH_SOURCE]
-    assert len(set(paths)) == len(paths)
+def test_sources_share_a_path_if_their_files_are_in_one_zip(day: date) -> None:
+    """The exchange then publishes one content for all of them."""
+    paths: dict[str, list[tuple[Dataset, Source]]] = {}
+    for dataset, source in EACH_SOURCE:
+        paths.setdefault(source.path_of(day), []).append((dataset, source))
+    for sharing in paths.values():
+        assert len(sharing) == 1 or all(source.is_one_of_many for _, source in sharing)
+        assert len({dataset.name for dataset, _ in sharing}) == len(sharing)
+        assert len({payload(day, source.name, dataset) for dataset, source in sharing}) == 1
 
 
 @each_source
@@ -268,6 +305,8 @@ def test_a_source_knows_rows_by_columns_of_each_layout(dataset: Dataset, layout:
     source = dataset.source(layout.source)
     assert source is not None
     known_by = {*source.own, *(name for values in source.others for name in values)}
+    for total in source.totals:
+        known_by |= {*total.rows, *total.of, *total.columns}
     assert known_by | {column for column, _ in source.usual.values()} <= set(layout.fields or layout.columns)
     assert bool(source.own) >= bool(source.others)
 

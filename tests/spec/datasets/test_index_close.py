@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import math
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -14,20 +16,33 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from champion_luigi.datasets.index_close import FIRST_DATE, INDEX_CLOSE, NOT_PUBLISHED
+from champion_luigi.datasets import index_names
+from champion_luigi.datasets.index_close import ALL_INDICES_FROM, FIRST_DATE, INDEX_CLOSE, NOT_PUBLISHED
 from champion_luigi.exchange import sessions
+from champion_luigi.parsing.lines import parse
+from champion_luigi.parsing.normalize import Normalized, normalize
+from champion_luigi.parsing.payload import recognise
 from champion_luigi.simulated.exchange import payload, respond
 
-[SOURCE] = INDEX_CLOSE.sources
-[LAYOUT] = INDEX_CLOSE.layouts
+[SOURCE, PRESS] = INDEX_CLOSE.sources
+[LAYOUT, _] = INDEX_CLOSE.layouts
 PUBLISHED = INDEX_CLOSE.published_columns(SOURCE.name)
 DAY = date(2024, 1, 15)
 HEADER = (
     "Index Name,Index Date,Open Index Value,High Index Value,Low Index Value,Closing Index Value,Points Change,"
     "Change(%),Volume,Turnover (Rs. Cr.),P/E,P/B,Div Yield"
 )
+PD_HEADER = (
+    "MKT,SERIES,SYMBOL,SECURITY,PREV_CL_PR,OPEN_PRICE,HIGH_PRICE,LOW_PRICE,CLOSE_PRICE,NET_TRDVAL,NET_TRDQTY,IND_SEC,"
+    "CORP_IND,TRADES,HI_52_WK,LO_52_WK"
+)
+PD_SHARES = (
+    " , , , , , , , , , , ,Y, , , , ",
+    "N,EQ,ALPHA,ALPHA LTD,     10.40,     10.50,     11.25,     10.00,     11.00,   10000.50,600,Y, ,30,12,8",
+    "O,BL,BRAVO,BRAVO LTD,     10.40,     10.50,     11.25,     10.00,     11.00,    6250.25,900,N, ,12,12,8",
+)
 # A session in each of the years, in all kinds of quarters.
-DAYS = [day for day in sessions.sessions(FIRST_DATE, date(2026, 11, 1))[::73] if day not in NOT_PUBLISHED]
+DAYS = [day for day in sessions.sessions(ALL_INDICES_FROM, date(2026, 11, 1))[::73] if day not in NOT_PUBLISHED]
 
 Row = dict[str, str]
 
@@ -51,6 +66,27 @@ def simulated(day: date) -> bytes:
     content = payload(day, SOURCE.name, INDEX_CLOSE)
     assert content is not None
     return content
+
+
+def normalized(content: bytes, day: date = DAY, format: str = SOURCE.name) -> Normalized:
+    """A file, taken all the way."""
+    table = parse(recognise(content, INDEX_CLOSE, day, format=format))
+    found = normalize(table, INDEX_CLOSE, format, day)
+    assert table.height == found.rows.height + len(found.rejects) + found.skipped
+    return found
+
+
+def warned(found: Normalized) -> dict[str, int]:
+    """What was counted as odd."""
+    return {name: count for name, count in found.warnings.items() if count}
+
+
+def press(*lines: str) -> bytes:
+    """A zip for the press of `DAY`, with these lines in Pd."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("Pd150124.csv", "\n".join([PD_HEADER, *lines, ""]))
+    return buffer.getvalue()
 
 
 def number(text: str) -> Decimal | None:
@@ -104,15 +140,18 @@ def test_other_files_of_the_folder_are_not_this_data_sets(name: str) -> None:
     assert INDEX_CLOSE.of_path(f"/content/indices/{name}") is None
 
 
-def test_the_first_file_is_of_february_2012() -> None:
-    """There is no source before it."""
-    assert INDEX_CLOSE.first_date == FIRST_DATE == date(2012, 2, 21)
-    assert INDEX_CLOSE.sources_of(date(2012, 2, 20)) == ()
-    assert INDEX_CLOSE.sources_of(FIRST_DATE) == (SOURCE,)
+def test_the_press_is_first_and_the_file_of_all_indices_is_tried_first() -> None:
+    """The press since 2010-01-04; the file of all indices since 2012-02-21, with the press as what is left."""
+    assert INDEX_CLOSE.first_date == FIRST_DATE == date(2010, 1, 4)
+    assert INDEX_CLOSE.sources_of(date(2010, 1, 3)) == ()
+    assert INDEX_CLOSE.sources_of(FIRST_DATE) == (PRESS,)
+    assert INDEX_CLOSE.sources_of(ALL_INDICES_FROM) == (SOURCE, PRESS)
+    assert INDEX_CLOSE.sources_of(date(2026, 10, 1)) == (SOURCE, PRESS)
+    assert [source.partial for source in (SOURCE, PRESS)] == [False, True]
 
 
-def test_twelve_sessions_have_no_file() -> None:
-    """The market traded on each of them."""
+def test_twelve_sessions_have_no_file_of_all_indices() -> None:
+    """The market traded on each of them, and the press has its values."""
     assert len(NOT_PUBLISHED) == 12
     assert all(sessions.is_session(day) for day in NOT_PUBLISHED)
 
@@ -159,12 +198,13 @@ def test_the_published_names_are_the_headers() -> None:
     assert ",".join(LAYOUT.columns) == HEADER
     index_name, trade_date, *rest = LAYOUT.columns
     assert tuple(PUBLISHED.values()) == (trade_date, index_name, *rest)
-    assert (*PUBLISHED, "layout") == INDEX_CLOSE.names
+    assert (*PUBLISHED, "layout", "index", "prev_close") == INDEX_CLOSE.names
 
 
 def test_types_are_floats_but_for_the_volume() -> None:
     """Values of an index are no whole numbers."""
     others = {"trade_date": pl.Date, "index_name": pl.String, "volume": pl.Int64, "layout": pl.String}
+    others |= {"index": pl.String}
     assert {name: others.get(name, pl.Float64) for name in INDEX_CLOSE.names} == INDEX_CLOSE.types
 
 
@@ -184,7 +224,7 @@ def test_a_close_may_be_0() -> None:
     """An index of dividends starts from 0 each April."""
     content = file("Dividend Points,06-04-2023,-,-,-,0,0,-,-,-,-,-,-")
     assert faults(content, date(2023, 4, 6)) == []
-    assert not [column.name for column in INDEX_CLOSE.columns if column.positive or column.zero_is_null]
+    assert not [column.name for column in INDEX_CLOSE.columns if column.positive]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -227,13 +267,135 @@ def test_a_wrong_line_is_seen(line: str, fault: str) -> None:
         ({"low": 101.0, "close": 101.0, "high": 99.0}, {"close_outside_low_high", "high_below_low"}),
         ({"close": 0.0}, {"zero_close"}),
         ({"close": 100.0, "pb": 3.0}, {"pb_without_pe"}),
+        ({"close": 100.0, "index": "Nifty 50"}, set()),
+        ({"close": 100.0, "index": "Nifty of Nobody"}, {"unknown_index"}),
     ],
 )
-def test_oddities_are_counted(values: dict[str, float], expected: set[str]) -> None:
+def test_oddities_are_counted(values: dict[str, float | str], expected: set[str]) -> None:
     """An index of bonds has no valuation, and a close alone is nothing odd: neither is one."""
     row = pl.DataFrame([values], schema=INDEX_CLOSE.types)
     counts = row.select(rule.sum().alias(name) for name, rule in INDEX_CLOSE.warnings().items()).row(0, named=True)
     assert {name for name, count in counts.items() if count} == expected
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("S&P CNX Nifty", "Nifty 50"),
+        ("CNX Nifty", "Nifty 50"),
+        ("Nifty 50", "Nifty 50"),
+        ("NIFTY  50", "Nifty 50"),
+        ("nifty midcap 100", "NIFTY Midcap 100"),
+    ],
+)
+def test_an_index_keeps_its_name_under_each_that_is_published(name: str, index: str) -> None:
+    """Renamed, in other case, or with more blanks; the published name stays as it is."""
+    found = normalized(file(f"{name},15-01-2024,1,1,1,1,0,0,1,1,1,1,1"))
+    assert found.rows.select("index_name", "index").rows() == [(name, index)]
+    assert warned(found) == {}
+
+
+def test_an_unknown_name_is_counted_and_stays() -> None:
+    """It is not guessed, however near it is to another."""
+    found = normalized(file("Nifty  51,15-01-2024,1,1,1,1,0,0,1,1,1,1,1"))
+    assert found.rows["index"].to_list() == ["Nifty  51"]
+    assert warned(found) == {"unknown_index": 1}
+
+
+def test_two_rows_of_one_index_are_counted_and_stay() -> None:
+    """The key is the published name; the table of names would then be wrong, or the file."""
+    found = normalized(
+        file(*(f"{name},15-01-2024,1,1,1,1,0,0,1,1,1,1,1" for name in ("CNX Bank", "Nifty Bank", "LIX 15")))
+    )
+    assert found.rows["index"].to_list() == ["Nifty Bank", "Nifty Bank", "Nifty100 Liquid 15"]
+    assert warned(found) == {"repeated_index": 2}
+
+
+SLIP = "CNX Alpha Index,08-02-2013,-,-,-,1572.9,-21.94,-1.38,1000,2.5,22,1,1"
+FIRST_ALPHA = "CNX Alpha Index,08-02-2013,-,-,-,4700,-37,-.8,1000,2.5,23,4,1"
+
+
+def test_the_second_alpha_index_of_2013_02_08_is_high_beta() -> None:
+    """The wrong name is corrected, and counted; the first row is left alone."""
+    found = normalized(file(FIRST_ALPHA, SLIP), date(2013, 2, 8))
+    assert found.rows.select("index_name", "index", "close").rows() == [
+        ("CNX Alpha Index", "Nifty Alpha 50", 4700.0),
+        ("CNX High Beta", "Nifty High Beta 50", 1572.9),
+    ]
+    assert found.rejects == []
+    assert warned(found) == {"corrected": 1}
+
+
+@pytest.mark.parametrize(("old", "new"), [("1572.9", "1573"), ("08-02-2013", "11-02-2013")])
+def test_a_row_that_is_not_the_slip_is_not_corrected(old: str, new: str) -> None:
+    """On another day, or with another close, nobody knows that the name is wrong."""
+    day = date(2013, 2, 11) if "2013" in new else date(2013, 2, 8)
+    lines = [line.replace(old, new) for line in (FIRST_ALPHA.replace("08-02", f"{day:%d-%m}"), SLIP)]
+    found = normalized(file(*lines), day)
+    assert [(reject.rule, reject.line) for reject in found.rejects] == [("duplicate_key", 3)]
+    assert warned(found) == {}
+
+
+# The zip for the press
+
+
+def index_line(name: str, values: str = "21700.00,21710.00,21750.00,21600.00,21720.00", totals: str = "0,0,0") -> str:
+    """A row of an index in Pd."""
+    value, count, trades = totals.split(",")
+    return f"Y, , ,{name},{values},{value},{count},Y, ,{trades},.00,.00"
+
+
+NIFTY = index_line("Nifty 50", totals="16250.75,1500,42")
+
+
+def test_the_indices_of_the_press_have_prices_alone() -> None:
+    """Shares and titles are skipped. Volume and turnover of the first row are the market's, and no index's."""
+    found = normalized(press(NIFTY, index_line("Nifty Fin Service"), *PD_SHARES), format=PRESS.name)
+    assert found.rows.drop_nulls("prev_close").height == found.rows.height == 2
+    assert found.skipped == len(PD_SHARES)
+    assert warned(found) == {}
+    assert {name: found.rows[name].to_list() for name in found.rows.columns} == {
+        "trade_date": [DAY, DAY],
+        "index_name": ["Nifty 50", "Nifty Fin Service"],
+        "open": [21710.0] * 2,
+        "high": [21750.0] * 2,
+        "low": [21600.0] * 2,
+        "close": [21720.0] * 2,
+        **{name: [None, None] for name in ("change", "change_percent", "volume", "turnover", "pe", "pb")},
+        "dividend_yield": [None, None],
+        "layout": ["pr", "pr"],
+        "index": ["Nifty 50", "Nifty Financial Services"],
+        "prev_close": [21700.0] * 2,
+    }
+
+
+def test_an_index_of_dividends_has_no_range_in_the_press() -> None:
+    """The file of all indices has a dash where the press has a zero; its close may be 0."""
+    line = index_line("Nifty50 Div Point", "    220.59,       .00,       .00,       .00,       .00")
+    found = normalized(press(line, *PD_SHARES), format=PRESS.name)
+    assert found.rows.select("open", "high", "low", "close", "prev_close").row(0) == (None, None, None, 0.0, 220.59)
+    assert found.rows["index"].to_list() == ["Nifty50 Dividend Points"]
+
+
+@pytest.mark.parametrize(
+    ("totals", "is_odd"),
+    [
+        ("16250.75,1500,42", False),
+        ("0,0,0", False),
+        ("16250.85,1500,42", False),
+        ("16252.75,1500,42", True),
+        ("16250.75,1400,42", True),
+        ("16250.75,1500,43", True),
+    ],
+)
+def test_the_totals_of_the_market_are_a_check_of_the_file(totals: str, is_odd: bool) -> None:
+    """Value, shares and trades, within 10 parts in a million; no total is stated by zeros."""
+    found = normalized(press(index_line("Nifty 50", totals=totals), *PD_SHARES), format=PRESS.name)
+    assert warned(found) == ({"other_market_total": 1} if is_odd else {})
+    assert found.rows.height == 1
 
 
 # The simulated files
@@ -242,9 +404,9 @@ def test_oddities_are_counted(values: dict[str, float], expected: set[str]) -> N
 @pytest.mark.parametrize(
     ("day", "digest"),
     [
-        (FIRST_DATE, "f9dffa54411dca94f68dc1dc42fbf09fbce25a09a28c911ef641434ed5030a01"),
-        (date(2014, 8, 12), "2e0d32a6f9171c4c078507dababbbe3fa94ec4b5055ccb85d3c9e875b902fc41"),
-        (DAY, "cf65cc00c2f86755e0b8447e0ceb820b73ab2f2b3122bf2688e025670bbbae69"),
+        (ALL_INDICES_FROM, "f9dffa54411dca94f68dc1dc42fbf09fbce25a09a28c911ef641434ed5030a01"),
+        (date(2014, 8, 12), "3699f935ba2b127be5045a29ba2895a62613d2bb87bf7bb79f27643f8dcc7f59"),
+        (DAY, "d2244e4b4111c72f1e8e154fc0b24de8f0c14a0537ecf507ed54b3db346ebc06"),
     ],
 )
 def test_a_date_has_the_same_bytes_on_every_machine(day: date, digest: str) -> None:
@@ -272,6 +434,44 @@ def test_a_session_without_a_file_has_none(day: date) -> None:
     """As the exchange's archive."""
     assert payload(day, SOURCE.name, INDEX_CLOSE) is None
     assert respond(SOURCE.path_of(day))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "day", [*sorted(NOT_PUBLISHED), FIRST_DATE, DAY, date(2016, 7, 7), date(2026, 10, 30)], ids=str
+)
+def test_the_simulated_press_has_the_values_of_the_file_of_all_indices(day: date) -> None:
+    """For the main indices, by their stable names; a session without the one file has the other."""
+    content = payload(day, PRESS.name, INDEX_CLOSE)
+    assert content is not None
+    found = normalized(content, day, PRESS.name)
+    assert (found.rejects, warned(found).keys() - {"unknown_index", "zero_close"}) == ([], set())
+    assert found.rows.height > 20
+    if (other := payload(day, SOURCE.name, INDEX_CLOSE)) is None:
+        assert day in NOT_PUBLISHED or day < ALL_INDICES_FROM
+        return
+    every = normalized(other, day).rows
+    values = ["index", "open", "high", "low", "close"]
+    main = every.filter(pl.col("index").is_in(found.rows["index"].implode()))
+    assert found.rows.select(values).sort("index").equals(main.select(values).sort("index"))
+    both = main.select("index", "close", "change").join(found.rows.select("index", "prev_close"), on="index")
+    moved = both.filter(pl.col("index") != "Nifty50 Dividend Points")
+    assert all(map(math.isclose, moved["close"] - moved["change"], moved["prev_close"]))
+
+
+@pytest.mark.parametrize(
+    ("day", "name"),
+    [
+        (date(2016, 3, 31), "NIFTY Midcap 100"),
+        (date(2016, 4, 1), "Nifty Free Float Midcap 100"),
+        (date(2016, 7, 7), "NIFTY Midcap 100"),
+        (date(2018, 3, 28), "Nifty Free Float Midcap 100"),
+        (date(2018, 4, 2), "NIFTY Midcap 100"),
+    ],
+)
+def test_a_file_that_was_written_again_has_later_names(day: date, name: str) -> None:
+    """The index is the same under both."""
+    found = normalized(simulated(day), day).rows.filter(pl.col("index") == "NIFTY Midcap 100")
+    assert found["index_name"].to_list() == [name]
 
 
 @pytest.mark.parametrize("day", [date(2012, 2, 20), date(2024, 1, 22), date(2024, 1, 14)])
@@ -343,7 +543,7 @@ def test_what_is_missing_is_a_dash() -> None:
     )
     prices, shares = ("open", "high", "low"), ("volume", "turnover", "pe", "pb", "dividend_yield")
     assert missing.keys() == {
-        *((), ("pe",), prices, shares, (*prices, *shares)),
+        *((), ("pe",), prices, (*prices, "pe"), shares, (*prices, *shares)),
         (*prices, "change_percent", *shares),
     }
 
@@ -401,3 +601,98 @@ def test_every_real_file_is_as_the_data_set_declares(shared: Callable[[str], Pat
         assert sessions.is_session(day)
     assert found == {}
     assert twice.keys() <= {date(2013, 2, 8)}
+
+
+def real(shared: Callable[[str], Path]) -> dict[date, tuple[str, Path]]:
+    """The real files of both sources, by day; no day has both."""
+    folders = (shared("archive/content/indices"), shared("archive/archives/equities/bhavcopy/pr"))
+    paths = [path for folder in folders for path in sorted(folder.iterdir())]
+    found = [(INDEX_CLOSE.of_path("/" + path.relative_to(shared("archive")).as_posix()), path) for path in paths]
+    files = {known[1]: (known[0].name, path) for known, path in found if known}
+    assert len(files) == len(paths) > 50
+    return dict(sorted(files.items()))
+
+
+def counted(format: str, path: Path) -> tuple[int, Decimal, Decimal, Decimal]:
+    """Indices of a file, the sums of their closes and opens, and of their turnover in rupees, by the csv module."""
+    columns = ("Closing Index Value", "Open Index Value", "Turnover (Rs. Cr.)")
+    content = path.read_bytes()
+    if format == PRESS.name:
+        columns = ("CLOSE_PRICE", "OPEN_PRICE", "")
+        with zipfile.ZipFile(path) as archive:
+            [name] = [name for name in archive.namelist() if name.startswith("Pd")]
+            content = archive.read(name)
+    lines = list(csv.DictReader(io.StringIO(content.decode("latin-1"), newline="")))
+    if format == PRESS.name:
+        lines = [line for line in lines if line["MKT"] == "Y"]
+
+    def total(column: str) -> Decimal:
+        return sum((Decimal(line.get(column, "-").strip().replace("-", "0")) for line in lines), Decimal(0))
+
+    return len(lines), total(columns[0]), total(columns[1]), 10_000_000 * total(columns[2])
+
+
+@pytest.mark.integration
+def test_every_real_file_reads_as_an_independent_count_has_it(shared: Callable[[str], Path]) -> None:
+    """Rows and sums; nothing is rejected, no name is unknown, no index is there twice, and the totals agree."""
+    for day, (format, path) in real(shared).items():
+        found = normalized(path.read_bytes(), day, format)
+        count, closes, opens, turnover = counted(format, path)
+        assert (found.rows.height, found.rejects) == (count, []), day
+        sums = found.rows.select(pl.col("close", "open", "turnover").sum()).row(0)
+        assert all(map(math.isclose, sums, map(float, (closes, opens, turnover)))), day
+        assert warned(found).keys() <= {"zero_close", "pb_without_pe", "corrected"}, day
+        assert warned(found).get("corrected", 0) == (day == date(2013, 2, 8)), day
+
+
+@pytest.mark.integration
+def test_names_are_as_different_between_the_real_sources_as_is_said(shared: Callable[[str], Path]) -> None:
+    """Of the 73 main indices of April 2024, 27 have the name of the file of all indices, but for its case."""
+    files = real(shared)
+    names = {
+        day: {
+            index_names.plain(name)
+            for name in normalized(files[day][1].read_bytes(), day, files[day][0]).rows["index_name"]
+        }
+        for day in (date(2023, 4, 6), date(2024, 4, 1))
+    }
+    main, every = names[date(2024, 4, 1)], names[date(2023, 4, 6)]
+    assert (len(main), len(main & every)) == (73, 27)
+
+
+@pytest.mark.integration
+def test_short_names_are_those_of_the_indices_with_the_same_values(shared: Callable[[str], Path]) -> None:
+    """The press of 2024-04-01 has a range of 52 weeks for most indices: the close of 2023-04-06 is in it, or at it."""
+    files = real(shared)
+    rows = normalized(files[date(2023, 4, 6)][1].read_bytes(), date(2023, 4, 6)).rows
+    closes = dict(rows.select("index", "close").iter_rows())
+    with zipfile.ZipFile(files[date(2024, 4, 1)][1]) as archive:
+        lines = csv.DictReader(io.StringIO(archive.read("Pd010424.csv").decode(), newline=""))
+        ranges = [
+            (line["SECURITY"], float(line["LO_52_WK"]), float(line["HI_52_WK"])) for line in lines if line["MKT"] == "Y"
+        ]
+    stable = index_names.stable_names(date(2024, 4, 1))
+    stated = [(closes[stable[index_names.plain(name)]], low, high) for name, low, high in ranges if low]
+    assert len(stated) == 50
+    assert [each for each in stated if not each[1] / 1.01 <= each[0] <= each[2]] == []
+    # Nearly all rose from that week on, so the lowest value of the 52 weeks is near that close.
+    assert sum(abs(low / close - 1) < 0.02 for close, low, _ in stated) > 30
+
+
+@pytest.mark.integration
+def test_an_index_goes_on_from_where_it_was_the_session_before(shared: Callable[[str], Path]) -> None:
+    """By its stable name, its previous close in the press is the close of the day before, to the last digit.
+
+    Those of bonds are not: their market is open when the press is written.
+    """
+    days = {day: path for day, (format, path) in real(shared).items() if format == PRESS.name}
+    found = {day: normalized(path.read_bytes(), day, PRESS.name).rows for day, path in days.items()}
+    apart, pairs = set(), 0
+    for day, after in found.items():
+        if (before := found.get(sessions.previous(day))) is not None:
+            both = after.select("index", "prev_close").join(before.select("index", "close"), on="index")
+            apart |= set(both.filter(pl.col("close") != pl.col("prev_close"))["index"])
+            pairs += both.height
+    assert pairs > 3000
+    assert {name for name in apart if "g-sec" not in name.lower()} == set()
+    assert len(apart) == 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import math
 from datetime import date, time
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from champion_luigi.base.errors import ChampionError, CheckFailed
 from champion_luigi.datasets import model
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.datasets.model import Column, Dataset, Layout, Source
+from champion_luigi.datasets.model import Column, Correction, Dataset, Layout, Source, Total
 from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.normalize import Normalized, Reject, check, normalize
 from champion_luigi.parsing.payload import Recognised, recognise
@@ -845,3 +846,82 @@ def test_a_data_set_without_warnings_counts_none() -> None:
     """And equity, which has one word for an absent value, takes a dash for a bad number."""
     assert small("15,A,5,1,1,x").warnings == {}
     assert [each.rule for each in judged(high="-").rejects] == ["bad_number"]
+
+
+# What a data set knows of its files
+
+SLIPS = (
+    Correction("one", DAY, {"Name": "A", "Level": "7"}, {"Name": "B", "Note": "NIL"}, "a test"),
+    Correction("one", DAY, {"Day": "51"}, {"Day": "15"}, "a test"),
+    Correction("two", DAY, {"Name": "A"}, {"Name": "of another source"}, "a test"),
+    Correction("one", date(2024, 1, 16), {"Name": "A"}, {"Name": "of another day"}, "a test"),
+)
+TOTAL = Total("other_total", {"Name": ("Sum", "All")}, {"Note": ("x", "y")}, ("Level", "Change"), tolerance=0.001)
+
+
+def known(*rows: str, **changes: Any) -> Normalized:
+    """A file of the small data set with something that it knows, taken all the way."""
+    dataset = dataclasses.replace(SMALL, **changes)
+    found = recognise("\n".join(["Day,Name,Level,Change,Value,Note", *rows]).encode(), dataset, DAY)
+    return normalize(parse(found), dataset, "one", DAY)
+
+
+def test_a_known_slip_is_corrected_and_counted() -> None:
+    """In each column that the correction states; blanks do not count, and other rows, sources and days are let be."""
+    found = known("15,A,5,1,1,x", "15, A , 7,1,1,x", "51,C,8,1,1,x", "15,D,7,1,1,x", corrections=SLIPS)
+    assert found.rejects == []
+    assert found.rows.select("name", "level", "note").rows() == [
+        ("A", 5.0, "x"),
+        ("B", 7.0, None),
+        ("C", 8.0, "x"),
+        ("D", 7.0, "x"),
+    ]
+    assert found.warnings == {"corrected": 2}
+
+
+def test_a_file_without_its_slip_is_left_alone() -> None:
+    """The exchange may publish it again."""
+    found = known("15,A,5,1,1,x", "15,B,7,1,1,x", corrections=SLIPS)
+    assert found.rows["name"].to_list() == ["A", "B"]
+    assert found.warnings == {"corrected": 0}
+
+
+def test_a_corrected_row_keeps_to_the_rules() -> None:
+    """A reject has the right key in its detail, and its text as published."""
+    found = known("15,B,5,1,1,x", "15,A,7,1,1,x", corrections=SLIPS)
+    assert [(each.rule, each.detail, each.text) for each in found.rejects] == [
+        ("duplicate_key", "name 'B'", "15,A,7,1,1,x")
+    ]
+    assert found.warnings == {"corrected": 1}
+
+
+def test_a_derived_column_is_made_of_the_others_for_the_day() -> None:
+    """And warnings can be about it."""
+
+    def derived(day: date) -> dict[str, pl.Expr]:
+        return {"later": pl.col("level").cast(pl.Int64) + day.day}
+
+    found = known("15,A,5,1,1,x", "15,B,7,1,1,x", derived=derived, warnings=lambda: {"large": pl.col("later") > 20})
+    assert found.rows["later"].to_list() == [20, 22]
+    assert found.warnings == {"large": 1}
+
+
+@pytest.mark.parametrize(
+    ("totals", "count"),
+    [
+        (("15,Sum,12,3,1,z",), 0),
+        (("15,Sum,10,3,1,z", "15,All,2,-,1,z"), 0),
+        (("15,Sum,12.012,3,1,z",), 0),
+        (("15,Sum,12.02,3,1,z",), 1),
+        (("15,Sum,12,3.1,1,z",), 1),
+        (("15,Sum,12,0,1,z",), 0),
+        (("15,Sum,12,3,1,x",), 1),
+        ((), 0),
+    ],
+)
+def test_the_totals_of_a_file_are_compared_with_its_rows(totals: tuple[str, ...], count: int) -> None:
+    """Within the tolerance, and in each column that states one; a line that does not fit is neither."""
+    source = dataclasses.replace(SMALL.sources[0], totals=(TOTAL,))
+    found = known("15,A,5,1,1,x", "15,B,7,2,1, y ", "15,C,9,9,9,z", *totals, "15,Sum,99,99", sources=(source,))
+    assert found.warnings == {"other_total": count}
+    assert [each.rule for each in found.rejects] == ["field_count"]
