@@ -307,7 +307,7 @@ def test_a_stale_file_alone_is_a_missing_one(tmp_path: Path) -> None:
     """The error says what each path had."""
     with pytest.raises(NotPublished) as caught:
         fetched(tmp_path, full=simulated("full", sessions.previous(DAY)))
-    assert caught.value.found == "the file of 2024-07-08, and 404"
+    assert caught.value.found == "the file of 2024-07-08, and no file"
     assert "sec_bhavdata_full_09072024.csv" in str(caught.value)
     assert "MTO_09072024.DAT" in str(caught.value)
 
