@@ -100,7 +100,7 @@ _NUMBER = _DIGITS + r"(?![\d%])(?![.,:]\d)(?!\s*(?:%|PERCENT))"
 _CURRENCY = r"(?:RS\.?+|RE(?!\.(?!\s|1(?![\d.])|0\.\d))\.?+)"
 _PER = r"(?:(?:PER\s*)?(?:EQUITY\s*)?(?:SHARE|UNIT|EACH)(?![A-Z])|PER(?:\s*(?:S|SHA))?$)"
 _END = rf"(?:\s*/\s*-|\s*/(?=\s*PER))?(?:\s*{_PER})?"
-_OF_SHARES = r"[1-9]\d*\s*:\s*[1-9]\d*(?![\d:%]|\.\d)"
+_OF_SHARES = r"[1-9]\d{0,5}\s*:\s*[1-9]\d{0,5}(?![\d:%]|\.\d)"
 
 # What `<name field>` in a pattern stands for; the group `_` is the field's own text.
 NUMBERS: dict[str, str] = {
@@ -120,7 +120,9 @@ NUMBERS: dict[str, str] = {
     # Words.
     "which": r"(?:(?:FIRST|SECOND|THIRD|FOURTH)\s*)?(?:(?:INTERIM|FINAL)\s*)?",
     "extraordinary": r"(?:ONE\s*TIME\s*)?SPECIAL\s*(?:INTERIM\s*)?",
-    "security": r"(?:NCRPS|DEBENTURE|(?:NON[\s-]*CONVERTIBLE\s*)?(?:REDEEMABLE\s*)?PREFERENCE\s*SHARE|WARRANTS?|DVR)(?![A-Z])",
+    "security": (
+        r"(?:NCRPS|DEBENTURE|(?:NON[\s-]*CONVERTIBLE\s*)?(?:REDEEMABLE\s*)?PREFERENCE\s*SHARE|WARRANTS?|DVR)(?![A-Z])"
+    ),
     "income": (
         r"(?:INTEREST|DIV|RETURN|REPAYMENT|PAYMENT|PRINCIPAL|AMORTI[SZ]ATION|CAPITAL|DEBT|LOANS?|SHAREHOLDERS?|SPV"
         r"|OTHER|INCOME|TREASURY|SURPLUS|EXEMPT|TAXABLE|FIXED|DEPOSITS?|OF|ON|AS|AND)(?![A-Z])"
@@ -205,7 +207,8 @@ PHRASES: tuple[Phrase, ...] = (
     Phrase(
         "bonus of other securities, in words",
         ("other",),
-        r"(?:SCHEME OF ARRANGEMENT ~)? BONUS ~ <count> <security> (?:FOR|:) (?:EVERY)? <count> (?:EQUITY)? SHARE (?:HELD)?",
+        r"(?:SCHEME OF ARRANGEMENT ~)? BONUS ~ <count> <security>"
+        r" (?:FOR|:) (?:EVERY)? <count> (?:EQUITY)? SHARE (?:HELD)?",
         "Scheme Of Arangement- Bonus - 1 Debenture For 1 Equity Share Held",
         "other (bonus of other securities, in words)",
         note=_NOT_SHARES,

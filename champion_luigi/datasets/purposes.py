@@ -2,8 +2,9 @@
 
 A purpose is free text in which the exchange states an action's terms; `purpose_phrases` is the grammar. Numbers are
 exact: rupees as `Decimal`, factors as `Fraction`. A text is understood if phrases of the grammar cover all of it. If
-they do not, the rest is in `Purpose.unknown`, and the part of the text up to the next `/`, `+`, `&` or comma gives no
-action either: half of a sentence is no terms.
+they do not, the rest is in `Purpose.unknown`. A text has parts, separated by `/`, `+`, `&`, comma or "and"; a part with
+a rest gives no action at all, because what follows may change what came before. So actions hold, whatever another part
+of the text says, but only an understood text has all of them.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 
 from champion_luigi.datasets.purpose_phrases import NUMBERS, PHRASES, SPELLINGS, Kind, Phrase
@@ -90,14 +91,6 @@ def _joined(variant: str) -> str:
     return re.sub(r"[\s-]", "", variant)
 
 
-_FORM = {_joined(variant): form for form, variants in SPELLINGS.items() for variant in variants.split(", ")}
-_VARIANTS = sorted((variant for variants in SPELLINGS.values() for variant in variants.split(", ")), key=len)
-# A variant starts where a word starts; the longest comes first.
-_VARIANT = re.compile(
-    r"(?<![A-Z])(?:" + "|".join(variant.replace(" ", r"[\s-]*") for variant in reversed(_VARIANTS)) + r")(?![A-Z])"
-)
-
-
 def compiled(phrase: Phrase) -> re.Pattern[str]:
     """The regular expression of a phrase's pattern, for texts as `prepared` returns them."""
     parts = []
@@ -108,10 +101,25 @@ def compiled(phrase: Phrase) -> re.Pattern[str]:
         else:
             parts.append(re.sub(r" ?~ ?", r"[\\s:@*-]*", part).replace(" ", r"\s*"))
     # A phrase does not end inside a word.
-    return re.compile("".join(parts) + r"(?!(?<=[A-Z])[A-Z])")
+    return re.compile("".join(parts) + r"(?!(?<=[A-Z])[A-Z])", re.ASCII)
 
 
-_COMPILED = [(phrase, compiled(phrase)) for phrase in PHRASES]
+# Compiled at the first reading: it takes longer than all else that is done at import.
+@cache
+def _phrases() -> list[tuple[Phrase, re.Pattern[str]]]:
+    return [(phrase, compiled(phrase)) for phrase in PHRASES]
+
+
+@cache
+def _spellings() -> tuple[re.Pattern[str], dict[str, str]]:
+    """The pattern of all variants, and each variant's form. A variant is whole words; the longest comes first."""
+    forms = {variant: form for form, variants in SPELLINGS.items() for variant in variants.split(", ")}
+    longest_first = sorted(forms, key=len, reverse=True)
+    alternatives = "|".join(variant.replace(" ", r"[\s-]*") for variant in longest_first)
+    pattern = re.compile(f"(?<![A-Z])(?:{alternatives})(?![A-Z])")
+    return pattern, {_joined(variant): form for variant, form in forms.items()}
+
+
 _DASHES = str.maketrans({"\ufffd": "-", "\u2013": "-", "\u2014": "-", "\u00a0": " "})
 _BETWEEN = re.compile(r"(?:[\s:;,*/+&-]|\.(?!\d)|(?:AND|PLUS)\b)+")
 _NEXT_PART = re.compile(r"[;,+&]|/(?!\s*-)|AND|PLUS")
@@ -123,7 +131,8 @@ _WORD = re.compile(r"[A-Z]+|\d[\d.,]*|.", re.DOTALL)
 def prepared(text: str) -> str:
     """A text in capital letters, with single blanks and the one form of each word that patterns use."""
     capitals = " ".join(text.translate(_DASHES).upper().split())
-    return _VARIANT.sub(lambda match: _FORM[_joined(match[0])], capitals)
+    pattern, forms = _spellings()
+    return pattern.sub(lambda match: forms[_joined(match[0])], capitals)
 
 
 # Reading
@@ -146,8 +155,9 @@ def _read(text: str, face_value: Decimal | None, width: int | None) -> Purpose:
     unknown: list[str] = []
     capitals = prepared(text)
     parts = list(_parts(capitals))
-    if width and len(text.rstrip()) >= width and parts and _may_be_cut(capitals, parts[-1]):
-        parts[-1] = f"{capitals}..."
+    last = parts[-1]
+    if width and len(text.rstrip()) >= width and last and not isinstance(last, str) and _may_be_cut(*last[-1]):
+        parts[-1] = f"{capitals[last[0][1].start() :]}..."
     for part in parts:
         if isinstance(part, str):
             unknown.append(part)
@@ -169,7 +179,7 @@ def _parts(text: str) -> Iterator[list[_Matched] | str]:
     while position < len(text):
         if between := _BETWEEN.match(text, position):
             if _NEXT_PART.search(between[0]) and not (not known and _OPEN.search(text, start, position)):
-                yield from [phrases if known else text[start:position].strip()]
+                yield phrases if known else text[start:position].strip()
                 phrases, known, start = [], True, between.end()
             position = between.end()
         elif found := _longest(text, position):
@@ -184,7 +194,7 @@ def _parts(text: str) -> Iterator[list[_Matched] | str]:
 
 def _longest(text: str, position: int) -> _Matched | None:
     best: _Matched | None = None
-    for phrase, pattern in _COMPILED:
+    for phrase, pattern in _phrases():
         match = pattern.match(text, position)
         if match and (best is None or match.end() > best[1].end()) and all(map(_possible, _actions(phrase, match))):
             best = phrase, match
@@ -194,8 +204,8 @@ def _longest(text: str, position: int) -> _Matched | None:
 def _actions(phrase: Phrase, match: re.Match[str]) -> list[Action]:
     fields: list[dict[str, Any]] = [{} for _ in phrase.kinds]
     for group, value in match.groupdict().items():
-        name, _, number = group.partition("_2") if group.endswith("_2") else (group, "", "")
-        fields[1 if group.endswith("_2") else 0][name] = _value(name, value)
+        name = group.removesuffix("_2")
+        fields[group != name][name] = _value(name, value)
     if fields:
         fields[0] |= phrase.fixed
     return [Action(kind, phrase.name, **each) for kind, each in zip(phrase.kinds, fields, strict=True)]
@@ -227,11 +237,11 @@ def _in_rupees(action: Action, face_value: Decimal | None) -> Action:
     return replace(action, amount=face_value * action.percent / 100)
 
 
-def _may_be_cut(text: str, last: list[_Matched] | str) -> bool:
-    """Whether a further digit could have followed: with one, a split's new value must still be below the old."""
-    if isinstance(last, str) or not last or not (text[-1].isdigit() or text[-1] == "."):
+def _may_be_cut(phrase: Phrase, match: re.Match[str]) -> bool:
+    """Whether the text could have gone on with a digit: a split's new value must still be below the old with it."""
+    if not match.string[-1].isdigit() and match.string[-1] != ".":
         return False
-    for action in _actions(*last[-1]):
+    for action in _actions(phrase, match):
         if action.kind == "split" and action.from_value is not None and action.to_value is not None:
             return action.to_value * 10 < action.from_value
     return True
