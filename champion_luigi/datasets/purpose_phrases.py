@@ -87,20 +87,20 @@ SPELLINGS: dict[str, str] = {
     "REDEMPTION": "REDEMPTN, RDEMPTN, RDMPTION, REDEMPTI, REDEMPTIO, REDMPTN, REDEMP",
     "PART REDEMPTION": "PARTREDEMP",
     "BUYBACK": "BUY BACK",
-    "FIRST CALL": "FIRSTCAL, FIRSTCALL",
+    "FIRST CALL": "FIRSTCAL",
     "FIRST AND FINAL CALL": "FSTFINCL",
     "PURPOSE": "PURPOSED, PURPPOSE, PUPOSE, PUROSE, PURPSE",
     "BOOK": "BOKK",
 }
 
 _DIGITS = r"(?:(?:[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}|0|[1-9]\d*)(?:\.\d+)?|\.\d+)"
-# Behind a number stands no part of another number, and no percent sign.
-_NUMBER = _DIGITS + r"(?![\d%])(?![.,:]\d)(?!\s*(?:%|PERCENT))"
+# Behind a number stands no part of another number.
+_NUMBER = _DIGITS + r"(?![.,:]?\d)"
 # `Rs.50` is 50 rupees and `Rs .50` is 0.50. `Re.50` could be either, and is not read.
 _CURRENCY = r"(?:RS\.?+|RE(?!\.(?!\s|1(?![\d.])|0\.\d))\.?+)"
 _PER = r"(?:(?:PER\s*)?(?:EQUITY\s*)?(?:SHARE|UNIT|EACH)(?![A-Z])|PER(?:\s*(?:S|SHA))?$)"
 _END = rf"(?:\s*/\s*-|\s*/(?=\s*PER))?(?:\s*{_PER})?"
-_OF_SHARES = r"[1-9]\d{0,5}\s*:\s*[1-9]\d{0,5}(?![\d:%]|\.\d)"
+_OF_SHARES = r"[1-9]\d{0,5}\s*:\s*[1-9]\d{0,5}(?![.:]?\d)"
 
 # What `<name field>` in a pattern stands for; the group `_` is the field's own text.
 NUMBERS: dict[str, str] = {
@@ -419,7 +419,7 @@ PHRASES: tuple[Phrase, ...] = (
     Phrase(
         "call on partly paid shares",
         ("other",),
-        r"FIRST (?:AND FINAL)? CALL ~ <money amount>",
+        r"(?:FIRST|SECOND|THIRD|FINAL) (?:AND FINAL)? CALL ~ <money amount>",
         "FIRSTCAL RS 453 PER SH",
         "other (call on partly paid shares) 453",
     ),

@@ -100,8 +100,7 @@ def compiled(phrase: Phrase) -> re.Pattern[str]:
             parts.append(NUMBERS[name].replace("(?P<_>", f"(?P<{into}>" if into else "(?:"))
         else:
             parts.append(re.sub(r" ?~ ?", r"[\\s:@*-]*", part).replace(" ", r"\s*"))
-    # A phrase does not end inside a word.
-    return re.compile("".join(parts) + r"(?!(?<=[A-Z])[A-Z])", re.ASCII)
+    return re.compile("".join(parts), re.ASCII)
 
 
 # Compiled at the first reading: it takes longer than all else that is done at import.
@@ -121,7 +120,7 @@ def _spellings() -> tuple[re.Pattern[str], dict[str, str]]:
 
 
 _DASHES = str.maketrans({"\ufffd": "-", "\u2013": "-", "\u2014": "-", "\u00a0": " "})
-_BETWEEN = re.compile(r"(?:[\s:;,*/+&-]|\.(?!\d)|(?:AND|PLUS)\b)+")
+_BETWEEN = re.compile(r"(?:[\s:;,.*/+&-]|(?:AND|PLUS)\b)+")
 _NEXT_PART = re.compile(r"[;,+&]|/(?!\s*-)|AND|PLUS")
 # `DIV/SPDIV - RS 5` may mean that 5 is both: a dividend that waits for its amount takes the next part along.
 _OPEN = re.compile(r"(?:DIV|SPECIAL|INTERIM|FINAL)$")
