@@ -171,7 +171,8 @@ def test_what_changes_the_number_of_shares(text: str, expected: str) -> None:
         "BONUS 1:0",
         "BONUS 1:1.5",
         "BONUS 1:1:1",
-        "BONUS 1:12:25 Partly Paid Shares @ Premium 5",
+        "BONUS 1:1234567:25 Partly Paid Shares @ Premium 5",
+        "BONUS \u0967:\u0967",
     ],
 )
 def test_a_split_or_bonus_without_possible_terms_is_listed(text: str) -> None:
@@ -405,6 +406,12 @@ def test_a_meeting_in_its_spellings(text: str) -> None:
 # Never guess
 
 
+def test_what_is_listed_is_written_out() -> None:
+    """In capital letters, with the forms that patterns use."""
+    assert read("AGM/FVSPLT FRM RS10 TO RS").unknown == ("FV SPLIT FROM RS10 TO RS",)
+    assert read("FVSPLT FRM RS 100 TO RS 1", width=25).unknown == ("FV SPLIT FROM RS 100 TO RS 1...",)
+
+
 @pytest.mark.parametrize("text", ["", "   ", "-", "(Purpose Revised)", "NIL"])
 def test_a_text_without_an_action_is_not_understood(text: str) -> None:
     """Neither is one that is only a remark."""
@@ -444,6 +451,7 @@ def test_a_number_at_the_end_of_a_full_field_may_be_cut(text: str, understood: b
     purpose = read(text, width=25)
     assert purpose.understood is understood
     if not understood:
+        assert purpose.unknown[-1].endswith("...")
         assert [action for action in purpose.actions if factor(action) or action.amount in DOUBTFUL] == []
 
 
