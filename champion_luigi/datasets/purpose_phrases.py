@@ -2,8 +2,8 @@
 
 The exchange writes the terms of an action as free text: `FVSPLT FRM RS 10 TO RE 1`, `AGM/DIV - RS 5 PER SH`, `Bonus
 1:1/Face Value Split (Sub-Division) - From Rs 10/- Per Share To Rs 5/- Per Share`. Each `Phrase` is one way to write one
-action, or two that share their numbers, with an example from real notices. To teach the reader a new way to write an
-action, add a line: a variant to `SPELLINGS`, or a phrase.
+action, or two that share their numbers, with an example as the exchange writes it. To teach the reader a new way to
+write an action, add a line: a variant to `SPELLINGS`, or a phrase.
 
 A text is read in capital letters, after `SPELLINGS` has replaced each variant by the one form that patterns use. In a
 pattern, a blank is any number of blanks, also none, and `~` is any of blanks, dashes, colons, `*` and `@`. `<number
