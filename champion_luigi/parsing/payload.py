@@ -24,7 +24,8 @@ _MOST_LINES = 200_000
 _MOST_LETTERS = 100_000
 
 _LOOKED_AT = 10_000
-_DATE_LENGTH = 30
+_VALUE_LENGTH = 30
+_MOST_DIGITS = 18
 # How many rows, spread over the file, show whose file it is.
 _SAMPLE = 50
 
@@ -191,7 +192,7 @@ def _require_member(of: Source, member: str, about: Mapping[str, Any]) -> None:
             raise RejectedPayload("the payload is not a zip", **about, expected="a zip with several members")
     elif member and of.is_others_member(member, day):
         what = "the zip holds the file of another exchange, segment or day"
-        raise RejectedPayload(what, **about, expected=" or ".join(of.members_of(day)), found=repr(member[:80]))
+        raise RejectedPayload(what, **about, expected=" or ".join(of.members_of(day)), found=_quoted(member, 80))
 
 
 def _require_date(recognised: Recognised, told: str | None, about: Mapping[str, Any]) -> None:
@@ -211,14 +212,14 @@ def _require_date(recognised: Recognised, told: str | None, about: Mapping[str, 
             "the dates in the file cannot be read",
             **about,
             expected=f"{day} as " + (" or ".join(_readable(dataset, day)) or "a date"),
-            found=", ".join(repr(text[:_DATE_LENGTH]) for text, _ in texts),
+            found=", ".join(_quoted(text) for text, _ in texts),
             todo=f"If the exchange has changed its file, let champion_luigi/datasets/{dataset.name}.py read the date.",
         )
     raise WrongDate(
         "the file holds another day",
         **about,
         expected=f"rows of {day}",
-        found=", ".join(str(found or repr(text[:_DATE_LENGTH])) for text, found in texts),
+        found=", ".join(str(found or _quoted(text)) for text, found in texts),
         todo="For a holiday the archive may publish the previous session again under the holiday's name.",
     )
 
@@ -251,7 +252,7 @@ def _require_own_rows(recognised: Recognised, of: Source, about: Mapping[str, An
             if _applies(of.own, row):
                 own += 1
             elif not any(_applies(values, row) for values in of.others):
-                foreign[", ".join(f"{name} {row[name].strip()[:20]!r}" for name in of.own)] += 1
+                foreign[", ".join(f"{name} {_quoted(row[name].strip())}" for name in of.own)] += 1
         if own and own >= foreign.total():
             return
     raise RejectedPayload(
@@ -267,16 +268,21 @@ def _require_totals(
 ) -> None:
     names = {*of.own, *filter(None, [preamble.total_of])}
     rows = [row for row in _rows(recognised, recognised.lines, names) if _applies(of.own, row)]
-    if (expected := told.get("rows")) and int(expected) != len(rows):
-        error = TruncatedPayload if len(rows) < int(expected) else RejectedPayload
+    if "rows" in told and (expected := _count(told["rows"])) != len(rows):
+        error = TruncatedPayload if len(rows) < expected else RejectedPayload
         what = "the file has another number of rows than it says"
-        raise error(what, **about, expected=f"{int(expected):,} rows", found=f"{len(rows):,}")
-    if expected := told.get("total"):
-        numbers = [row[preamble.total_of].strip() for row in rows]
-        total = sum(int(number) for number in numbers if number.isdecimal())
-        if total != int(expected):
+        raise error(what, **about, expected=f"{expected:,} rows", found=f"{len(rows):,}")
+    if "total" in told:
+        expected, total = _count(told["total"]), sum(_count(row[preamble.total_of]) for row in rows)
+        if total != expected:
             what = f"the total of {preamble.total_of!r} is not what the file says"
-            raise RejectedPayload(what, **about, expected=f"{int(expected):,}", found=f"{total:,}")
+            raise RejectedPayload(what, **about, expected=f"{expected:,}", found=f"{total:,}")
+
+
+def _count(text: str) -> int:
+    """A count as an integer; 0 if it is none, which then agrees with no total."""
+    text = text.strip()
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def _rows(recognised: Recognised, lines: Sequence[str], names: Collection[str]) -> Iterator[dict[str, str]]:
@@ -296,5 +302,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _start(text: str) -> str:
+    return _quoted(text.lstrip(), 60)
+
+
+def _quoted(text: str, length: int = _VALUE_LENGTH) -> str:
     # Hide secrets before cutting: servers echo the request.
-    return repr(hidden(text.lstrip()[:_LOOKED_AT])[:60])
+    return repr(hidden(text[:_LOOKED_AT])[:length])

@@ -166,13 +166,16 @@ class NormalizeBhavcopy(DayTask):
             "rows": str(normalized.rows.height),
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
-            # Raw rows = rows + rejected rows + skipped rows.
-            **({"skipped_rows": str(normalized.skipped)} if normalized.skipped else {}),
         }
+        skipped = f", {normalized.skipped:,} skipped" if normalized.skipped else ""
+        if skipped:
+            # Raw rows = rows + rejected rows + skipped rows.
+            self.facts["skipped_rows"] = normalized.skipped
+            metadata["skipped_rows"] = str(normalized.skipped)
         self.output().write(tables.table_bytes(normalized.rows, metadata), (normalized.rows, metadata))
 
         warned = sum(normalized.warnings.values())
-        self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected, {warned} warnings")
+        self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected{skipped}, {warned} warnings")
 
 
 class WriteParquet(DayTask):
