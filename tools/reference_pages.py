@@ -72,6 +72,9 @@ _WARNINGS = {
     "other_instrument_type": "udiff rows whose FinInstrmTp is not STK",
     "zero_close": "indices whose close is 0, such as a dividend index at its yearly start",
     "pb_without_pe": "indices with a price to book value but no price to earnings, as after losses of their members",
+    "not_understood": "lines whose purpose was not understood whole",
+    "no_ex_date": "lines without an ex-date",
+    "repeated_notice": "lines after the first one with the same symbol, series and purpose",
 }
 _PROGRESS = {
     "days_due": "days that were missing",
@@ -175,7 +178,7 @@ def _dataset_section(dataset: Dataset) -> str:
     sources = [source.name for source in dataset.sources]
     columns = []
     for column in dataset.columns:
-        types = (column.kind.type, f"`{column.clickhouse.split(' CODEC')[0]}`")
+        types = (column.kind.in_polars, f"`{column.clickhouse.split(' CODEC')[0]}`")
         published = [column.published_by(source) or "–" for source in sources]
         null = "never" if column.required else "may be"
         columns.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *published))
@@ -191,12 +194,14 @@ def _dataset_section(dataset: Dataset) -> str:
     ]
     eras = [(each.source, *_dates(each.first, each.last), len(each.columns)) for each in dataset.layouts]
     warnings = [(f"`{name}`", _WARNINGS[name]) for name in dataset.warning_names]
+    views = " and ".join(f"`{name}`" for name in dataset.views)
+    further = f"\n\nThe warehouse also has the view {views}, which reads `{dataset.view}`." if views else ""
     return f"""## {dataset.name}
 
 {text}
 
 The key of a row is {_key(dataset)}. The view is `{dataset.view}`, its table `{dataset.table}`; the columns are of
-version {dataset.version}.
+version {dataset.version}.{further}
 
 {table(head, *columns)}
 

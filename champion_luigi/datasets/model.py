@@ -1,7 +1,7 @@
 """The definition of a data set: where its files are, each era's layout, its columns and its rules. Data only.
 
 Each data set is one value in a module of its own, listed in `catalog`; every stage takes it as an argument. Differences
-that need code are functions in that module: `Dataset.read_date` and `Dataset.warnings`.
+that need code are functions in that module: `Dataset.read_date`, `Dataset.warnings` and `Dataset.derive`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 
 @dataclass(frozen=True)
 class Kind:
-    """A column's type: its name in Polars, which ClickHouse shares, and its storage in ClickHouse."""
+    """A column's type: its name in ClickHouse, its storage there, and its name in Polars where that is another."""
 
     type: str
     stored: str
+    polars: str = ""
+
+    @property
+    def in_polars(self) -> str:
+        """The type's name in Polars."""
+        return self.polars or self.type
 
     def clickhouse(self, *, nullable: bool) -> str:
         """The type in ClickHouse's DDL."""
@@ -39,6 +45,7 @@ DAY = Kind("Date", "{} CODEC(ZSTD(1))")
 TEXT = Kind("String", "LowCardinality({})")
 PRICE = Kind("Float64", "{} CODEC(ZSTD(1))")
 COUNT = Kind("Int64", "{} CODEC(T64, ZSTD(1))")
+FLAG = Kind("Bool", "{}", "Boolean")
 
 _GROUPS = {
     "%Y": r"(?P<Y>\d{4})",
@@ -85,6 +92,8 @@ class Source:
     rejected, unless one of ``others`` applies to it: the values of rows that the file has besides, which are counted
     and skipped. ``usual`` are values that are only counted as a warning if they differ: the published column and the
     value, in which ``{day:%Y-%m-%d}`` is the day, by the warning's name. Blanks around values do not count.
+
+    If ``empty_is_unpublished``, a file without rows counts as no file.
     """
 
     name: str
@@ -99,6 +108,7 @@ class Source:
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     others: tuple[Mapping[str, tuple[str, ...]], ...] = field(default=(), hash=False)
     usual: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
+    empty_is_unpublished: bool = False
 
     def path_of(self, day: date) -> str:
         """The path of a day's file."""
@@ -153,7 +163,8 @@ class Source:
 class Layout:
     """The columns of a source's files in one era. ``first`` and ``last`` are trading dates, both inclusive.
 
-    ``fields`` are the names of a row's fields, if the header's names, ``columns``, are not one a field.
+    ``fields`` are the names of a row's fields, if the header's names, ``columns``, are not one a field. If
+    ``ends_in_text``, the last field is free text: commas in it are its own, although nothing quotes them.
     """
 
     source: str
@@ -161,6 +172,7 @@ class Layout:
     last: date
     columns: tuple[str, ...]
     fields: tuple[str, ...] = ()
+    ends_in_text: bool = False
 
     def is_in_force(self, day: date) -> bool:
         """Whether the exchange published this layout on that date."""
@@ -174,6 +186,9 @@ class Column:
     A ``required`` column is never null. A number is at least 0 unless ``signed``, and above 0 if ``positive``; with
     ``zero_is_null``, a published 0 becomes null. The published number is multiplied by ``times``: lakhs or crores
     become rupees, to the paisa.
+
+    A ``derived`` column is in no file. `Dataset.derive` fills it; a column named ``line`` gets the number of the row's
+    line in the file.
     """
 
     name: str
@@ -186,6 +201,7 @@ class Column:
     signed: bool = False
     positive: bool = False
     times: int = 1
+    derived: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -251,6 +267,11 @@ class Dataset:
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
     # Other files that can be mistaken for this one, by name, with the columns that only they have.
     lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # Fills the derived columns of the canonical rows: pure, at least one row for each, and no key twice. Derived
+    # columns may be part of the key; then no published row is a duplicate.
+    derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None
+    # Further views in the warehouse, by name: a SELECT, in which ``{view}`` is the data set's view with its database.
+    views: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> str:
@@ -277,7 +298,7 @@ class Dataset:
         """The canonical columns' Polars types, in order: the schema of a normalized table and of a lake file."""
         import polars as pl
 
-        return {column.name: getattr(pl, column.kind.type) for column in self.columns}
+        return {column.name: getattr(pl, column.kind.in_polars) for column in self.columns}
 
     @property
     def no_sums(self) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ _PAISE = tuple(f".{n:02}" for n in range(100))
 def written(day: date, source: Source, layout: Layout) -> bytes:
     """A session's zip in one of the sources' layouts. All have the same keys and values on a date."""
     if source.is_one_of_many:
-        return press.written(day, layout)
+        return press.written(day)
     return zipped(source.path_of(day), _WRITERS[source.name](day, layout).encode("ascii"), day)
 
 

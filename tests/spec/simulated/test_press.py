@@ -52,7 +52,7 @@ def prices(day: date) -> list[list[str]]:
     ("format", "digest"),
     [
         ("cm_bhavcopy", "14e14d888d91670a3f283db712b196b0fa1a03b1bf83e2183ea743f2af9ffc0c"),
-        ("pr", "c6d32debca2422d4c9eab20d43306f15050d4cfa28c71479c78bb815937e7692"),
+        ("pr", "5ba103ff3d7c4e137d9bce3cfd8468f0d06ae49c5d85a97e85e2ba5fa1b9a100"),
     ],
 )
 def test_a_date_has_the_same_bytes_on_every_machine(format: str, digest: str) -> None:
