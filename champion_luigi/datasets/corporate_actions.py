@@ -28,8 +28,8 @@ _WIDTH = 25
 # All of a company's shares. The exchange lists an action under each series in which they can trade.
 SHARES = ("EQ", "BE", "BZ", "SM", "ST", "SZ", "SQ")
 # The kinds that change the number of shares: an action with the same terms does not come again within months.
-_OF_SHARES = ("split", "bonus", "consolidation", "rights")
-_AGAIN_WITHIN_DAYS = 90
+OF_SHARES = ("split", "bonus", "consolidation", "rights")
+AGAIN_WITHIN_DAYS = 90
 
 
 def _read_date(text: str, _day: date) -> date | None:
@@ -104,9 +104,10 @@ def _warnings() -> Mapping[str, pl.Expr]:
 
 
 # What makes two notices those of one action: all of this, whatever their dates.
-_SAME = (
-    "symbol, security, kind, detail, from_value, to_value, ratio_new, ratio_old, amount, basis, percent, partly_paid"
+SAME = tuple(
+    "symbol security kind detail from_value to_value ratio_new ratio_old amount basis percent partly_paid".split()
 )
+_SAME = ", ".join(SAME)
 
 
 def _one_of(names: tuple[str, ...]) -> str:
@@ -120,7 +121,7 @@ def _replaces(later: str, earlier: str, was: str) -> str:
     soon after it, if the earlier notice had vanished before it.
     """
     last = f"arrayMax({earlier})"
-    again = f"{last} < {was} AND kind {_one_of(_OF_SHARES)} AND day <= {was} + {_AGAIN_WITHIN_DAYS}"
+    again = f"{last} < {was} AND kind {_one_of(OF_SHARES)} AND day <= {was} + {AGAIN_WITHIN_DAYS}"
     return (
         f"NOT hasAny({later}, {earlier}) AND arrayExists(day -> day > {last} AND (day <= {was} OR ({again})), {later})"
     )
@@ -137,7 +138,7 @@ _EFFECTIVE = f"""WITH
     notices AS (
         SELECT {_SAME}, ex_date, groupUniqArray(trade_date) AS listed,
             arraySort(groupUniqArray(toString(series))) AS all_series,
-            argMax((name, record_date, purpose, understood, factor, phrase), trade_date) AS latest
+            argMax((name, record_date, purpose, understood, factor, phrase), (trade_date, line)) AS latest
         FROM actions GROUP BY {_SAME}, ex_date
     ),
     together AS (
