@@ -74,7 +74,7 @@ _WARNINGS = {
     "pb_without_pe": "indices with a price to book value but no price to earnings, as after losses of their members",
     "not_understood": "lines whose purpose was not understood whole",
     "no_ex_date": "lines without an ex-date",
-    "repeated_notice": "lines after the first one with the same symbol, series and purpose",
+    "repeated_notice": "lines after the first one with the same symbol, series, purpose and ex-date",
 }
 _PROGRESS = {
     "days_due": "days that were missing",

@@ -13,7 +13,19 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi.datasets.model import COUNT, DAY, FLAG, INVISIBLE, PRICE, TEXT, Column, Dataset, Layout, Source
+from champion_luigi.datasets.model import (
+    COUNT,
+    DAY,
+    FLAG,
+    INVISIBLE,
+    NEVER,
+    PRICE,
+    TEXT,
+    Column,
+    Dataset,
+    Layout,
+    Source,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,9 +33,13 @@ if TYPE_CHECKING:
     from champion_luigi.datasets.purposes import Action, Purpose
 
 FIRST_DATE = date(2010, 1, 4)
+_PRESS, _WEBSITE = "pr", "export"
 
-_HEADER = "SERIES SYMBOL SECURITY RECORD_DT BC_STRT_DT BC_END_DT EX_DT ND_STRT_DT ND_END_DT PURPOSE"
-# The characters of the field PURPOSE: a longer text was cut.
+_BC = "SERIES SYMBOL SECURITY RECORD_DT BC_STRT_DT BC_END_DT EX_DT ND_STRT_DT ND_END_DT PURPOSE"
+_EXPORT = (
+    "SYMBOL,COMPANY NAME,SERIES,PURPOSE,FACE VALUE,EX-DATE,RECORD DATE,BOOK CLOSURE START DATE,BOOK CLOSURE END DATE"
+)
+# The characters of Bc's field PURPOSE: a longer text was cut.
 _WIDTH = 25
 # All of a company's shares. The exchange lists an action under each series in which they can trade.
 SHARES = ("EQ", "BE", "BZ", "SM", "ST", "SZ", "SQ")
@@ -33,8 +49,8 @@ AGAIN_WITHIN_DAYS = 90
 
 
 def _read_date(text: str, _day: date) -> date | None:
-    """A date as Bc has it: 17/05/2024, or 2025-10-17 from 2025-10-13 on."""
-    for pattern in ("%d/%m/%Y", "%Y-%m-%d"):
+    """A date as Bc has it: 17/05/2024, or 2025-10-17 from 2025-10-13 on; or as the export has it: 17-May-2024."""
+    for pattern in ("%d/%m/%Y", "%Y-%m-%d", "%d-%b-%Y"):
         try:
             return datetime.strptime(text.strip(), pattern).date()  # noqa: DTZ007 - a calendar date has no zone
         except ValueError:
@@ -49,7 +65,10 @@ def _derived(rows: pl.DataFrame) -> pl.DataFrame:
     from champion_luigi.datasets import purposes
 
     texts = rows["purpose"].unique(maintain_order=True)
-    read = [row for text in texts for row in _actions_in(purposes.read(text, width=_WIDTH), purposes.factor)]
+    # A list is of one source.
+    width = _WIDTH if rows["layout"].first() == _PRESS else None
+    # The export's face value is not that of the ex-date, so a dividend in percent stays one.
+    read = [row for text in texts for row in _actions_in(purposes.read(text, width=width), purposes.factor)]
     names = [column.name for column in CORPORATE_ACTIONS.columns if column.derived and column.name in _READ]
     types = CORPORATE_ACTIONS.types
     actions = pl.DataFrame(read, schema={"purpose": pl.String, **{name: types[name] for name in names}})
@@ -98,7 +117,7 @@ def _warnings() -> Mapping[str, pl.Expr]:
         # Of lines, not of rows.
         "not_understood": is_line & ~pl.col("understood"),
         "no_ex_date": is_line & pl.col("ex_date").is_null(),
-        "repeated_notice": is_line & (pl.col("number") > 1),
+        "repeated_notice": is_line & ~pl.struct("symbol", "series", "purpose", "ex_date", "part").is_first_distinct(),
         "invisible_in_key": is_line & pl.any_horizontal(pl.col("symbol", "series").str.contains(INVISIBLE)),
     }
 
@@ -163,6 +182,11 @@ SELECT symbol, all_series AS series, latest.1 AS name, kind, date AS ex_date, la
 FROM standing
 WHERE NOT arrayExists(each -> {_replaces("each.2", "listed", "date")}, rivals)"""  # noqa: S608
 
+
+def _in(press: str, website: str = "") -> dict[str, str]:
+    return {source: name for source, name in ((_PRESS, press), (_WEBSITE, website)) if name}
+
+
 CORPORATE_ACTIONS = Dataset(
     name="corporate_actions",
     title="corporate actions",
@@ -171,7 +195,7 @@ CORPORATE_ACTIONS = Dataset(
     folder="corporate_actions",
     sources=(
         Source(
-            "pr",
+            _PRESS,
             FIRST_DATE,
             date.max,
             "/archives/equities/bhavcopy/pr/PR{day:%d%m%y}.zip",
@@ -181,23 +205,59 @@ CORPORATE_ACTIONS = Dataset(
             # As on 2022-01-10.
             empty_is_unpublished=True,
         ),
+        # What the website's page of corporate actions exports, for a range of ex-dates that ends with the day.
+        Source(
+            _WEBSITE,
+            FIRST_DATE,
+            date.max,
+            "/corporate_actions/CF-CA-equities-*-to-{day:%d}-{day:%m}-{day:%Y}.csv",
+            official=NEVER,
+        ),
     ),
-    # On eleven days, a purpose has a comma.
-    layouts=(Layout("pr", FIRST_DATE, date.max, tuple(_HEADER.split()), ends_in_text=True),),
+    layouts=(
+        # On eleven days, a purpose has a comma.
+        Layout(_PRESS, FIRST_DATE, date.max, tuple(_BC.split()), ends_in_text=True),
+        Layout(_WEBSITE, FIRST_DATE, date.max, tuple(_EXPORT.split(","))),
+    ),
+    nulls=("", "-"),
     columns=(
         Column("trade_date", DAY, "date, IST", "the day of publication: of the list, not of the action", required=True),
-        Column("symbol", TEXT, "", "the exchange's ticker symbol on that day", "SYMBOL", required=True),
+        Column("symbol", TEXT, "", "the exchange's ticker symbol on the day of publication", "SYMBOL", required=True),
         Column("series", TEXT, "", "the series for which the list has the notice", "SERIES", required=True),
-        Column("name", TEXT, "", "the security's name, cut to 25 characters", "SECURITY"),
-        Column("ex_date", DAY, "date, IST", "the first day without the right; null in some notices", "EX_DT"),
-        Column("record_date", DAY, "date, IST", "the day whose holders have the right", "RECORD_DT"),
-        Column("book_closure_start", DAY, "date, IST", "the first day of the book closure", "BC_STRT_DT"),
-        Column("book_closure_end", DAY, "date, IST", "the last day of the book closure", "BC_END_DT"),
-        Column("no_delivery_start", DAY, "date, IST", "the first day without delivery", "ND_STRT_DT"),
-        Column("no_delivery_end", DAY, "date, IST", "the last day without delivery", "ND_END_DT"),
         Column(
-            "purpose", TEXT, "", "the text as published, cut to 25 characters by the exchange", "PURPOSE", required=True
+            "name",
+            TEXT,
+            "",
+            "the security's name; cut to 25 characters in pr, as of the export in export",
+            _in("SECURITY", "COMPANY NAME"),
         ),
+        Column(
+            "ex_date",
+            DAY,
+            "date, IST",
+            "the first day without the right; null in some notices",
+            _in("EX_DT", "EX-DATE"),
+        ),
+        Column(
+            "record_date", DAY, "date, IST", "the day whose holders have the right", _in("RECORD_DT", "RECORD DATE")
+        ),
+        Column(
+            "book_closure_start",
+            DAY,
+            "date, IST",
+            "the first day of the book closure",
+            _in("BC_STRT_DT", "BOOK CLOSURE START DATE"),
+        ),
+        Column(
+            "book_closure_end",
+            DAY,
+            "date, IST",
+            "the last day of the book closure",
+            _in("BC_END_DT", "BOOK CLOSURE END DATE"),
+        ),
+        Column("no_delivery_start", DAY, "date, IST", "the first day without delivery", _in("ND_STRT_DT")),
+        Column("no_delivery_end", DAY, "date, IST", "the last day without delivery", _in("ND_END_DT")),
+        Column("purpose", TEXT, "", "the text as published; cut to 25 characters in pr", "PURPOSE", required=True),
         Column(
             "number",
             COUNT,
@@ -247,7 +307,14 @@ CORPORATE_ACTIONS = Dataset(
         Column(
             "line", COUNT, "line", "the line of the file; the actions of a line share it", required=True, derived=True
         ),
-        Column("layout", TEXT, "", "the source: pr", required=True),
+        Column(
+            "face_value",
+            PRICE,
+            "rupees",
+            "the share's face value as of the export, not as of the ex-date; null in pr",
+            _in("", "FACE VALUE"),
+        ),
+        Column("layout", TEXT, "", "the source: pr or export", required=True),
     ),
     key=("symbol", "series", "purpose", "number", "part"),
     sums=("line", "amount", "from_value", "ratio_new"),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from fnmatch import fnmatchcase
 from functools import cached_property
 from string import Formatter
 from types import MappingProxyType
@@ -79,7 +80,9 @@ class Preamble:
 class Source:
     """One kind of file on the exchange's archive, which holds a day of a data set, between two trading dates.
 
-    ``path`` is relative to the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. From the date
+    ``path`` is relative to the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. A ``*`` stands
+    for any part of a file's name: such a file is saved by hand, and only read from an archive that is a folder. From
+    the date
     ``official`` on, this source is tried before the others. The values of a ``partial`` source are right but not all
     that a day has: a fuller source replaces it later.
 
@@ -110,8 +113,13 @@ class Source:
     usual: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
     empty_is_unpublished: bool = False
 
+    @property
+    def is_saved_by_hand(self) -> bool:
+        """Whether only a folder can have the files: their names state more than the day."""
+        return "*" in self.path
+
     def path_of(self, day: date) -> str:
-        """The path of a day's file."""
+        """The path of a day's file; with a ``*`` in it, the pattern of its path."""
         return _filled_in(self.path, day)
 
     def members_of(self, day: date) -> tuple[str, ...]:
@@ -146,13 +154,13 @@ class Source:
         except ValueError:
             return None
         # The pattern reads a repeated part only once, so compare the whole path.
-        return day if self.path_of(day) == path else None
+        return day if fnmatchcase(path, self.path_of(day)) else None
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         pattern = ""
         for literal, name, directives, _ in Formatter().parse(self.path):
-            pattern += re.escape(literal)
+            pattern += re.escape(literal).replace(r"\*", "[^/]*")
             for part in re.findall("%[a-zA-Z]|[^%]+", directives or "") if name == "day" else [name] if name else []:
                 group = _GROUPS[part]
                 pattern += re.sub(r"\?P<\w+>", "?:", group) if group in pattern else group

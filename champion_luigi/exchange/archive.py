@@ -5,16 +5,18 @@ The result is the bytes as published, or a typed error. `parsing.payload` checks
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import NotPublished, RejectedPayload
-from champion_luigi.datasets.model import Dataset
+from champion_luigi.datasets.model import Dataset, Source
 
 # No known validators.
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -67,7 +69,8 @@ def fetch(
     asked = []
     answered = None
     for source in dataset.sources_of(day, official_from):
-        path = source.path_of(day)
+        if (path := _path(archive, source, day)) is None:
+            continue
         try:
             content, headers = archive.get(path, day, known.get(archive.url(path), NOTHING))
         except NotPublished as error:
@@ -84,6 +87,14 @@ def fetch(
     )
 
 
+def _path(archive: Archive, source: Source, day: date) -> str | None:
+    """The path of the day's file; None if the archive cannot have it."""
+    path = source.path_of(day)
+    if not source.is_saved_by_hand:
+        return path
+    return archive.find(path, day) if isinstance(archive, FolderArchive) else None
+
+
 class FolderArchive:
     """A folder of files that exist already, laid out as on the exchange."""
 
@@ -93,6 +104,21 @@ class FolderArchive:
 
     def url(self, path: str) -> str:
         return str(self._folder / path.lstrip("/"))
+
+    def find(self, pattern: str, day: date) -> str | None:
+        """The path that a pattern means, if the folder has one. Raises StorageError; RejectedPayload if it has more."""
+        folder, _, name = pattern.rpartition("/")
+        place = Path(self.url(folder))
+        with durable.naming(place, "the folder could not be listed", day=day):
+            try:
+                found = sorted(entry for entry in os.listdir(place) if fnmatchcase(entry, name))
+            except FileNotFoundError:
+                return None
+        if len(found) > 1:
+            what = "the folder has more than one file for the day"
+            todo = "Leave one of them there."
+            raise RejectedPayload(what, day=day, source=str(place), expected=name, found=", ".join(found), todo=todo)
+        return f"{folder}/{found[0]}" if found else None
 
     def get(
         self,

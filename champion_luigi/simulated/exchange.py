@@ -17,7 +17,7 @@ from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.archive import NOTHING
-from champion_luigi.simulated import equity, index_close, press
+from champion_luigi.simulated import corporate_actions, equity, index_close
 from champion_luigi.simulated.zips import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
@@ -26,7 +26,7 @@ __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
 WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = {
     EQUITY.name: equity.written,
     INDEX_CLOSE.name: index_close.written,
-    CORPORATE_ACTIONS.name: lambda day, _source, _layout: press.written(day),
+    CORPORATE_ACTIONS.name: corporate_actions.written,
 }
 
 

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from champion_luigi.datasets.model import MONTHS
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.dice import rolled
 from champion_luigi.simulated.market import invented_company
@@ -75,6 +76,26 @@ def lines(day: date, *, year_first: bool) -> list[str]:
                 found += _lines(action, listed, year_first=year_first)
         ex_date = sessions.next_after(ex_date)
     return sorted(found)
+
+
+def export(day: date, columns: Sequence[str]) -> bytes:
+    """What the website exports for the ex-dates up to a session and a month back: a row for each action on shares."""
+    stop = day - timedelta(days=30)
+    rows: list[Sequence[str]] = [columns]
+    ex_date = day
+    while ex_date >= stop:
+        for action in _actions(ex_date):
+            if "EQ" in action.series:
+                text = f" {action.text}"
+                dates = (_exported(ex_date), "-" if action.has_closure else _exported(ex_date), "-", "-")
+                rows.append((action.symbol, action.name, "EQ", text, "10", *dates))
+        ex_date = sessions.previous(ex_date)
+    lines = (",".join(f'"{field}"' for field in row) for row in rows)
+    return "\ufeff".encode() + "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+def _exported(day: date) -> str:
+    return f"{day:%d}-{MONTHS[day.month - 1].capitalize()}-{day.year}"
 
 
 def _listed(action: _Action, left: int) -> date | str | None:

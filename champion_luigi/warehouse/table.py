@@ -176,8 +176,11 @@ class Warehouse:
         )
         comments = dict(found)
         for name, select in dataset.views.items():
-            if comments.get(name) != _made_from(select):
+            if name not in comments:
                 self.command(_further_view(self.place.database, dataset, name))
+            elif comments[name] != _made_from(select):
+                # Only if it is another one: the user may lack the right to replace a view.
+                self.command(_further_view(self.place.database, dataset, name, "CREATE OR REPLACE VIEW"))
 
     def _lacking(self, dataset: Dataset, found: Mapping[str, str], kind: str) -> tuple[Column, ...]:
         """The later columns that a table or a view lacks. Raises WarehouseError if its other columns differ."""
@@ -269,10 +272,10 @@ def _view(database: str, dataset: Dataset) -> str:
     )
 
 
-def _further_view(database: str, dataset: Dataset, name: str) -> str:
+def _further_view(database: str, dataset: Dataset, name: str, make: str = "CREATE VIEW IF NOT EXISTS") -> str:
     select = dataset.views[name]
     shown = select.format(view=f"{quoted(database)}.{dataset.view}")
-    return f"CREATE OR REPLACE VIEW {quoted(database)}.{name} AS\n{shown}\nCOMMENT {text_of(_made_from(select))}"
+    return f"{make} {quoted(database)}.{name} AS\n{shown}\nCOMMENT {text_of(_made_from(select))}"
 
 
 def _made_from(select: str) -> str:

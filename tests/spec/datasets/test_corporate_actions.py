@@ -136,7 +136,7 @@ def test_lines_with_the_same_text_are_numbered() -> None:
     found = listed(*twice)
     assert found.rejects == []
     assert found.rows["number"].to_list() == [1, 2, 3]
-    assert found.warnings["repeated_notice"] == 2
+    assert found.warnings["repeated_notice"] == 1
 
 
 @pytest.mark.parametrize(
@@ -325,3 +325,70 @@ def test_real_kinds_are_those_of_a_count_by_words(
         not_understood.update(rows.filter((pl.col("part") == 1) & ~pl.col("understood"))["purpose"].to_list())
     assert {kind: found[kind] for kind in expected} == dict(expected)
     assert not_understood.keys() <= {"CONSO/CAP RED"}
+
+
+# The website's export
+
+
+def exported(*rows: str) -> Normalized:
+    """An export with these rows, taken all the way."""
+    header = '"SYMBOL","COMPANY NAME","SERIES","PURPOSE","FACE VALUE","EX-DATE","RECORD DATE",'
+    header += '"BOOK CLOSURE START DATE","BOOK CLOSURE END DATE"'
+    return taken("\n".join([header, *rows, ""]).encode("utf-8-sig"), DAY, "export")
+
+
+def test_an_export_is_a_list_of_the_day_that_ends_it() -> None:
+    """In the same columns; a dash stands for no date, and texts are whole."""
+    found = exported(
+        '"ALPHA","Alpha, Limited","EQ"," Face Value Split (Sub-Division) - From Rs 10/- Per Share To Re 1/- Per Share",'
+        '"1","06-Jan-2016","07-Jan-2016","-","-"',
+        '"BRAVO","Bravo Limited","EQ"," Dividend - 20%","10","07-Jan-2016","-","08-Jan-2016","09-Jan-2016"',
+    )
+    assert found.rejects == []
+    first, second = found.rows.rows(named=True)
+    assert (first["trade_date"], first["layout"], first["name"]) == (DAY, "export", "Alpha, Limited")
+    assert (first["ex_date"], first["record_date"]) == (date(2016, 1, 6), date(2016, 1, 7))
+    assert (first["kind"], first["factor"], first["face_value"]) == ("split", 10.0, 1.0)
+    assert first["purpose"].endswith("To Re 1/- Per Share")
+    assert (second["book_closure_start"], second["book_closure_end"]) == (date(2016, 1, 8), date(2016, 1, 9))
+    # The face value is as of the export, so it makes no rupees of a percentage.
+    assert (second["percent"], second["amount"]) == (20.0, None)
+
+
+def test_a_simulated_export_has_what_the_lists_have() -> None:
+    """Each split, bonus and rights issue on shares of a month, with the same terms and date."""
+    content = exchange.payload(date(2025, 10, 31), "export", CORPORATE_ACTIONS)
+    assert content is not None
+    found = taken(content, date(2025, 10, 31), "export")
+    assert found.rejects == []
+    assert found.rows.height > 100
+    terms = ["symbol", "kind", "ex_date", "ratio_new", "ratio_old", "from_value", "to_value"]
+    lists = pl.concat(map(simulated, sessions.sessions(date(2025, 9, 25), date(2025, 11, 1))))
+
+    def of_shares(rows: pl.DataFrame) -> set[tuple[Any, ...]]:
+        is_within = pl.col("ex_date").is_between(date(2025, 10, 6), date(2025, 10, 30))
+        is_of_shares = pl.col("kind").is_in(["split", "bonus", "rights"])
+        return set(rows.filter(is_of_shares & is_within).select(terms).rows())
+
+    assert of_shares(found.rows) - of_shares(lists) == set()
+
+
+@pytest.mark.integration
+def test_every_row_of_the_real_export_is_there(shared: Callable[[str], Path]) -> None:
+    """With its values and its order, by the csv module."""
+    for path in shared("archive/corporate_actions").glob("CF-CA-equities-*.csv"):
+        found = CORPORATE_ACTIONS.of_path(f"/corporate_actions/{path.name}")
+        assert found is not None
+        rows = taken(path.read_bytes(), found[1], found[0].name)
+        lines = list(csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline="")))
+        assert rows.rejects == []
+        first = rows.rows.filter(pl.col("part") == 1).sort("line")
+        assert first.height == len(lines) > 10_000
+        for row, each in zip(first.iter_rows(named=True), lines, strict=True):
+            texts = (row["symbol"], row["name"], row["series"], row["purpose"], f"{row['ex_date']:%d-%b-%Y}")
+            names = ("SYMBOL", "COMPANY NAME", "SERIES", "PURPOSE", "EX-DATE")
+            assert texts == tuple(each[name].strip() for name in names)
+            closure = row["book_closure_start"]
+            assert (f"{closure:%d-%b-%Y}" if closure else "-") == each["BOOK CLOSURE START DATE"].strip()
+            assert row["face_value"] == (float(each["FACE VALUE"]) if each["FACE VALUE"].strip("-") else None)
+        assert rows.warnings["not_understood"] < 0.005 * len(lines)

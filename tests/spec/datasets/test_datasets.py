@@ -60,7 +60,8 @@ COLUMNS: dict[str, tuple[int, str]] = {
         "book_closure_start Date?, book_closure_end Date?, no_delivery_start Date?, no_delivery_end Date?, "
         "purpose String, number Int64, part Int64, kind String?, from_value Float64?, to_value Float64?, "
         "ratio_new Int64?, ratio_old Int64?, amount Float64?, basis String?, percent Float64?, partly_paid Bool?, "
-        "factor Float64?, phrase String?, understood Bool, not_understood String?, line Int64, layout String",
+        "factor Float64?, phrase String?, understood Bool, not_understood String?, line Int64, "
+        "face_value Float64?, layout String",
     ),
 }
 
@@ -277,7 +278,11 @@ def test_a_layout_has_the_required_columns(dataset: Dataset, layout: Layout) -> 
     assert source is not None
     published = dataset.published_columns(layout.source)
     required = {column.name for column in dataset.columns if column.required and not column.derived} - {"layout"}
-    if source.is_one_of_many or (source.preamble and any("?P<date>" in line for line in source.preamble.lines)):
+    if (
+        source.is_one_of_many
+        or source.is_saved_by_hand
+        or (source.preamble and any("?P<date>" in line for line in source.preamble.lines))
+    ):
         required -= {"trade_date"}
     fields = layout.fields or layout.columns
     assert {published[name] for name in required} <= set(fields)
