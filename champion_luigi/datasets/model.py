@@ -81,10 +81,10 @@ class Source:
     """One kind of file on the exchange's archive, which holds a day of a data set, between two trading dates.
 
     ``path`` is relative to the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. A ``*`` stands
-    for any part of a file's name: such a file is saved by hand, and only read from an archive that is a folder. From
-    the date
-    ``official`` on, this source is tried before the others. The values of a ``partial`` source are right but not all
-    that a day has: a fuller source replaces it later.
+    for any part of a file's name: such a file is saved by hand, and only read from an archive that is a folder.
+
+    From the date ``official`` on, this source is tried before the others. The values of a ``partial`` source are right
+    but not all that a day has: a fuller source replaces it later.
 
     ``members`` are the names that the file can have within its zip, written as ``path`` is, without regard to case. If
     ``is_one_of_many``, the zip has other members too, and its member with one of these names is the file; the name
@@ -275,8 +275,8 @@ class Dataset:
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
     # Other files that can be mistaken for this one, by name, with the columns that only they have.
     lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    # Fills the derived columns of the canonical rows: pure, at least one row for each, and no key twice. Derived
-    # columns may be part of the key; then no published row is a duplicate.
+    # Fills the derived columns of the canonical rows: pure, at least one row for each line, and no key twice. The
+    # column ``line`` is one of them. Derived columns may be part of the key; then no published row is a duplicate.
     derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     # Further views in the warehouse, by name: a SELECT, in which ``{view}`` is the data set's view with its database.
     views: Mapping[str, str] = field(default_factory=dict)

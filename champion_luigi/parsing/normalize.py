@@ -85,7 +85,8 @@ def _derived(rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     if dataset.derive is None:
         return rows
     derived = dataset.derive(rows).select(dataset.names)
-    if derived.height < rows.height or derived.select(dataset.key).is_duplicated().any():
+    is_whole = set(rows["line"]) == set(derived["line"])
+    if not is_whole or derived.select(dataset.key).is_duplicated().any():
         raise AssertionError(f"{dataset.name}: derive lost a row, or gave two of them one key")
     return derived
 

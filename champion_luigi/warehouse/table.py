@@ -180,7 +180,19 @@ class Warehouse:
                 self.command(_further_view(self.place.database, dataset, name))
             elif comments[name] != _made_from(select):
                 # Only if it is another one: the user may lack the right to replace a view.
-                self.command(_further_view(self.place.database, dataset, name, "CREATE OR REPLACE VIEW"))
+                self._replace_further_view(dataset, name)
+
+    def _replace_further_view(self, dataset: Dataset, name: str) -> None:
+        statement = _further_view(self.place.database, dataset, name, "CREATE OR REPLACE VIEW")
+        try:
+            self.command(statement)
+        except WarehouseError as error:
+            raise WarehouseError(
+                f"the view {self.place.database}.{name} is not the one that this version makes, and was not replaced",
+                source=self.place.words,
+                found=error.found,
+                todo="Drop the view, which holds no data, and run the same command again: the view is made anew.",
+            ) from None
 
     def _lacking(self, dataset: Dataset, found: Mapping[str, str], kind: str) -> tuple[Column, ...]:
         """The later columns that a table or a view lacks. Raises WarehouseError if its other columns differ."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from clickhouse_server import ClickHouseServer, User, unavailable
 
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.effective_actions import effective
@@ -22,7 +24,9 @@ from champion_luigi.warehouse.table import Warehouse
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).parents[3]
 VIEW = "champion_market.corporate_actions_effective"
+RIGHTS = "SELECT, INSERT, CREATE TABLE, CREATE VIEW, CREATE DATABASE"
 HEADER = "SERIES,SYMBOL,SECURITY,RECORD_DT,BC_STRT_DT,BC_END_DT,EX_DT,ND_STRT_DT,ND_END_DT,PURPOSE"
 
 Lists = Mapping[date, pl.DataFrame]
@@ -187,6 +191,29 @@ def test_a_view_of_this_version_is_left_alone(warehouse: Warehouse) -> None:
     warehouse._can_load.clear()
     warehouse.prepare(CORPORATE_ACTIONS)
     assert warehouse.query(made) == before
+
+
+# The rights that the guide to a ClickHouse server names.
+LOADER = User("loader", "word", (f"{RIGHTS} ON champion_market.*", "TABLE ENGINE ON *"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseServer]:
+    if reason := unavailable():
+        pytest.skip(reason)
+    with ClickHouseServer(tmp_path_factory.mktemp("server"), others=[LOADER]) as running:
+        yield running
+
+
+def test_a_server_with_the_rights_of_the_guide_makes_the_view(server: ClickHouseServer, small: Lists) -> None:
+    """They are enough for the first load and the next, and the view reads as in the embedded engine."""
+    assert f"GRANT {RIGHTS} ON" in (ROOT / "docs/how-to/clickhouse-server.md").read_text(encoding="utf-8")
+    place = Address(server.host, server.port, LOADER.name, LOADER.password)
+    for _ in range(2):
+        with contextlib.closing(open_warehouse(place)) as served:
+            load(served, small)
+            found, expected = same_in_polars(served, small)
+            assert found == expected
 
 
 # The real lists
