@@ -8,7 +8,7 @@ types, so a value that is not a number is rejected with its text instead of bein
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -23,8 +23,8 @@ from champion_luigi.parsing.payload import fields_of
 _RULE = "_rule"
 # The rule of rows that are not the data set's, and no rejects.
 _SKIPPED = "skipped"
-_FOREIGN = "_foreign"
-_UNUSUAL = "_unusual_"
+_FOREIGN = "foreign_row"
+_MARK = "_mark_"
 _NOT_POSITIVE = "not_positive"
 _SAMPLE = 3
 # The length of a value in a detail, and of a detail in a message. A value can be as long as the file; the reject's text
@@ -95,7 +95,8 @@ def _warnings(rows: pl.DataFrame, standing: pl.DataFrame, dataset: Dataset, sour
     oddities = [rule.sum().alias(name) for name, rule in dataset.warnings().items()]
     counts = rows.select(oddities).row(0, named=True) if oddities else {}
     of = dataset.source(source)
-    counts |= {name: standing[_UNUSUAL + name].sum() for name in (of.usual if of else ())}
+    unusual = [name for name in (of.usual if of else ()) if _MARK + name in standing.columns]
+    counts |= {name: standing[_MARK + name].sum() for name in unusual}
     return {name: int(counts.get(name) or 0) for name in dataset.warning_names}
 
 
@@ -122,7 +123,7 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
 def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl.DataFrame:
     """Canonical columns, their texts as `_text_<name>`, `_line`, and `_rule`, the first rule that a row breaks.
 
-    The source's own rules are there as `_skipped`, `_foreign` and `_unusual_<warning>`, as far as it has any.
+    What the source says of its rows is there as `_mark_<rule>`, as far as any row can break the rule.
 
     One query: for so few rows, a further query costs more than its computation.
     """
@@ -130,6 +131,7 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
     # Strip outer blanks; an empty value becomes null.
     texts = {name: pl.col(theirs).str.strip_chars() for name, theirs in published.items()}
     of = dataset.source(source)
+    marks = _marks(table, of, day) if of else {}
     dates = {
         name: {text.strip(): dataset.read_date(text, day) for text in table[theirs].unique().drop_nulls()}
         for name, theirs in published.items()
@@ -137,6 +139,9 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
     }
     filled = {column.name for column in dataset.columns if column.derived}
     key = [name for name in dataset.key if name not in filled]
+    # Among the rows not rejected so far, the first of each key is kept. Of a derived key, a part tells nothing yet.
+    repeated = pl.col(_RULE).is_null() & ~pl.struct(*key, _RULE).is_first_distinct()
+    is_duplicate = repeated if len(key) == len(dataset.key) else pl.lit(value=False)
     return (
         table.lazy()
         .select(
@@ -144,45 +149,41 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
             FITS,
             pl.int_range(pl.len()).alias("_place"),
             *(pl.when(_is_written(text, dataset)).then(text).alias(TEXT + "_" + name) for name, text in texts.items()),
-            *(_of_source(table, of, day) if of else ()),
+            *marks.values(),
         )
         .with_columns(
             _typed(column, dataset, published, dates.get(column.name, {}), day)
             for column in dataset.columns
             if column.name != "layout"
         )
-        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, of, published, key, day))
-        .with_columns(
-            # Among the rows not rejected so far, the first of each key is kept.
-            pl.when(
-                pl.col(_RULE).is_null() & ~pl.struct(*key, _RULE).is_first_distinct() & (len(key) == len(dataset.key))
-            )
-            .then(pl.lit("duplicate_key"))
-            .otherwise(pl.col(_RULE))
-            .alias(_RULE)
-        )
+        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, published, key, day, marks))
+        .with_columns(pl.when(is_duplicate).then(pl.lit("duplicate_key")).otherwise(pl.col(_RULE)).alias(_RULE))
         .collect()
     )
 
 
-def _of_source(table: pl.DataFrame, of: Source, day: date) -> Iterator[pl.Expr]:
-    """Whether a row is not the data set's, known or foreign, and whether a value is unusual."""
+def _marks(table: pl.DataFrame, of: Source, day: date) -> dict[str, pl.Expr]:
+    """Whether a row is not the data set's, known or foreign, and whether a value is unusual; no mark if none can be."""
 
     def is_one_of(name: str, accepted: tuple[str, ...]) -> pl.Expr:
-        # Most files have one value throughout, which a look at the column shows much faster than the query.
-        if (table[name] == accepted[0]).all():
-            return pl.lit(True)
         return pl.col(name).str.strip_chars().is_in(accepted)
 
     def applies(values: Mapping[str, tuple[str, ...]]) -> pl.Expr:
         return pl.all_horizontal(is_one_of(name, accepted) for name, accepted in values.items())
 
+    def is_all(name: str, value: str) -> bool:
+        # Most files have one value throughout, which a look at the column shows much faster than a query.
+        return bool((table[name] == value).all())
+
+    marks = {}
     if of.others:
-        yield pl.any_horizontal(applies(values) for values in of.others).alias("_" + _SKIPPED)
-    if of.own:
-        yield applies(of.own).not_().alias(_FOREIGN)
+        marks[_SKIPPED] = pl.any_horizontal(applies(values) for values in of.others)
+    if not all(is_all(name, accepted[0]) for name, accepted in of.own.items()):
+        marks[_FOREIGN] = ~applies(of.own)
     for name, (column, value) in of.usual.items():
-        yield is_one_of(column, (value.format(day=day),)).not_().alias(_UNUSUAL + name)
+        if not is_all(column, usual := value.format(day=day)):
+            marks[name] = ~is_one_of(column, (usual,))
+    return {_MARK + name: mark.alias(_MARK + name) for name, mark in marks.items()}
 
 
 def _is_written(text: pl.Expr, dataset: Dataset) -> pl.Expr:
@@ -213,17 +214,18 @@ def _typed(
     return value.alias(name)
 
 
-def _rule(dataset: Dataset, of: Source | None, published: Mapping[str, str], key: Sequence[str], day: date) -> pl.Expr:
+def _rule(
+    dataset: Dataset, published: Mapping[str, str], key: Sequence[str], day: date, marks: Collection[str]
+) -> pl.Expr:
     numbers = [column.name for column in dataset.numbers if column.name in published]
     required = [column.name for column in dataset.numbers if column.required and not column.derived]
     dates = [name for name in published if dataset.types[name] == pl.Date and name != "trade_date"]
+    unread = (pl.col(TEXT + "_" + name).is_not_null() & pl.col(name).is_null() for name in dates)
     unsigned = [column.name for column in dataset.numbers if not column.signed and column.name in published]
     verdicts = {
         "field_count": ~pl.col(FITS),
-        **({_SKIPPED: pl.col("_" + _SKIPPED)} if of and of.others else {}),
-        **({"foreign_row": pl.col(_FOREIGN)} if of and of.own else {}),
-        "bad_date": pl.col("trade_date").is_null()
-        | _any(pl.col(TEXT + "_" + name).is_not_null() & pl.col(name).is_null() for name in dates),
+        **{rule: pl.col(_MARK + rule) for rule in (_SKIPPED, _FOREIGN) if _MARK + rule in marks},
+        "bad_date": _any([pl.col("trade_date").is_null(), *unread]),
         "other_date": pl.col("trade_date") != day,
         "missing_key": _any(pl.col(name).is_null() for name in key),
         "missing_number": _any(pl.col(TEXT + "_" + name).is_null() for name in required),
@@ -236,7 +238,8 @@ def _rule(dataset: Dataset, of: Source | None, published: Mapping[str, str], key
 
 def _any(conditions: Iterable[pl.Expr]) -> pl.Expr:
     # Polars has no answer for no conditions.
-    return pl.any_horizontal(pl.lit(value=False), *conditions)
+    found = list(conditions)
+    return pl.any_horizontal(found) if found else pl.lit(value=False)
 
 
 def _rejects(table: pl.DataFrame, broken: pl.DataFrame, dataset: Dataset, day: date, source: str) -> Iterator[Reject]:
