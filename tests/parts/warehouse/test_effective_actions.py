@@ -6,7 +6,7 @@ import contextlib
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -56,11 +56,11 @@ def same_in_polars(warehouse: Warehouse, lists: Lists) -> tuple[list[str], list[
 
 
 def may(day: int) -> date:
-    """A day of May 2020; the real lists are of another year."""
-    return date(2020, 5, day)
+    """A day of May 2020, or later if it is above 31; the real lists are of another year."""
+    return date(2020, 4, 30) + timedelta(days=day)
 
 
-LISTS = [may(day) for day in (2, 3, 6, 7, 8, 9, 10, 13, 14, 15, 16, 17, 20)]
+LISTS = [may(day) for day in (2, 3, 6, 7, 8, 9, 10, 13, 14, 15, 16, 17, 97, 98)]
 # By symbol: the purpose, and the ex-date in the lists from one day to another.
 NOTICES: dict[str, list[tuple[str, int, int, int | None]]] = {
     "STAYS": [("BONUS 1:1", 2, 10, 9)],
@@ -78,7 +78,11 @@ NOTICES: dict[str, list[tuple[str, int, int, int | None]]] = {
     "REWRITTEN": [("DIV - RS 2 PER SH", 2, 6, 9), ("AGM/DIV - RS 2 PER SH", 7, 16, 16)],
     "CHANGED": [("BONUS 1:1", 2, 6, 16), ("BONUS 1:2", 7, 16, 16)],
     "SPLITS": [("BONUS 1:1/FVSPLT RS10TORS5", 2, 9, 9)],
-    "FUTURE": [("BONUS 1:1", 17, 20, 31)],
+    "ON_THE_DAY": [("DIV - RS 2 PER SH", 2, 6, 9), ("DIV - RS 2 PER SH", 9, 16, 16)],
+    "DAY_AFTER": [("DIV - RS 2 PER SH", 2, 6, 8), ("DIV - RS 2 PER SH", 9, 16, 16)],
+    "IN_TIME": [("BONUS 1:1", 2, 3, 7), ("BONUS 1:1", 97, 98, 99)],
+    "TOO_LATE": [("BONUS 1:1", 2, 3, 7), ("BONUS 1:1", 98, 98, 99)],
+    "FUTURE": [("BONUS 1:1", 97, 98, 120)],
 }
 _OF: dict[str, tuple[str, ...]] = {"MONTHLY": ("N1",), "BOTH": ("N1",), "MOVES": ("BE", "EQ", "BZ")}
 
@@ -144,7 +148,12 @@ def warehouse(small: Lists, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         # Other terms are another action: both stay, the older one marked.
         ("CHANGED", [("bonus", 16, False, []), ("bonus", 16, True, [])]),
         ("SPLITS", [("bonus", 9, False, []), ("split", 9, False, [])]),
-        ("FUTURE", [("bonus", 31, False, [])]),
+        ("ON_THE_DAY", [("dividend", 16, False, [9])]),
+        ("DAY_AFTER", [("dividend", 8, True, []), ("dividend", 16, False, [])]),
+        # Ninety days after the date that had vanished, and a day more.
+        ("IN_TIME", [("bonus", 99, False, [7])]),
+        ("TOO_LATE", [("bonus", 7, True, []), ("bonus", 99, False, [])]),
+        ("FUTURE", [("bonus", 120, False, [])]),
     ],
 )
 def test_the_latest_notice_of_an_action_counts(
