@@ -31,8 +31,10 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated import exchange
+from champion_luigi.simulated.zips import zipped_all
 
 Kind = Literal[
     "forbidden",  # 403, as from the firewall
@@ -344,12 +346,23 @@ def _rewritten(path: str, content: bytes, rewrite: Callable[[list[str], Mapping[
     if found is None:
         raise ValueError(f"not the path of a data set's file: {path}")
     dataset, source, day = found
-    is_zip = path.endswith(".zip")
-    if is_zip:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read(archive.infolist()[0])
-    text = "\n".join(rewrite(content.decode("latin-1").split("\n"), dataset.published_columns(source.name)))
-    return exchange.zipped(path, text.encode("latin-1"), day) if is_zip else text.encode("latin-1")
+
+    def rewritten(content: bytes, dataset: Dataset, source: Source) -> bytes:
+        lines = content.decode("latin-1").split("\n")
+        return "\n".join(rewrite(lines, dataset.published_columns(source.name))).encode("latin-1")
+
+    if not path.endswith(".zip"):
+        return rewritten(content, dataset, source)
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    if not source.is_one_of_many:
+        [content] = members.values()
+        return exchange.zipped(path, rewritten(content, dataset, source), day)
+    for each in catalog.DATASETS.values():
+        for shared in (shared for shared in each.sources if shared.path_of(day) == path):
+            for name in (name for name in members if shared.is_member(name, day)):
+                members[name] = rewritten(members[name], each, shared)
+    return zipped_all(members, day)
 
 
 def _unchanged(lines: list[str], _: Mapping[str, str]) -> list[str]:
@@ -361,9 +374,9 @@ def _with_wrong_header(lines: list[str], names: Mapping[str, str]) -> list[str]:
 
 
 def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:
-    """In each forty rows, one is missing, and one has twice the volume and turnover."""
+    """In each forty rows, one is missing, and one has twice the volume and turnover, if the file has them."""
     header = [name.strip() for name in lines[0].split(",")]
-    doubled = [header.index(names[name]) for name in ("volume", "turnover")]
+    doubled = [header.index(names[name]) for name in ("volume", "turnover") if name in names]
     kept = [lines[0]]
     for place, line in enumerate(lines[1:]):
         fields = line.split(",")

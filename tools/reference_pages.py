@@ -80,6 +80,9 @@ _WARNINGS = {
     "repeated_index": "indices that share their `index` with another row of the day",
     "other_market_total": "1 if the market's volume, turnover or trades in pr are not those of its shares' rows",
     "corrected": "rows in which a known slip of the exchange was corrected",
+    "not_understood": "lines whose purpose was not understood whole",
+    "no_ex_date": "lines without an ex-date",
+    "repeated_notice": "lines after the first one with the same symbol, series, purpose and ex-date",
 }
 _PROGRESS = {
     "days_due": "days that were missing",
@@ -198,7 +201,7 @@ def _dataset_section(dataset: Dataset) -> str:
     sources = [source.name for source in dataset.sources]
     columns = []
     for column in dataset.columns:
-        types = (column.kind.type, f"`{column.clickhouse.split(' CODEC')[0]}`")
+        types = (column.kind.in_polars, f"`{column.clickhouse.split(' CODEC')[0]}`")
         published = [column.published_by(source) or "–" for source in sources]
         null = "never" if column.required else "may be"
         columns.append((f"`{column.name}`", *types, column.unit or "–", null, column.meaning, *published))
@@ -214,12 +217,14 @@ def _dataset_section(dataset: Dataset) -> str:
     ]
     eras = [(each.source, *_dates(each.first, each.last), len(each.columns)) for each in dataset.layouts]
     warnings = [(f"`{name}`", _WARNINGS[name]) for name in dataset.warning_names]
+    views = " and ".join(f"`{name}`" for name in dataset.views)
+    further = f"\n\nThe warehouse also has the view {views}, which reads `{dataset.view}`." if views else ""
     return f"""## {dataset.name}
 
 {text}
 
 The key of a row is {_key(dataset)}. The view is `{dataset.view}`, its table `{dataset.table}`; the columns are of
-version {dataset.version}.
+version {dataset.version}.{further}
 
 {table(head, *columns)}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 
+from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.delivery import DELIVERY
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Source
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (EQUITY, INDEX_CLOSE, DELIVERY)}
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (EQUITY, INDEX_CLOSE, DELIVERY, CORPORATE_ACTIONS)}
 NAMES = tuple(DATASETS)
 DEFAULT = EQUITY.name
 
@@ -20,7 +21,10 @@ def named(dataset: str) -> dict[str, str]:
 
 
 def of_path(path: str) -> tuple[Dataset, Source, date] | None:
-    """The data set, the source and the date of a path on the archive; None if the path belongs to no data set."""
+    """The data set, the source and the date of a path on the archive; None if the path belongs to no data set.
+
+    Of data sets with members of the same zip, it is the first one.
+    """
     for dataset in DATASETS.values():
         if found := dataset.of_path(path):
             return dataset, *found

@@ -1,7 +1,7 @@
 """The definition of a data set: where its files are, each era's layout, its columns and its rules. Data only.
 
 Each data set is one value in a module of its own, listed in `catalog`; every stage takes it as an argument. Differences
-that need code are functions in that module: `Dataset.read_date` and `Dataset.warnings`.
+that need code are functions in that module: `Dataset.read_date`, `Dataset.warnings` and `Dataset.derive`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, time
+from fnmatch import fnmatchcase
 from functools import cached_property
 from string import Formatter
 from types import MappingProxyType
@@ -25,10 +26,16 @@ MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", 
 
 @dataclass(frozen=True)
 class Kind:
-    """A column's type: its name in Polars, which ClickHouse shares, and its storage in ClickHouse."""
+    """A column's type: its name in ClickHouse, its storage there, and its name in Polars where that is another."""
 
     type: str
     stored: str
+    polars: str = ""
+
+    @property
+    def in_polars(self) -> str:
+        """The type's name in Polars."""
+        return self.polars or self.type
 
     def clickhouse(self, *, nullable: bool) -> str:
         """The type in ClickHouse's DDL."""
@@ -39,6 +46,7 @@ DAY = Kind("Date", "{} CODEC(ZSTD(1))")
 TEXT = Kind("String", "LowCardinality({})")
 PRICE = Kind("Float64", "{} CODEC(ZSTD(1))")
 COUNT = Kind("Int64", "{} CODEC(T64, ZSTD(1))")
+FLAG = Kind("Bool", "{}", "Boolean")
 
 _GROUPS = {
     "%Y": r"(?P<Y>\d{4})",
@@ -106,9 +114,11 @@ class Correction:
 class Source:
     """One kind of file on the exchange's archive, which holds a day of a data set, between two trading dates.
 
-    ``path`` is relative to the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. From the date
-    ``official`` on, this source is tried before the others. The values of a ``partial`` source are right but not all
-    that a day has: a fuller source replaces it later.
+    ``path`` is relative to the archive's base URL: ``{day:%Y%m%d}`` as in `format`, ``{MON}`` for JAN. A ``*`` stands
+    for any part of a file's name: such a file is saved by hand, and only read from an archive that is a folder.
+
+    From the date ``official`` on, this source is tried before the others. The values of a ``partial`` source are right
+    but not all that a day has: a fuller source replaces it later.
 
     ``members`` are the names that the file can have within its zip, written as ``path`` is, without regard to case. If
     ``is_one_of_many``, the zip has other members too, and its member with one of these names is the file; the name
@@ -123,6 +133,7 @@ class Source:
     If the source ``repeats_previous``, the path of a day without a file serves the file of the session before: on
     holidays, and until the day's own file is out. If the file ``ends_in_newline``, one without it is cut off.
     ``totals`` are the totals that the file states of its own rows.
+    If ``empty_is_unpublished``, a file without rows counts as no file.
     """
 
     name: str
@@ -140,9 +151,15 @@ class Source:
     repeats_previous: bool = False
     ends_in_newline: bool = False
     totals: tuple[Total, ...] = field(default=(), hash=False)
+    empty_is_unpublished: bool = False
+
+    @property
+    def is_saved_by_hand(self) -> bool:
+        """Whether only a folder can have the files: their names state more than the day."""
+        return "*" in self.path
 
     def path_of(self, day: date) -> str:
-        """The path of a day's file."""
+        """The path of a day's file; with a ``*`` in it, the pattern of its path."""
         return _filled_in(self.path, day)
 
     def members_of(self, day: date) -> tuple[str, ...]:
@@ -177,13 +194,13 @@ class Source:
         except ValueError:
             return None
         # The pattern reads a repeated part only once, so compare the whole path.
-        return day if self.path_of(day) == path else None
+        return day if fnmatchcase(path, self.path_of(day)) else None
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         pattern = ""
         for literal, name, directives, _ in Formatter().parse(self.path):
-            pattern += re.escape(literal)
+            pattern += re.escape(literal).replace(r"\*", "[^/]*")
             for part in re.findall("%[a-zA-Z]|[^%]+", directives or "") if name == "day" else [name] if name else []:
                 group = _GROUPS[part]
                 pattern += re.sub(r"\?P<\w+>", "?:", group) if group in pattern else group
@@ -194,7 +211,8 @@ class Source:
 class Layout:
     """The columns of a source's files in one era. ``first`` and ``last`` are trading dates, both inclusive.
 
-    ``fields`` are the names of a row's fields, if the header's names, ``columns``, are not one a field.
+    ``fields`` are the names of a row's fields, if the header's names, ``columns``, are not one a field. If
+    ``ends_in_text``, the last field is free text: commas in it are its own, although nothing quotes them.
     """
 
     source: str
@@ -202,6 +220,7 @@ class Layout:
     last: date
     columns: tuple[str, ...]
     fields: tuple[str, ...] = ()
+    ends_in_text: bool = False
 
     def is_in_force(self, day: date) -> bool:
         """Whether the exchange published this layout on that date."""
@@ -215,6 +234,9 @@ class Column:
     A ``required`` column is never null. A number is at least 0 unless ``signed``, and above 0 if ``positive``; with
     ``zero_is_null``, a published 0 becomes null. The published number is multiplied by ``times``: lakhs or crores
     become rupees, to the paisa. A number that ``is_percent`` in the files becomes a share of 1, to four decimals.
+
+    A ``derived`` column is in no file. `Dataset.derive` fills it; a column named ``line`` gets the number of the row's
+    line in the file.
     """
 
     name: str
@@ -228,6 +250,7 @@ class Column:
     positive: bool = False
     times: int = 1
     is_percent: bool = False
+    derived: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -313,6 +336,11 @@ class Dataset:
     derived: Callable[[date], Mapping[str, pl.Expr]] = _nothing_derived
     # Known slips in published files. Rows that one of them changed are counted.
     corrections: tuple[Correction, ...] = ()
+    # Fills the derived columns of the canonical rows: pure, at least one row for each line, and no key twice. The
+    # column ``line`` is one of them. Derived columns may be part of the key; then no published row is a duplicate.
+    derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None
+    # Further views in the warehouse, by name: a SELECT, in which ``{view}`` is the data set's view with its database.
+    views: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def table(self) -> str:
@@ -342,7 +370,7 @@ class Dataset:
         """The canonical columns' Polars types, in order: the schema of a normalized table and of a lake file."""
         import polars as pl
 
-        return {column.name: getattr(pl, column.kind.type) for column in self.columns}
+        return {column.name: getattr(pl, column.kind.in_polars) for column in self.columns}
 
     @property
     def no_sums(self) -> tuple[int, ...]:

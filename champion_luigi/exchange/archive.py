@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from champion_luigi.base.errors import (
     NotPublished,
@@ -19,7 +19,7 @@ from champion_luigi.base.errors import (
     StorageError,
     TruncatedPayload,
 )
-from champion_luigi.datasets.model import Dataset
+from champion_luigi.datasets.model import Dataset, Source
 
 Read = TypeVar("Read")
 # No known validators.
@@ -58,6 +58,14 @@ class Archive(Protocol):
         """
 
 
+@runtime_checkable
+class Searchable(Protocol):
+    """An archive that finds a file by a pattern of its path, as a folder does."""
+
+    def find(self, pattern: str, day: date) -> str | None:
+        """The path that a pattern means, if there is one. Raises StorageError; RejectedPayload if there are more."""
+
+
 def fetch(
     archive: Archive,
     dataset: Dataset,
@@ -83,7 +91,8 @@ def fetch(
     for source in dataset.sources_of(day, official_from):
         if source.partial and any(isinstance(error, TruncatedPayload) for error in unusable):
             continue  # a full source has the file: another attempt may get all of it
-        path = source.path_of(day)
+        if (path := _path(archive, source, day)) is None:
+            continue
         url = archive.url(path)
         asked.append(url)
         try:
@@ -109,3 +118,11 @@ def fetch(
         source=", ".join(asked) or None,
         answered=answered,
     )
+
+
+def _path(archive: Archive, source: Source, day: date) -> str | None:
+    """The path of the day's file; None if the archive cannot have it."""
+    path = source.path_of(day)
+    if not source.is_saved_by_hand:
+        return path
+    return archive.find(path, day) if isinstance(archive, Searchable) else None

@@ -13,9 +13,11 @@ import os
 import stat
 from collections.abc import Mapping
 from datetime import date
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ArchiveUnusable,
     NotPublished,
@@ -74,6 +76,21 @@ class FolderArchive:
         if next(self._others) == 0:
             logger.warning("%s is read in place of %s; other files under such names are not listed", found, file.name)
         return content, {}
+
+    def find(self, pattern: str, day: date) -> str | None:
+        """The path that a pattern means, if the folder has one. Raises StorageError; RejectedPayload if it has more."""
+        folder, _, name = pattern.rpartition("/")
+        place = Path(self.url(folder))
+        with durable.naming(place, "the folder could not be listed", day=day):
+            try:
+                found = sorted(entry for entry in os.listdir(place) if fnmatchcase(entry, name))
+            except FileNotFoundError:
+                return None
+        if len(found) > 1:
+            what = "the folder has more than one file for the day"
+            todo = "Leave one of them there."
+            raise RejectedPayload(what, day=day, source=str(place), expected=name, found=", ".join(found), todo=todo)
+        return f"{folder}/{found[0]}" if found else None
 
     def _read(self, file: Path, about: Mapping[str, Any]) -> bytes:
         about = {**about, "source": str(file)}

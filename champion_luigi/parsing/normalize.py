@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -49,13 +49,15 @@ class Reject:
 class Normalized:
     """One day in canonical columns; ``warnings`` counts rows by rule.
 
-    Raw rows = ``rows.height`` + ``len(rejects)`` + ``skipped``: the source's file may have rows of others.
+    Raw rows + ``further`` = ``rows.height`` + ``len(rejects)`` + ``skipped``: the source's file may have rows of
+    others, and a data set may make several rows of one.
     """
 
     rows: pl.DataFrame
     rejects: list[Reject]
     warnings: dict[str, int]
     skipped: int = 0
+    further: int = 0
 
 
 def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> Normalized:
@@ -63,7 +65,7 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
 
     The first broken rule counts. The rules: `field_count`, `foreign_row`, `bad_date`, `other_date`, `missing_key`,
     `missing_number`, `bad_number`, `negative_number`, `<column>_not_positive`, `duplicate_key`. Rows that the source
-    has for others are skipped.
+    has for others are skipped. `Dataset.derive` then fills its columns; it may make several rows of one.
     """
     right, corrected = _corrected(table, dataset, source, day)
     judged = _judged(right, dataset, source, day)
@@ -77,10 +79,21 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
     rejects = list(_rejects(table, broken, dataset, day, source))
     skipped = judged.height - rows.height - len(rejects)
     of = dataset.source(source)
-    warnings = _warnings(rows, standing, dataset, of)
+    derived = _derived(rows, dataset)
+    warnings = _warnings(derived, standing, dataset, of)
     warnings |= {total.warning: int(not _adds_up(right, total)) for total in (of.totals if of else ())}
     warnings |= {CORRECTED: corrected} if dataset.corrections else {}
-    return Normalized(rows, rejects, warnings, skipped)
+    return Normalized(derived, rejects, warnings, skipped, derived.height - rows.height)
+
+
+def _derived(rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    if dataset.derive is None:
+        return rows
+    derived = dataset.derive(rows).select(dataset.names)
+    is_whole = set(rows["line"]) == set(derived["line"])
+    if not is_whole or derived.select(dataset.key).is_duplicated().any():
+        raise AssertionError(f"{dataset.name}: derive lost a row, or gave two of them one key")
+    return derived
 
 
 def _warnings(rows: pl.DataFrame, standing: pl.DataFrame, dataset: Dataset, of: Source | None) -> dict[str, int]:
@@ -121,7 +134,7 @@ def _applies(values: Mapping[str, tuple[str, ...]]) -> pl.Expr:
 def check(normalized: Normalized, day: date, source: str, max_rejected_share: float) -> None:
     """Raise CheckFailed, with counts and a sample, if the day has no rows or too many rejected ones."""
     rejected = len(normalized.rejects)
-    raw = normalized.rows.height + rejected
+    raw = normalized.rows.height - normalized.further + rejected
     if normalized.rows.height and rejected <= max_rejected_share * raw:
         return
     by_rule = Counter(reject.rule for reject in normalized.rejects).most_common()
@@ -150,8 +163,16 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
     texts = {name: pl.col(theirs).str.strip_chars() for name, theirs in published.items()}
     of = dataset.source(source)
     marks = _marks(table, of, day) if of else {}
-    written_dates = table[published["trade_date"]].unique().drop_nulls() if "trade_date" in published else ()
-    dates = {text: dataset.read_date(text, day) for text in written_dates}
+    dates = {
+        name: {text.strip(): dataset.read_date(text, day) for text in table[theirs].unique().drop_nulls()}
+        for name, theirs in published.items()
+        if dataset.types[name] == pl.Date
+    }
+    filled = {column.name for column in dataset.columns if column.derived}
+    key = [name for name in dataset.key if name not in filled]
+    # Among the rows not rejected so far, the first of each key is kept. Of a derived key, a part tells nothing yet.
+    repeated = pl.col(_RULE).is_null() & ~pl.struct(*key, _RULE).is_first_distinct()
+    is_duplicate = repeated if len(key) == len(dataset.key) else pl.lit(value=False)
     return (
         table.lazy()
         .select(
@@ -162,16 +183,14 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
             *marks.values(),
         )
         .with_columns(
-            _typed(column, dataset, published, dates, day) for column in dataset.columns if column.name != "layout"
+            _typed(column, dataset, published, dates.get(column.name, {}), day)
+            for column in dataset.columns
+            if column.name != "layout"
         )
-        .with_columns(pl.lit(source).alias("layout"), _rule(dataset, published, day, marks), **dataset.derived(day))
         .with_columns(
-            # Among the rows not rejected so far, the first of each key is kept.
-            pl.when(pl.col(_RULE).is_null() & ~pl.struct(*dataset.key, _RULE).is_first_distinct())
-            .then(pl.lit("duplicate_key"))
-            .otherwise(pl.col(_RULE))
-            .alias(_RULE)
+            pl.lit(source).alias("layout"), _rule(dataset, published, key, day, marks), **dataset.derived(day)
         )
+        .with_columns(pl.when(is_duplicate).then(pl.lit("duplicate_key")).otherwise(pl.col(_RULE)).alias(_RULE))
         .collect()
     )
 
@@ -208,16 +227,17 @@ def _typed(
     column: Column, dataset: Dataset, published: Mapping[str, str], dates: Mapping[str, date | None], day: date
 ) -> pl.Expr:
     name, type_ = column.name, dataset.types[column.name]
+    if column.derived and name == "line":
+        return pl.col(LINE).cast(type_).alias(name)
     if name not in published:
         # Rows without a date are the day's, by the name of their file or by its first lines.
         return pl.lit(day if name == "trade_date" else None, dtype=type_).alias(name)
     text = pl.col(TEXT + "_" + name)
     if type_ == pl.Date:
-        stripped = {written.strip(): read for written, read in dates.items()}
-        if len(stripped) == 1:
-            [(written, read)] = stripped.items()
+        if len(dates) == 1:
+            [(written, read)] = dates.items()
             return pl.when(text == written).then(pl.lit(read, dtype=pl.Date)).alias(name)
-        return text.replace_strict(stripped, default=None, return_dtype=pl.Date).alias(name)
+        return text.replace_strict(dates, default=None, return_dtype=pl.Date).alias(name)
     value = text.cast(type_, strict=False)
     if type_ == pl.Float64:
         # "inf" and "nan" parse as floats but are not prices.
@@ -229,24 +249,32 @@ def _typed(
     return value.alias(name)
 
 
-def _rule(dataset: Dataset, published: Mapping[str, str], day: date, marks: Collection[str]) -> pl.Expr:
+def _rule(
+    dataset: Dataset, published: Mapping[str, str], key: Sequence[str], day: date, marks: Collection[str]
+) -> pl.Expr:
     numbers = [column.name for column in dataset.numbers if column.name in published]
-    required = [column.name for column in dataset.numbers if column.required]
+    required = [column.name for column in dataset.numbers if column.required and not column.derived]
+    dates = [name for name in published if dataset.types[name] == pl.Date and name != "trade_date"]
+    unread = (pl.col(TEXT + "_" + name).is_not_null() & pl.col(name).is_null() for name in dates)
     unsigned = [column.name for column in dataset.numbers if not column.signed and column.name in published]
     verdicts = {
         "field_count": ~pl.col(FITS),
         **{rule: pl.col(_MARK + rule) for rule in (_SKIPPED, _FOREIGN) if _MARK + rule in marks},
-        "bad_date": pl.col("trade_date").is_null(),
+        "bad_date": _any([pl.col("trade_date").is_null(), *unread]),
         "other_date": pl.col("trade_date") != day,
-        "missing_key": pl.any_horizontal(pl.col(name).is_null() for name in dataset.key),
-        "missing_number": pl.any_horizontal(pl.col(TEXT + "_" + name).is_null() for name in required),
-        "bad_number": pl.any_horizontal(
-            pl.col(TEXT + "_" + name).is_not_null() & pl.col(name).is_null() for name in numbers
-        ),
-        "negative_number": pl.any_horizontal((pl.col(name) < 0).fill_null(False) for name in unsigned),
+        "missing_key": _any(pl.col(name).is_null() for name in key),
+        "missing_number": _any(pl.col(TEXT + "_" + name).is_null() for name in required),
+        "bad_number": _any(pl.col(TEXT + "_" + name).is_not_null() & pl.col(name).is_null() for name in numbers),
+        "negative_number": _any((pl.col(name) < 0).fill_null(False) for name in unsigned),
         **{f"{column.name}_{_NOT_POSITIVE}": pl.col(column.name) <= 0 for column in dataset.numbers if column.positive},
     }
     return pl.coalesce(pl.when(broken).then(pl.lit(rule)) for rule, broken in verdicts.items()).alias(_RULE)
+
+
+def _any(conditions: Iterable[pl.Expr]) -> pl.Expr:
+    # Polars has no answer for no conditions.
+    found = list(conditions)
+    return pl.any_horizontal(found) if found else pl.lit(value=False)
 
 
 def _rejects(table: pl.DataFrame, broken: pl.DataFrame, dataset: Dataset, day: date, source: str) -> Iterator[Reject]:
@@ -255,21 +283,26 @@ def _rejects(table: pl.DataFrame, broken: pl.DataFrame, dataset: Dataset, day: d
         published = table.row(row["_place"], named=True)
         fields = [published[name] or "" for name in table.columns if not name.startswith("_")]
         text = published[TEXT] or ",".join(fields if published[REST] is None else [*fields, published[REST]])
-        yield Reject(day, row[LINE], row[_RULE], _detail(row, published, dataset, of), text)
+        yield Reject(day, row[LINE], row[_RULE], _detail(row, published, dataset, of, day), text)
 
 
-def _detail(row: Mapping[str, Any], published: Mapping[str, Any], dataset: Dataset, of: Source | None) -> str:
+def _detail(
+    row: Mapping[str, Any], published: Mapping[str, Any], dataset: Dataset, of: Source | None, day: date
+) -> str:
     texts = ((name, row[TEXT + "_" + name]) for name in dataset.names if TEXT + "_" + name in row)
     written = {name: text and text[:_QUOTED_LENGTH] for name, text in texts}
-    key = ", ".join(f"{name} {written[name]!r}" for name in dataset.key)
+    key = ", ".join(f"{name} {written[name]!r}" for name in dataset.key if name in written)
     match row[_RULE]:
         case "field_count":
             return f"{len(fields_of(published[TEXT]))} fields for {len(published) - 4} columns"
         case "foreign_row":
             values = (f"{name} {published[name].strip()[:_QUOTED_LENGTH]!r}" for name in (of.own if of else ()))
             return f"{key}: " + ", ".join(values)
-        case "bad_date" | "other_date":
+        case "bad_date" | "other_date" if row["trade_date"] != day:
             return f"{key}: date {written['trade_date']!r}"
+        case "bad_date":
+            dates = (name for name, text in written.items() if text and dataset.types[name] == pl.Date)
+            return f"{key}: " + ", ".join(f"{name} {written[name]!r}" for name in dates if row[name] is None)
         case "missing_key" | "duplicate_key":
             return key
         case rule:

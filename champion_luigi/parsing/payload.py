@@ -64,7 +64,8 @@ def recognise(
 
     ``format`` is the name of the data set's source that published it. Without it, the columns decide among the sources
     whose files stand alone. Raises TruncatedPayload, RejectedPayload, UnknownLayout or WrongDate, each naming
-    ``source``; and NotPublished if the path of a source that repeats it has the previous session's file.
+    ``source``; and NotPublished for a file that stands for none: the previous session's, from a source that repeats it,
+    or one without rows, if the source says that this means no file.
     """
     about: dict[str, Any] = {"day": day, "source": source}
     of = dataset.source(format)
@@ -85,6 +86,7 @@ def recognise(
             lines.append(line)
             numbers.append(number)
     if not lines:
+        _require_published(of, about)
         raise RejectedPayload("the file is empty", **about, expected="a header line and rows")
     preamble = of.preamble if of else None
     told = _told(preamble, lines, about) if preamble else {}
@@ -96,6 +98,7 @@ def recognise(
     rows, places = lines[start + 1 :], tuple(numbers[start + 1 :]) if has_gaps else ()
     found = Recognised(dataset, day, source, layout, layout.fields or header, rows, places)
     if not found.lines:
+        _require_published(of, about)
         raise RejectedPayload("the file has a header and no rows", **about, expected="rows", found="0 rows")
     _require_member(of, member, about)
     if of.ends_in_newline:
@@ -188,6 +191,11 @@ def _layout(
         found=differences or f"the {nearest.source} layout of {nearest.first} to {nearest.last}",
         todo=f"If the exchange has changed its file, add the layout to champion_luigi/datasets/{dataset.name}.py.",
     )
+
+
+def _require_published(of: Source | None, about: Mapping[str, Any]) -> None:
+    if of and of.empty_is_unpublished:
+        raise NotPublished("the day's file has no rows", **about, expected="rows", found="0 rows")
 
 
 def _require_member(of: Source, member: str, about: Mapping[str, Any]) -> None:

@@ -168,15 +168,17 @@ class NormalizeBhavcopy(DayTask):
             "rejected_rows": str(len(normalized.rejects)),
             "warnings": json.dumps(normalized.warnings),
         }
-        skipped = f", {normalized.skipped:,} skipped" if normalized.skipped else ""
-        if skipped:
-            # Raw rows = rows + rejected rows + skipped rows.
-            self.facts["skipped_rows"] = normalized.skipped
-            metadata["skipped_rows"] = str(normalized.skipped)
+        # Raw rows + further rows = rows + rejected rows + skipped rows.
+        beside = {"skipped": normalized.skipped, "further": normalized.further}
+        beside = {name: count for name, count in beside.items() if count}
+        for name, count in beside.items():
+            self.facts[f"{name}_rows"] = count
+            metadata[f"{name}_rows"] = str(count)
         self.output().write(tables.table_bytes(normalized.rows, metadata), (normalized.rows, metadata))
 
         warned = sum(normalized.warnings.values())
-        self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected{skipped}, {warned} warnings")
+        counts = "".join(f", {count:,} {name}" for name, count in beside.items())
+        self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected{counts}, {warned} warnings")
 
 
 class WriteParquet(DayTask):

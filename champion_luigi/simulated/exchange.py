@@ -11,13 +11,14 @@ from datetime import date
 
 from champion_luigi.base.errors import NotPublished
 from champion_luigi.datasets import catalog
+from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.delivery import DELIVERY
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.archive import NOTHING
-from champion_luigi.simulated import delivery, equity, index_close, press
+from champion_luigi.simulated import corporate_actions, delivery, equity, index_close, press
 from champion_luigi.simulated.zips import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
@@ -27,6 +28,7 @@ WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = {
     EQUITY.name: equity.written,
     INDEX_CLOSE.name: index_close.written,
     DELIVERY.name: delivery.written,
+    CORPORATE_ACTIONS.name: corporate_actions.written,
 }
 
 

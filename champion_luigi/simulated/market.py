@@ -251,14 +251,14 @@ def _universe() -> list[tuple[str, int, _Instrument]]:
 
 
 def _equity(place: int, dice: bytes) -> _Instrument:
-    symbol, name = _company(place)
+    symbol, name = invented_company(place)
     isin = _isin("INE", place, "0101")
     base, usual = 5000 * _SPIKES[dice[0]] // 100 + 5 * dice[1], 40 * _SPIKES[dice[2]]
     return _Instrument(symbol, "EQ", name, isin, base, dice[3] % _DEBT, lot=1, usual=usual, active=251)
 
 
 def _small(place: int, dice: bytes) -> _Instrument:
-    symbol, name = _company(4000 + place)
+    symbol, name = invented_company(4000 + place)
     isin = _isin("INE", 4000 + place, "0101")
     series = "SM" if place % 8 else "ST"
     lot = (500, 800, 1000, 1200, 1600, 2000)[dice[0] % 6]
@@ -268,7 +268,7 @@ def _small(place: int, dice: bytes) -> _Instrument:
 def _paper(place: int, dice: bytes) -> _Instrument:
     """Preference shares, warrants and the like, of a company whose shares are also listed."""
     company, paper = 9 * place + 3, place % len(_PAPER_SERIES)
-    symbol, name = _company(company)
+    symbol, name = invented_company(company)
     isin = _isin("INE", company, f"04{paper + 1:02}")
     base = 2000 + 5 * dice[0]
     return _Instrument(symbol, _PAPER_SERIES[paper], name, isin, base, dice[1] % _DEBT, lot=1, usual=900, active=200)
@@ -278,7 +278,7 @@ def _bond(place: int, dice: bytes) -> _Instrument:
     """A bond. Every second issuer's bonds trade under the symbol of its shares, other bonds under their own symbols."""
     issuer, issue = divmod(place, 6)
     company = 11 * issuer + 5
-    symbol, name = _company(company)
+    symbol, name = invented_company(company)
     if issuer % 2:
         coupon = 700 + dice[0]
         name = f"SEC RE NCD {coupon // 100}.{coupon % 100:02}% SR.{issue + 1}"
@@ -304,7 +304,7 @@ def _gilt(place: int, dice: bytes) -> _Instrument:
 _KINDS = {"equity": _equity, "small": _small, "paper": _paper, "bond": _bond, "gold": _gold, "gilt": _gilt}
 
 
-def _company(number: int) -> tuple[str, str]:
+def invented_company(number: int) -> tuple[str, str]:
     """An invented company's symbol and name, up to 10 and 25 letters; the first 80,000 all differ."""
     rest = number * 31_337 % 80_000
     word = ""

@@ -1,4 +1,6 @@
-"""The simulated zip for the press: the day's prices in its member Pd, and a line or two in each of the others.
+"""The simulated zip for the press: the day's prices in its member Pd, the list of corporate actions in Bc, and more.
+
+The other members have a line or two each.
 
 Names, columns, sections and padding are real, and the changes of 2025-10-13; so is what Pd leaves out.
 """
@@ -8,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from champion_luigi.datasets.model import MONTHS
+from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
+from champion_luigi.datasets.model import MONTHS, Dataset
 from champion_luigi.datasets.press import PD
-from champion_luigi.simulated import index_close, market
+from champion_luigi.simulated import index_close, market, notices
 from champion_luigi.simulated.zips import zipped_all
 
 # From this day on, names are in lower case with eight digits, dates start with the year, and zero has a zero.
@@ -30,7 +33,6 @@ _MARKS = {"BL": "O", "BZ": "G"}
 # The columns of the members beside Pd. Only the first lines of the exchange's files were looked at.
 _AN = "COMPANY NAME    SYMBOL    : ANNOUNCEMENTS"
 _BM = "COMPANY NAME    SYMBOL     : BM DATE    : BM PURPOSE "
-_BC = "SERIES,SYMBOL,SECURITY,RECORD_DT,BC_STRT_DT,BC_END_DT,EX_DT,ND_STRT_DT,ND_END_DT,PURPOSE"
 _MCAP = (
     "Trade Date,Symbol,Series,Security Name,Category,Last Trade Date,Face Value(Rs.),Issue Size,"
     "Close Price/Paid up value(Rs.),Market Cap(Rs.)"
@@ -38,14 +40,15 @@ _MCAP = (
 
 
 def written(day: date) -> bytes:
-    """A session's zip."""
+    """A session's zip, with the members of all data sets."""
     is_new = day >= _NEW_NAMES_FROM
     shares = market.rows(day)
     of = shares[0].of
     on = f"{day}" if is_new else f"{day:%d/%m/%Y}"
+    actions = notices.lines(day, year_first=is_new)
     texts = {
         "An.txt": f"{_AN}\r\n{of.name}    {of.symbol} : General Updates\r\n",
-        "Bc.csv": f"{_BC}\r\n{of.series},{of.symbol},{of.name},{on}, , ,{on}, , ,AGM                      \r\n",
+        "Bc.csv": "" if day == notices.EMPTY else "\r\n".join([_header(CORPORATE_ACTIONS, day), *actions, ""]),
         "Bm.txt": f"{_BM}\r\n{of.name}    {of.symbol} : {on} : Financial Results\r\n",
         "Pd.csv": "\n".join([",".join(PD), *_prices(day, shares), ""]),
         "Tt.csv": f"SECURITY,PREV_CL_PR,CLOSE_PRIC,NET_TRDQTY,NET_TRDVAL\r\n{of.name},,,,\r\n",
@@ -56,6 +59,12 @@ def written(day: date) -> bytes:
     members = {_named(name, day): text.encode("ascii") for name, text in texts.items()}
     members["readme.txt" if is_new else "Readme.txt"] = b"The press file of the simulated exchange.\n"
     return zipped_all(members, day)
+
+
+def _header(dataset: Dataset, day: date) -> str:
+    names = {source.name for source in dataset.sources if source.is_one_of_many}
+    layouts = (each for each in dataset.layouts if each.source in names and each.is_in_force(day))
+    return ",".join(next(layouts).columns)
 
 
 def _named(name: str, day: date) -> str:

@@ -202,7 +202,7 @@ def _tombstones(dataset: Dataset, keys: set[tuple[Any, ...]], day: date, version
     """Rows with only a key, which hide the earlier rows with that key."""
     import polars as pl
 
-    zero = {"Date": day, "String": "", "Float64": 0.0, "Int64": 0}
+    zero = {"Date": day, "String": "", "Float64": 0.0, "Int64": 0, "Bool": False}
     empty = {column.name: zero[column.kind.type] if column.required else None for column in dataset.columns}
     rows = [empty | dict(zip(dataset.key, key, strict=True)) for key in sorted(keys)]
     return _as_version(dataset, pl.DataFrame(rows, schema=dataset.types), version, deleted=True)

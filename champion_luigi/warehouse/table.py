@@ -5,6 +5,7 @@ People query the view, which reads the last version of each row (FINAL).
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -78,7 +79,7 @@ class Warehouse:
             if dataset in self._can_load:
                 return
             table, view = self._columns(dataset)
-            create_database, create_table, create_view = ddl(self.place.database, dataset)
+            create_database, create_table, create_view, *_ = ddl(self.place.database, dataset)
             lacking = self._lacking(dataset, table, "table") if table else ()
             is_behind = bool(view and self._lacking(dataset, view, "view"))
             if not table:
@@ -89,6 +90,7 @@ class Warehouse:
             elif not view:
                 # Only if it is missing: the user may lack the right to make a view.
                 self.command(create_view)
+            self._make_further_views(dataset)
             self._can_load.add(dataset)
 
     def load(self, dataset: Dataset, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:
@@ -152,7 +154,7 @@ class Warehouse:
             if view:
                 self._lacking(dataset, view, "view")
             else:
-                self.command(ddl(self.place.database, dataset)[-1])
+                self.command(ddl(self.place.database, dataset)[2])
             self._can_read.add(dataset)
             return True
 
@@ -165,6 +167,34 @@ class Warehouse:
         ):
             found[table][name] = type_
         return found[dataset.table], found[dataset.view]
+
+    def _make_further_views(self, dataset: Dataset) -> None:
+        """Make the data set's further views that are missing, and replace those of another version."""
+        if not dataset.views:
+            return
+        found = self.query(
+            f"SELECT name, comment FROM system.tables WHERE database = {text_of(self.place.database)} "
+            f"AND name IN ({', '.join(map(text_of, dataset.views))})"
+        )
+        comments = dict(found)
+        for name, select in dataset.views.items():
+            if name not in comments:
+                self.command(_further_view(self.place.database, dataset, name))
+            elif comments[name] != _made_from(select):
+                # Only if it is another one: the user may lack the right to replace a view.
+                self._replace_further_view(dataset, name)
+
+    def _replace_further_view(self, dataset: Dataset, name: str) -> None:
+        statement = _further_view(self.place.database, dataset, name, "CREATE OR REPLACE VIEW")
+        try:
+            self.command(statement)
+        except WarehouseError as error:
+            raise WarehouseError(
+                f"the view {self.place.database}.{name} is not the one that this version makes, and was not replaced",
+                source=self.place.words,
+                found=error.found,
+                todo="Drop the view, which holds no data, and run the same command again: the view is made anew.",
+            ) from None
 
     def _lacking(self, dataset: Dataset, found: Mapping[str, str], kind: str) -> tuple[Column, ...]:
         """The later columns that a table or a view lacks. Raises WarehouseError if its other columns differ."""
@@ -202,7 +232,7 @@ class Warehouse:
 
 
 def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
-    """The statements that make the database, the table and the view if they are missing."""
+    """The statements that make the database, the table and the view if they are missing, then the further views."""
     columns = [f"    {_column(column)}" for column in dataset.columns]
     columns += [f"    {name} {type_}" for name, type_ in _OWN_COLUMNS.items()]
     return [
@@ -212,6 +242,7 @@ def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
         f"PARTITION BY toYear(trade_date)\nORDER BY ({', '.join(dataset.key)}, trade_date)\n"
         "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1",
         f"CREATE VIEW IF NOT EXISTS {_view(database, dataset)}",
+        *(_further_view(database, dataset, name) for name in dataset.views),
     ]
 
 
@@ -253,6 +284,17 @@ def _view(database: str, dataset: Dataset) -> str:
         f"{quoted(database)}.{dataset.view} AS\n"
         f"SELECT * EXCEPT (version, is_deleted) FROM {quoted(database)}.{dataset.table} FINAL"
     )
+
+
+def _further_view(database: str, dataset: Dataset, name: str, make: str = "CREATE VIEW IF NOT EXISTS") -> str:
+    select = dataset.views[name]
+    shown = select.format(view=f"{quoted(database)}.{dataset.view}")
+    return f"{make} {quoted(database)}.{name} AS\n{shown}\nCOMMENT {text_of(_made_from(select))}"
+
+
+def _made_from(select: str) -> str:
+    """The comment of a further view. ClickHouse rewrites the statement, so this shows whether a view is up to date."""
+    return f"made by champion_luigi from {hashlib.sha256(select.encode()).hexdigest()[:16]}"
 
 
 def _column(column: Column) -> str:

@@ -53,6 +53,8 @@ pytestmark = [
 AREA = "Kill -9"
 RANGE = ("--start", str(START), "--stop", str(STOP))
 ROWS = 300
+# What a good end can be: the archive of some tests lacks a session.
+DONE = (0, 15)
 # Of an undisturbed fill of the range, by one record a step.
 RECORDS = 155
 BAD_DAY = DAYS[2]
@@ -359,7 +361,7 @@ def run(command: list[str], folder: Path, what: str) -> None:
     """Run a command to its good end."""
     with started(command, folder) as process:
         code = process.wait(120)
-    assert code == 0, f"{what}: exit code {code}\n{output_file(folder).read_text()[-4000:]}"
+    assert code in DONE, f"{what}: exit code {code}\n{output_file(folder).read_text()[-4000:]}"
 
 
 def runs_any(folder: Path) -> bool:
@@ -633,7 +635,7 @@ def kill_at(point: str, command: tuple[str, ...], folder: Path, what: str) -> No
     with started([sys.executable, str(POINTS), point, *command], folder) as process:
         code = process.wait(120)
     # An answer may come in fewer pieces than before: then all went well.
-    assert code == -signal.SIGKILL or (code == 0 and "receive" in point), what
+    assert code == -signal.SIGKILL or (code in DONE and "receive" in point), what
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def published(dataset: Dataset, day: date = DAY) -> bytes:
 
 def normalized(dataset: Dataset, day: date = DAY) -> normalize.Normalized:
     """A day in canonical columns, without any task."""
-    recognised = payload.recognise(published(dataset, day), dataset, day)
+    recognised = payload.recognise(published(dataset, day), dataset, day, format=dataset.sources_of(day)[0].name)
     return normalize.normalize(lines.parse(recognised), dataset, recognised.layout.source, day)
 
 
@@ -98,7 +98,7 @@ def test_a_simulated_day_is_normalized_whole(dataset: Dataset) -> None:
 @pytest.mark.parametrize("change", ["one column too many", "one column too few"])
 def test_another_header_is_refused(dataset: Dataset, change: str) -> None:
     """The message names the data set's module, where the new layout belongs."""
-    recognised = payload.recognise(published(dataset), dataset, DAY)
+    recognised = payload.recognise(published(dataset), dataset, DAY, format=dataset.sources_of(DAY)[0].name)
     names = [*recognised.header, "New"] if change == "one column too many" else recognised.header[:-1]
     with pytest.raises(UnknownLayout, match=rf"datasets/{dataset.name}\.py"):
         payload.recognise("\n".join([",".join(names), *recognised.lines]).encode(), dataset, DAY)

@@ -59,6 +59,15 @@ COLUMNS: dict[str, tuple[int, str]] = {
         "trade_date Date, symbol String, series String, delivered Int64?, delivered_share Float64?, "
         "average_price Float64?, volume Int64, turnover Float64?, trades Int64?, layout String",
     ),
+    "corporate_actions": (
+        1,
+        "trade_date Date, symbol String, series String, name String?, ex_date Date?, record_date Date?, "
+        "book_closure_start Date?, book_closure_end Date?, no_delivery_start Date?, no_delivery_end Date?, "
+        "purpose String, number Int64, part Int64, kind String?, from_value Float64?, to_value Float64?, "
+        "ratio_new Int64?, ratio_old Int64?, amount Float64?, basis String?, percent Float64?, partly_paid Bool?, "
+        "factor Float64?, phrase String?, understood Bool, not_understood String?, line Int64, "
+        "face_value Float64?, layout String",
+    ),
 }
 
 
@@ -96,8 +105,9 @@ def test_no_two_data_sets_share_a_name_a_stem_or_a_folder(of: Callable[[Dataset]
 
 
 def test_no_two_tables_or_views_share_a_name() -> None:
-    """Both stand in one database."""
-    assert max(Counter([*(each.view for each in DATASETS), *(each.table for each in DATASETS)]).values()) == 1
+    """All stand in one database."""
+    names = (name for each in DATASETS for name in (each.view, each.table, *each.views))
+    assert max(Counter(names).values()) == 1
 
 
 @each_dataset
@@ -106,6 +116,7 @@ def test_names_can_be_those_of_files_and_tables(dataset: Dataset) -> None:
     for name in (
         dataset.name,
         dataset.view,
+        *dataset.views,
         dataset.stem,
         *dataset.names,
         *([dataset.folder] if dataset.folder else []),
@@ -192,7 +203,7 @@ def test_a_column_says_what_it_means(dataset: Dataset, column: Column) -> None:
 @each_column
 def test_both_types_of_a_column_agree(dataset: Dataset, column: Column) -> None:
     """ClickHouse's type holds what Polars' type holds, and nulls just where there can be some."""
-    assert dataset.types[column.name] == getattr(pl, column.kind.type)
+    assert dataset.types[column.name] == getattr(pl, column.kind.in_polars)
     stored = column.clickhouse.partition(" CODEC")[0].removeprefix("LowCardinality(").rstrip(")")
     assert stored.removeprefix("Nullable(") == column.kind.type
     assert ("Nullable" in column.clickhouse) is not column.required
@@ -203,6 +214,7 @@ def test_the_rules_for_numbers_are_number_columns_own(dataset: Dataset, column: 
     """And none contradicts another."""
     has_rules = column.signed or column.positive or column.zero_is_null or column.times != 1 or column.is_percent
     assert column.is_number or not has_rules
+    assert not (column.derived and (has_rules or column.published))
     assert not (column.signed and column.positive)
     assert not (column.required and column.zero_is_null)
 
@@ -222,22 +234,31 @@ def test_an_empty_text_is_an_absent_value(dataset: Dataset) -> None:
     assert "" in dataset.nulls
 
 
+@each_dataset
+def test_derived_columns_have_a_function_that_fills_them(dataset: Dataset) -> None:
+    """Which also has the number of the line, if the data set declares it."""
+    derived = {column.name for column in dataset.columns if column.derived}
+    assert bool(derived) is (dataset.derive is not None)
+    if dataset.derive:
+        assert "line" in derived
+        assert dataset.derive(pl.DataFrame(schema=dataset.types)).select(dataset.names).schema == dataset.types
+
+
 # The sources and their layouts
 
 
 @each_source
 def test_a_path_tells_its_day(dataset: Dataset, source: Source) -> None:
-    """Over the years of the source, and by the catalog as well."""
+    """Over the years of the source, and by the catalog as well; of a zip with many members, it has the first one."""
     first, last = source.first, min(source.last, date(2030, 12, 31))
     for day in (first, last, *(first + timedelta(days=days) for days in range(0, (last - first).days, 97))):
         path = source.path_of(day)
         assert path.startswith("/")
         assert source.day_of(path) == day
-        assert dataset.of_path(path) == (source, day)
-        # Data sets whose files are in one zip share its path: the first of them is found.
         found = catalog.of_path(path)
         assert found is not None
-        assert (found[1].name, found[2]) == (source.name, day)
+        assert found == (dataset, source, day) or (found[1].is_one_of_many and source.is_one_of_many)
+        assert (found[1].path, found[2]) == (source.path, day)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/robots.txt", "/content/indices/ind_close_all_31022024.csv"])
@@ -290,8 +311,12 @@ def test_a_layout_has_the_required_columns(dataset: Dataset, layout: Layout) -> 
     source = dataset.source(layout.source)
     assert source is not None
     published = dataset.published_columns(layout.source)
-    required = {column.name for column in dataset.columns if column.required} - {"layout"}
-    if source.is_one_of_many or (source.preamble and any("?P<date>" in line for line in source.preamble.lines)):
+    required = {column.name for column in dataset.columns if column.required and not column.derived} - {"layout"}
+    if (
+        source.is_one_of_many
+        or source.is_saved_by_hand
+        or (source.preamble and any("?P<date>" in line for line in source.preamble.lines))
+    ):
         required -= {"trade_date"}
     fields = layout.fields or layout.columns
     assert {published[name] for name in required} <= set(fields)

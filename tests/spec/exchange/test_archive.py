@@ -39,6 +39,7 @@ from champion_luigi.base.errors import (
     is_transient,
 )
 from champion_luigi.config.wiring import open_archive
+from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import http
 from champion_luigi.exchange.archive import Archive
@@ -628,6 +629,42 @@ def test_credentials_in_a_url_that_cannot_be_used_are_in_no_error(url: str) -> N
     with pytest.raises(ChampionError) as caught:
         fetched(open_archive(url), EQUITY, LEGACY_DAY)
     assert "hidden" not in "".join(traceback.format_exception(caught.value))
+
+
+# Files saved by hand
+
+
+def saved(folder: Path, name: str) -> None:
+    """A file that a user saved by hand."""
+    (folder / "corporate_actions").mkdir(exist_ok=True)
+    (folder / "corporate_actions" / name).write_bytes(name.encode())
+
+
+def test_a_file_saved_by_hand_is_found_by_the_day_in_its_name(tmp_path: Path) -> None:
+    """The rest of the name, such as the first day of its range, is known to the folder alone."""
+    saved(tmp_path, "CF-CA-equities-01-01-2016-to-31-12-2020.csv")
+    saved(tmp_path, "CF-CA-equities-01-01-2016-to-31-12-2019.csv")
+    found = fetched(open_archive(str(tmp_path)), CORPORATE_ACTIONS, date(2020, 12, 31))
+    assert (found.source, found.name) == ("export", "CF-CA-equities-01-01-2016-to-31-12-2020.csv")
+    assert found.content == found.name.encode()
+    assert found.url == str(tmp_path / "corporate_actions" / found.name)
+    with pytest.raises(NotPublished):
+        fetched(open_archive(str(tmp_path)), CORPORATE_ACTIONS, date(2020, 12, 30))
+
+
+def test_two_files_saved_by_hand_for_a_day_are_refused(tmp_path: Path) -> None:
+    """Neither is the right one; the message names both."""
+    for first in ("01-01-2016", "01-06-2020"):
+        saved(tmp_path, f"CF-CA-equities-{first}-to-31-12-2020.csv")
+    with pytest.raises(RejectedPayload, match=r"more than one file.*01-01-2016-to.*01-06-2020-to"):
+        fetched(open_archive(str(tmp_path)), CORPORATE_ACTIONS, date(2020, 12, 31))
+
+
+def test_a_server_is_never_asked_for_a_file_saved_by_hand(server: SimulatedArchive) -> None:
+    """Its path is not known."""
+    with pytest.raises(NotPublished):
+        fetched(open_archive(server.url), CORPORATE_ACTIONS, HOLIDAY)
+    assert [request.path for request in server.requests] == ["/archives/equities/bhavcopy/pr/PR220124.zip"]
 
 
 # The simulator, and locations

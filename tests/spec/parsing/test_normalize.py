@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import math
+from collections.abc import Callable
 from datetime import date, time
 from decimal import Decimal
 from typing import Any
@@ -925,3 +926,56 @@ def test_the_totals_of_a_file_are_compared_with_its_rows(totals: tuple[str, ...]
     found = known("15,A,5,1,1,x", "15,B,7,2,1, y ", "15,C,9,9,9,z", *totals, "15,Sum,99,99", sources=(source,))
     assert found.warnings == {"other_total": count}
     assert [each.rule for each in found.rejects] == ["field_count"]
+
+
+# Columns that are not in the file
+
+
+def _words(rows: pl.DataFrame) -> pl.DataFrame:
+    """A row for each word of the note."""
+    words = rows.with_columns(word=pl.col("note").str.split(" ")).explode("word")
+    return words.with_columns(place=pl.int_range(1, pl.len() + 1).over("line"))
+
+
+WORDS = dataclasses.replace(
+    SMALL,
+    name="words",
+    columns=(
+        *SMALL.columns[:-2],
+        Column("word", model.TEXT, "", "a word of the note", derived=True),
+        Column("place", model.COUNT, "count", "the word's place", required=True, derived=True),
+        Column("line", model.COUNT, "line", "the line of the file", required=True, derived=True),
+        SMALL.columns[-1],
+    ),
+    key=("name", "place"),
+    derive=_words,
+)
+
+
+def words(derive: Callable[[pl.DataFrame], pl.DataFrame], *rows: str) -> Normalized:
+    """A file of the data set with derived columns, taken all the way."""
+    content = "\n".join(["Day,Name,Level,Change,Value,Note", *rows]).encode()
+    dataset = dataclasses.replace(WORDS, derive=derive)
+    return normalize(parse(recognise(content, dataset, DAY)), dataset, "one", DAY)
+
+
+def test_a_data_set_may_make_several_rows_of_a_line() -> None:
+    """They are counted, and share the number of their line; rejects are no part of it."""
+    found = words(_words, "15,A,1,1,1,one two three", "15,B,0,1,1,four", "15,C,2,1,1,five")
+    assert found.rows.select("name", "word", "place", "line").rows() == [
+        ("A", "one", 1, 2),
+        ("A", "two", 2, 2),
+        ("A", "three", 3, 2),
+        ("C", "five", 1, 4),
+    ]
+    assert [(each.rule, each.line) for each in found.rejects] == [("level_not_positive", 3)]
+    assert found.further == 2
+
+
+@pytest.mark.parametrize("derive", [lambda rows: rows.head(0), lambda rows: pl.concat([rows, rows])])
+def test_a_derivation_that_loses_or_doubles_a_row_is_a_fault_of_the_package(
+    derive: Callable[[pl.DataFrame], pl.DataFrame],
+) -> None:
+    """No line is dropped in silence."""
+    with pytest.raises(AssertionError, match="words: derive lost a row, or gave two of them one key"):
+        words(lambda rows: derive(_words(rows)), "15,A,1,1,1,one")

@@ -52,7 +52,7 @@ def prices(day: date) -> list[list[str]]:
     ("format", "digest"),
     [
         ("cm_bhavcopy", "14e14d888d91670a3f283db712b196b0fa1a03b1bf83e2183ea743f2af9ffc0c"),
-        ("pr", "a6f8340ac0c10e5e605575712bd27d95af4d92b02d4e6f0da0a4759eba30a289"),
+        ("pr", "d346e73aa14cd5468696fdf1b7b0229f0456b461c2f762295ef1fdc8f8a00dc3"),
     ],
 )
 def test_a_date_has_the_same_bytes_on_every_machine(format: str, digest: str) -> None:
