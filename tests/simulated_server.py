@@ -33,6 +33,7 @@ from urllib.parse import urlsplit
 from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated import exchange
+from champion_luigi.simulated.zips import zipped_all
 
 Kind = Literal[
     "forbidden",  # 403, as from the firewall
@@ -188,7 +189,7 @@ class SimulatedArchive:
     def _due_fault(self, path: str) -> Fault | None:
         found = catalog.of_path(path)
         with self._lock:
-            fault = self.faults.get(found[2]) if found else None
+            fault = self.faults.get(found[0][2]) if found else None
             if fault is None or fault.times is None:
                 return fault
             # The count starts again when a test replaces the fault.
@@ -233,18 +234,18 @@ class SimulatedArchive:
             if not file.is_relative_to(self._folder) or not file.is_file():
                 return None
             return file.read_bytes(), datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
-        if not (found := catalog.of_path(path)):
-            return None
-        dataset, source, day = found
-        if (content := self._payload(day, source.name, dataset)) is None:
+        for dataset, source, day in catalog.of_path(path):
+            if (content := self._payload(day, source.name, dataset)) is not None:
+                break
+        else:
             return None
         return content, datetime(day.year, day.month, day.day, _PUBLISHED_AT_UTC, tzinfo=UTC)
 
     def _find_stale(self, path: str) -> tuple[bytes, datetime] | None:
         found = catalog.of_path(path)
-        if found is None or found[2] <= found[0].first_date:
+        if not found or found[0][2] <= found[0][0].first_date:
             return None
-        stale = self._find(found[1].path_of(sessions.previous(found[2])))
+        stale = self._find(found[0][1].path_of(sessions.previous(found[0][2])))
         return (_rewritten(path, stale[0], _unchanged), stale[1]) if stale else None
 
 
@@ -341,15 +342,20 @@ def _is_known(headers: Message, etag: str, modified: datetime) -> bool:
 def _rewritten(path: str, content: bytes, rewrite: Callable[[list[str], Mapping[str, str]], list[str]]) -> bytes:
     """A file after ``rewrite(lines, names of the source's columns)`` of its CSV, zipped if the path is a zip's."""
     found = catalog.of_path(path)
-    if found is None:
+    if not found:
         raise ValueError(f"not the path of a data set's file: {path}")
-    dataset, source, day = found
+    dataset, source, day = found[0]
     is_zip = path.endswith(".zip")
+    members = {path: content}
     if is_zip:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            content = archive.read(archive.infolist()[0])
-    text = "\n".join(rewrite(content.decode("latin-1").split("\n"), dataset.published_columns(source.name)))
-    return exchange.zipped(path, text.encode("latin-1"), day) if is_zip else text.encode("latin-1")
+            members = {name: archive.read(name) for name in archive.namelist()}
+    name = next((name for name in members if source.is_member(name, day)), next(iter(members)))
+    lines = members[name].decode("latin-1").split("\n")
+    members[name] = "\n".join(rewrite(lines, dataset.published_columns(source.name))).encode("latin-1")
+    if source.is_one_of_many:
+        return zipped_all(members, day)
+    return exchange.zipped(path, members[name], day) if is_zip else members[name]
 
 
 def _unchanged(lines: list[str], _: Mapping[str, str]) -> list[str]:

@@ -105,6 +105,7 @@ EQUITY = Dataset(
             own={"MKT": ("N", "G", "O")},
             # Indices, and the titles of sections with the blank lines before them.
             others=({"MKT": ("Y",)}, {"MKT": ("",), "SYMBOL": ("",)}),
+            shared="pr",
         ),
     ),
     layouts=(

@@ -85,6 +85,9 @@ class Source:
     rejected, unless one of ``others`` applies to it: the values of rows that the file has besides, which are counted
     and skipped. ``usual`` are values that are only counted as a warning if they differ: the published column and the
     value, in which ``{day:%Y-%m-%d}`` is the day, by the warning's name. Blanks around values do not count.
+
+    ``shared`` marks files that several data sets read: it is the folder in which they are stored once for all of them.
+    Each of the data sets has a source with the same path and the same folder.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Source:
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
     others: tuple[Mapping[str, tuple[str, ...]], ...] = field(default=(), hash=False)
     usual: Mapping[str, tuple[str, str]] = field(default_factory=dict, hash=False)
+    shared: str = ""
 
     def path_of(self, day: date) -> str:
         """The path of a day's file."""

@@ -5,6 +5,7 @@ The result is the bytes as published, or a typed error. `parsing.payload` checks
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,7 +20,7 @@ from champion_luigi.base.errors import (
     StorageError,
     TruncatedPayload,
 )
-from champion_luigi.datasets.model import Dataset
+from champion_luigi.datasets.model import Dataset, Source
 
 Read = TypeVar("Read")
 # No known validators.
@@ -38,6 +39,8 @@ class Published:
     url: str
     content: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    # When the file was fetched, if it was not now: it was stored for another data set.
+    fetched_at: str = ""
 
 
 class NotModified(Exception):  # an answer, not an error
@@ -66,13 +69,16 @@ def fetch(
     *,
     official_from: Mapping[str, date] = MappingProxyType({}),
     known: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    stored: Callable[[Source], Published | None] = lambda _source: None,
 ) -> tuple[Published, Read]:
     """Get a day's file from the official source, or else from the next one that has it, and read it.
 
     ``read`` raises RejectedPayload if the payload is not the day's file; ``official_from`` is as for
-    `Dataset.sources_of`; ``known`` holds the validators of existing copies, by URL. A source that is refused, or whose
-    file is not the day's, does not hide another one. Raises NotModified if the file still matches its validators,
-    NotPublished if every source answers 404, and otherwise the first source's error that explains why there is no file.
+    `Dataset.sources_of`; ``known`` holds the validators of existing copies, by URL. The file that ``stored`` returns
+    for a source is read without a request, unless it is not the day's: the archive may have another one by now. A
+    source that is refused, or whose file is not the day's, does not hide another one. Raises NotModified if the file
+    still matches its validators, NotPublished if every source answers 404, and otherwise the first source's error that
+    explains why there is no file.
     """
     asked: list[str] = []
     answered = None
@@ -83,6 +89,9 @@ def fetch(
             continue  # a full source has the file: another attempt may get all of it
         path = source.path_of(day)
         url = archive.url(path)
+        if kept := stored(source):
+            with contextlib.suppress(RejectedPayload, TruncatedPayload):
+                return kept, read(kept)
         asked.append(url)
         try:
             content, headers = archive.get(path, day, known.get(url, NOTHING))

@@ -18,6 +18,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Column, Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.exchange import WRITERS, payload, respond
+from champion_luigi.storage.paths import SHARED
 
 DATASETS = tuple(catalog.DATASETS.values())
 EACH_SOURCE = [(dataset, source) for dataset in DATASETS for source in dataset.sources]
@@ -199,20 +200,40 @@ def test_a_path_tells_its_day(dataset: Dataset, source: Source) -> None:
         path = source.path_of(day)
         assert path.startswith("/")
         assert source.day_of(path) == day
-        assert catalog.of_path(path) == (dataset, source, day)
+        assert (dataset, source, day) in catalog.of_path(path)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/robots.txt", "/content/indices/ind_close_all_31022024.csv"])
 def test_a_path_that_no_data_set_has_tells_nothing(path: str) -> None:
     """Neither does one with a date that there is not."""
-    assert catalog.of_path(path) is None
+    assert catalog.of_path(path) == []
 
 
 @pytest.mark.parametrize("day", [date(1994, 11, 3), date(2012, 10, 1), date(2024, 1, 15), date(2026, 2, 1)])
-def test_no_two_sources_share_a_path(day: date) -> None:
-    """A file belongs to one data set."""
-    paths = [source.path_of(day) for _, source in EACH_SOURCE]
-    assert len(set(paths)) == len(paths)
+def test_only_shared_sources_have_one_path(day: date) -> None:
+    """Such a file is stored once: its sources name one folder, and belong to different data sets."""
+    owners: dict[str, list[tuple[str, str]]] = {}
+    for dataset, source in EACH_SOURCE:
+        owners.setdefault(source.path_of(day), []).append((dataset.name, source.shared))
+    for found in owners.values():
+        assert len({name for name, _ in found}) == len(found)
+        folders = {shared for _, shared in found}
+        assert len(found) == 1 or ("" not in folders and len(folders) == 1)
+
+
+@pytest.mark.parametrize("day", [date(2010, 1, 4), date(2024, 1, 15), date(2026, 2, 1)])
+def test_the_writers_of_a_shared_file_write_the_same(day: date) -> None:
+    """It is one file, whichever data set it is requested for."""
+    for path in {source.path_of(day) for _, source in EACH_SOURCE if source.shared}:
+        written = {payload(found, source.name, dataset) for dataset, source, found in catalog.of_path(path)}
+        assert len(written - {None}) <= 1
+
+
+@each_source
+def test_a_shared_folder_has_a_plain_name(dataset: Dataset, source: Source) -> None:
+    """It is a level below raw/shared/ and locks/shared/."""
+    assert re.fullmatch("[a-z][a-z0-9_]*", source.shared or "none")
+    assert dataset.folder != SHARED
 
 
 @each_source
