@@ -127,7 +127,7 @@ class ParseBhavcopy(DayTask):
         recognised = WholeFile(kept).take()
         # Another data set may have recognised the same file.
         if recognised is None or recognised.dataset.name != self.dataset:
-            content = raw.verified(receipt, kept, self.input().file)
+            content = raw.content_of(self.files, self.date, receipt)
             limit, format = wiring.max_unzipped_bytes(), receipt["format"]
             recognised = payload.recognise(content, self.definition, self.date, str(kept), limit, format=format)
         table = lines.parse(recognised)

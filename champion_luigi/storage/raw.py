@@ -68,7 +68,7 @@ def _keep_replaced(files: DayFiles, day: date, new_sha256: str) -> Path | None:
         return None
     payload = place_of(files, day, receipt)
     try:
-        content = verified(receipt, payload, path)
+        content = content_of(files, day, receipt)
     except (StorageError, DamagedFile):
         return None
     folder = files.restated(day, str(receipt["sha256"]))
@@ -121,7 +121,7 @@ def kept_by_others(files: DayFiles, day: date, source: Source, archive: str) -> 
             found.append((str(receipt.get("fetched_at")), receipt, other))
     for _, receipt, other in sorted(found, key=lambda each: each[0], reverse=True):
         with contextlib.suppress(StorageError, DamagedFile):
-            return receipt, verified(receipt, place_of(other, day, receipt), other.receipt(day))
+            return receipt, content_of(other, day, receipt)
     return None
 
 
@@ -157,6 +157,18 @@ def payload_of(files: DayFiles, day: date) -> tuple[dict[str, Any], Path]:
             "the receipt of the fetched file cannot be read", source=str(path), todo="Delete it to fetch again."
         )
     return receipt, place_of(files, day, receipt)
+
+
+def content_of(files: DayFiles, day: date, receipt: Mapping[str, Any]) -> bytes:
+    """The payload that a day's receipt describes. Raises DamagedFile if it differs, and StorageError."""
+    place = place_of(files, day, receipt)
+    try:
+        return verified(receipt, place, files.receipt(day))
+    except DamagedFile:
+        # Another process may have replaced a shared file since its place was looked up.
+        if (moved := place_of(files, day, receipt)) == place:
+            raise
+        return verified(receipt, moved, files.receipt(day))
 
 
 def verified(receipt: Mapping[str, Any], payload: Path, receipt_file: Path) -> bytes:

@@ -197,7 +197,7 @@ def _kept(task: ScrapeBhavcopy) -> _Kept:
     content = None
     if raw.is_receipt(task.files, receipt):
         with contextlib.suppress(StorageError, DamagedFile):
-            content = raw.verified(receipt, raw.place_of(task.files, task.date, receipt), receipt_file)
+            content = raw.content_of(task.files, task.date, receipt)
     try:
         path = lake.partition(settings.lake_dir(), task.date, task.definition)
         lake_sha256 = lake.read_metadata(path, task.definition).get("source_sha256")

@@ -113,6 +113,26 @@ def test_a_restated_shared_payload_leaves_the_other_data_set_its_own(readers: tu
     assert [content_of(files) for files in readers] == [b"second", b"first"]
 
 
+def test_a_shared_payload_that_is_restated_while_it_is_read_is_found(
+    readers: tuple[DayFiles, DayFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process can replace it for its own data set after its place was looked up."""
+    first, second = readers
+    for files in readers:
+        keep_shared(files, b"first")
+    receipt, path = raw.payload_of(second, DAY)
+    read = durable.read_whole
+
+    def read_late(found: Path) -> bytes:
+        monkeypatch.setattr(durable, "read_whole", read)
+        assert found == path
+        keep_shared(first, b"second")
+        return read(found)
+
+    monkeypatch.setattr(durable, "read_whole", read_late)
+    assert raw.content_of(second, DAY, receipt) == b"first"
+
+
 def test_a_shared_payload_of_no_receipt_is_not_restated(tmp_path: Path, readers: tuple[DayFiles, DayFiles]) -> None:
     """Damage, or what a killed run left."""
     first, _ = readers
