@@ -120,6 +120,9 @@ INDEX_CLOSE = Dataset(
     key=("index_name",),
     sums=("close", "turnover"),
     published_at=time(19, 0),
+    about="values, volume, turnover and valuation of each of the exchange's indices",
+    example="SELECT concat(index_name, ' closed at ', toString(close)) FROM {view} "
+    "WHERE trade_date = '{day}' AND lower(index_name) = 'nifty 50'",
     without_file=NOT_PUBLISHED,
     nulls=("", "-"),
     read_date=_read_date,

@@ -269,6 +269,12 @@ class Dataset:
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
     # Other files that can be mistaken for this one, by name, with the columns that only they have.
     lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    # When `champion schedule` lets a day be requested, India time: evenings of the day, then mornings after it.
+    requested_at: tuple[time, ...] = (time(18, 0), time(22, 30), time(7, 0))
+    # What a row holds, and what for, in a few words for the table of data sets.
+    about: str = ""
+    # A query for one text about one day, for the demo; {view} and {day} stand for the view and the date.
+    example: str = ""
 
     @property
     def table(self) -> str:

@@ -8,7 +8,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from itertools import pairwise
 
 import polars as pl
@@ -107,6 +107,23 @@ def test_names_can_be_those_of_files_and_tables(dataset: Dataset) -> None:
     ):
         assert re.fullmatch("[a-z][a-z0-9_]*", name)
     assert dataset.title
+
+
+@each_dataset
+def test_a_data_set_says_what_it_is_for(dataset: Dataset) -> None:
+    """In words for the table of data sets, and by a query of one day for the demo."""
+    assert dataset.about
+    assert "{view}" in dataset.example
+    assert "{day}" in dataset.example
+
+
+@each_dataset
+def test_a_day_is_requested_in_the_evening_and_again_later(dataset: Dataset) -> None:
+    """Not before it can be published, and at last the next morning, because a file can be late."""
+    evenings = [at for at in dataset.requested_at if at > time(12, 0)]
+    assert list(dataset.requested_at[: len(evenings)]) == sorted(evenings)
+    assert evenings[0] >= time(18, 0)
+    assert evenings != list(dataset.requested_at)
 
 
 # The columns
