@@ -190,7 +190,7 @@ class SimulatedArchive:
     def _due_fault(self, path: str) -> Fault | None:
         found = catalog.of_path(path)
         with self._lock:
-            fault = self.faults.get(found[2]) if found else None
+            fault = self.faults.get(found[0][2]) if found else None
             if fault is None or fault.times is None:
                 return fault
             # The count starts again when a test replaces the fault.
@@ -235,18 +235,18 @@ class SimulatedArchive:
             if not file.is_relative_to(self._folder) or not file.is_file():
                 return None
             return file.read_bytes(), datetime.fromtimestamp(int(file.stat().st_mtime), UTC)
-        if not (found := catalog.of_path(path)):
-            return None
-        dataset, source, day = found
-        if (content := self._payload(day, source.name, dataset)) is None:
+        for dataset, source, day in catalog.of_path(path):
+            if (content := self._payload(day, source.name, dataset)) is not None:
+                break
+        else:
             return None
         return content, datetime(day.year, day.month, day.day, _PUBLISHED_AT_UTC, tzinfo=UTC)
 
     def _find_stale(self, path: str) -> tuple[bytes, datetime] | None:
         found = catalog.of_path(path)
-        if found is None or found[2] <= found[0].first_date:
+        if not found or found[0][2] <= found[0][0].first_date:
             return None
-        stale = self._find(found[1].path_of(sessions.previous(found[2])))
+        stale = self._find(found[0][1].path_of(sessions.previous(found[0][2])))
         return (_rewritten(path, stale[0], _unchanged), stale[1]) if stale else None
 
 
@@ -343,9 +343,9 @@ def _is_known(headers: Message, etag: str, modified: datetime) -> bool:
 def _rewritten(path: str, content: bytes, rewrite: Callable[[list[str], Mapping[str, str]], list[str]]) -> bytes:
     """A file after ``rewrite(lines, names of the source's columns)`` of its CSV, zipped if the path is a zip's."""
     found = catalog.of_path(path)
-    if found is None:
+    if not found:
         raise ValueError(f"not the path of a data set's file: {path}")
-    dataset, source, day = found
+    dataset, source, day = found[0]
 
     def rewritten(content: bytes, dataset: Dataset, source: Source) -> bytes:
         lines = content.decode("latin-1").split("\n")
@@ -358,10 +358,9 @@ def _rewritten(path: str, content: bytes, rewrite: Callable[[list[str], Mapping[
     if not source.is_one_of_many:
         [content] = members.values()
         return exchange.zipped(path, rewritten(content, dataset, source), day)
-    for each in catalog.DATASETS.values():
-        for shared in (shared for shared in each.sources if shared.path_of(day) == path):
-            for name in (name for name in members if shared.is_member(name, day)):
-                members[name] = rewritten(members[name], each, shared)
+    for each, shared, _ in found:
+        for name in (name for name in members if shared.is_member(name, day)):
+            members[name] = rewritten(members[name], each, shared)
     return zipped_all(members, day)
 
 

@@ -1,4 +1,4 @@
-"""Write the README's tables of settings, columns and errors, and docs/reference/, from the code that they describe.
+"""Write the README's tables (data sets, settings, columns, errors) and docs/reference/, from the code they describe.
 
     python tools/write_reference.py [--check]
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from reference_pages import errors_table, made_pages, setting_rows, table
 
 from champion_luigi.config import settings
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,9 +40,40 @@ def schema_table() -> str:
     return table(("column", "Polars", "unit", "null?", "meaning"), *rows)
 
 
+def _file_name(path: str) -> str:
+    """The name of a source's files with DDMMYYYY for the date: `ind_close_all_DDMMYYYY.csv`."""
+    name = path.rpartition("/")[2].replace("{MON}", "MON")
+    for directive, letters in (("%Y", "YYYY"), ("%y", "YY"), ("%m", "MM"), ("%d", "DD"), ("{day:", ""), ("}", "")):
+        name = name.replace(directive, letters)
+    return name
+
+
+def data_sets_table() -> str:
+    """Each data set of the catalog: what it holds, since when, from which files, where to query it, when it is out."""
+    rows = [
+        (
+            f"`{each.name}`",
+            each.about,
+            each.first_date,
+            ", ".join(f"`{_file_name(source.path)}`" for source in each.sources),
+            f"`{each.view}`",
+            f"`{each.table}`",
+            f"{each.published_at:%H:%M}",
+        )
+        for each in catalog.DATASETS.values()
+    ]
+    return table(("data set", "what it holds", "since", "files", "view", "table", "published by (IST)"), *rows)
+
+
 def with_tables(text: str) -> str:
     """The README with each marked table replaced."""
-    for name, made in (("settings", settings_table()), ("schema", schema_table()), ("errors", errors_table())):
+    tables = {
+        "data sets": data_sets_table,
+        "settings": settings_table,
+        "schema": schema_table,
+        "errors": errors_table,
+    }
+    for name, made in ((name, make()) for name, make in tables.items()):
         start, end = f"<!-- {name}: made by tools/write_reference.py -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         _, found, after = rest.partition(end)

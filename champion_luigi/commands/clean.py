@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from champion_luigi.commands import output
+
+if TYPE_CHECKING:
+    from champion_luigi.datasets.model import Dataset
 
 _KINDS = {"leftover": "leftovers", "lock": "locks", "intermediate": "intermediates"}
 _MOST_NAMED = 20
 
 
 @click.command(name="clean")
+@output.of_datasets(output.ALL, "With --intermediates: of these data sets")
 @click.option("--intermediates", is_flag=True, help="Also remove loaded days' outputs in parsed/ and normalized/.")
 @click.option("--lake-only", is_flag=True, help="With --intermediates: do so for all days in the lake, loaded or not.")
 @click.option("--dry-run", is_flag=True, help="Only list the files to remove, and the bytes that would be freed.")
 @click.option("--json", "as_json", is_flag=True, help="Print all files as one JSON document.")
-def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) -> None:
+def command(datasets: Sequence[Dataset], intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the leftovers of killed runs: temporary files older than an hour, and locks that no process holds.
 
     With --intermediates, also remove loaded days' outputs in parsed/ and normalized/. This makes no stage due: a
@@ -31,7 +36,7 @@ def command(intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) 
     if lake_only and not intermediates:
         raise click.UsageError("--lake-only needs --intermediates")
     of = (WriteParquet if lake_only else LoadClickHouse) if intermediates else None
-    items, kept = clean.find(of)
+    items, kept = clean.find(of, datasets)
     if not dry_run:
         refused = {item: why for item in items if (why := clean.remove(item, of))}
         items = [item for item in items if item not in refused]

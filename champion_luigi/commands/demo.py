@@ -12,7 +12,7 @@ from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands import output
 from champion_luigi.config import settings
 from champion_luigi.config.wiring import warehouse_place
-from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets import catalog
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.warehouse import opened
 
@@ -30,15 +30,16 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
     help="Folder for the demo's outputs, separate from your own data.",
 )
 def command(data_dir: Path) -> None:
-    """Run the pipeline for a few simulated days and show the result."""
+    """Run the pipeline for a few simulated days of the first data set, and one day of the others; show the result."""
     values = {"data_dir": str(data_dir), "archive_url": "simulated:", "clickhouse_host": "", "lake_dir": ""}
     with output.ending("demo", output.FAILED), settings.overridden(values):
         click.echo(f"Loading {len(DAYS)} simulated trading days ...")
         tasks = [LoadClickHouse(date=day) for day in DAYS]
+        tasks += [LoadClickHouse(date=DAYS[-1], dataset=name) for name in catalog.NAMES if name != catalog.DEFAULT]
         # Check complete() here first: Luigi only logs the errors that it raises, such as an invalid setting.
         if not all(task.complete() for task in tasks):
             luigi.build(tasks, local_scheduler=True, workers=1, log_level="WARNING")
-        incomplete = [str(task.date) for task in tasks if not task.complete()]
+        incomplete = [task.label for task in tasks if not task.complete()]
         if incomplete:
             raise ChampionError(f"not loaded: {', '.join(incomplete)}; the log above says why")
         try:
@@ -48,12 +49,19 @@ def command(data_dir: Path) -> None:
 
 
 def _show(data_dir: Path) -> None:
-    view = f"{warehouse_place().database}.{EQUITY.view}"
+    first = catalog.DATASETS[catalog.DEFAULT]
+    views = {dataset: f"{warehouse_place().database}.{dataset.view}" for dataset in catalog.DATASETS.values()}
+    view = views[first]
     table = opened.shared(warehouse_place())
     layouts = dict(table.query(f"SELECT trade_date, any(layout) FROM {view} GROUP BY trade_date"))
     click.echo(f"\nRows per day in ClickHouse (SELECT ... FROM {view}):\n")
-    for day, rows in table.rows_by_day(EQUITY):
+    for day, rows in table.rows_by_day(first):
         click.echo(f"  {day} {_WEEKDAYS[day.weekday()]}  {rows:>6,}  {layouts[day]}")
+    click.echo(f"\n{DAYS[-1]} in each data set's view:\n")
+    for dataset, name in views.items():
+        if dataset.example:
+            [[text]] = table.query(dataset.example.format(view=name, day=DAYS[-1]))
+            click.echo(f"  {dataset.name:<{max(map(len, catalog.NAMES))}}  {text}")
     click.echo(
         f"""
   Lake      {settings.lake_dir()}  (Parquet, one file a day)

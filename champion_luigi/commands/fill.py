@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 import textwrap
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="fill")
-@output.of_dataset
+@output.of_datasets()
 @click.option("--start", type=output.DAY, help="First date. Default: --days-back days before today.")
 @click.option("--stop", type=output.DAY, help="The date after the last one. Default: the day after the latest session.")
 @click.option("--days-back", default=100, show_default=True, help="How many days to look back without --start.")
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--dry-run", is_flag=True, help="Only list the days to run, with reasons. Exits 20 if there are any.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON document with every day.")
 def command(  # noqa: PLR0917 - click calls it by name
-    dataset: Dataset,
+    datasets: Sequence[Dataset],
     start: datetime | None,
     stop: datetime | None,
     last_task: str,
@@ -48,6 +49,9 @@ def command(  # noqa: PLR0917 - click calls it by name
     **parameters: Any,
 ) -> None:
     """Complete every missing session of a range, oldest first.
+
+    Several data sets are filled one after the other, each with a summary. A file that they share is requested once.
+    --task-limit counts the days of each. The exit code is the highest of theirs.
 
     Exits 0 when all days are complete, 15 when all are but absent ones, for which no source of the archive has a file,
     20 when a day is not published yet or days are left, 30 when a day failed.
@@ -72,13 +76,27 @@ def command(  # noqa: PLR0917 - click calls it by name
     except TaskClassException as error:
         words = "LoadClickHouse or WriteParquet"
         raise SettingsError("--of names no task", expected=words, found=repr(last_task)) from error
-    with settings.overridden({"fill_workers": workers}):
+    refused = ""
+
+    def fill(dataset: Dataset) -> tuple[object, int]:
+        nonlocal refused
         task = FillBhavcopy(**{"of": of, "dataset": dataset.name, **parameters})
-        if not dry_run:
-            sys.exit(bar.execute(task, scheduler))
-        document = _plan(task)
-        click.echo(output.as_json(document) if as_json else _in_words(document))
-        sys.exit(output.MISSING if document["due"] or document["left"] else 0)
+        if dry_run:
+            document = _plan(task)
+            if not as_json:
+                click.echo(_in_words(document))
+            return document, output.MISSING if document["due"] or document["left"] else 0
+        if refused:
+            # One that refuses is left alone, whatever is requested.
+            output.say(f"The fill did not begin: {refused}")
+            return None, output.MISSING
+        code = bar.execute(task, scheduler)
+        refused = task.progress.stopped_because if task.progress else ""
+        return None, code
+
+    heading = click.echo if dry_run else output.say
+    with settings.overridden({"fill_workers": workers}):
+        sys.exit(output.for_each(datasets, fill, in_json=as_json, heading=heading))
 
 
 def _plan(task: FillBhavcopy) -> dict[str, Any]:

@@ -6,26 +6,22 @@ import contextlib
 import json
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
-from champion_luigi.base.errors import ChampionError
+from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
 
+F = TypeVar("F", bound=Callable[..., object])
 DAY = click.DateTime(["%Y-%m-%d"])
-# The --dataset option; a command receives the data set's definition.
-of_dataset = click.option(
-    "--dataset",
-    type=click.Choice(catalog.NAMES),
-    default=catalog.DEFAULT,
-    show_default=True,
-    callback=lambda _context, _option, name: catalog.DATASETS[name],
-    help="The data set.",
-)
+# The word for all data sets of the catalog.
+ALL = "all"
 WIDTH = 80
 MOST_NAMED = 10
 
@@ -36,6 +32,67 @@ MISSING, NOT_RUN, FAILED, NOT_SCHEDULED, UNHANDLED = (
     int(luigi_defaults.DEFAULTS["retcode", name])
     for name in ("missing_data", "not_run", "task_failed", "scheduling_error", "unhandled_exception")
 )
+
+
+def _named(_context: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[Dataset, ...]:
+    """The data sets that are named, in the catalog's order."""
+    names = {name.strip() for text in texts for name in text.split(",")}
+    if unknown := sorted(names - {*catalog.NAMES, ALL}):
+        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(catalog.NAMES)} or {ALL}", param=option)
+    return tuple(each for each in catalog.DATASETS.values() if each.name in names or ALL in names)
+
+
+def of_datasets(default: str = catalog.DEFAULT, what: str = "Data sets") -> Callable[[F], F]:
+    """The --dataset option; a command receives the definitions of the data sets, as ``datasets``."""
+    return click.option(
+        "--dataset",
+        "datasets",
+        multiple=True,
+        default=(default,),
+        show_default=True,
+        metavar="NAME[,NAME...]",
+        callback=_named,
+        help=f"{what}, by name: {', '.join(catalog.NAMES)}, or {ALL}. Can be repeated.",
+    )
+
+
+def for_each(
+    datasets: Sequence[Dataset],
+    work: Callable[[Dataset], tuple[object, int]],
+    *,
+    in_json: bool,
+    heading: Callable[[str], None] = click.echo,
+) -> int:
+    """Do a command's work for each data set, and return the highest exit code.
+
+    ``work`` returns the JSON document and the exit code, and prints its text itself, unless ``in_json``. The document
+    of one data set is printed as it is; several are members of one, by the data set's name. An error of one data set
+    does not stop the others. The embedded engine stays open between them.
+    """
+    if len(datasets) == 1:
+        document, code = work(datasets[0])
+        if in_json:
+            click.echo(as_json(document))
+        return code
+
+    from champion_luigi.warehouse import opened
+
+    documents, codes = {}, [0]
+    with opened.kept_open():
+        for dataset in datasets:
+            if not in_json:
+                heading(f"{'' if dataset is datasets[0] else chr(10)}{dataset.name}:")
+            try:
+                documents[dataset.name], code = work(dataset)
+            except SettingsError:
+                raise
+            except ChampionError as error:
+                say(f"{dataset.name}: {error}")
+                documents[dataset.name], code = {"error": str(error)}, UNHANDLED
+            codes.append(code)
+    if in_json:
+        click.echo(as_json(documents))
+    return max(codes)
 
 
 def dates(start: datetime | None, end: datetime | None, last: str = "--end") -> tuple[date | None, date | None]:

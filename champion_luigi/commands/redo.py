@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(name="redo")
-@output.of_dataset
+@output.of_datasets()
 @click.option("--date", "day", type=output.DAY, help="A single day, instead of --start.")
 @click.option("--start", type=output.DAY, help="First date.")
 @click.option(
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
     context: click.Context,
-    dataset: Dataset,
+    datasets: Sequence[Dataset],
     day: datetime | None,
     start: datetime | None,
     end: datetime | None,
@@ -69,15 +69,15 @@ def command(  # noqa: PLR0917 - click calls it by name
     if redo.STAGES[first].stage > redo.STAGES[last].stage:
         raise click.UsageError(f"--from {first} comes after --to {last}")
     stages = redo.STAGES[first], redo.STAGES[last]
-    plans = [redo.plan(dataset, each, *stages) for each in _days(dataset, day, start, end)]
-    if not as_json:
-        click.echo(_in_words(plans, first, last, dry_run=dry_run), err=not dry_run)
-    outcomes: dict[date, str] = {}
-    code = 0
-    if not dry_run:
-        with settings.overridden({"fill_workers": workers}):
+
+    def redone(dataset: Dataset) -> tuple[object, int]:
+        plans = [redo.plan(dataset, each, *stages) for each in _days(dataset, day, start, end)]
+        if not as_json:
+            click.echo(_in_words(plans, first, last, dry_run=dry_run), err=not dry_run)
+        outcomes: dict[date, str] = {}
+        code = 0
+        if not dry_run:
             outcomes, code = _run(dataset, {plan.day: stages for plan in plans if not plan.nothing})
-    if as_json:
         entries = [
             {
                 "date": plan.day,
@@ -88,8 +88,11 @@ def command(  # noqa: PLR0917 - click calls it by name
             }
             for plan in plans
         ]
-        click.echo(output.as_json({"from": first, "to": last, "days": entries}))
-    context.exit(code)
+        return {"from": first, "to": last, "days": entries}, code
+
+    heading = click.echo if dry_run else output.say
+    with settings.overridden({"fill_workers": workers}):
+        context.exit(output.for_each(datasets, redone, in_json=as_json, heading=heading))
 
 
 def _days(dataset: Dataset, day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:

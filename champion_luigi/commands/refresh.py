@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,20 @@ if TYPE_CHECKING:
 
 
 @click.command(name="refresh")
-@output.of_dataset
-@click.option("--days", "most", type=click.IntRange(min=1), required=True, help="Number of the lake's days to refresh.")
+@output.of_datasets()
+@click.option(
+    "--days",
+    "most",
+    type=click.IntRange(min=1),
+    required=True,
+    help="Number of days in the lake to refresh, of each data set.",
+)
 @click.option("--end", type=output.DAY, help="The last day to refresh. Default: the last day in the lake.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcomes as one JSON document.")
 @click.pass_context
-def command(context: click.Context, dataset: Dataset, most: int, end: datetime | None, as_json: bool) -> None:
+def command(
+    context: click.Context, datasets: Sequence[Dataset], most: int, end: datetime | None, as_json: bool
+) -> None:
     """Request stored days from the archive again, and replace those that have changed.
 
     A day that was published anew is replaced in lake and warehouse; its old payload is stored under
@@ -31,27 +40,32 @@ def command(context: click.Context, dataset: Dataset, most: int, end: datetime |
     from champion_luigi.upkeep import refresh
     from champion_luigi.warehouse import opened
 
-    days = refresh.days_there(dataset, most, end.date() if end else None)
-    outcomes = []
-    try:
+    def refreshed(dataset: Dataset) -> tuple[object, int]:
+        days = refresh.days_there(dataset, most, end.date() if end else None)
+        outcomes = []
         for outcome in refresh.refresh(dataset, days):
             outcomes.append(outcome)
             if not as_json:
                 click.echo(_in_words(outcome))
+        # Dates are ISO texts, ``rows_`` fields count rows, other counts are days.
+        document = {
+            "first": days[0] if days else None,
+            "last": days[-1] if days else None,
+            "days": len(days),
+            "unchanged": sum(1 for each in outcomes if each.state == "unchanged"),
+            "changed": [_changed(each) for each in outcomes if each.state == "changed"],
+            "failed": [{"date": each.date, "reason": each.reason} for each in outcomes if each.state == "failed"],
+            "not_asked": days[len(outcomes) :],
+        }
+        if not as_json:
+            click.echo(_sum(document))
+        return document, output.FAILED if document["failed"] or document["not_asked"] else 0
+
+    try:
+        code = output.for_each(datasets, refreshed, in_json=as_json)
     finally:
         opened.close_shared()
-    # Dates are ISO texts, ``rows_`` fields count rows, other counts are days.
-    document = {
-        "first": days[0] if days else None,
-        "last": days[-1] if days else None,
-        "days": len(days),
-        "unchanged": sum(1 for each in outcomes if each.state == "unchanged"),
-        "changed": [_changed(each) for each in outcomes if each.state == "changed"],
-        "failed": [{"date": each.date, "reason": each.reason} for each in outcomes if each.state == "failed"],
-        "not_asked": days[len(outcomes) :],
-    }
-    click.echo(output.as_json(document) if as_json else _sum(document))
-    context.exit(output.FAILED if document["failed"] or document["not_asked"] else 0)
+    context.exit(code)
 
 
 def _changed(outcome: Outcome) -> dict[str, Any]:

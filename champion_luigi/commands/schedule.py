@@ -6,21 +6,22 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
 
 import click
 
 from champion_luigi.base.errors import SettingsError
+from champion_luigi.commands import output
 from champion_luigi.config.settings import SECTIONS, without_secrets
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
 
-# India has no daylight saving time, so these hours are fixed in UTC.
-RUNS = (
-    ("evening, when the day's file is published", 18, 0, "1-5", "Mon..Fri"),
-    ("late evening, in case it was late", 22, 30, "1-5", "Mon..Fri"),
-    ("next morning, also after weekend sessions", 7, 0, "*", "*-*-*"),
-)
+# India has no daylight saving time, so hours of India are fixed in UTC.
+_NOON = time(12, 0)
+_DEFAULT = (catalog.DATASETS[catalog.DEFAULT],)
 _INDIA_MINUTES = 5 * 60 + 30
 # Debian's cron refuses a longer command, and Vixie cron cuts it off; cronie takes 131,071 bytes.
 _LONGEST_COMMAND = 998
@@ -36,7 +37,27 @@ class Job:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Run:
+    """The data sets to fill at a time of day, India time, and the reason for that time."""
+
+    at: time
+    why: str
+    datasets: tuple[str, ...]
+
+    @property
+    def is_next_day(self) -> bool:
+        """Whether it is the morning after a session."""
+        return self.at < _NOON
+
+    @property
+    def arguments(self) -> str:
+        """The arguments of `champion`."""
+        return "fill" if self.datasets == (catalog.DEFAULT,) else f"fill --dataset {','.join(self.datasets)}"
+
+
 @click.command(name="schedule")
+@output.of_datasets()
 @click.option("--cron", "form", flag_value="cron", help="Lines for crontab -e.")
 @click.option("--systemd", "form", flag_value="systemd", help="A service and a timer.")
 @click.option(
@@ -44,15 +65,18 @@ class Job:
     type=click.Path(file_okay=False, path_type=Path),
     help="With --systemd: write the units into this folder (/etc/systemd/system) instead of printing them.",
 )
-def command(form: str | None, write: Path | None) -> None:
-    """Print the configuration that runs a fill each evening, for this installation, folder and environment."""
+def command(datasets: Sequence[Dataset], form: str | None, write: Path | None) -> None:
+    """Print the configuration that runs a fill each evening, for this installation, folder and environment.
+
+    Each data set is filled at the times that suit its publication.
+    """
     if form is None:
         raise click.UsageError("give --cron or --systemd")
     job = here()
     if form == "cron":
-        click.echo(crontab(job), nl=False)
+        click.echo(crontab(job, datasets), nl=False)
         return
-    for name, text in systemd_units(job).items():
+    for name, text in systemd_units(job, datasets).items():
         if write is None:
             click.echo(f"# {name}\n{text}")
         else:
@@ -75,18 +99,36 @@ def here() -> Job:
     return Job(Path(sys.executable).with_name("champion").absolute(), Path.cwd(), environment)
 
 
-def crontab(job: Job) -> str:
+def runs(datasets: Sequence[Dataset]) -> list[Run]:
+    """The times at which any of the data sets is to be requested: evenings, then mornings."""
+    found = []
+    for at in sorted({at for each in datasets for at in each.requested_at}, key=lambda at: (at < _NOON, at)):
+        those = [each for each in datasets if at in each.requested_at]
+        if at < _NOON:
+            why = "next morning, also after weekend sessions"
+        elif any(at == each.requested_at[0] for each in those):
+            why = "evening, when the day's file is published"
+        else:
+            why = "late evening, in case it was late"
+        found.append(Run(at, why, tuple(each.name for each in those)))
+    return found
+
+
+def crontab(job: Job, datasets: Sequence[Dataset] = _DEFAULT) -> str:
     """Lines for ``crontab -e``, in UTC; the machine's cron must run in UTC or support CRON_TZ.
 
     Raises SettingsError if a line would be longer than cron takes, or hold a control character.
     """
     _require_one_line(job)
     settings = {name: f"{name}={shlex.quote(text)} " for name, text in sorted(job.environment.items())}
-    line = _for_cron(
-        f"cd {shlex.quote(str(job.folder))} && {''.join(settings.values())}"
-        f"flock -n .champion-fill.lock {shlex.quote(str(job.champion))} fill >> champion.log 2>&1"
-    )
-    if (size := len(line.encode())) > _LONGEST_COMMAND:
+    of_runs = {
+        run: _for_cron(
+            f"cd {shlex.quote(str(job.folder))} && {''.join(settings.values())}"
+            f"flock -n .champion-fill.lock {shlex.quote(str(job.champion))} {run.arguments} >> champion.log 2>&1"
+        )
+        for run in runs(datasets)
+    }
+    if (size := max(len(line.encode()) for line in of_runs.values())) > _LONGEST_COMMAND:
         longest = sorted(settings, key=lambda name: len(settings[name]), reverse=True)
         raise SettingsError(
             "a command in the crontab would be too long: some versions of cron cut it off",
@@ -100,21 +142,37 @@ def crontab(job: Job) -> str:
         "# Passwords, and addresses that hold one, are left out: put them into luigi.cfg in this folder.",
         "CRON_TZ=UTC",
     ]
-    for why, hour, minute, days, _ in RUNS:
-        utc = (hour * 60 + minute - _INDIA_MINUTES) % (24 * 60)
-        lines += [f"# {hour:02}:{minute:02} IST, {why}", f"{utc % 60} {utc // 60} * * {days} {line}"]
+    for run, line in of_runs.items():
+        utc = (run.at.hour * 60 + run.at.minute - _INDIA_MINUTES) % (24 * 60)
+        days = "*" if run.is_next_day else "1-5"
+        lines += [f"# {run.at:%H:%M} IST, {run.why}", f"{utc % 60} {utc // 60} * * {days} {line}"]
     return "\n".join(lines) + "\n"
 
 
-def systemd_units(job: Job) -> dict[str, str]:
-    """A service and its timer, by file name. Raises SettingsError if a value has a control character."""
+def systemd_units(job: Job, datasets: Sequence[Dataset] = _DEFAULT) -> dict[str, str]:
+    """A service and its timer for each group of data sets that are filled together, by file name.
+
+    Raises SettingsError if a value has a control character.
+    """
     _require_one_line(job)
     settings = "".join(f"Environment={_quoted(f'{name}={text}')}\n" for name, text in sorted(job.environment.items()))
+    groups: dict[str, list[Run]] = {}
+    for run in runs(datasets):
+        groups.setdefault(run.arguments, []).append(run)
+    units: dict[str, str] = {}
+    for arguments, group in groups.items():
+        name = f"champion-fill-{group[0].at:%H%M}" if units else "champion-fill"
+        units |= _units(name, job, arguments, settings, group)
+    return units
+
+
+def _units(name: str, job: Job, arguments: str, settings: str, group: Sequence[Run]) -> dict[str, str]:
     calendar = "".join(
-        f"# {why}\nOnCalendar={days} {hour:02}:{minute:02} Asia/Kolkata\n" for why, hour, minute, _, days in RUNS
+        f"# {run.why}\nOnCalendar={'*-*-*' if run.is_next_day else 'Mon..Fri'} {run.at:%H:%M} Asia/Kolkata\n"
+        for run in group
     )
     return {
-        "champion-fill.service": f"""[Unit]
+        f"{name}.service": f"""[Unit]
 Description=NSE bhavcopy: fill the missing sessions
 Wants=network-online.target
 After=network-online.target
@@ -124,13 +182,13 @@ Type=oneshot
 WorkingDirectory={_as_folder(job.folder)}
 {settings}# For CLICKHOUSE_PASSWORD=... and addresses (NSE_ARCHIVE_URL=...) that hold a password; readable by root only.
 EnvironmentFile=-/etc/champion_luigi.env
-ExecStart={_started(str(job.champion))}
+ExecStart={_started(str(job.champion), arguments)}
 # 20: a day is not published yet; the next run requests it again.
 SuccessExitStatus=20
 TimeoutStartSec=2h
 KillSignal=SIGTERM
 """,
-        "champion-fill.timer": f"""[Unit]
+        f"{name}.timer": f"""[Unit]
 Description=NSE bhavcopy: evenings, and a catch-up in the morning, India time
 
 [Timer]
@@ -176,9 +234,9 @@ def _as_folder(folder: Path) -> str:
     return f"{text}/" if text[-1] in "\\ " else text
 
 
-def _started(program: str) -> str:
+def _started(program: str, arguments: str) -> str:
     """The command line of ExecStart=. Systemd refuses a program whose path has quotes or backslashes."""
     if set(program) & set("'\"\\$"):
         argument = _quoted(program).replace("$", "$$")
-        return f"""/bin/sh -c 'exec "$$0" fill' {argument}"""
-    return f"{program.replace('%', '%%') if shlex.quote(program) == program else _quoted(program)} fill"
+        return f"""/bin/sh -c 'exec "$$0" {arguments}' {argument}"""
+    return f"{program.replace('%', '%%') if shlex.quote(program) == program else _quoted(program)} {arguments}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,30 +13,41 @@ from champion_luigi.datasets.model import Dataset
 
 
 @click.command(name="status")
-@output.of_dataset
+@output.of_datasets()
 @click.option("--start", type=output.DAY, help="First date. Default: the first day fetched or absent.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as one JSON document.")
 @click.pass_context
 def command(
-    context: click.Context, dataset: Dataset, start: datetime | None, end: datetime | None, as_json: bool
+    context: click.Context,
+    datasets: Sequence[Dataset],
+    start: datetime | None,
+    end: datetime | None,
+    as_json: bool,
 ) -> None:
     """Show which sessions are loaded, in the lake only, failed, missing, absent or closed.
 
     Exits 0 when all due sessions are loaded, 30 when a day has failed, 20 when days are missing, and 15 when only such
-    days are missing as are absent: no source of the archive has their file.
+    days are missing as are absent: no source of the archive has their file. Of several data sets, the highest code
+    counts.
     """
     from champion_luigi.upkeep import coverage
 
-    found = coverage.of_range(dataset, *output.dates(start, end))
-    document = coverage.as_document(found)
-    click.echo(output.as_json(document) if as_json else _in_words(document))
+    def show(dataset: Dataset) -> tuple[object, int]:
+        document = coverage.as_document(coverage.of_range(dataset, *output.dates(start, end)))
+        if not as_json:
+            click.echo(_in_words(document))
+        return document, _code(document)
+
+    context.exit(output.for_each(datasets, show, in_json=as_json))
+
+
+def _code(document: dict[str, Any]) -> int:
     if document["failed"]:
-        context.exit(output.FAILED)
+        return output.FAILED
     if document["missing"] or document["lake_only"]:
-        context.exit(output.MISSING)
-    if any(not each["lost"] for each in document["absent"]):
-        context.exit(output.ABSENT)
+        return output.MISSING
+    return output.ABSENT if any(not each["lost"] for each in document["absent"]) else 0
 
 
 def _in_words(document: dict[str, Any]) -> str:

@@ -16,14 +16,19 @@ if TYPE_CHECKING:
 
 
 @click.command(name="verify")
-@output.of_dataset
+@output.of_datasets()
 @click.option("--start", type=output.DAY, help="First date. Default: the first date with data.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the last date with data.")
 @click.option("--repair", "repairs", is_flag=True, help="Make differing outputs again, then verify them again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
-    context: click.Context, dataset: Dataset, start: datetime | None, end: datetime | None, repairs: bool, as_json: bool
+    context: click.Context,
+    datasets: Sequence[Dataset],
+    start: datetime | None,
+    end: datetime | None,
+    repairs: bool,
+    as_json: bool,
 ) -> None:
     """Compare raw payloads, lake and warehouse, date by date.
 
@@ -39,7 +44,8 @@ def command(  # noqa: PLR0917 - click calls it by name
     from champion_luigi.warehouse import opened
 
     first, last = output.dates(start, end)
-    try:
+
+    def compare(dataset: Dataset) -> tuple[object, int]:
         verdict = verify.of_range(dataset, first, last)
         # Dates are ISO texts, counts are days.
         document: dict[str, Any] = {
@@ -61,11 +67,13 @@ def command(  # noqa: PLR0917 - click calls it by name
             document["reasons"] = {str(day): reason for day, reason in reasons.items()}
             if not as_json:
                 click.echo(_outcome_in_words(verdict.differences, left, reasons))
+        return document, output.FAILED if left else 0
+
+    try:
+        code = output.for_each(datasets, compare, in_json=as_json)
     finally:
         opened.close_shared()
-    if as_json:
-        click.echo(output.as_json(document))
-    context.exit(output.FAILED if left else 0)
+    context.exit(code)
 
 
 def _in_words(document: dict[str, Any], differences: Sequence[Difference]) -> str:

@@ -20,12 +20,6 @@ def named(dataset: str) -> dict[str, str]:
     return {} if dataset == DEFAULT else {"dataset": dataset}
 
 
-def of_path(path: str) -> tuple[Dataset, Source, date] | None:
-    """The data set, the source and the date of a path on the archive; None if the path belongs to no data set.
-
-    Of data sets with members of the same zip, it is the first one.
-    """
-    for dataset in DATASETS.values():
-        if found := dataset.of_path(path):
-            return dataset, *found
-    return None
+def of_path(path: str) -> list[tuple[Dataset, Source, date]]:
+    """The data sets that have a path on the archive, each with its source and the date; several share some files."""
+    return [(dataset, *found) for dataset in DATASETS.values() if (found := dataset.of_path(path))]

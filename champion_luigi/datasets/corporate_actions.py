@@ -199,6 +199,7 @@ CORPORATE_ACTIONS = Dataset(
             # The lower case and the four digits of the year came on 2025-10-13.
             members=("Bc{day:%d%m%y}.csv", "Bc{day:%d%m%Y}.csv"),
             is_one_of_many=True,
+            shared="pr",
             # As on 2022-01-10.
             empty_is_unpublished=True,
         ),
@@ -316,6 +317,9 @@ CORPORATE_ACTIONS = Dataset(
     key=("symbol", "series", "purpose", "number", "part"),
     sums=("line", "amount", "from_value", "ratio_new"),
     published_at=time(19, 0),
+    about="announced splits, bonuses, dividends, rights and other actions of companies and funds",
+    example="SELECT concat(toString(uniqExact(line)), ' notices of corporate actions') FROM {view} "
+    "WHERE trade_date = '{day}'",
     read_date=_read_date,
     warnings=_warnings,
     derive=_derived,

@@ -164,6 +164,11 @@ DELIVERY = Dataset(
     sums=("volume", "delivered", "delivered_share"),
     # The previous session's file was seen until 19:56.
     published_at=time(20, 30),
+    requested_at=(time(20, 45), time(22, 30), time(9, 0)),
+    about="shares delivered of each security, and their share of the volume",
+    # Of the share with the highest turnover.
+    example="SELECT concat(symbol, ': ', toString(round(100 * delivered_share, 1)), ' % of its volume delivered') "
+    "FROM {view} WHERE trade_date = '{day}' AND series = 'EQ' ORDER BY turnover DESC, symbol LIMIT 1",
     nulls=("", "-"),
     read_date=_read_date,
     warnings=_warnings,

@@ -99,6 +99,7 @@ EQUITY = Dataset(
             is_one_of_many=True,
             own=press.SHARES,
             others=(press.INDICES, press.TITLES),
+            shared="pr",
         ),
     ),
     layouts=(
@@ -194,5 +195,9 @@ EQUITY = Dataset(
     published_at=time(19, 0),
     warnings=_warnings,
     # Published along with the bhavcopy; it has a subset of its rows.
+    about="prices, volume, turnover and trades of each security of the cash market",
+    # The share with the highest turnover.
+    example="SELECT concat(symbol, ' closed at ', toString(close), ' rupees') FROM {view} "
+    "WHERE trade_date = '{day}' AND series = 'EQ' ORDER BY turnover DESC, symbol LIMIT 1",
     lookalikes={"the full (delivery) file": frozenset({"SYMBOL", "SERIES", "DATE1", "DELIV_QTY", "DELIV_PER"})},
 )

@@ -115,6 +115,7 @@ INDEX_CLOSE = Dataset(
             partial=True,
             members=press.members("Pd"),
             is_one_of_many=True,
+            shared="pr",
             own=press.INDICES,
             others=(press.SHARES, press.TITLES),
             # The numbers stand in the row of the Nifty 50, and are the whole market's. They are exact on 95 of 106 days
@@ -235,6 +236,9 @@ INDEX_CLOSE = Dataset(
     key=("index_name",),
     sums=("close", "turnover"),
     published_at=time(19, 0),
+    about="values, volume, turnover and valuation of each of the exchange's indices",
+    example="SELECT concat(index_name, ' closed at ', toString(close)) FROM {view} "
+    "WHERE trade_date = '{day}' AND lower(index_name) = 'nifty 50'",
     nulls=("", "-"),
     read_date=_read_date,
     warnings=_warnings,

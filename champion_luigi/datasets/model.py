@@ -134,6 +134,8 @@ class Source:
     holidays, and until the day's own file is out. If the file ``ends_in_newline``, one without it is cut off.
     ``totals`` are the totals that the file states of its own rows.
     If ``empty_is_unpublished``, a file without rows counts as no file.
+    ``shared`` marks files that several data sets read: it is the folder in which they are stored once for all of them.
+    Each of the data sets has a source with the same path and the same folder.
     """
 
     name: str
@@ -152,6 +154,7 @@ class Source:
     ends_in_newline: bool = False
     totals: tuple[Total, ...] = field(default=(), hash=False)
     empty_is_unpublished: bool = False
+    shared: str = ""
 
     @property
     def is_saved_by_hand(self) -> bool:
@@ -341,6 +344,12 @@ class Dataset:
     derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     # Further views in the warehouse, by name: a SELECT, in which ``{view}`` is the data set's view with its database.
     views: Mapping[str, str] = field(default_factory=dict)
+    # When `champion schedule` lets a day be requested, India time: evenings of the day, then mornings after it.
+    requested_at: tuple[time, ...] = (time(18, 0), time(22, 30), time(7, 0))
+    # What a row holds, and what for, in a few words for the table of data sets.
+    about: str = ""
+    # A query for one text about one day, for the demo; {view} and {day} stand for the view and the date.
+    example: str = ""
 
     @property
     def table(self) -> str:

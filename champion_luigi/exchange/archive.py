@@ -5,6 +5,7 @@ The result is the bytes as published, or a typed error. `parsing.payload` checks
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -38,6 +39,8 @@ class Published:
     url: str
     content: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    # When the file was fetched, if it was not now: it was stored for another data set.
+    fetched_at: str = ""
 
 
 class NotModified(Exception):  # an answer, not an error
@@ -74,13 +77,16 @@ def fetch(
     *,
     official_from: Mapping[str, date] = MappingProxyType({}),
     known: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+    stored: Callable[[Source], Published | None] = lambda _source: None,
 ) -> tuple[Published, Read]:
     """Get a day's file from the official source, or else from the next one that has it, and read it.
 
     ``read`` raises RejectedPayload if the payload is not the day's file, and NotPublished if it stands for a 404;
-    ``official_from`` is as for `Dataset.sources_of`; ``known`` holds the validators of existing copies, by URL. A
-    source that is refused, or whose file is not the day's, does not hide another one. Raises NotModified if the file
-    still matches its validators, NotPublished if no source has one, and otherwise the first source's error that
+    ``official_from`` is as for `Dataset.sources_of`; ``known`` holds the validators of existing copies, by URL. The
+    file that ``stored`` returns for a source is read without a request, unless it is not the day's: the archive may
+    have another one by now. A source that is refused, or whose file is not the day's, does not hide another one. Raises
+    NotModified if the file still matches its validators, NotPublished if no source has one, and otherwise the first
+    source's error that
     explains why there is no file.
     """
     asked: list[str] = []
@@ -94,6 +100,9 @@ def fetch(
         if (path := _path(archive, source, day)) is None:
             continue
         url = archive.url(path)
+        if kept := stored(source):
+            with contextlib.suppress(RejectedPayload, TruncatedPayload):
+                return kept, read(kept)
         asked.append(url)
         try:
             content, headers = archive.get(path, day, known.get(url, NOTHING))

@@ -14,8 +14,8 @@ from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
 from champion_luigi.pipeline.day_task import DayTask, listening
-from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
-from champion_luigi.storage import lake
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
+from champion_luigi.storage import lake, raw
 from champion_luigi.tracking import record
 from champion_luigi.warehouse import opened
 
@@ -91,6 +91,7 @@ def _result(day: date, dataset: str, load_to_clickhouse: bool) -> DayResult:
     lake_path = written.output().file
     metadata = lake.read_metadata(lake_path, written.definition)
     rejected = int(metadata["rejected_rows"])
+    receipt = ScrapeBhavcopy(date=day, dataset=dataset).output().load() or {}
     marker = LoadClickHouse(date=day, dataset=dataset).output().load() if load_to_clickhouse else None
     return DayResult(
         trade_date=day,
@@ -100,7 +101,7 @@ def _result(day: date, dataset: str, load_to_clickhouse: bool) -> DayResult:
         loaded=int(marker["rows"]) if marker else 0,
         layout=metadata["format"],
         warnings=json.loads(metadata["warnings"]),
-        raw_path=written.files.receipt(day).with_name(metadata["source_file"]),
+        raw_path=raw.place_of(written.files, day, {**receipt, "file": metadata["source_file"]}),
         lake_path=lake_path,
         rejects_path=written.files.rejects(day) if rejected else None,
     )

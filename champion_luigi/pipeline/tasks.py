@@ -10,7 +10,7 @@ do imports Luigi alone, and a parent that forks workers never uses them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import CheckFailed, DamagedFile, NotPublished, RejectedPayload, TerminalError
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
-from champion_luigi.pipeline import absence, lanes
+from champion_luigi.pipeline import absence, lanes, sharing
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
 from champion_luigi.storage import due, lake, raw, tables
@@ -30,8 +30,12 @@ from champion_luigi.warehouse import opened
 if TYPE_CHECKING:
     import polars as pl
 
+    from champion_luigi.datasets.model import Source
     from champion_luigi.exchange.archive import Published
     from champion_luigi.parsing.payload import Recognised
+
+    # See `sharing.stored_for_others`.
+    Stored = Callable[[Source], Published | None]
 
 
 class ScrapeBhavcopy(DayTask):
@@ -50,8 +54,14 @@ class ScrapeBhavcopy(DayTask):
         return JsonFile(self.files.receipt(self.date))
 
     def work(self) -> None:
+        # A day that was requested again is fetched, whatever is stored.
+        is_first = self.stage not in due.stages(self.files.due, self.date)
+        with sharing.stored_for_others(self, is_used=is_first) as stored:
+            self._fetch_and_keep(stored)
+
+    def _fetch_and_keep(self, stored: Stored) -> None:
         try:
-            published, recognised = self._fetch()
+            published, recognised = self._fetch(stored)
         except (NotPublished, RejectedPayload) as error:
             if not self.output().exists():
                 raise
@@ -68,9 +78,10 @@ class ScrapeBhavcopy(DayTask):
 
         receipt = keep(self, published, recognised)
         self.facts |= {"archive_file": published.name, "archive_sha256": receipt["sha256"], "layout": published.source}
-        self.say(f"{published.name}, {len(published.content):,} bytes, {len(recognised.lines):,} rows")
+        size = f"{len(published.content):,} bytes, {len(recognised.lines):,} rows"
+        self.say(f"{published.name}, {size}" + (", stored before for another data set" if published.fetched_at else ""))
 
-    def _fetch(self) -> tuple[Published, Recognised]:
+    def _fetch(self, stored: Stored) -> tuple[Published, Recognised]:
         expected = wiring.expectation(self.definition)
         found = expected.of(self.date)
         if found.state == "closed" and not settings.get("ask_closed"):
@@ -80,7 +91,7 @@ class ScrapeBhavcopy(DayTask):
                 todo="No request was sent. To send one all the same, set CHAMPION_ASK_CLOSED=true.",
             )
         try:
-            return fetch(self)
+            return fetch(self, stored)
         except NotPublished as error:
             todo = f"By the calendar: {sessions.describe(self.date)}."
             if expected.is_recent(self.date, settings.get("closed_after_days")):
@@ -114,8 +125,9 @@ class ParseBhavcopy(DayTask):
 
         receipt, kept = raw.payload_of(self.files, self.date)
         recognised = WholeFile(kept).take()
-        if recognised is None:
-            content = raw.verified(receipt, kept, self.input().file)
+        # Another data set may have recognised the same file.
+        if recognised is None or recognised.dataset.name != self.dataset:
+            content = raw.content_of(self.files, self.date, receipt)
             limit, format = wiring.max_unzipped_bytes(), receipt["format"]
             recognised = payload.recognise(content, self.definition, self.date, str(kept), limit, format=format)
         table = lines.parse(recognised)
@@ -281,9 +293,9 @@ class LoadClickHouse(DayTask):
 
 
 def fetch(
-    task: ScrapeBhavcopy, known: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    task: ScrapeBhavcopy, stored: Stored, known: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 ) -> tuple[Published, Recognised]:
-    """The day's file from the archive, checked and recognised. ``known`` and errors are as for `archive.fetch`.
+    """The day's file, checked and recognised. ``stored``, ``known`` and errors are as for `archive.fetch`.
 
     A partial source is not tried for a day whose stored file is from a full one.
     """
@@ -292,15 +304,16 @@ def fetch(
 
     opened_archive, limit = wiring.configured_archive(), wiring.max_unzipped_bytes()
     definition = task.definition
-    stored = definition.source(str((durable.read_json(task.output().file) or {}).get("format")))
-    if stored and not stored.partial:
+    had = definition.source(str((durable.read_json(task.output().file) or {}).get("format")))
+    if had and not had.partial:
         definition = definition.without_partial
 
     def read(published: Published) -> Recognised:
         content, url, format = published.content, published.url, published.source
         return payload.recognise(content, task.definition, task.date, url, limit, format=format)
 
-    return archive.fetch(opened_archive, definition, task.date, read, official_from=wiring.official_from(), known=known)
+    official_from, day = wiring.official_from(), task.date
+    return archive.fetch(opened_archive, definition, day, read, official_from=official_from, known=known, stored=stored)
 
 
 def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> dict[str, Any]:
@@ -311,10 +324,11 @@ def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> 
         "archive": wiring.archive_name(),
         "rows": len(recognised.lines),
         "validators": published.headers,
+        "fetched_at": published.fetched_at,
     }
     receipt = raw.keep(task.files, task.date, published.name, published.content, described)
     absence.enter_found(task.definition, task.date, published.source, published.url)
-    WholeFile(task.output().file.with_name(published.name)).remember(recognised)
+    WholeFile(raw.place_of(task.files, task.date, receipt)).remember(recognised)
     return receipt
 
 

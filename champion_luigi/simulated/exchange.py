@@ -50,10 +50,9 @@ def payload(day: date, source: str, dataset: Dataset = EQUITY) -> bytes | None:
 
 def respond(path: str) -> tuple[int, bytes]:
     """The archive's answer to a path below its base URL: 200 and a payload, or 404 and a page of HTML."""
-    content = None
-    if found := catalog.of_path(path):
-        dataset, source, day = found
-        content = payload(day, source.name, dataset)
+    found = (payload(day, source.name, dataset) for dataset, source, day in catalog.of_path(path))
+    # Of a file that data sets share, each writer writes the whole.
+    content = next((each for each in found if each is not None), None)
     return (404, html_page("Not found")) if content is None else (200, content)
 
 

@@ -1,7 +1,8 @@
 """The path of each file of a day below DATA_DIR, and the day of a path. No other module knows a path's parts.
 
 The first data set's files lie where version 0.1.0 put them; every other data set has a folder level of its own:
-``raw/2024/bhavcopy_20240115.json`` beside ``raw/index_close/2024/index_close_20240115.json``.
+``raw/2024/bhavcopy_20240115.json`` beside ``raw/index_close/2024/index_close_20240115.json``. A payload that several
+data sets read is in none of them: ``raw/shared/pr/2024/PR150124.zip``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from champion_luigi.datasets.model import Dataset
 # The suffix of each kind of file. Receipts, and markers under ``loaded/<warehouse>``, end in `_DOCUMENT`.
 _SUFFIXES = {"parsed": ".arrows", "normalized": ".arrows", "rejects": ".jsonl"}
 _DOCUMENT = ".json"
+# In place of a data set's folder. No data set has this name.
+SHARED = "shared"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,18 @@ class DayFiles:
     def restated(self, day: date, sha256: str) -> Path:
         """The folder for a replaced payload and its receipt."""
         return self.receipt(day).parent / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
+
+    def shared(self, name: str, day: date) -> Path:
+        """The folder of a day's payload that several data sets read; ``name`` is that of `Source.shared`."""
+        return self.root / "raw" / SHARED / name / f"{day:%Y}"
+
+    def restated_shared(self, name: str, day: date, sha256: str) -> Path:
+        """The folder for a replaced payload that several data sets read."""
+        return self.shared(name, day) / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
+
+    def shared_lock(self, name: str, day: date) -> Path:
+        """The lock that a process holds, besides the day's, while it fetches and stores a shared payload."""
+        return self.root / "locks" / SHARED / name / f"{day}.lock"
 
     def table(self, stage: str, day: date) -> Path:
         """The table that a stage, ``parsed`` or ``normalized``, writes for the next one."""

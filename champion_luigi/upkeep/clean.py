@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,9 +22,10 @@ from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.storage.paths import DayFiles
+from champion_luigi.storage.paths import SHARED, DayFiles
 from champion_luigi.tracking import journal, record
 
 LEFTOVER_SECONDS = 3600.0
@@ -54,10 +55,13 @@ class Kept:
     why: str
 
 
-def find(intermediates_of: type[DayTask] | None = None) -> tuple[list[Item], list[Kept]]:
+def find(
+    intermediates_of: type[DayTask] | None = None, datasets: Sequence[Dataset] = ()
+) -> tuple[list[Item], list[Kept]]:
     """The files that can be removed, and those that must stay. Changes nothing.
 
-    Intermediates are found for days whose ``intermediates_of`` task (LoadClickHouse or WriteParquet) is complete.
+    Intermediates are found for days whose ``intermediates_of`` task (LoadClickHouse or WriteParquet) is complete, of
+    these data sets, or else of all.
     """
     items, kept = [], []
     for path, status in _leftovers():
@@ -72,7 +76,7 @@ def find(intermediates_of: type[DayTask] | None = None) -> tuple[list[Item], lis
             with contextlib.suppress(FileNotFoundError):
                 items.append(Item("lock", path, path.stat().st_size))
     if intermediates_of is not None:
-        items += _intermediates(intermediates_of)
+        items += _intermediates(intermediates_of, datasets or tuple(catalog.DATASETS.values()))
     return items, kept
 
 
@@ -118,15 +122,16 @@ def _locks() -> Iterator[Path]:
     """The existing lock files: of days, the archive's pace, the warehouse, the journal and running processes."""
     data, folder = settings.data_dir().absolute(), record.journal_folder().absolute()
     of_days = [(DayFiles(data, dataset).folder("locks"), _LOCK) for dataset in catalog.DATASETS.values()]
-    for parent, pattern in (*of_days, (journal.presence_file(folder, ""), _PRESENCE)):
+    of_shared = [(each, _LOCK) for each in sorted((data / "locks" / SHARED).glob("*"))]
+    for parent, pattern in (*of_days, *of_shared, (journal.presence_file(folder, ""), _PRESENCE)):
         if parent.is_dir():
             yield from (path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name))
     yield from (path for path in (data / "warehouse.lock", folder / "carrier.lock") if path.is_file())
 
 
-def _intermediates(of: type[DayTask]) -> Iterator[Item]:
+def _intermediates(of: type[DayTask], datasets: Sequence[Dataset]) -> Iterator[Item]:
     """The tables between two tasks, for complete days."""
-    for dataset in catalog.DATASETS.values():
+    for dataset in datasets:
         files = wiring.files(dataset)
         found = [each for stage in ("parsed", "normalized") for each in files.days(stage).items()]
         if found:

@@ -32,6 +32,7 @@ from champion_luigi.base.errors import (
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.pipeline import sharing
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, ParseBhavcopy, ScrapeBhavcopy, WriteParquet, fetch, keep
 from champion_luigi.storage import due, lake, raw, version
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from champion_luigi.exchange.archive import Published
     from champion_luigi.parsing.payload import Recognised
+    from champion_luigi.pipeline.tasks import Stored
 
 State = Literal["unchanged", "changed", "failed"]
 
@@ -122,8 +124,9 @@ def refresh_day(dataset: Dataset, day: date) -> Outcome:
     version.claim(settings.data_dir())
     last: type[DayTask] = LoadClickHouse if is_loaded(dataset, day) else WriteParquet
     task = ScrapeBhavcopy(date=day, dataset=dataset.name)
-    with locks.locked(task.files.lock(day), task.label, settings.get("lock_wait_seconds")):
-        outcome = _ask(task, last)
+    lock = locks.locked(task.files.lock(day), task.label, settings.get("lock_wait_seconds"))
+    with lock, sharing.stored_for_others(task, is_used=False) as stored:
+        outcome = _ask(task, last, stored)
     if last(date=day, dataset=dataset.name).complete():
         return outcome
     if reason := again.complete(dataset, {day: last}).get(day):
@@ -151,13 +154,13 @@ def is_loaded(dataset: Dataset, day: date) -> bool:
     return document is not None and document.get("warehouse") == marker.warehouse
 
 
-def _ask(task: ScrapeBhavcopy, last: type[DayTask]) -> Outcome:
+def _ask(task: ScrapeBhavcopy, last: type[DayTask], stored: Stored) -> Outcome:
     from champion_luigi.exchange.archive import NotModified
 
     day, files = task.date, task.files
     kept = _kept(task)
     try:
-        published, recognised = _fetch(task, kept)
+        published, recognised = _fetch(task, kept, stored)
         sha256 = durable.sha256(published.content)
     except NotModified:
         sha256 = kept.sha256
@@ -194,7 +197,7 @@ def _kept(task: ScrapeBhavcopy) -> _Kept:
     content = None
     if raw.is_receipt(task.files, receipt):
         with contextlib.suppress(StorageError, DamagedFile):
-            content = raw.verified(receipt, receipt_file.with_name(str(receipt["file"])), receipt_file)
+            content = raw.content_of(task.files, task.date, receipt)
     try:
         path = lake.partition(settings.lake_dir(), task.date, task.definition)
         lake_sha256 = lake.read_metadata(path, task.definition).get("source_sha256")
@@ -205,14 +208,14 @@ def _kept(task: ScrapeBhavcopy) -> _Kept:
     return _Kept(receipt, content, lake_sha256, validators)
 
 
-def _fetch(task: ScrapeBhavcopy, kept: _Kept) -> tuple[Published, Recognised]:
+def _fetch(task: ScrapeBhavcopy, kept: _Kept, stored: Stored) -> tuple[Published, Recognised]:
     """Fetch as `ScrapeBhavcopy` does, with its retries. Raises NotModified if the archive answers so."""
     return tenacity.Retrying(
         stop=tenacity.stop_after_attempt(task.attempts),
         wait=tenacity.wait_fixed(settings.get(task.retry_setting)),
         retry=tenacity.retry_if_exception(is_transient),
         reraise=True,
-    )(fetch, task, kept.validators)
+    )(fetch, task, stored, kept.validators)
 
 
 def _changes(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> Changes | None:

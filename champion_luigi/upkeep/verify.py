@@ -164,7 +164,7 @@ def _raw_differences(of: _Of, day: date, receipt: Mapping[str, Any] | None, *, i
     elif not raw.is_receipt(of.files, receipt):
         yield Difference(day, "raw", "receipt", "a receipt with file, format and sha256", "an unreadable receipt")
     else:
-        path = of.files.receipt(day).with_name(str(receipt["file"]))
+        path = raw.place_of(of.files, day, receipt)
         try:
             if (found := durable.sha256(durable.read_whole(path))) != receipt["sha256"]:
                 yield Difference(day, "raw", "sha256 of the payload", str(receipt["sha256"]), found)

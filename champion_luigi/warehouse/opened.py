@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from champion_luigi.warehouse.connection import Address, Connection, connected
 from champion_luigi.warehouse.table import Warehouse
@@ -25,6 +26,8 @@ def open_warehouse(
 
 _sharing = threading.Lock()
 _shared: dict[tuple[int, Address], Warehouse] = {}
+# The process that keeps its warehouse open, within `kept_open`.
+_keeping: list[int] = []
 
 
 def shared(place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[str], None] | None = None) -> Warehouse:
@@ -33,7 +36,7 @@ def shared(place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[st
     key = (os.getpid(), place)
     with _sharing:
         if key not in _shared:
-            close_shared()
+            _close()
             _shared[key] = open_warehouse(place, lock_wait_seconds, on_wait)
             # Registered after the engine's own exit handler, so that it runs before that.
             atexit.unregister(close_shared)
@@ -42,7 +45,23 @@ def shared(place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[st
 
 
 def close_shared() -> None:
-    """Close what `shared` opened in this process."""
+    """Close what `shared` opened in this process; within `kept_open`, leave it open."""
+    if os.getpid() not in _keeping:
+        _close()
+
+
+@contextlib.contextmanager
+def kept_open() -> Iterator[None]:
+    """Keep the warehouse open between pieces of work, each of which would close it, and close it at the end."""
+    _keeping.append(os.getpid())
+    try:
+        yield
+    finally:
+        _keeping.pop()
+        close_shared()
+
+
+def _close() -> None:
     for pid, place in list(_shared):
         open_one = _shared.pop((pid, place))
         if pid == os.getpid():

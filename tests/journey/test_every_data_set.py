@@ -128,7 +128,7 @@ def test_a_day_goes_through_the_five_tasks(archive: SimulatedArchive, dataset: D
 
 @pytest.mark.integration
 def test_data_sets_share_a_day_and_disturb_nothing(archive: SimulatedArchive) -> None:
-    """Each has its own outputs, lock, ledger, table and view for the same date."""
+    """Each has its own outputs, lock, ledger, table and view for the same date; its example query finds the day."""
     every = list(catalog.DATASETS.values())
     tasks = [LoadClickHouse(date=DAY, dataset=dataset.name) for dataset in every]
     assert build(*tasks).is_done
@@ -136,6 +136,11 @@ def test_data_sets_share_a_day_and_disturb_nothing(archive: SimulatedArchive) ->
     assert len({wiring.files(dataset).lock(DAY) for dataset in every}) == len(every)
     for dataset in every:
         assert visible(dataset).equals(lake.sorted_by_key(normalized(dataset).rows, dataset))
+        query = dataset.example.format(view=f"champion_market.{dataset.view}", day=DAY)
+        [[text]] = opened.shared(wiring.warehouse_place()).query(query)
+        assert isinstance(text, str)
+        assert text
+    opened.close_shared()
 
 
 @pytest.mark.integration

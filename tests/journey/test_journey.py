@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
@@ -27,6 +28,7 @@ from helpers import (
 from simulated_server import SimulatedArchive
 
 from champion_luigi.commands import demo
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.storage import lake
@@ -194,6 +196,8 @@ def test_the_demo_loads_its_days_and_shows_their_counts(tmp_path: Path) -> None:
         format = "legacy" if day < date(2024, 7, 8) else "udiff"
         count = len(published(payload(day, format), format))
         assert f"{day:%Y-%m-%d %a}  {count:>6,}  {format}" in first.stdout
+    for name in catalog.NAMES:
+        assert re.search(rf"^  {name} +\S", first.stdout, re.MULTILINE)
     assert {path.name for path in tmp_path.iterdir()} == {"shown"}
     before = snapshot(tmp_path / "shown" / "raw") | snapshot(tmp_path / "shown" / "lake")
     second = run_champion("demo", "--data-dir", "shown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -12,31 +13,39 @@ from champion_luigi.datasets.model import Dataset
 
 
 @click.command(name="report")
-@output.of_dataset
+@output.of_datasets()
 @click.option(
     "--output",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
     default=Path("report.html"),
     show_default=True,
-    help="File for the page; an existing file is replaced.",
+    help="File for the page; an existing file is replaced. Of several data sets, each name is added: report-NAME.html.",
 )
 @click.option("--start", type=output.DAY, help="First date. Default: the first day in the lake.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
-def command(dataset: Dataset, file: Path, start: datetime | None, end: datetime | None) -> None:
+@click.pass_context
+def command(
+    context: click.Context, datasets: Sequence[Dataset], file: Path, start: datetime | None, end: datetime | None
+) -> None:
     """Write an HTML page on the state of the data: a calendar, trends and the newest problems.
 
     The page is a single file that loads nothing from elsewhere; open, mail or publish it as it is. Its figures equal
-    those of champion status for the same range.
+    those of champion status for the same range. Several data sets have a page each.
     """
     from champion_luigi.base import durable
     from champion_luigi.commands.report import facts, page, text
 
-    document = facts.document(dataset, *output.dates(start, end))
-    content = page.page(document)
-    durable.write_whole(file, content)
-    status = document["status"]
-    click.echo(
-        f"{file}: {status['start']} to {status['end']}, {status['loaded']} of {status['due']} sessions loaded, "
-        f"{text.size(len(content))}"
-    )
+    def write(dataset: Dataset) -> tuple[object, int]:
+        path = file if len(datasets) == 1 else file.with_name(f"{file.stem}-{dataset.name}{file.suffix}")
+        document = facts.document(dataset, *output.dates(start, end))
+        content = page.page(document)
+        durable.write_whole(path, content)
+        status = document["status"]
+        click.echo(
+            f"{path}: {status['start']} to {status['end']}, {status['loaded']} of {status['due']} sessions loaded, "
+            f"{text.size(len(content))}"
+        )
+        return None, 0
+
+    context.exit(output.for_each(datasets, write, in_json=False, heading=lambda _name: None))

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,9 @@ from champion_luigi.base import locks
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands.cli import main
 from champion_luigi.commands.schedule import Job, crontab, here, systemd_units
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.index_close import INDEX_CLOSE
 
 INDIA = ZoneInfo("Asia/Kolkata")
 AWKWARD = "50% of 'my' data"
@@ -370,3 +374,47 @@ def test_a_password_is_never_printed(monkeypatch: pytest.MonkeyPatch, form: str,
     """A crontab and a unit are readable by others; the one in an address is a password too."""
     monkeypatch.setenv(name, value)
     assert "planted" not in shown(form)
+
+
+# Data sets
+
+# Published late in the evening, as if it were the second one of the catalog.
+LATE = replace(INDEX_CLOSE, requested_at=(time(20, 30), time(7, 0)))
+
+
+def test_each_data_set_is_filled_at_its_own_times(tmp_path: Path) -> None:
+    """Those of one time in one command; without the option, the lines are those for the first data set."""
+    lines = entries(crontab(job(tmp_path), [EQUITY, LATE]))
+    at = [(" ".join(fields), command.partition("champion fill")[2].partition(" >>")[0]) for fields, command in lines]
+    assert at == [
+        ("30 12 * * 1-5", ""),
+        ("0 15 * * 1-5", " --dataset index_close"),
+        ("0 17 * * 1-5", ""),
+        ("30 1 * * *", " --dataset equity,index_close"),
+    ]
+    assert crontab(job(tmp_path)) == crontab(job(tmp_path), [EQUITY])
+    assert crontab(job(tmp_path)).count("--dataset") == 0
+
+
+def test_data_sets_that_are_filled_together_share_a_timer(tmp_path: Path) -> None:
+    """The others have units of their own, named after their first time."""
+    units = systemd_units(job(tmp_path), [EQUITY, LATE])
+    assert list(units) == [
+        f"champion-fill{at}.{kind}" for at in ("", "-2030", "-0700") for kind in ("service", "timer")
+    ]
+    for name, arguments, times in (
+        ("champion-fill", "fill", ["Mon..Fri 18:00", "Mon..Fri 22:30"]),
+        ("champion-fill-2030", "fill --dataset index_close", ["Mon..Fri 20:30"]),
+        ("champion-fill-0700", "fill --dataset equity,index_close", ["*-*-* 07:00"]),
+    ):
+        assert f"ExecStart={tmp_path}/bin/champion {arguments}\n" in units[f"{name}.service"]
+        calendars = [line for line in units[f"{name}.timer"].splitlines() if line.startswith("OnCalendar=")]
+        assert calendars == [f"OnCalendar={each} Asia/Kolkata" for each in times]
+    assert systemd_units(job(tmp_path)) == systemd_units(job(tmp_path), [EQUITY])
+
+
+def test_the_command_takes_data_sets(tmp_path: Path) -> None:
+    """By name, or all."""
+    result = CliRunner().invoke(main, ["schedule", "--cron", "--dataset", "all"])
+    assert result.exit_code == 0
+    assert f"fill --dataset {','.join(catalog.NAMES)} >>" in result.stdout

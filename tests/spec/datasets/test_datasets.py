@@ -8,7 +8,7 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, time, timedelta
 from itertools import pairwise
 
 import polars as pl
@@ -18,6 +18,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Column, Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.simulated.exchange import WRITERS, payload, respond
+from champion_luigi.storage.paths import SHARED
 
 DATASETS = tuple(catalog.DATASETS.values())
 EACH_SOURCE = [(dataset, source) for dataset in DATASETS for source in dataset.sources]
@@ -123,6 +124,23 @@ def test_names_can_be_those_of_files_and_tables(dataset: Dataset) -> None:
     ):
         assert re.fullmatch("[a-z][a-z0-9_]*", name)
     assert dataset.title
+
+
+@each_dataset
+def test_a_data_set_says_what_it_is_for(dataset: Dataset) -> None:
+    """In words for the table of data sets, and by a query of one day for the demo."""
+    assert dataset.about
+    assert "{view}" in dataset.example
+    assert "{day}" in dataset.example
+
+
+@each_dataset
+def test_a_day_is_requested_in_the_evening_and_again_later(dataset: Dataset) -> None:
+    """Not before it can be published, and at last the next morning, because a file can be late."""
+    evenings = [at for at in dataset.requested_at if at > time(12, 0)]
+    assert list(dataset.requested_at[: len(evenings)]) == sorted(evenings)
+    assert evenings[0] >= time(18, 0)
+    assert evenings != list(dataset.requested_at)
 
 
 # The columns
@@ -255,28 +273,40 @@ def test_a_path_tells_its_day(dataset: Dataset, source: Source) -> None:
         path = source.path_of(day)
         assert path.startswith("/")
         assert source.day_of(path) == day
-        found = catalog.of_path(path)
-        assert found is not None
-        assert found == (dataset, source, day) or (found[1].is_one_of_many and source.is_one_of_many)
-        assert (found[1].path, found[2]) == (source.path, day)
+        assert (dataset, source, day) in catalog.of_path(path)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/robots.txt", "/content/indices/ind_close_all_31022024.csv"])
 def test_a_path_that_no_data_set_has_tells_nothing(path: str) -> None:
     """Neither does one with a date that there is not."""
-    assert catalog.of_path(path) is None
+    assert catalog.of_path(path) == []
 
 
 @pytest.mark.parametrize("day", [date(1994, 11, 3), date(2012, 10, 1), date(2024, 1, 15), date(2026, 2, 1)])
-def test_sources_share_a_path_if_their_files_are_in_one_zip(day: date) -> None:
-    """The exchange then publishes one content for all of them."""
-    paths: dict[str, list[tuple[Dataset, Source]]] = {}
+def test_only_shared_sources_have_one_path(day: date) -> None:
+    """Such a file is stored once: its sources name one folder, and belong to different data sets."""
+    owners: dict[str, list[tuple[str, str]]] = {}
     for dataset, source in EACH_SOURCE:
-        paths.setdefault(source.path_of(day), []).append((dataset, source))
-    for sharing in paths.values():
-        assert len(sharing) == 1 or all(source.is_one_of_many for _, source in sharing)
-        assert len({dataset.name for dataset, _ in sharing}) == len(sharing)
-        assert len({payload(day, source.name, dataset) for dataset, source in sharing}) == 1
+        owners.setdefault(source.path_of(day), []).append((dataset.name, source.shared))
+    for found in owners.values():
+        assert len({name for name, _ in found}) == len(found)
+        folders = {shared for _, shared in found}
+        assert len(found) == 1 or ("" not in folders and len(folders) == 1)
+
+
+@pytest.mark.parametrize("day", [date(2010, 1, 4), date(2024, 1, 15), date(2026, 2, 1)])
+def test_the_writers_of_a_shared_file_write_the_same(day: date) -> None:
+    """It is one file, whichever data set it is requested for."""
+    for path in {source.path_of(day) for _, source in EACH_SOURCE if source.shared}:
+        written = {payload(found, source.name, dataset) for dataset, source, found in catalog.of_path(path)}
+        assert len(written - {None}) <= 1
+
+
+@each_source
+def test_a_shared_folder_has_a_plain_name(dataset: Dataset, source: Source) -> None:
+    """It is a level below raw/shared/ and locks/shared/."""
+    assert re.fullmatch("[a-z][a-z0-9_]*", source.shared or "none")
+    assert dataset.folder != SHARED
 
 
 @each_source

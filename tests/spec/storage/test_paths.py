@@ -54,6 +54,17 @@ def test_another_data_set_has_a_level_of_its_own(tmp_path: Path) -> None:
     assert files.answers == tmp_path / "ledger-index_close.jsonl"
 
 
+def test_a_shared_payload_has_one_place_for_all_data_sets(tmp_path: Path) -> None:
+    """Under the name that its sources give, by year; so have its lock and what replaced it."""
+    for dataset in (EQUITY, INDEX_CLOSE):
+        files = DayFiles(tmp_path, dataset)
+        assert files.shared("pr", DAY) == tmp_path / "raw/shared/pr/2024"
+        assert files.restated_shared("pr", DAY, "0123456789abcdef99") == (
+            tmp_path / "raw/shared/pr/2024/restated/20240115-0123456789abcdef"
+        )
+        assert files.shared_lock("pr", DAY) == tmp_path / "locks/shared/pr/2024-01-15.lock"
+
+
 @pytest.mark.parametrize("dataset", catalog.DATASETS.values(), ids=catalog.NAMES)
 def test_a_path_is_read_back(tmp_path: Path, dataset: Dataset) -> None:
     """A name gives its day, and a listing finds what was written, within its range and of its year."""
