@@ -81,7 +81,7 @@ def for_each(
     with opened.kept_open():
         for dataset in datasets:
             if not in_json:
-                heading(f"{'' if dataset is datasets[0] else chr(10)}{dataset.name}:")
+                heading(f"{dataset.name}:" if dataset is datasets[0] else f"\n{dataset.name}:")
             try:
                 documents[dataset.name], code = work(dataset)
             except SettingsError:
