@@ -15,7 +15,7 @@ import click
 
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands import output
-from champion_luigi.config.settings import SECTIONS, without_secrets
+from champion_luigi.config.settings import SECTIONS, data_dir, without_secrets
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 
@@ -95,7 +95,7 @@ def here() -> Job:
     # The first run requests the day as soon as it can be published. If it is not, the fill exits with code 20.
     environment.setdefault("CHAMPION_PUBLISHED_AT", "18:00")
     if "DATA_DIR" in environment:
-        environment["DATA_DIR"] = str(Path(environment["DATA_DIR"]).expanduser().absolute())
+        environment["DATA_DIR"] = str(data_dir().absolute())
     return Job(Path(sys.executable).with_name("champion").absolute(), Path.cwd(), environment)
 
 
@@ -184,7 +184,7 @@ WorkingDirectory={_as_folder(job.folder)}
 EnvironmentFile=-/etc/champion_luigi.env
 ExecStart={_started(str(job.champion), arguments)}
 # 20: a day is not published yet; the next run requests it again.
-SuccessExitStatus=20
+SuccessExitStatus=15 20
 TimeoutStartSec=2h
 KillSignal=SIGTERM
 """,
