@@ -87,15 +87,14 @@ def _plan(task: FillBhavcopy) -> dict[str, Any]:
 
     start, stop = task._bounds()
     found = task._found()
-    ordered = sorted(found.due, reverse=task.reverse)
-    days = ordered[: task.task_limit]
+    days = found.in_order(task.task_limit, reverse=task.reverse)
     reasons = coverage.reasons(task.definition, task.of, days)
     return {
         "start": start.date(),
         "end": (stop - timedelta(days=1)).date(),
         "of": task.of.__name__,
         "due": [{"date": day, "reason": reasons[day]} for day in days],
-        "left": len(ordered) - len(days),
+        "left": len(found.due) - len(days),
         "absent": found.absent,
     }
 
