@@ -7,6 +7,7 @@ all of them. The ledger holds answers, not what follows from them: `expectation`
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -89,15 +90,10 @@ def read(path: Path, archive: str, name_of: Callable[[str], str] = str) -> Ledge
     found: dict[date, Answer] = {}
     proven, partial = set(), set()
     for line in lines:
-        try:
-            entry = json.loads(line)
-            day = date.fromisoformat(entry["date"])
-            verdict, archive_of, asked, given_at = texts = [entry[name] for name in _NAMES]
-            if not all(isinstance(text, str) for text in texts):
-                continue
-            answer = Answer(day, verdict, archive_of, asked, given_at)
-        except (ValueError, KeyError, TypeError):
-            continue  # cut off by a full disk, or edited: the file will be requested again
+        answer = _answer_in(line)
+        if answer is None:
+            continue
+        day = answer.day
         if answer.verdict == "session":
             proven.add(day)
         elif answer.verdict == "partial":
@@ -111,3 +107,16 @@ def read(path: Path, archive: str, name_of: Callable[[str], str] = str) -> Ledge
                 answer = replace(answer, times=before.times + (answer.time[:10] != before.time[:10]))
             found[day] = answer
     return Ledger(found, frozenset(proven), frozenset(partial))
+
+
+# Cached: a fill that finds thousands of days reads the ledger again after each of them.
+@functools.lru_cache(maxsize=32_768)
+def _answer_in(line: bytes) -> Answer | None:
+    """The answer in a line; None for a line that was cut off by a full disk, or edited: the file is requested again."""
+    try:
+        entry = json.loads(line)
+        day = date.fromisoformat(entry["date"])
+        verdict, archive, asked, given_at = texts = [entry[name] for name in _NAMES]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Answer(day, verdict, archive, asked, given_at) if all(isinstance(text, str) for text in texts) else None
