@@ -258,7 +258,9 @@ class FillBhavcopy(RangeDailyBase):
             progress.due += len(waiting)
             progress.left += len(self._waiting) - len(waiting)
             self._run(waiting, progress)
-        self.absent = [day for day in self._found().absent if day not in progress.failed]
+        # Each day has one outcome, and the latest answer counts.
+        others = progress.failed | progress.unpublished
+        self.absent = [day for day in self._found().absent if day not in others]
         progress.all_absent = len(self.absent)
         self._say(progress.sentence())
         for words, reasons in (("absent", progress.absent), ("closed", progress.closed), ("failed", progress.failed)):

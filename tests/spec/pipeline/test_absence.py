@@ -512,6 +512,39 @@ def test_what_an_earlier_version_closed_rightly_stays_closed(folder: Path, caplo
         assert not wiring.expectation(EQUITY).overruled
 
 
+def test_what_an_earlier_version_closed_rightly_stays_closed_under_another_spelling(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receipts of version 0.1.0 have no archive, and URLs below what the user had typed, here a link."""
+    typed = tmp_path / "typed"
+    typed.symlink_to(folder)
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(typed))
+    file_of(folder, UNPROVEN[4]).unlink()
+    with time_machine.travel(LATER):
+        run(UNPROVEN)
+        for receipt in (wiring.files(EQUITY).receipt(day) for day in filled(UNPROVEN)):
+            content = {name: value for name, value in json.loads(receipt.read_bytes()).items() if name != "archive"}
+            content["url"] = content["url"].replace(str(folder), str(typed))
+            receipt.write_text(json.dumps(content))
+        ledger = wiring.files(EQUITY).answers
+        ledger.write_text(ledger.read_text().replace('"absent"', '"closed"').replace(str(folder), str(typed)))
+        assert wiring.expectation(EQUITY).closed == {UNPROVEN[4]}
+
+
+def test_an_absent_day_whose_file_may_still_come_is_not_named_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has raised the number of days after which a file counts as absent."""
+    file_of(folder, UNPROVEN[0]).unlink()
+    with time_machine.travel(LATER):
+        run(UNPROVEN)
+        monkeypatch.setenv("CHAMPION_CLOSED_AFTER_DAYS", "60")
+        status, task = run(UNPROVEN, recheck_absent=True)
+    assert status == LuigiStatusCode.MISSING_EXT
+    [words] = task.outstanding()
+    assert words.startswith(f"{UNPROVEN[0]}: not published yet")
+
+
 def test_the_ledgers_lines_are_for_people_too(folder: Path) -> None:
     """JSON with names that need no explanation."""
     file_of(folder, WEEK[2]).unlink()
