@@ -369,7 +369,9 @@ def _unchanged(lines: list[str], _: Mapping[str, str]) -> list[str]:
 
 
 def _with_wrong_header(lines: list[str], names: Mapping[str, str]) -> list[str]:
-    return [lines[0].replace(f",{names['close']},", ",CLOSING,"), *lines[1:]]
+    column = names.get("close") or names["symbol"]
+    header = ("CLOSING" if name.strip() == column else name for name in lines[0].split(","))
+    return [",".join(header), *lines[1:]]
 
 
 def _restated(lines: list[str], names: Mapping[str, str]) -> list[str]:

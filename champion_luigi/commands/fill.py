@@ -22,13 +22,21 @@ if TYPE_CHECKING:
 @output.of_datasets()
 @click.option("--start", type=output.DAY, help="First date. Default: --days-back days before today.")
 @click.option("--stop", type=output.DAY, help="The date after the last one. Default: the day after the latest session.")
-@click.option("--days-back", default=100, show_default=True, help="How many days to look back without --start.")
+@click.option(
+    "--days-back",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="How many days to look back without --start.",
+)
 @click.option(
     "--of", "last_task", default="LoadClickHouse", show_default=True, help="WriteParquet fills the lake only."
 )
 @click.option("--workers", type=int, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
 @click.option("--reverse", is_flag=True, help="Newest day first.")
-@click.option("--task-limit", type=int, help="Maximum number of days in this run; the rest is reported as left.")
+@click.option(
+    "--task-limit", type=click.IntRange(min=0), help="Maximum number of days in this run; the rest is reported as left."
+)
 @click.option("--recheck-closed", is_flag=True, help="Request again the weekdays closed for want of a file.")
 @click.option("--recheck-absent", is_flag=True, help="Request all absent sessions again now, not only those due.")
 @click.option("--scheduler-host", help="Host of a central scheduler (luigid). Default: a local scheduler.")
@@ -105,15 +113,14 @@ def _plan(task: FillBhavcopy) -> dict[str, Any]:
 
     start, stop = task._bounds()
     found = task._found()
-    ordered = sorted(found.due, reverse=task.reverse)
-    days = ordered[: task.task_limit]
+    days = found.in_order(task.task_limit, reverse=task.reverse)
     reasons = coverage.reasons(task.definition, task.of, days)
     return {
         "start": start.date(),
         "end": (stop - timedelta(days=1)).date(),
         "of": task.of.__name__,
         "due": [{"date": day, "reason": reasons[day]} for day in days],
-        "left": len(ordered) - len(days),
+        "left": len(found.due) - len(days),
         "absent": found.absent,
     }
 

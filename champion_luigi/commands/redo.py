@@ -55,7 +55,7 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     Each output stays in place until its replacement is complete, so readers always see the day. The request is noted
     under DATA_DIR/due until it is done: if a redo is killed, the next `champion fill` completes it. A session without
-    any output is simply run.
+    any output is simply run; one that is absent, because the archive had no file, only from scrape.
 
     From scrape, the file is fetched again. The archive's current file replaces the stored one, which moves to
     raw/YYYY/restated/; `champion refresh` is the careful way. If the archive no longer has the file, the stored one

@@ -81,7 +81,7 @@ def official_from() -> dict[str, date]:
 
 def expectation(dataset: Dataset) -> Expectation:
     """The expected state of a data set's days, as of now."""
-    receipts = raw.Receipts(files(dataset), archive_name())
+    receipts = raw.Receipts(files(dataset), archive_name(), real_location)
     published_at = settings.published_at(dataset)
     return Expectation(
         dataset.first_date, published_at, ledger(dataset), datetime.now(UTC), receipts, sessions.unarchived()

@@ -7,6 +7,7 @@ all of them. The ledger holds answers, not what follows from them: `expectation`
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,16 +19,19 @@ from typing import Literal
 from champion_luigi.base import durable
 
 # ``absent``: no source had a file. ``session``: there is a file, though calendar or ledger said otherwise. ``partial``:
-# only a source that lacks columns had the day; ``whole``: a full source has it now. Version 0.1.0 wrote ``closed`` for
-# ``absent``.
-Verdict = Literal["absent", "closed", "session", "partial", "whole"]
+# only a source that lacks columns had the day; ``whole``: a full source has it now. ``unusable``: a file came for an
+# absent day, and is not the day's. Version 0.1.0 wrote ``closed`` for ``absent``.
+Verdict = Literal["absent", "closed", "session", "partial", "whole", "unusable"]
 
 _NAMES = ("verdict", "archive", "asked", "time")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An archive's last answer for a date, its time (UTC), the URLs requested, and how often it was given in a row."""
+    """An archive's last answer for a date, its time (UTC), the URLs requested.
+
+    ``times`` is the number of dates in a row on which it was given.
+    """
 
     day: date
     verdict: Verdict
@@ -44,10 +48,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Ledger:
-    """One archive's answers by date, and the dates that a file of any archive has proven to be sessions."""
+    """One archive's answers by date, and what the files of any archive have shown.
+
+    ``proven`` are the dates that are sessions by a file, ``partial`` those that came from a source without all columns.
+    """
 
     answers: Mapping[date, Answer] = field(default_factory=dict)
     proven: frozenset[date] = frozenset()
+    partial: frozenset[date] = frozenset()
 
 
 def record(path: Path, answers: Sequence[Answer]) -> None:
@@ -80,20 +88,35 @@ def read(path: Path, archive: str, name_of: Callable[[str], str] = str) -> Ledge
     except FileNotFoundError:
         return Ledger()
     found: dict[date, Answer] = {}
-    proven = set()
+    proven, partial = set(), set()
     for line in lines:
-        try:
-            entry = json.loads(line)
-            day = date.fromisoformat(entry["date"])
-            answer = Answer(day, entry["verdict"], entry["archive"], entry["asked"], entry["time"])
-        except (ValueError, KeyError, TypeError):
-            continue  # cut off by a full disk, or edited: the file will be requested again
+        answer = _answer_in(line)
+        if answer is None:
+            continue
+        day = answer.day
         if answer.verdict == "session":
             proven.add(day)
+        elif answer.verdict == "partial":
+            partial.add(day)
+        elif answer.verdict == "whole":
+            partial.discard(day)
         if answer.archive == archive or name_of(answer.archive) == archive:
             before = found.get(day)
             if (before and before.has_no_file and answer.has_no_file) or (before and before.verdict == answer.verdict):
-                # The same line twice is one answer: an earlier version's, under its name of today.
-                answer = replace(answer, times=before.times + (answer.time != before.time))
+                # Requests by hand on one date count once, and so does an earlier version's answer under today's name.
+                answer = replace(answer, times=before.times + (answer.time[:10] != before.time[:10]))
             found[day] = answer
-    return Ledger(found, frozenset(proven))
+    return Ledger(found, frozenset(proven), frozenset(partial))
+
+
+# Cached: a fill that finds thousands of days reads the ledger again after each of them.
+@functools.lru_cache(maxsize=32_768)
+def _answer_in(line: bytes) -> Answer | None:
+    """The answer in a line; None for a line that was cut off by a full disk, or edited: the file is requested again."""
+    try:
+        entry = json.loads(line)
+        day = date.fromisoformat(entry["date"])
+        verdict, archive, asked, given_at = texts = [entry[name] for name in _NAMES]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return Answer(day, verdict, archive, asked, given_at) if all(isinstance(text, str) for text in texts) else None

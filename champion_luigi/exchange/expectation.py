@@ -111,21 +111,25 @@ class Expectation:
     @property
     def partial(self) -> frozenset[date]:
         """The sessions that came from a source without all columns, and whose full file is to be looked for now."""
-        partial = (day for day, answer in self.ledger.answers.items() if answer.verdict == "partial")
-        return frozenset(day for day in partial if self.is_due_again(day))
+        return frozenset(day for day in self.ledger.partial if self.is_due_again(day))
 
     def is_due_again(self, day: date) -> bool:
         """Whether a day that the archive lacked is to be requested again by now."""
         return self.now.astimezone(INDIA).date() >= self.due_again(day)
 
     def due_again(self, day: date) -> date:
-        """The date from which a day that the archive lacked is requested again; ``date.min`` if it was not asked."""
+        """The date from which a day that the archive lacked is requested again; ``date.min`` if it was not asked.
+
+        An answer from the future was entered while the clock was ahead: it says nothing of when the day was requested.
+        """
         answer = self.ledger.answers.get(day)
         if answer is None:
             return date.min
         try:
             asked = datetime.fromisoformat(answer.time).astimezone(INDIA).date()
-        except ValueError:
+        except (OverflowError, ValueError):
+            return date.min
+        if asked > self.now.astimezone(INDIA).date():
             return date.min
         return asked + timedelta(days=min(2 ** min(answer.times - 1, 30), _LONGEST_WAIT_DAYS))
 

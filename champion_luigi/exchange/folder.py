@@ -11,7 +11,7 @@ import itertools
 import logging
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -161,11 +161,15 @@ class FolderArchive:
             if is_passing(error):
                 raise
             raise ArchiveUnusable(f"the archive's folder cannot be read: {error.strerror}", **about) from error
-        walk = itertools.islice(os.walk(self._folder, followlinks=True), _MOST_FOLDERS)
-        files = (Path(place, name) for place, _, names in walk for name in names if not name.startswith("."))
-        if not any(map(os.path.isfile, files)):
+        if not any(map(os.path.isfile, self._files())):
             expected = "the exchange's files under its own paths, content/..."
             raise ArchiveUnusable("the archive's folder is empty", **about, expected=expected, found="no file")
+
+    def _files(self) -> Iterator[Path]:
+        """The files that are not hidden, and are in no hidden folder such as ``.git``; some may be links to nowhere."""
+        for place, folders, names in itertools.islice(os.walk(self._folder, followlinks=True), _MOST_FOLDERS):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from (Path(place, name) for name in names if not name.startswith("."))
 
 
 def _other_form(name: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from champion_luigi.base.errors import NotPublished, RejectedPayload, TruncatedPayload
+from champion_luigi.base.errors import ChampionError, NotPublished, RejectedPayload, StorageError, TruncatedPayload
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers
@@ -15,6 +16,9 @@ from champion_luigi.exchange.expectation import Expected
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Published
+
+# A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
+logger = logging.getLogger("luigi-interface.fill")
 
 # Of the days that a fill could look for again, it requests this many, spread evenly; if one is there, then all.
 PROBES = 24
@@ -39,15 +43,20 @@ def enter(dataset: Dataset, missing: Mapping[date, NotPublished]) -> dict[date, 
 def enter_found(dataset: Dataset, day: date, source: str, url: str) -> None:
     """Enter a day's file in the ledger, if the calendar or an earlier answer said otherwise, or if it is partial."""
     expectation, name = wiring.expectation(dataset), wiring.archive_name()
-    before = expectation.ledger.answers.get(day)
     verdicts: list[answers.Verdict] = []
     if expectation.of(day).state in ("closed", "absent"):
         verdicts.append("session")
     if dataset.is_partial(source, day):
         verdicts.append("partial")
-    elif before and before.verdict == "partial":
+    elif day in expectation.ledger.partial:
         verdicts.append("whole")
     answers.record(wiring.files(dataset).answers, [answers.given(day, each, name, url) for each in verdicts])
+
+
+def enter_unusable(dataset: Dataset, day: date, asked: str) -> None:
+    """Enter that an absent day's file came and cannot be used: the day is due at every fill from now on."""
+    if wiring.expectation(dataset).of(day).state == "absent":
+        answers.record(wiring.files(dataset).answers, [answers.given(day, "unusable", wiring.archive_name(), asked)])
 
 
 def judge_again(dataset: Dataset) -> list[date]:
@@ -67,25 +76,33 @@ def probes(days: Sequence[date]) -> list[date]:
 
 
 def find_whole(dataset: Dataset, days: Sequence[date]) -> list[date]:
-    """The days, of those that a partial source gave, for which a full source has a file now. One request a source.
+    """The days, of those that a partial source gave, for which a full source has a usable file now.
 
-    The answers are entered in the ledger. Raises the archive's errors.
+    One request a source. The other answers are entered in the ledger. A file that cannot be used is named in the log,
+    and the day stays as it is. An archive that refuses or does not answer ends the search.
     """
     from champion_luigi.exchange import archive
     from champion_luigi.parsing import payload
 
-    opened, name, limit = wiring.configured_archive(), wiring.archive_name(), wiring.max_unzipped_bytes()
-    found = []
+    limit, found = wiring.max_unzipped_bytes(), []
     for day in days:
 
         def read(published: Published, day: date = day) -> None:
             payload.recognise(published.content, dataset, day, published.url, limit, format=published.source)
 
+        asked = ""
         try:
+            opened = wiring.configured_archive()
             archive.fetch(opened, dataset.without_partial, day, read, official_from=wiring.official_from())
-        except (NotPublished, RejectedPayload, TruncatedPayload) as error:
-            entry = answers.given(day, "partial", name, error.source or "")
-            answers.record(wiring.files(dataset).answers, [entry])
-        else:
             found.append(day)
+            continue
+        except NotPublished as error:
+            asked = error.source or ""
+        except (RejectedPayload, StorageError, TruncatedPayload) as error:
+            asked = error.source or ""
+            logger.warning("the day stays as a partial source has it, because its full file cannot be used: %s", error)
+        except ChampionError as error:
+            logger.warning("the search for full files of days from a partial source ended: %s", error)
+            break
+        answers.record(wiring.files(dataset).answers, [answers.given(day, "partial", wiring.archive_name(), asked)])
     return found

@@ -23,7 +23,7 @@ from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import ChampionError, TerminalError
+from champion_luigi.base.errors import TerminalError
 from champion_luigi.base.package import VERSION
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
@@ -66,13 +66,21 @@ class Outstanding(luigi.ExternalTask):
 class Found(NamedTuple):
     """A range's incomplete days: those to run, all absent sessions, and those to run if one of the probes is found.
 
-    ``partial`` are complete days whose full file is to be looked for.
+    ``probes`` are those of the days to run that were absent before. ``partial`` are complete days whose full file is to
+    be looked for.
     """
 
     due: list[date]
+    probes: set[date]
     absent: list[date]
     waiting: list[date]
     partial: list[date]
+
+    def in_order(self, limit: int, *, reverse: bool) -> list[date]:
+        """Up to ``limit`` of the days to run, in running order. Probes yield to the others if there are too many."""
+        ordered = sorted(self.due, reverse=reverse)
+        chosen = set(sorted(ordered, key=lambda day: day in self.probes)[:limit])
+        return [day for day in ordered if day in chosen]
 
 
 class FillBhavcopy(RangeDailyBase):
@@ -193,6 +201,7 @@ class FillBhavcopy(RangeDailyBase):
         probes = sorted(again) if self.recheck_absent else absence.probes(sorted(again))
         return Found(
             due=sorted(missing - absent | set(probes)),
+            probes=set(probes),
             absent=sorted(absent - expectation.lost),
             waiting=sorted(again - set(probes)),
             partial=sorted({each.date() for each in days} & expectation.partial - missing),
@@ -236,17 +245,22 @@ class FillBhavcopy(RangeDailyBase):
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
-        days += self._now_whole()
+        days = sorted({*days, *self._now_whole(self.task_limit - len(days))}, reverse=self.reverse)
         probes = wiring.expectation(self.definition).absent.intersection(days)
         progress.due, progress.left = len(days), self._beyond_limit
         self._record_start(days)
         self._run(days, progress)
-        waiting = self._waiting if probes - wiring.expectation(self.definition).absent else []
+        after = wiring.expectation(self.definition)
+        waiting = self._waiting if probes - after.absent - after.closed else []
         if waiting and not progress.stopped_because:
+            waiting = sorted(waiting, reverse=self.reverse)[: max(0, self.task_limit - len(days))]
             self._say(f"files have come that were absent: {len(waiting)} further absent days are requested again")
             progress.due += len(waiting)
+            progress.left += len(self._waiting) - len(waiting)
             self._run(waiting, progress)
-        self.absent = self._found().absent
+        # Each day has one outcome, and the latest answer counts.
+        others = progress.failed | progress.unpublished
+        self.absent = [day for day in self._found().absent if day not in others]
         progress.all_absent = len(self.absent)
         self._say(progress.sentence())
         for words, reasons in (("absent", progress.absent), ("closed", progress.closed), ("failed", progress.failed)):
@@ -265,16 +279,12 @@ class FillBhavcopy(RangeDailyBase):
         finally:
             day_task.newest_first.reset(order)
 
-    def _now_whole(self) -> list[date]:
+    def _now_whole(self, most: int) -> list[date]:
         """The days that a partial source gave, and that have a full file now; they are due from the first stage."""
-        partial = absence.probes(self._partial)
+        partial = absence.probes(self._partial)[: max(0, most)]
         if not partial or not issubclass(self.of, DayTask):
             return []
-        try:
-            found = absence.find_whole(self.definition, partial)
-        except ChampionError as error:
-            logger.warning("full files were not looked for, for days from a partial source: %s", error)
-            return []
+        found = absence.find_whole(self.definition, partial)
         for day in found:
             due.ask(wiring.files(self.definition).due, day, range(self.of.stage + 1))
         return found
@@ -302,12 +312,12 @@ class FillBhavcopy(RangeDailyBase):
         start, stop = self._bounds()
         found = self._found()
         self._emit_metrics([_midnight(day) for day in found.due], start, stop)
-        ordered = sorted(found.due, reverse=self.reverse)
+        ordered = found.in_order(self.task_limit, reverse=self.reverse)
         self._waiting, self._partial = found.waiting, found.partial
-        self._beyond_limit = max(0, len(ordered) - self.task_limit)
+        self._beyond_limit, all_due = len(found.due) - len(ordered), len(found.due)
         if self._beyond_limit:
-            logger.warning("--task-limit %d: %d of %d days are left", self.task_limit, self._beyond_limit, len(ordered))
-        return ordered[: self.task_limit]
+            logger.warning("--task-limit %d: %d of %d days are left", self.task_limit, self._beyond_limit, all_due)
+        return ordered
 
     def _bounds(self) -> tuple[datetime, datetime]:
         if self.start and self.stop and self.start > self.stop:
@@ -324,7 +334,9 @@ class FillBhavcopy(RangeDailyBase):
         """The work that the last run could not do, in words, with the time to try again."""
         what = self._to_do()
         if self.absent:
-            again = min(map(wiring.expectation(self.definition).due_again, self.absent))
+            expectation = wiring.expectation(self.definition)
+            # Those that were not among the probes are due already.
+            again = max(min(map(expectation.due_again, self.absent)), expectation.now.astimezone(sessions.INDIA).date())
             count = len(self.absent)
             words = "session is absent: {}" if count == 1 else "sessions are absent: {}"
             what.append(
@@ -342,7 +354,9 @@ class FillBhavcopy(RangeDailyBase):
     @property
     def _gave_nothing(self) -> bool:
         progress = self.progress
-        return progress is not None and 0 < progress.due == len(progress.absent)
+        if progress is None or not 0 < progress.due == len(progress.absent):
+            return False
+        return not wiring.expectation(self.definition).receipts.gave_after(date.min)
 
     def _to_do(self) -> list[str]:
         progress = self.progress

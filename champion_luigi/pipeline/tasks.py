@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import CheckFailed, DamagedFile, NotPublished, RejectedPayload, TerminalError
+from champion_luigi.base.errors import (
+    CheckFailed,
+    DamagedFile,
+    NotPublished,
+    RejectedPayload,
+    StorageError,
+    TerminalError,
+    TruncatedPayload,
+)
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, lanes, sharing
@@ -92,6 +100,9 @@ class ScrapeBhavcopy(DayTask):
             )
         try:
             return fetch(self, stored)
+        except (RejectedPayload, StorageError, TruncatedPayload) as error:
+            absence.enter_unusable(self.definition, self.date, error.source or "")
+            raise
         except NotPublished as error:
             todo = f"By the calendar: {sessions.describe(self.date)}."
             if expected.is_recent(self.date, settings.get("closed_after_days")):

@@ -7,7 +7,7 @@ published anew, the old content stays under ``restated/``, where the receipts of
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -187,10 +187,14 @@ def verified(receipt: Mapping[str, Any], payload: Path, receipt_file: Path) -> b
 
 @dataclass(frozen=True)
 class Receipts:
-    """What an archive, by its name, has given of a data set, as the stored receipts show."""
+    """What an archive, by its name, has given of a data set, as the stored receipts show.
+
+    ``name_of`` gives the name of a location: version 0.1.0 recorded URLs below what the user had typed.
+    """
 
     files: DayFiles
     archive: str
+    name_of: Callable[[str], str] = str
 
     def gave(self, day: date) -> bool:
         """Whether the archive gave the stored file of a day."""
@@ -198,7 +202,8 @@ class Receipts:
         if "archive" in receipt:
             return bool(receipt["archive"] == self.archive)
         # Version 0.1.0 recorded the URL alone.
-        return str(receipt.get("url")).startswith(self.archive.rstrip("/") + "/")
+        url = str(receipt.get("url"))
+        return any(each.startswith(self.archive.rstrip("/") + "/") for each in (url, self.name_of(url)))
 
     def gave_after(self, day: date) -> bool:
         """Whether the archive gave the stored file of any later day."""

@@ -72,8 +72,10 @@ def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] 
     """The plan for a redo of one day. Changes nothing."""
     if not outputs_from(dataset, day, ScrapeBhavcopy):
         expected = wiring.expectation(dataset).of(day)
-        if expected.state != "session":
-            return Plan(day, nothing=("not stored, and " if expected.state == "closed" else "") + expected.why)
+        is_requested = expected.state == "session" or (expected.state == "absent" and stage is ScrapeBhavcopy)
+        if not is_requested:
+            words = {"closed": "not stored, and {}", "absent": "absent: {}, or now with champion redo --from scrape"}
+            return Plan(day, nothing=words.get(expected.state, "{}").format(expected.why))
     replaced = outputs_from(dataset, day, stage, last)
     chain = [(name, task(date=day, dataset=dataset.name)) for name, task in STAGES.items()]
     start = stage.stage

@@ -24,6 +24,7 @@ from champion_luigi.commands.doctor.findings import Finding, told
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
+from champion_luigi.storage import lake
 
 _SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")
 _TABLE_ENDS_DAYS = 60
@@ -150,6 +151,9 @@ def absent() -> Finding:
     """The sessions for which no source of the archive has a file."""
     found = {name: wiring.expectation(dataset) for name, dataset in catalog.DATASETS.items()}
     days = {name: each.absent - each.lost for name, each in found.items()}
+    for name, each in days.items():
+        # Another archive may have given some of them.
+        days[name] = each - {day for day, _ in lake.days(settings.lake_dir(), catalog.DATASETS[name])}
     words = "; ".join(f"{name} {len(each)}: {sessions.in_words(each)}" for name, each in days.items() if each)
     todo = "champion fill --recheck-absent requests them now; another archive may have them (NSE_ARCHIVE_URL)."
     return Finding("WARNING", words, todo) if words else Finding("OK", "no session is known to lack its file")

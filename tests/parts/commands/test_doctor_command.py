@@ -13,7 +13,7 @@ import threading
 import time
 import zoneinfo
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from importlib import metadata
@@ -47,6 +47,7 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.exchange import answers, sessions
+from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
 from champion_luigi.warehouse.connection import Address
@@ -799,6 +800,17 @@ def test_the_end_of_the_session_table_is_told_in_time(days: int, status: str) ->
         found = setup.session_table()
     assert found.status == status
     assert bool(found.todo) == (status != "OK")
+
+
+def test_a_day_that_another_archive_gave_is_not_named_as_absent(tmp_path: Path) -> None:
+    """The archive's answer stands, and the lake has the day."""
+    day = date(2023, 6, 15)
+    answers.record(wiring.files(EQUITY).answers, [answers.given(day, "absent", wiring.archive_name(), "a file")])
+    assert setup.absent().found == f"equity 1: {day}"
+    file = lake.partition(settings.lake_dir(), day, EQUITY)
+    file.parent.mkdir(parents=True)
+    file.touch()
+    assert setup.absent().status == "OK"
 
 
 def test_a_system_without_time_zones_is_a_warning() -> None:

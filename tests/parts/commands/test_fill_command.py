@@ -251,6 +251,8 @@ def test_champion_fill_rechecks_what_was_absent(tmp_path: Path, archive: Simulat
         (("--workers", "2"), {"NSE_ARCHIVE_URL": "gopher://example"}, "NSE_ARCHIVE_URL"),
         (("--start", "yesterday"), {}, "yesterday"),
         (("--stop", "2023-01-01"), {}, "2023-01-01"),
+        (("--task-limit", "-1"), {}, "--task-limit"),
+        (("--days-back", "-1"), {}, "--days-back"),
     ],
 )
 def test_champion_fill_does_not_exit_0_when_it_cannot_begin(

@@ -330,6 +330,23 @@ def test_redo_of_a_day_that_never_was_says_so(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_redo_requests_an_absent_day_from_scrape_and_says_so_otherwise(archive: Path, tmp_path: Path) -> None:
+    """Before the next request is due: somebody has put the file there."""
+    file = publish(archive, DAY, "legacy", lines_of_day(DAY))
+    hidden = file.rename(archive / "hidden")
+    arguments = ("redo", "--date", str(DAY), "--to", "write", "--from")
+    done = champion_here(*arguments, "scrape")
+    assert done.returncode == 15, done.stderr
+    hidden.rename(file)
+    done = champion_here(*arguments, "parse")
+    assert done.returncode == 0, done.stderr
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"Nothing to do: {DAY} is absent: regular session; no file on ")
+    assert last.endswith(", or now with champion redo --from scrape")
+    assert champion_here(*arguments, "scrape").returncode == 0
+    assert complete_days(WriteParquet, EQUITY, DAY, AFTER) == {DAY}
+
+
 def test_redo_runs_a_day_that_is_there_whatever_the_calendar_says(archive: Path, tmp_path: Path) -> None:
     """A Sunday's file, asked for by hand once, of an archive that has another name since."""
     lines = [line.replace("12-JAN-2024", "14-JAN-2024") for line in lines_of_day(date(2024, 1, 12))]

@@ -19,6 +19,9 @@ DAY = date(2023, 6, 15)
 ARCHIVE = "https://archive.example"
 URL = ARCHIVE + "/cm15JUN2023bhav.csv.zip"
 SOON = json.dumps({"date": "soon", "verdict": "closed", "archive": ARCHIVE, "asked": URL, "time": ""})
+# A number in place of each text.
+WHOLE = {"date": "2023-06-16", "verdict": "absent", "archive": ARCHIVE, "asked": URL, "time": "2024-01-01"}
+ODD = [json.dumps({**WHOLE, name: 5}) for name in WHOLE]
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_an_answer_after_a_line_that_was_cut_off_is_remembered(path: Path, kept:
     assert list(answers.read(path, ARCHIVE).answers) == [DAY + timedelta(days=1)]
 
 
-@pytest.mark.parametrize("line", ["", "null", "[]", "{}", '"text"', SOON])
+@pytest.mark.parametrize("line", ["", "null", "[]", "{}", '"text"', SOON, *ODD])
 def test_a_line_that_is_no_answer_is_passed_over(path: Path, line: str) -> None:
     """Somebody's editing must not stop every fill from then on."""
     answers.record(path, [answers.given(DAY, "closed", ARCHIVE, URL)])
@@ -118,6 +121,21 @@ def test_an_answer_entered_again_under_its_new_name_is_one_answer(path: Path) ->
     old = Answer(DAY, "closed", ARCHIVE, URL, "2024-01-01T12:00:00+00:00")
     answers.record(path, [old, replace(old, verdict="absent")])
     assert answers.read(path, ARCHIVE).answers[DAY] == replace(old, verdict="absent")
+
+
+def test_requests_on_one_date_count_once(path: Path) -> None:
+    """An afternoon of requests by hand must not put off the next one for months."""
+    for hour in range(10, 20):
+        answers.record(path, [Answer(DAY, "absent", ARCHIVE, URL, f"2024-01-01T{hour}:00:00+00:00")])
+    assert answers.read(path, ARCHIVE).answers[DAY].times == 1
+
+
+def test_a_day_from_a_partial_source_of_any_archive_is_partial_until_it_is_whole(path: Path) -> None:
+    """Another archive may have the full file; it has not been requested there."""
+    answers.record(path, [answers.given(DAY, "partial", "/my/files", "x"), answers.given(DAY, "absent", ARCHIVE, URL)])
+    assert answers.read(path, ARCHIVE).partial == {DAY}
+    answers.record(path, [answers.given(DAY, "whole", ARCHIVE, URL)])
+    assert not answers.read(path, "/my/files").partial
 
 
 def test_a_file_of_any_archive_proves_the_session_for_all(path: Path) -> None:

@@ -41,7 +41,8 @@ class Gave:
 
 def answer(*days: date, verdict: Verdict = "absent", times: int = 1, at: str = "2024-07-01T12:00:00+00:00") -> Ledger:
     """What an archive answered for some days."""
-    return Ledger({day: Answer(day, verdict, "the archive", "a file", at, times) for day in days})
+    partial = frozenset(days if verdict == "partial" else ())
+    return Ledger({day: Answer(day, verdict, "the archive", "a file", at, times) for day in days}, partial=partial)
 
 
 def expectation(ledger: Ledger | None = None, now: datetime = NOW, receipts: Receipts = NO_RECEIPTS) -> Expectation:
@@ -142,6 +143,14 @@ def test_an_absent_day_is_requested_again_less_and_less_often(times: int, days: 
     due = datetime.combine(asked.date() + timedelta(days=days), time(0, 1), INDIA)
     assert not expectation(ledger, due).resting
     assert expectation(ledger, due - timedelta(minutes=2)).resting == {date(2020, 1, 1)}
+
+
+@pytest.mark.parametrize("at", ["2031-01-01T12:00:00+00:00", "9999-12-31T23:59:59+00:00", "0001-01-01T00:00:00+23:00"])
+def test_an_answer_of_a_clock_that_was_ahead_puts_no_request_off(at: str) -> None:
+    """Otherwise the day would not be requested again until that year."""
+    ledger = answer(date(2020, 1, 1), at=at)
+    assert expectation(ledger).absent == {date(2020, 1, 1)}
+    assert not expectation(ledger).resting
 
 
 def test_a_day_from_a_partial_source_is_looked_for_on_the_same_schedule() -> None:

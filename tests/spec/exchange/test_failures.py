@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import select
+import selectors
 import socket
 import traceback
 from collections.abc import Callable, Iterator
@@ -87,13 +87,16 @@ def through_to(port: int) -> Answer:
     def answer(handler: BaseHTTPRequestHandler) -> None:
         with socket.create_connection(("127.0.0.1", port)) as server:
             handler.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-            ends = {handler.connection: server, server: handler.connection}
-            while True:
-                for ready in select.select([*ends], [], [], 60)[0]:
-                    content = ready.recv(65536)
-                    if not content:
-                        return
-                    ends[ready].sendall(content)
+            # Not select(), which takes no file number above 1,023.
+            with selectors.DefaultSelector() as selector:
+                for end, other in ((handler.connection, server), (server, handler.connection)):
+                    selector.register(end, selectors.EVENT_READ, other)
+                while True:
+                    for ready, _ in selector.select(60):
+                        content = ready.fileobj.recv(65536)  # type: ignore[union-attr]
+                        if not content:
+                            return
+                        ready.data.sendall(content)
 
     return answer
 

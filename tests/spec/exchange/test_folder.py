@@ -263,12 +263,15 @@ def test_a_folder_that_does_not_exist_is_a_setting_to_correct(tmp_path: Path) ->
     assert caught.value.source == str(tmp_path / "unmounted")
 
 
-@pytest.mark.parametrize("left", [(), ("content/historical/EQUITIES/2023/JUN",), ("lost+found", "content/cm")])
+@pytest.mark.parametrize(
+    "left", [(), ("content/historical/EQUITIES/2023/JUN",), ("lost+found", "content/cm"), (".git/refs",)]
+)
 def test_an_empty_folder_is_a_share_that_is_not_mounted(tmp_path: Path, left: tuple[str, ...]) -> None:
     """No day is missing from it: the message names the folder alone, and no retry can help."""
     for each in left:
         (tmp_path / each).mkdir(parents=True)
-    (tmp_path / ".mounted-by-hand").write_bytes(b"")
+    for hidden in (tmp_path, *tmp_path.glob(".git")):
+        (hidden / (".mounted-by-hand" if hidden is tmp_path else "HEAD")).write_bytes(b"")
     error = error_of(tmp_path)
     assert isinstance(error, ArchiveUnusable)
     assert not is_transient(error)

@@ -26,6 +26,7 @@ from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.answers import Answer
 from champion_luigi.exchange.sessions import INDIA
 from champion_luigi.pipeline import absence, chunks
+from champion_luigi.storage import raw
 from champion_luigi.upkeep import coverage
 
 # Sessions that the table proves, and others, after the newest file that it is made from.
@@ -225,6 +226,46 @@ def test_of_many_absent_days_a_few_are_probed_and_all_follow_if_one_is_there(
         assert run()[0] == LuigiStatusCode.SUCCESS
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_limit_is_for_days_that_were_never_requested_first(folder: Path, reverse: bool) -> None:
+    """Otherwise a limited fill of every evening would request the absent days alone, and never come to the others."""
+    for day in (WEEK[0], WEEK[1], WEEK[4]):
+        file_of(folder, day).unlink()
+    run(WEEK[:2])
+    run(WEEK[4:])
+    with later(1):
+        _, task = run(task_limit=3, reverse=reverse)
+    assert filled() == WEEK[2:4]
+    assert task.progress is not None
+    assert (task.progress.due, task.progress.left) == (3, 2)
+
+
+def test_a_limit_holds_when_files_have_come_back(folder: Path, both: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The days that follow a probe count as well, in the running order."""
+    monkeypatch.setattr(absence, "PROBES", 2)
+    for day in WEEK:
+        file_of(folder, day).unlink()
+    run()
+    for day in WEEK:
+        shutil.copy(file_of(both, day), file_of(folder, day))
+    with later(1):
+        _, task = run(task_limit=3, reverse=True)
+        assert filled() == [WEEK[0], WEEK[3], WEEK[4]]
+        assert task.progress is not None
+        assert (task.progress.due, task.progress.done, task.progress.left) == (3, 3, 2)
+
+
+def test_an_archive_that_gave_files_is_not_called_wrong(folder: Path) -> None:
+    """On an evening without a new file, a day that is absent again says nothing of the address."""
+    file_of(folder, WEEK[2]).unlink()
+    run()
+    with later(1):
+        _, task = run()
+    [words] = task.outstanding()
+    assert "no source of the archive has a file" in words
+    assert "NSE_ARCHIVE_URL" not in words
+
+
 def test_probes_are_spread_over_the_days() -> None:
     """The first and the last are among them; few days are all probed."""
     days = [date(2000, 1, 1) + timedelta(days=number) for number in range(10_000)]
@@ -271,10 +312,91 @@ def test_a_day_whose_file_came_and_is_bad_has_failed(folder: Path) -> None:
     status, _ = run(recheck_absent=True)
     assert status == LuigiStatusCode.FAILED
     assert states(WEEK) == ["lake", "lake", "failed", "lake", "lake"]
+    # Each fill requests it, though the absent day would have rested.
+    status, task = run()
+    assert status == LuigiStatusCode.FAILED
+    assert task.progress is not None
+    assert list(task.progress.failed) == [WEEK[2]]
+    assert not task.outstanding()
     file_of(folder, WEEK[2]).unlink()
     with later(3):
         run()
     assert states(WEEK) == ["lake", "lake", "absent", "lake", "lake"]
+
+
+# From a partial source
+
+
+def pressed(folder: Path, days: Sequence[date] = WEEK) -> None:
+    """Put the press's files of these days, and no others, into the archive's folder."""
+    for day in days:
+        file_of(folder, day).unlink()
+        press = folder / archive_path("pr", day).lstrip("/")
+        press.parent.mkdir(parents=True, exist_ok=True)
+        press.write_bytes(payload(day, "pr"))
+
+
+def source_of(day: date) -> str:
+    """The source of a day's stored file."""
+    receipt: dict[str, str] = json.loads(wiring.files(EQUITY).receipt(day).read_bytes())
+    return receipt["format"]
+
+
+def test_a_full_file_that_comes_later_replaces_the_day(folder: Path, both: Path) -> None:
+    """The day is complete meanwhile; its first receipt is kept as restated, and the file stays for other data sets."""
+    pressed(folder)
+    assert run()[0] == LuigiStatusCode.SUCCESS
+    shutil.copy(file_of(both, WEEK[2]), file_of(folder, WEEK[2]))
+    assert run()[1].progress is None
+    with later(1):
+        status, task = run()
+        assert status == LuigiStatusCode.SUCCESS
+        assert task.progress is not None
+        assert task.progress.done == 1
+        assert [source_of(day) for day in WEEK] == ["pr", "pr", "legacy", "pr", "pr"]
+        assert run()[1].progress is None
+    assert verdicts()[WEEK[2]] == "whole"
+    files = wiring.files(EQUITY)
+    [replaced] = files.receipt(WEEK[2]).parent.glob("restated/*/*.json")
+    receipt = json.loads(replaced.read_text())
+    assert receipt["format"] == "pr"
+    assert raw.content_of(files, WEEK[2], receipt).startswith(b"PK")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"<html>Under maintenance</html>", b"version https://git-lfs.github.com/spec/v1\n", payload(WEEK[3], "legacy")],
+    ids=["page", "pointer", "other day"],
+)
+def test_a_full_file_that_is_bad_is_named_and_hides_no_other(
+    folder: Path, both: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The day stays as it is, and is looked for again as if there were no file."""
+    pressed(folder)
+    run()
+    file_of(folder, WEEK[0]).write_bytes(content)
+    shutil.copy(file_of(both, WEEK[2]), file_of(folder, WEEK[2]))
+    with later(1):
+        status, task = run()
+        assert status == LuigiStatusCode.SUCCESS
+        assert task.progress is not None
+        assert task.progress.done == 1
+        assert [source_of(day) for day in WEEK] == ["pr", "pr", "legacy", "pr", "pr"]
+        assert "because its full file cannot be used: 2023-06-12: " in caplog.text
+        assert run()[1].progress is None
+
+
+def test_another_archive_is_asked_for_the_full_file_too(
+    folder: Path, both: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once: the archive that gave the partial file lacked it, and no other."""
+    pressed(folder)
+    run()
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(both))
+    assert run()[0] == LuigiStatusCode.SUCCESS
+    assert {source_of(day) for day in WEEK} == {"legacy"}
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
+    assert run()[1].progress is None
 
 
 # Closed
@@ -393,6 +515,39 @@ def test_what_an_earlier_version_closed_rightly_stays_closed(folder: Path, caplo
         assert run(UNPROVEN)[1].progress is None
         assert wiring.expectation(EQUITY).closed == {UNPROVEN[4]}
         assert not wiring.expectation(EQUITY).overruled
+
+
+def test_what_an_earlier_version_closed_rightly_stays_closed_under_another_spelling(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Receipts of version 0.1.0 have no archive, and URLs below what the user had typed, here a link."""
+    typed = tmp_path / "typed"
+    typed.symlink_to(folder)
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(typed))
+    file_of(folder, UNPROVEN[4]).unlink()
+    with time_machine.travel(LATER):
+        run(UNPROVEN)
+        for receipt in (wiring.files(EQUITY).receipt(day) for day in filled(UNPROVEN)):
+            content = {name: value for name, value in json.loads(receipt.read_bytes()).items() if name != "archive"}
+            content["url"] = content["url"].replace(str(folder), str(typed))
+            receipt.write_text(json.dumps(content))
+        ledger = wiring.files(EQUITY).answers
+        ledger.write_text(ledger.read_text().replace('"absent"', '"closed"').replace(str(folder), str(typed)))
+        assert wiring.expectation(EQUITY).closed == {UNPROVEN[4]}
+
+
+def test_an_absent_day_whose_file_may_still_come_is_not_named_twice(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has raised the number of days after which a file counts as absent."""
+    file_of(folder, UNPROVEN[0]).unlink()
+    with time_machine.travel(LATER):
+        run(UNPROVEN)
+        monkeypatch.setenv("CHAMPION_CLOSED_AFTER_DAYS", "60")
+        status, task = run(UNPROVEN, recheck_absent=True)
+    assert status == LuigiStatusCode.MISSING_EXT
+    [words] = task.outstanding()
+    assert words.startswith(f"{UNPROVEN[0]}: not published yet")
 
 
 def test_the_ledgers_lines_are_for_people_too(folder: Path) -> None:
