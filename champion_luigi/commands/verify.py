@@ -12,6 +12,7 @@ from champion_luigi.commands import output
 from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
+    from champion_luigi.upkeep.sources import Compared
     from champion_luigi.upkeep.verify import Difference
 
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--start", type=output.DAY, help="First date. Default: the first date with data.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the last date with data.")
 @click.option("--repair", "repairs", is_flag=True, help="Make differing outputs again, then verify them again.")
+@click.option("--sources", "with_sources", is_flag=True, help="Compare with the archive's other files of each day too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
@@ -28,6 +30,7 @@ def command(  # noqa: PLR0917 - click calls it by name
     start: datetime | None,
     end: datetime | None,
     repairs: bool,
+    with_sources: bool,
     as_json: bool,
 ) -> None:
     """Compare raw payloads, lake and warehouse, date by date.
@@ -36,10 +39,13 @@ def command(  # noqa: PLR0917 - click calls it by name
     each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover and close).
     Nothing is changed without --repair, and nothing is ever deleted from the warehouse.
 
+    With --sources, each day is also compared with the archive's other files of that day, which costs a request each:
+    two sources have the same values of the same key.
+
     Exits 0 when everything agrees, 30 when there are differences; with --repair, when some are left.
     """
     from champion_luigi.config import wiring
-    from champion_luigi.upkeep import verify
+    from champion_luigi.upkeep import sources, verify
     from champion_luigi.upkeep.repair import repair
     from champion_luigi.warehouse import opened
 
@@ -67,7 +73,14 @@ def command(  # noqa: PLR0917 - click calls it by name
             document["reasons"] = {str(day): reason for day, reason in reasons.items()}
             if not as_json:
                 click.echo(_outcome_in_words(verdict.differences, left, reasons))
-        return document, output.FAILED if left else 0
+        is_good = not left
+        if with_sources:
+            compared = list(sources.of_days(dataset, sorted(sources.in_lake(dataset, first, last))))
+            document["sources"] = [vars(each) for each in compared]
+            is_good &= not any(each.different or each.trouble for each in compared)
+            if not as_json:
+                click.echo(_sources_in_words(compared))
+        return document, 0 if is_good else output.FAILED
 
     try:
         code = output.for_each(datasets, compare, in_json=as_json)
@@ -95,6 +108,22 @@ def _in_words(document: dict[str, Any], differences: Sequence[Difference]) -> st
     days = {each.date for each in differences}
     on_days = f"{output.number(len(differences), 'difference')} on {output.number(len(days), 'day')}"
     lines.append(on_days if differences else "Everything agrees.")
+    return "\n".join(lines)
+
+
+def _sources_in_words(compared: Sequence[Compared]) -> str:
+    if not compared:
+        return "The archive has no other file of these days."
+    lines = []
+    for name in dict.fromkeys(each.source for each in compared):
+        of = [each for each in compared if each.source == name]
+        rows = sum(each.common for each in of)
+        wrong = [each for each in of if each.different or each.trouble]
+        agree = "all values agree" if not wrong else f"{output.number(len(wrong), 'day')} with differences"
+        lines.append(f"{name}: {output.number(len(of), 'day')}, {rows:,} common rows, {agree}")
+        for each in wrong:
+            counts = ", ".join(f"{column} {count}" for column, count in each.different.items())
+            lines.append(f"{each.date} {name}: {each.trouble or counts + ' (' + '; '.join(each.examples) + ')'}")
     return "\n".join(lines)
 
 

@@ -371,3 +371,49 @@ def test_a_server_is_verified_as_the_embedded_engine_is(tmp_path: Path, monkeypa
         assert done.returncode == 0, done.stdout
         assert done.stdout.splitlines()[-1] == "1 of 1 day repaired"
         assert server.password not in done.stdout + done.stderr
+
+
+# The archive's other files
+
+
+def test_the_other_sources_of_each_day_are_compared(loaded: None) -> None:
+    """Legacy, UDiFF and the zip for the press of one day have the same values; each is counted."""
+    done = verify("--sources", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["sources"]
+    assert [(each["date"], each["source"]) for each in found] == [
+        (str(LEGACY_DAY), "pr"),
+        (str(BOTH_DAY), "udiff"),
+        (str(BOTH_DAY), "pr"),
+    ]
+    rows = [len(lines_of(payload(day, "legacy"))) - 1 for day in (LEGACY_DAY, BOTH_DAY, BOTH_DAY)]
+    assert [each["common"] for each in found] == rows
+    assert all(each["different"] == {} and each["trouble"] == "" for each in found)
+    assert f"pr: 2 days, {rows[0] + rows[2]:,} common rows, all values agree" in verify("--sources").stdout
+
+
+def test_a_source_with_another_value_is_named(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The column, the key and both values; a key that one of them lacks is counted, and a bad file has its reason."""
+    folder = tmp_path_factory.mktemp("archive")
+    lines = lines_of(payload(BOTH_DAY, "legacy"))
+    publish(folder, BOTH_DAY, "legacy", lines)
+    others = lines_of(payload(BOTH_DAY, "udiff"))
+    names = others[0].split(",")
+    fields = others[1].split(",")
+    fields[names.index("TtlTradgVol")] = "7"
+    publish(folder, BOTH_DAY, "udiff", [others[0], ",".join(fields), *others[3:]])
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(folder))
+    assert build(WriteParquet(date=BOTH_DAY)).is_done
+    done = verify("--sources", "--json")
+    assert done.returncode == 30, done.stderr
+    [found] = json.loads(done.stdout)["sources"]
+    assert (found["source"], found["different"]) == ("udiff", {"volume": 1})
+    assert (found["common"], found["only_lake"], found["only_source"]) == (len(lines) - 2, 1, 0)
+    assert found["examples"][0].startswith(f"volume of {fields[names.index('TckrSymb')]} ")
+    assert found["examples"][0].endswith(", 7")
+    publish(folder, BOTH_DAY, "udiff", ["no,header"])
+    done = verify("--sources")
+    assert done.returncode == 30
+    assert f"{BOTH_DAY} udiff: the columns are not" in done.stdout or "not the header" in done.stdout
