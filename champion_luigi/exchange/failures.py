@@ -1,6 +1,6 @@
 """Failures of connections as the package's errors: who is at fault, and whether a retry can help.
 
-Errors are told apart by type, because their texts can hold an address with its password. The fault is often in this
+Errors are distinguished by type, because their texts can hold an address with its password. The fault is often in this
 machine's surroundings: in its proxy, its certificates or its network. The error then names the variable to correct.
 """
 

@@ -144,7 +144,7 @@ def works_done(folder: Path) -> Counter[tuple[str, str]]:
 def test_a_year_with_faults_comes_to_what_was_published(
     tmp_path: Path, archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What passes is got over, what stays is told by day, what is missing is named; a second fill does what failed."""
+    """Passing faults are retried, lasting ones named by day, missing files counted; a second fill does what failed."""
     year = sessions.sessions(date(2023, 1, 1), date(2024, 1, 1))[: None if campaign.IS_WHOLE else 50]
     passing: tuple[Kind, ...] = ("unavailable", "truncated", "cut")
     staying: tuple[Kind, ...] = ("html", "empty", "stale", "wrong_header")
