@@ -492,7 +492,7 @@ def test_only_a_file_that_is_really_absent_from_a_folder_closes_its_day(
         AREA,
         "a folder as the archive: a name in another case, a link that leads nowhere, a Git LFS pointer, an empty mount "
         "point",
-        "the first is read; the others are named, exit code 30, no day counts as missing; repaired, the days are loaded",
+        "the first is read; the others are named, exit code 30, none counts as missing; repaired, the days are loaded",
     )
 
 
