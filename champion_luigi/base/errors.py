@@ -92,10 +92,11 @@ class WarehouseUnreachable(TransientError):
 
 
 class NotPublished(TerminalError):
-    """The archive has no file for that date: no session, or not published yet.
+    """The archive has no file for that date: no session, not published yet, or absent from this archive.
 
     Some paths have the previous session's file instead of a 404. That proves as little about the date.
-    The message says what the calendar expects. On a session's evening, wait for publication and run again.
+    The message says what the calendar expects. On a session's evening, wait for publication and run again; an absent
+    day stays due.
     ``answered`` is the time of the 404 by the archive's own clock, if known.
     """
 

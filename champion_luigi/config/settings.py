@@ -110,7 +110,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     closed_after_days = Whole(
         "CHAMPION_CLOSED_AFTER_DAYS",
         7,
-        "days after which a 404 means that there was no session; until then: not published yet",
+        "age in days from which a session without a file is absent; until then: not published yet",
         least=0,
         most=36500,
         unit="days",
