@@ -368,9 +368,11 @@ class FillBhavcopy(RangeDailyBase):
             what[_MOST_NAMED:] = [more]
         if progress.left:
             reason = progress.stopped_because or f"--task-limit {self.task_limit}"
-            what.append(f"{progress.left} days are left ({reason}): run the same fill again")
+            days = "1 day is" if progress.left == 1 else f"{progress.left} days are"
+            what.append(f"{days} left ({reason}): run the same fill again")
         if progress.elsewhere:
-            what.append(f"{len(progress.elsewhere)} days are being run by another process")
+            days = "1 day is" if len(progress.elsewhere) == 1 else f"{len(progress.elsewhere)} days are"
+            what.append(f"{days} being run by another process")
         return what
 
     def _show(self, progress: Progress) -> None:
