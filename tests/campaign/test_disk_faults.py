@@ -28,7 +28,7 @@ import pytest
 import subjects
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 from simulated_server import Fault, SimulatedArchive
-from subjects import SHARES, Subject
+from subjects import ACTIONS, SHARES, Subject
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
@@ -60,6 +60,8 @@ DAYS = (DAY, NEXT_DAY)
 FILL = ("fill", "--start", str(DAY), "--stop", "2024-01-17")
 STAGES = (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet, LoadClickHouse)
 NOBODY = 65534
+# In KiB, less than the days need.
+TOO_SMALL = {SHARES: 2200, ACTIONS: 1200}
 
 is_root = os.geteuid() == 0
 
@@ -316,7 +318,7 @@ def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(
     subject: Subject, seed: int, disk: Disk, whole: Seen
 ) -> None:
     """A disk of any size below what the days need: the fill says what it could not write, and a rerun completes it."""
-    size = random.Random(seed).randrange(4, 2200, 4)
+    size = random.Random(seed).randrange(4, TOO_SMALL[subject], 4)
     disk.change(f"size={size}k")
     code, output = run(*FILL, *subject.options)
     require_sentence(code, output, f"{size} KiB", codes=(30,))
@@ -326,7 +328,8 @@ def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(
     require_whole_after_one_rerun(disk.folder, whole, f"{size} KiB")
     campaign.tell(
         AREA,
-        "disk full in the middle of a fill (a tmpfs of 4 to 2200 KiB, where the days need more)" + subject.words,
+        f"disk full in the middle of a fill (a tmpfs of 4 to {TOO_SMALL[subject]} KiB, where the days need more)"
+        + subject.words,
         "exit 30 with the day and that there is no space, no leftover, each day whole or absent; one rerun gives an "
         "undisturbed run's payloads, lake files and rows",
     )
@@ -335,18 +338,21 @@ def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(
 @subjects.rounds(fast=1, full=8, others=(0, 3))
 @pytest.mark.parametrize("stage", STAGES[:4], ids=lambda stage: stage.__name__)
 def test_a_stage_without_room_for_its_output_is_a_storage_error(
-    subject: Subject, seed: int, stage: type[DayTask], disk: Disk, whole: Seen
+    subject: Subject, seed: int, stage: type[DayTask], *, disk: Disk, undisturbed: Path, whole: Seen
 ) -> None:
     """What is there before it stays, nothing half-written is visible, and the stage is done once there is room."""
     if stage.stage:
         assert build(subject.task(STAGES[stage.stage - 1], DAY)).is_done
-    pages = random.Random(seed).randrange(1, 12)
+    output = subject.task(stage, DAY).output().file
+    # Of the first task, the payload is what takes room.
+    made = (undisturbed / output.relative_to(disk.folder)).stat().st_size if stage.stage else len(subject.content(DAY))
+    pages = random.Random(seed).randrange(1, min(12, made // 4096))
     disk.change(f"size={disk.used_kib + 4 * pages}k")
     built = build(subject.task(stage, DAY))
     assert isinstance(built.error, StorageError), f"{pages} pages: {built.error!r}"
     assert "No space left on device" in str(built.error)
     assert str(disk.folder) in str(built.error)
-    assert not subject.task(stage, DAY).output().exists()
+    assert not output.exists()
     assert leftovers(disk.folder) == []
     disk.lift()
     assert build(subject.task(WriteParquet, DAY)).is_done
