@@ -12,6 +12,7 @@ import campaign
 import hypothesis
 import luigi
 import pytest
+import subjects
 from helpers import SHARED, forget_settings
 from simulated_server import SimulatedArchive
 
@@ -111,3 +112,10 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
     with SimulatedArchive() as running:
         monkeypatch.setenv("NSE_ARCHIVE_URL", running.url)
         yield running
+
+
+@pytest.fixture
+def subject(request: pytest.FixtureRequest) -> subjects.Subject:
+    """The data set that `subjects.rounds` gives a test of the campaign; the first one for any other test."""
+    found: subjects.Subject = getattr(request, "param", subjects.SHARES)
+    return found

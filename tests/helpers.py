@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -342,6 +342,11 @@ def publish(folder: Path, day: date, format: str, lines: list[str]) -> Path:
 
 def published(content: bytes, format: str) -> Rows:
     """The rows of a published zip by symbol and series, read by the csv module alone."""
+    return rows_of(lines_of(content), format)
+
+
+def rows_of(lines: Iterable[str], format: str) -> Rows:
+    """The rows of a published file's lines, header first, by symbol and series."""
     theirs = dict(zip(COLUMNS, _NAMES[format], strict=True))
     symbol, series = _KEYS[format]
 
@@ -354,7 +359,7 @@ def published(content: bytes, format: str) -> Rows:
 
     return {
         (row[symbol].strip(), row[series].strip()): tuple(value(row, name) for name in COLUMNS)
-        for row in csv.DictReader(lines_of(content))
+        for row in csv.DictReader(lines)
     }
 
 

@@ -118,7 +118,8 @@ def fill_days(
             while chunks or running:
                 while chunks and len(running) < lanes:
                     chunk = [of(date=day, dataset=dataset.name) for day in chunks.pop(0)]
-                    lane = threads.Lane(chunk, max(1, workers // lanes), company=workers // 2, **scheduler)
+                    company = max(1, workers // 2)
+                    lane = threads.Lane(chunk, max(1, workers // lanes), company=company, **scheduler)
                     running.append((chunk, lane))
                 chunk, lane = running[0]
                 lane.wait()

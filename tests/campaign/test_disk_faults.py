@@ -7,6 +7,7 @@ size of a process's files stands in for it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -24,8 +25,10 @@ from typing import Any
 
 import campaign
 import pytest
+import subjects
 from helpers import BOTH_DAY, build, luigi_command, retry_at_once
 from simulated_server import Fault, SimulatedArchive
+from subjects import ACTIONS, SHARES, Subject
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, DamagedFile, StorageError
@@ -40,7 +43,7 @@ from champion_luigi.pipeline.tasks import (
     ScrapeBhavcopy,
     WriteParquet,
 )
-from champion_luigi.storage import lake
+from champion_luigi.storage import lake, raw
 from champion_luigi.tracking import history, journal
 from champion_luigi.tracking.runs import Runs
 from champion_luigi.upkeep import coverage, verify
@@ -57,6 +60,8 @@ DAYS = (DAY, NEXT_DAY)
 FILL = ("fill", "--start", str(DAY), "--stop", "2024-01-17")
 STAGES = (ScrapeBhavcopy, ParseBhavcopy, NormalizeBhavcopy, WriteParquet, LoadClickHouse)
 NOBODY = 65534
+# In KiB, less than the days need.
+TOO_SMALL = {SHARES: 2200, ACTIONS: 1200}
 
 is_root = os.geteuid() == 0
 
@@ -111,28 +116,29 @@ def require_sentence(code: int, output: str, about: object, *, codes: tuple[int,
 class Seen:
     """All that readers see of the days: payloads and lake files to the byte, and rows of the warehouse by day."""
 
+    subject: Subject
     payloads: Mapping[str, bytes]
     lake: Mapping[date, bytes]
     rows: tuple[tuple[Any, ...], ...]
 
 
-def seen(folder: Path) -> Seen:
+def seen(folder: Path, subject: Subject = SHARES) -> Seen:
     raw = folder / "raw"
     payloads = {path.name: path.read_bytes() for path in raw.rglob("*") if path.is_file() and path.suffix != ".json"}
-    in_lake = {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake", EQUITY)}
-    return Seen(payloads, in_lake, tuple(warehouse_rows(folder)))
+    in_lake = {day: Path(entry.path).read_bytes() for day, entry in lake.days(folder / "lake", subject.dataset)}
+    return Seen(subject, payloads, in_lake, tuple(warehouse_rows(folder, subject)))
 
 
-def warehouse_rows(folder: Path) -> list[tuple[Any, ...]]:
+def warehouse_rows(folder: Path, subject: Subject = SHARES) -> list[tuple[Any, ...]]:
     place = connection.Address(folder=folder / "warehouse")
     if place.is_absent:
         return []
     table = open_warehouse(place)
-    table.prepare(EQUITY)
+    table.prepare(subject.dataset)
     try:
         return table.query(
-            "SELECT trade_date, count(), uniqExact(symbol, series), sum(volume), sum(toInt64(round(100 * turnover))), "
-            "sum(cityHash64(symbol, series, close)) FROM champion_market.equity_ohlc "
+            f"SELECT trade_date, count(), uniqExact({', '.join(subject.dataset.key)}), "
+            f"sum(cityHash64(formatRow('TSV', *))) FROM champion_market.{subject.dataset.view} "
             "GROUP BY trade_date ORDER BY trade_date"
         )
     finally:
@@ -141,7 +147,7 @@ def warehouse_rows(folder: Path) -> list[tuple[Any, ...]]:
 
 def require_nothing_half(folder: Path, whole: Seen, about: object) -> None:
     """Each day is there as published, or not at all, and no leftover takes room."""
-    found = seen(folder)
+    found = seen(folder, whole.subject)
     assert found.payloads.items() <= whole.payloads.items(), about
     assert found.lake.items() <= whole.lake.items(), about
     assert set(found.rows) <= set(whole.rows), f"{about}: {found.rows}"
@@ -154,31 +160,50 @@ def leftovers(folder: Path) -> list[Path]:
 
 def require_whole_after_one_rerun(folder: Path, whole: Seen, about: object) -> None:
     """A clean run of the same days gives exactly what an undisturbed one gives, and everything agrees."""
+    subject = whole.subject
     if campaign.IS_WHOLE:
-        code, output = run(*FILL)
+        code, output = run(*FILL, *subject.options)
         assert code == 0, f"{about}: {output}"
     else:
-        built = build(*(LoadClickHouse(date=day) for day in DAYS))
+        built = build(*loads(subject))
         assert (built.is_done, built.errors) == (True, []), about
         opened.close_shared()
-    assert seen(folder) == whole, about
-    assert verify.of_range(EQUITY).differences == [], about
+    assert seen(folder, subject) == whole, about
+    assert verify.of_range(subject.dataset).differences == [], about
     opened.close_shared()
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a fill of the two days that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "data"
-    environment = {"NSE_ARCHIVE_URL": "simulated:", "CHAMPION_TRACKING": "journal", "DATA_DIR": str(folder)}
-    code, output = run(*FILL, environment=environment)
-    assert code == 0, output
-    return folder
+def loads(subject: Subject) -> list[LoadClickHouse]:
+    """The last task of each day."""
+    return [subject.task(LoadClickHouse, day) for day in DAYS]
 
 
 @pytest.fixture(scope="module")
-def whole(undisturbed: Path) -> Seen:
-    return seen(undisturbed)
+def fill_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Subject], tuple[Path, Seen]]:
+    """The folder of a fill of the two days that nothing disturbed, and what readers see there; one for a data set."""
+
+    @functools.cache
+    def fill(subject: Subject) -> tuple[Path, Seen]:
+        folder = tmp_path_factory.mktemp("undisturbed") / "data"
+        environment = {"NSE_ARCHIVE_URL": "simulated:", "CHAMPION_TRACKING": "journal", "DATA_DIR": str(folder)}
+        code, output = run(*FILL, *subject.options, environment=environment)
+        assert code == 0, output
+        with contextlib.closing(open_warehouse(connection.Address(folder=folder / "warehouse"))) as table:
+            lines = subject.seen(table.query, "champion_market")
+        assert lines == {day: subject.published(day) for day in DAYS}
+        return folder, seen(folder, subject)
+
+    return fill
+
+
+@pytest.fixture
+def undisturbed(subject: Subject, fill_of: Callable[[Subject], tuple[Path, Seen]]) -> Path:
+    return fill_of(subject)[0]
+
+
+@pytest.fixture
+def whole(subject: Subject, fill_of: Callable[[Subject], tuple[Path, Seen]]) -> Seen:
+    return fill_of(subject)[1]
 
 
 def copy_of(folder: Path, target: Path) -> Path:
@@ -288,12 +313,14 @@ def test_a_disk_that_cannot_sync_a_folder_takes_the_days(
 # Full
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=16))
-def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(seed: int, disk: Disk, whole: Seen) -> None:
+@subjects.rounds(fast=1, full=16, others=(1, 5))
+def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(
+    subject: Subject, seed: int, disk: Disk, whole: Seen
+) -> None:
     """A disk of any size below what the days need: the fill says what it could not write, and a rerun completes it."""
-    size = random.Random(seed).randrange(4, 2200, 4)
+    size = random.Random(seed).randrange(4, TOO_SMALL[subject], 4)
     disk.change(f"size={size}k")
-    code, output = run(*FILL)
+    code, output = run(*FILL, *subject.options)
     require_sentence(code, output, f"{size} KiB", codes=(30,))
     assert re.search("No space left on device|not enough space", output), f"{size} KiB: {output}"
     disk.lift()
@@ -301,34 +328,39 @@ def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(seed: int, disk:
     require_whole_after_one_rerun(disk.folder, whole, f"{size} KiB")
     campaign.tell(
         AREA,
-        "disk full in the middle of a fill (a tmpfs of 4 to 2200 KiB, where the days need more)",
+        f"disk full in the middle of a fill (a tmpfs of 4 to {TOO_SMALL[subject]} KiB, where the days need more)"
+        + subject.words,
         "exit 30 with the day and that there is no space, no leftover, each day whole or absent; one rerun gives an "
         "undisturbed run's payloads, lake files and rows",
     )
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=8))
+@subjects.rounds(fast=1, full=8, others=(0, 3))
 @pytest.mark.parametrize("stage", STAGES[:4], ids=lambda stage: stage.__name__)
 def test_a_stage_without_room_for_its_output_is_a_storage_error(
-    seed: int, stage: type[DayTask], disk: Disk, whole: Seen
+    subject: Subject, seed: int, stage: type[DayTask], *, disk: Disk, undisturbed: Path, whole: Seen
 ) -> None:
     """What is there before it stays, nothing half-written is visible, and the stage is done once there is room."""
     if stage.stage:
-        assert build(STAGES[stage.stage - 1](date=DAY)).is_done
-    pages = random.Random(seed).randrange(1, 12)
+        assert build(subject.task(STAGES[stage.stage - 1], DAY)).is_done
+    output = subject.task(stage, DAY).output().file
+    # Of the first task, the payload is what takes room.
+    made = (undisturbed / output.relative_to(disk.folder)).stat().st_size if stage.stage else len(subject.content(DAY))
+    pages = random.Random(seed).randrange(1, min(12, made // 4096))
     disk.change(f"size={disk.used_kib + 4 * pages}k")
-    built = build(stage(date=DAY))
+    built = build(subject.task(stage, DAY))
     assert isinstance(built.error, StorageError), f"{pages} pages: {built.error!r}"
     assert "No space left on device" in str(built.error)
     assert str(disk.folder) in str(built.error)
-    assert not stage(date=DAY).output().exists()
+    assert not output.exists()
     assert leftovers(disk.folder) == []
     disk.lift()
-    assert build(WriteParquet(date=DAY)).is_done
-    assert seen(disk.folder).lake == {DAY: whole.lake[DAY]}
+    assert build(subject.task(WriteParquet, DAY)).is_done
+    assert seen(disk.folder, subject).lake == {DAY: whole.lake[DAY]}
     campaign.tell(
         AREA,
-        "disk full when a task writes its output: scrape, parse, normalize, write (a few pages of a tmpfs left)",
+        "disk full when a task writes its output: scrape, parse, normalize, write (a few pages of a tmpfs left)"
+        + subject.words,
         "StorageError with the file and `No space left on device`, earlier outputs stand, no leftover; the rerun's "
         "lake file is as published, to the byte",
     )
@@ -358,40 +390,40 @@ def test_a_full_embedded_warehouse_keeps_what_it_has(seed: int, disk: Disk, whol
         )
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=10))
-def test_a_disk_without_inodes_loses_nothing(seed: int, disk: Disk, whole: Seen) -> None:
+@subjects.rounds(fast=1, full=10, others=(0, 3))
+def test_a_disk_without_inodes_loses_nothing(subject: Subject, seed: int, disk: Disk, whole: Seen) -> None:
     """Files cannot be made any more, though there is room: said, and completed by a rerun."""
     inodes = random.Random(seed).randrange(3, 60)
     disk.change(f"nr_inodes={inodes}")
-    code, output = run(*FILL)
+    code, output = run(*FILL, *subject.options)
     require_sentence(code, output, f"{inodes} inodes")
     disk.lift()
     require_nothing_half(disk.folder, whole, f"{inodes} inodes")
     require_whole_after_one_rerun(disk.folder, whole, f"{inodes} inodes")
     campaign.tell(
         AREA,
-        "no inode left in the middle of a fill (a tmpfs of 3 to 59 inodes)",
+        "no inode left in the middle of a fill (a tmpfs of 3 to 59 inodes)" + subject.words,
         "a sentence, no leftover, each day whole or absent; one rerun gives an undisturbed run's data",
     )
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=8))
+@subjects.rounds(fast=1, full=8, others=(0, 3))
 def test_files_that_may_not_grow_lose_nothing(
-    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Seen
+    subject: Subject, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Seen
 ) -> None:
     """A process whose files are limited (as by `ulimit -f`) says so, and the next one completes the fill."""
     monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
     # The limit holds for what a measurement of coverage writes, too.
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     limit = random.Random(seed).randrange(1, 120_000)
-    code, output = run(*FILL, limit=limit)
+    code, output = run(*FILL, *subject.options, limit=limit)
     require_sentence(code, output, f"{limit} bytes")
     assert "File too large" in output
     require_nothing_half(tmp_path / "data", whole, f"{limit} bytes")
     require_whole_after_one_rerun(tmp_path / "data", whole, f"{limit} bytes")
     campaign.tell(
         AREA,
-        "files limited in size in the middle of a fill (RLIMIT_FSIZE, 1 to 120,000 bytes)",
+        "files limited in size in the middle of a fill (RLIMIT_FSIZE, 1 to 120,000 bytes)" + subject.words,
         "a sentence with `File too large`, no leftover, each day whole or absent; one rerun gives an undisturbed run's "
         "data",
     )
@@ -692,8 +724,10 @@ def test_an_odd_data_dir_works(name: str, tmp_path: Path, monkeypatch: pytest.Mo
     )
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=32))
-def test_something_else_in_the_place_of_a_part_of_data_dir(seed: int, loaded: Path, whole: Seen) -> None:
+@subjects.rounds(fast=1, full=32, others=(0, 8))
+def test_something_else_in_the_place_of_a_part_of_data_dir(
+    subject: Subject, seed: int, loaded: Path, whole: Seen
+) -> None:
     """A fill passes over it, or says in a sentence what is in its way; with that gone, one rerun completes it."""
     choose = random.Random(seed)
     kind = ("a file", "a folder", "a loop", "garbage")[seed % 4]
@@ -714,11 +748,11 @@ def test_something_else_in_the_place_of_a_part_of_data_dir(seed: int, loaded: Pa
     else:
         spoiled.write_bytes(choose.randbytes(choose.randrange(400)))
 
-    code, output = run(*FILL)
+    code, output = run(*FILL, *subject.options)
     if code:
         require_sentence(code, output, about)
     assert "Traceback" not in output, f"{about}: {output}"
-    code, output = run("verify")
+    code, output = run("verify", *subject.options)
     assert code in (0, 30, 40), f"{about}: {output}"
     assert "Traceback" not in output, f"{about}: {output}"
 
@@ -726,15 +760,16 @@ def test_something_else_in_the_place_of_a_part_of_data_dir(seed: int, loaded: Pa
         shutil.rmtree(spoiled)
     else:
         spoiled.unlink(missing_ok=True)
-    built = build(*(LoadClickHouse(date=day) for day in DAYS))
+    built = build(*loads(subject))
     assert (built.is_done, built.errors) == (True, []), f"{about}: {built.errors}"
-    left, reasons = repair(EQUITY, verify.of_range(EQUITY).differences)
+    left, reasons = repair(subject.dataset, verify.of_range(subject.dataset).differences)
     assert (left, reasons) == ([], {}), about
     opened.close_shared()
-    assert seen(loaded) == whole, about
+    assert seen(loaded, subject) == whole, about
     campaign.tell(
         AREA,
-        "a file, a folder, a link to itself or garbage in the place of a file or folder of DATA_DIR, chosen at random",
+        "a file, a folder, a link to itself or garbage in the place of a file or folder of DATA_DIR, chosen at random"
+        + subject.words,
         "a fill needs it not, or ends with a sentence; with that gone, a fill and `champion verify --repair` give an "
         "undisturbed run's data",
     )
@@ -769,30 +804,31 @@ def rot(path: Path, choose: random.Random) -> str:
     return f"{path.name}: {change.__name__}"
 
 
-def payload_file(day: date) -> Path:
-    receipt = ScrapeBhavcopy(date=day).output()
-    return receipt.file.with_name((receipt.load() or {})["file"])
+def payload_file(subject: Subject, day: date) -> Path:
+    return raw.payload_of(wiring.files(subject.dataset), day)[1]
 
 
 @pytest.mark.parametrize("where", ["lake", "raw"])
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=40))
-def test_rot_in_a_lake_file_or_payload_is_found_and_repaired(seed: int, where: str, loaded: Path, whole: Seen) -> None:
+@subjects.rounds(fast=1, full=40, others=(1, 10))
+def test_rot_in_a_lake_file_or_payload_is_found_and_repaired(
+    subject: Subject, seed: int, where: str, loaded: Path, whole: Seen
+) -> None:
     """`champion verify` names the day and the place, and --repair gives exactly what was there before."""
     choose = random.Random(f"{seed} {where}")
     day = choose.choice(DAYS)
     about = f"seed {seed}: " + rot(
-        payload_file(day) if where == "raw" else WriteParquet(date=day).output().file, choose
+        payload_file(subject, day) if where == "raw" else subject.task(WriteParquet, day).output().file, choose
     )
-    found = verify.of_range(EQUITY).differences
+    found = verify.of_range(subject.dataset).differences
     assert {(each.date, each.where) for each in found} == {(day, where)}, f"{about}: {found}"
-    left, reasons = repair(EQUITY, found)
+    left, reasons = repair(subject.dataset, found)
     assert (left, reasons) == ([], {}), about
     opened.close_shared()
-    assert seen(loaded) == whole, about
+    assert seen(loaded, subject) == whole, about
     campaign.tell(
         AREA,
         f"{'payload' if where == 'raw' else 'lake file'} rotten: a bit flipped, cut short or 512 bytes zeroed, "
-        "anywhere, its time unchanged",
+        "anywhere, its time unchanged" + subject.words,
         "champion verify names the day and the place; --repair gives back what was there, to the byte",
     )
 
@@ -823,56 +859,59 @@ def test_rot_in_the_lake_is_never_loaded(seed: int, loaded: Path, whole: Seen, m
 
 
 @pytest.mark.parametrize("stage", [ParseBhavcopy, NormalizeBhavcopy], ids=["parsed", "normalized"])
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=40))
-def test_rot_between_two_tasks_is_found(seed: int, stage: type[DayTask], loaded: Path, whole: Seen) -> None:
+@subjects.rounds(fast=1, full=40, others=(0, 8))
+def test_rot_between_two_tasks_is_found(
+    subject: Subject, seed: int, stage: type[DayTask], loaded: Path, whole: Seen
+) -> None:
     """The task that reads it says which file to delete; without it the day comes out as it should."""
     choose = random.Random(f"{seed} {stage.__name__}")
     reader = STAGES[stage.stage + 1]
     for task in STAGES[reader.stage : 4]:
-        task(date=DAY).output().file.unlink()
-    about = f"seed {seed}: " + rot(stage(date=DAY).output().file, choose)
-    built = build(WriteParquet(date=DAY))
+        subject.task(task, DAY).output().file.unlink()
+    about = f"seed {seed}: " + rot(subject.task(stage, DAY).output().file, choose)
+    built = build(subject.task(WriteParquet, DAY))
     assert isinstance(built.error, DamagedFile), f"{about}: {built.errors}"
-    assert stage(date=DAY).output().path in str(built.error)
-    assert not WriteParquet(date=DAY).output().exists()
-    stage(date=DAY).output().file.unlink()
-    assert build(*(LoadClickHouse(date=day) for day in DAYS)).is_done, about
+    assert subject.task(stage, DAY).output().path in str(built.error)
+    assert not subject.task(WriteParquet, DAY).output().exists()
+    subject.task(stage, DAY).output().file.unlink()
+    assert build(*loads(subject)).is_done, about
     opened.close_shared()
-    assert seen(loaded) == whole, about
+    assert seen(loaded, subject) == whole, about
     campaign.tell(
         AREA,
         f"rot in {stage.__name__.removesuffix('Bhavcopy').lower().removesuffix('e')}ed/, between two tasks "
-        "(bit flipped, cut short, zeroed)",
+        "(bit flipped, cut short, zeroed)" + subject.words,
         "DamagedFile that says which file to delete; once deleted, the rerun's data is as published",
     )
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=1, full=80))
-def test_rot_in_a_receipt_or_marker_harms_no_data(seed: int, loaded: Path, whole: Seen) -> None:
+@subjects.rounds(fast=1, full=80, others=(0, 16))
+def test_rot_in_a_receipt_or_marker_harms_no_data(subject: Subject, seed: int, loaded: Path, whole: Seen) -> None:
     """A day is refused or done again, with an error of ours at most; `verify --repair` brings all to agree again."""
     choose = random.Random(seed)
     day = choose.choice(DAYS)
     task = choose.choice([ScrapeBhavcopy, LoadClickHouse])
-    about = f"seed {seed}: {task.__name__} " + rot(task(date=day).output().file, choose)
-    text = f"{about}: {task(date=day).output().file.read_bytes()!r}"
-    ParseBhavcopy(date=day).output().file.unlink()
-    NormalizeBhavcopy(date=day).output().file.unlink()
-    WriteParquet(date=day).output().file.unlink()
-    built = build(*(LoadClickHouse(date=each) for each in DAYS))
+    about = f"seed {seed}: {task.__name__} " + rot(subject.task(task, day).output().file, choose)
+    text = f"{about}: {subject.task(task, day).output().file.read_bytes()!r}"
+    subject.task(ParseBhavcopy, day).output().file.unlink()
+    subject.task(NormalizeBhavcopy, day).output().file.unlink()
+    subject.task(WriteParquet, day).output().file.unlink()
+    built = build(*loads(subject))
     assert all(isinstance(error, ChampionError) for error in built.errors), f"{text}: {built.errors}"
     opened.close_shared()
-    found = verify.of_range(EQUITY).differences
-    left, reasons = repair(EQUITY, found)
+    found = verify.of_range(subject.dataset).differences
+    left, reasons = repair(subject.dataset, found)
     assert (left, reasons) == ([], {}), text
     opened.close_shared()
-    assert build(*(LoadClickHouse(date=each) for each in DAYS)).is_done, text
+    assert build(*loads(subject)).is_done, text
     opened.close_shared()
-    after = seen(loaded)
+    after = seen(loaded, subject)
     assert (after.rows, after.lake.keys()) == (whole.rows, whole.lake.keys()), text
     assert after.payloads.items() >= whole.payloads.items(), text
     campaign.tell(
         AREA,
-        "receipt or load marker rotten (bit flipped, cut short, zeroed), then the day made again from the payload",
+        "receipt or load marker rotten (bit flipped, cut short, zeroed), then the day made again from the payload"
+        + subject.words,
         "done, or refused with a sentence; champion verify --repair and a rerun give the rows as published, once",
     )
 

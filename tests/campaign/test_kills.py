@@ -7,8 +7,10 @@ once, and no day that they have seen goes away.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
+import math
 import os
 import random
 import shutil
@@ -26,16 +28,17 @@ from typing import Any
 
 import campaign
 import pytest
+import subjects
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import ROOT, build, champion_command, lines_of, luigi_command, payload, publish, retry_at_once, wait_for
+from helpers import ROOT, build, champion_command, luigi_command, retry_at_once, wait_for
 from mlflow_server import carriers, empty_store, kill_carriers, told
+from subjects import SHARES, Subject
 from ten_days import DAYS, START, STOP
 
 from champion_luigi.base import durable, locks
 from champion_luigi.commands.cli import main
 from champion_luigi.config import wiring
-from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import complete
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import lake
@@ -66,13 +69,11 @@ Seen = Mapping[date, Any]
 # What is published
 
 
-def lines_of_day(day: date) -> list[str]:
+def lines_of_day(subject: Subject, day: date) -> list[str]:
     """The first rows of a day's file; on the bad day two of them cannot stand."""
-    lines = lines_of(payload(day, "legacy"))[: ROWS + 1]
+    lines = subject.lines(day)[: ROWS + 1]
     if day == BAD_DAY:
-        fields = lines[2].split(",")
-        lines[2] = ",".join([*fields[:8], "-5", *fields[9:]])
-        lines[4] = lines[5]
+        subject.spoil(lines)
     return lines
 
 
@@ -81,7 +82,7 @@ def archive_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of ten days' files."""
     folder = tmp_path_factory.mktemp("archive")
     for day in DAYS:
-        publish(folder, day, "legacy", lines_of_day(day))
+        SHARES.publish(folder, day, lines_of_day(SHARES, day))
     return folder
 
 
@@ -112,7 +113,9 @@ _databases = iter(range(1_000_000))
 
 
 @contextlib.contextmanager
-def on_server(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Seen]]:
+def on_server(
+    server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch, subject: Subject = SHARES
+) -> Iterator[Callable[[], Seen]]:
     """Let the settings name an empty database of a server; gives what a reader of its view sees of each day."""
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import DatabaseError
@@ -138,8 +141,8 @@ def on_server(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> Iter
     def look() -> Seen:
         try:
             found = client.query(
-                "SELECT trade_date, count(), uniqExact(symbol, series), sum(cityHash64(formatRow('TSV', *))) "
-                f"FROM {database}.equity_ohlc GROUP BY trade_date"
+                f"SELECT trade_date, count(), uniqExact({', '.join(subject.dataset.key)}), "
+                f"sum(cityHash64(formatRow('TSV', *))) FROM {database}.{subject.dataset.view} GROUP BY trade_date"
             )
         except DatabaseError as error:
             if error.code not in no_table:
@@ -209,34 +212,34 @@ class Reader:
                 last[day] = version
 
 
-def lake_reader(folder: Path) -> Callable[[], Seen]:
+def lake_reader(folder: Path, subject: Subject = SHARES) -> Callable[[], Seen]:
     """What a reader of the lake sees of each day, by Polars."""
     read: dict[tuple[Any, ...], Any] = {}
 
     def look() -> Seen:
         found = {}
-        for day, entry in lake.days(folder / "lake", EQUITY):
+        for day, entry in lake.days(folder / "lake", subject.dataset):
             status = Path(entry.path).stat()
             key = (day, status.st_ino, status.st_mtime_ns)
             if key not in read:
-                read[key] = seen_in_lake(Path(entry.path))
+                read[key] = seen_in_lake(Path(entry.path), subject.dataset.key)
             found[day] = read[key]
         return found
 
     return look
 
 
-def seen_in_lake(path: Path) -> tuple[int, int, int]:
+def seen_in_lake(path: Path, key: tuple[str, ...]) -> tuple[int, int, int]:
     """Rows, distinct keys and a sum over all values of a lake's file."""
     import polars as pl
 
     rows = pl.read_parquet(path)
-    return (rows.height, rows.select("symbol", "series").n_unique(), int(rows.hash_rows(seed=7).sum()))
+    return (rows.height, rows.select(key).n_unique(), int(rows.hash_rows(seed=7).sum()))
 
 
-def marker_reader() -> Seen:
+def marker_reader(subject: Subject = SHARES) -> Seen:
     """The rows of each day that counts as loaded."""
-    return complete.loaded_rows(EQUITY, START, STOP)
+    return complete.loaded_rows(subject.dataset, START, STOP)
 
 
 # What there is in the end
@@ -253,7 +256,7 @@ class State:
 _TIMES = {"fetched_at", "loaded_at", "version", "lake_stat", "warehouse", "noted_at", "time", "removed"}
 
 
-def state(folder: Path) -> State:
+def state(folder: Path, subject: Subject) -> State:
     """What there is, in folder and configured warehouse."""
     found = {}
     slug = wiring.warehouse_place().slug
@@ -261,11 +264,11 @@ def state(folder: Path) -> State:
         name = str(path.relative_to(folder))
         if path.is_file() and name.split("/")[0] not in ("warehouse", "journal", "mlflow", "pids"):
             found[name.replace(slug, "*")] = _content(path)
-    return State(found, _rows())
+    return State(found, _rows(subject))
 
 
 def _content(path: Path) -> Any:
-    if path.suffix in (".json", ".jsonl") and path.parts[-3] != "rejects":
+    if path.suffix in (".json", ".jsonl") and "rejects" not in path.parts:
         documents = [json.loads(path.read_bytes())] if path.suffix == ".json" else _lines(path)
         return [{name: value for name, value in each.items() if name not in _TIMES} for each in documents]
     return path.read_bytes()
@@ -275,11 +278,9 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
-def _rows() -> list[tuple[Any, ...]]:
-    place = wiring.warehouse_place()
-    return opened.shared(place, 30).query(
-        f"SELECT * FROM {place.database}.equity_ohlc ORDER BY trade_date, symbol, series"
-    )
+def _rows(subject: Subject) -> list[tuple[Any, ...]]:
+    place, order = wiring.warehouse_place(), ", ".join(("trade_date", *subject.dataset.key))
+    return opened.shared(place, 30).query(f"SELECT * FROM {place.database}.{subject.dataset.view} ORDER BY {order}")
 
 
 def champion(*arguments: str) -> tuple[int, str]:
@@ -293,14 +294,14 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
-def check(folder: Path, expected: State, what: str) -> None:
+def check(folder: Path, expected: State, what: str, subject: Subject = SHARES) -> None:
     """Files and rows are those of an undisturbed run, the commands agree, and nothing is left over."""
     for leftover in folder.rglob(f"{durable.LEFTOVER_PREFIX}*"):
         os.utime(leftover, (time.time() - 7200,) * 2)
     code, output = champion("clean")
     assert code == 0, (what, output)
 
-    found = state(folder)
+    found = state(folder, subject)
     assert differences(found.files, expected.files) == [], what
     assert found.rows == expected.rows, what
     # What these tests have done in their own process is told of by its own presence.
@@ -308,10 +309,10 @@ def check(folder: Path, expected: State, what: str) -> None:
     assert running == [], what
     assert [path.name for path in (folder / "warehouse").glob(f"{durable.LEFTOVER_PREFIX}*")] == [], what
 
-    code, output = champion("verify")
+    code, output = champion("verify", *subject.options)
     assert (code, output.splitlines()[-1]) == (0, "Everything agrees."), (what, output)
-    days = [day for day, _ in lake.days(folder / "lake", EQUITY)]
-    code, output = champion("status", "--start", str(min(days)), "--end", str(max(days)))
+    days = [day for day, _ in lake.days(folder / "lake", subject.dataset)]
+    code, output = champion("status", *subject.options, "--start", str(min(days)), "--end", str(max(days)))
     assert code == 0, (what, output)
 
 
@@ -393,9 +394,10 @@ class Undisturbed:
     markers: Mapping[date, int]
 
 
-def as_it_is(folder: Path, look_at_view: Callable[[], Seen]) -> Undisturbed:
+def as_it_is(folder: Path, look_at_view: Callable[[], Seen], subject: Subject = SHARES) -> Undisturbed:
     """What there is now, in folder and configured warehouse."""
-    return Undisturbed(state(folder), lake_reader(folder)(), look_at_view(), marker_reader())
+    left = state(folder, subject), lake_reader(folder, subject)(), look_at_view(), marker_reader(subject)
+    return Undisturbed(*left)
 
 
 def versions(*of: Undisturbed) -> dict[str, dict[date, list[Any]]]:
@@ -549,10 +551,10 @@ def end(who: str, process: subprocess.Popen[bytes], folder: Path, dice: random.R
     return bool(found)
 
 
-def check_between(folder: Path, what: str) -> None:
+def check_between(folder: Path, what: str, subject: Subject = SHARES) -> None:
     """Before the rerun: what is there agrees, as far as it goes."""
     try:
-        assert verify.of_range(EQUITY).differences == [], what
+        assert verify.of_range(subject.dataset).differences == [], what
     finally:
         opened.close_shared()
 
@@ -606,12 +608,16 @@ def told_of(kill: Kill) -> tuple[str, str]:
 FIRST, MISSING = BAD_DAY, DAYS[3]
 FILL = ("fill", "--start", str(FIRST), "--stop", str(DAYS[4]), "--workers", "1")
 REFRESH = ("refresh", "--days", "1")
+# A whole run has all points of the first data set in its shares, and so many of the other one's.
+SHARE_OF_OTHERS = 1 / 4
 
 
 @dataclass(frozen=True)
 class Plan:
     """The points at which a command can be killed, in order, and what it leaves where nothing disturbs it."""
 
+    subject: Subject
+    command: tuple[str, ...]
     points: list[str]
     left: list[Undisturbed]
 
@@ -619,8 +625,9 @@ class Plan:
         """The points that have these words, in a random order that is always the same."""
         points = [point for point in self.points if words in point]
         random.Random(4711).shuffle(points)
-        # A folder is there or not: making one is the least of all.
-        return sorted(points, key=lambda point: point.startswith("mkdir "))
+        # What is stored for several data sets comes first. A folder is there or not: making one is the least of all.
+        points.sort(key=lambda point: (point.startswith("mkdir "), "/shared/" not in point))
+        return points if self.subject is SHARES else points[: math.ceil(len(points) * SHARE_OF_OTHERS)]
 
 
 def points_of(command: tuple[str, ...], folder: Path) -> list[str]:
@@ -638,100 +645,112 @@ def kill_at(point: str, command: tuple[str, ...], folder: Path, what: str) -> No
     assert code == -signal.SIGKILL or (code in DONE and "receive" in point), what
 
 
-@pytest.fixture(scope="module")
-def one_day(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An archive of one day: it has no file of the session after it."""
-    folder = tmp_path_factory.mktemp("one-day")
-    publish(folder, FIRST, "legacy", lines_of_day(FIRST))
-    return folder
+@dataclass(frozen=True, eq=False)
+class Plans:
+    """The archives and the plans of a data set, each made when it is first needed."""
+
+    server: ClickHouseServer
+    factory: pytest.TempPathFactory
+
+    @functools.cache  # noqa: B019 - for as long as the module's tests run
+    def one_day(self, subject: Subject) -> Path:
+        """An archive of one day: it has no file of the session after it."""
+        folder = self.factory.mktemp("one-day")
+        subject.publish(folder, FIRST, lines_of_day(subject, FIRST))
+        return folder
+
+    @functools.cache  # noqa: B019
+    def restated(self, subject: Subject) -> Path:
+        """The same with a row more, a row less and a changed one, and none that cannot stand."""
+        folder = self.factory.mktemp("restated")
+        lines = subject.lines(FIRST)[: ROWS + 2]
+        subject.restate(lines)
+        subject.publish(folder, FIRST, lines)
+        return folder
+
+    @functools.cache  # noqa: B019
+    def fill_on_server(self, subject: Subject) -> Plan:
+        """The fill, loading a server."""
+        command = (*FILL, *subject.options)
+        with self._planning(subject) as (folder, patch), on_server(self.server, patch, subject) as look_at_view:
+            points = points_of(command, folder)
+            left = as_it_is(folder, look_at_view, subject)
+            require_as_published(subject)
+        return Plan(subject, command, points, [left])
+
+    @functools.cache  # noqa: B019
+    def fill_embedded(self, subject: Subject) -> Plan:
+        """The fill, loading the embedded engine: nothing but the warehouse is another one."""
+        plan = self.fill_on_server(subject)
+        with self._planning(subject) as (folder, _):
+            return dataclasses.replace(plan, points=points_of(plan.command, folder))
+
+    @functools.cache  # noqa: B019
+    def refresh(self, subject: Subject) -> Plan:
+        """A day that is there and was published anew, refreshed."""
+        command = (*REFRESH, *subject.options)
+        with self._planning(subject) as (folder, patch), on_server(self.server, patch, subject) as look_at_view:
+            load(subject, FIRST)
+            before = as_it_is(folder, look_at_view, subject)
+            patch.setenv("NSE_ARCHIVE_URL", str(self.restated(subject)))
+            points = points_of(command, folder)
+            return Plan(subject, command, points, [before, as_it_is(folder, look_at_view, subject)])
+
+    @contextlib.contextmanager
+    def _planning(self, subject: Subject) -> Iterator[tuple[Path, pytest.MonkeyPatch]]:
+        folder = self.factory.mktemp("plan")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DATA_DIR", str(folder))
+            patch.setenv("CHAMPION_TRACKING", "journal")
+            patch.setenv("NSE_ARCHIVE_URL", str(self.one_day(subject)))
+            yield folder, patch
 
 
 @pytest.fixture(scope="module")
-def restated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with a row more, a row less and a changed one, and none that cannot stand."""
-    folder = tmp_path_factory.mktemp("restated")
-    lines = lines_of(payload(FIRST, "legacy"))[: ROWS + 2]
-    fields = lines[9].split(",")
-    lines[9] = ",".join([*fields[:8], str(int(fields[8]) + 7), *fields[9:]])
-    del lines[20]
-    publish(folder, FIRST, "legacy", lines)
-    return folder
+def plans(shared_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Plans:
+    return Plans(shared_server, tmp_path_factory)
 
 
-@contextlib.contextmanager
-def planning(
-    server: ClickHouseServer, factory: pytest.TempPathFactory, archive: Path
-) -> Iterator[tuple[Path, pytest.MonkeyPatch, Callable[[], Seen]]]:
-    folder = factory.mktemp("plan")
-    with pytest.MonkeyPatch.context() as patch, on_server(server, patch) as look_at_view:
-        patch.setenv("DATA_DIR", str(folder))
-        patch.setenv("CHAMPION_TRACKING", "journal")
-        patch.setenv("NSE_ARCHIVE_URL", str(archive))
-        yield folder, patch, look_at_view
+def require_as_published(subject: Subject) -> None:
+    """The view has what csv alone reads in the day's file, less the two lines that cannot stand."""
+    place = wiring.warehouse_place()
+    [(day, found)] = subject.seen(opened.shared(place, 30).query, place.database).items()
+    expected = subject.read(subject.lines(FIRST)[: ROWS + 1])
+    assert day == FIRST
+    assert found.items() <= expected.items()
+    assert len(found) == len(expected) - 2
 
 
-@pytest.fixture(scope="module")
-def fill_on_server(one_day: Path, shared_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """The fill, loading a server."""
-    with planning(shared_server, tmp_path_factory, one_day) as (folder, _, look_at_view):
-        return Plan(points_of(FILL, folder), [as_it_is(folder, look_at_view)])
-
-
-@pytest.fixture(scope="module")
-def fill_embedded(one_day: Path, fill_on_server: Plan, tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """The fill, loading the embedded engine: nothing but the warehouse is another one."""
-    folder = tmp_path_factory.mktemp("plan")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DATA_DIR", str(folder))
-        patch.setenv("CHAMPION_TRACKING", "journal")
-        patch.setenv("NSE_ARCHIVE_URL", str(one_day))
-        return Plan(points_of(FILL, folder), fill_on_server.left)
-
-
-@pytest.fixture(scope="module")
-def refresh_plan(
-    one_day: Path, restated: Path, shared_server: ClickHouseServer, tmp_path_factory: pytest.TempPathFactory
-) -> Plan:
-    """A day that is there and was published anew, refreshed."""
-    with planning(shared_server, tmp_path_factory, one_day) as (folder, patch, look_at_view):
-        load(FIRST)
-        before = as_it_is(folder, look_at_view)
-        patch.setenv("NSE_ARCHIVE_URL", str(restated))
-        points = points_of(REFRESH, folder)
-        return Plan(points, [before, as_it_is(folder, look_at_view)])
-
-
-def load(day: date) -> None:
+def load(subject: Subject, day: date) -> None:
     """Load a day, in this process."""
-    built = build(LoadClickHouse(date=day))
+    built = build(subject.task(LoadClickHouse, day))
     assert built.is_done, built.errors
     opened.close_shared()
 
 
-def check_boundary(
-    point: str, plan: Plan, command: tuple[str, ...], folder: Path, looks: Mapping[str, Callable[[], Seen]]
-) -> str:
-    """Kill a command at a point, and run it again; says so in words."""
-    what = f"killed before {point}"
-    if command is FILL:
-        looks = {**looks, "markers": marker_reader}
-    reader = Reader({"lake": lake_reader(folder), **looks}, versions(*plan.left))
+def check_boundary(point: str, plan: Plan, folder: Path, looks: Mapping[str, Callable[[], Seen]]) -> str:
+    """Kill a plan's command at a point, and run it again; says so in words."""
+    what, subject, is_fill = f"killed before {point}", plan.subject, plan.command[0] == "fill"
+    if is_fill:
+        looks = {**looks, "markers": functools.partial(marker_reader, subject)}
+    reader = Reader({"lake": lake_reader(folder, subject), **looks}, versions(*plan.left))
     with reader.reading():
-        kill_at(point, command, folder, what)
-        if command is FILL:
-            check_between(folder, what)
-        run(champion_command(*command), folder, what)
+        kill_at(point, plan.command, folder, what)
+        if is_fill:
+            check_between(folder, what, subject)
+        run(champion_command(*plan.command), folder, what)
     assert reader.wrong == [], what
-    check(folder, plan.left[-1].state, what)
+    check(folder, plan.left[-1].state, what, subject)
     return what
 
 
-SHARES = 12
+FULL, FULL_OF_OTHERS = 12, 3
 
 
-def share_of(points: list[str], number: int) -> list[str]:
-    """A whole run has each point in one of its shares; any other run has one point in a share."""
-    return points[number::SHARES] if campaign.IS_WHOLE else points[number : number + 1]
+def share_of(plan: Plan, number: int, words: str = "") -> list[str]:
+    """A whole run has each point of a choice in one of its shares; any other run has one point in a share."""
+    points, full = plan.choice(words), FULL if plan.subject is SHARES else FULL_OF_OTHERS
+    return points[number::full] if campaign.IS_WHOLE else points[number : number + 1]
 
 
 @contextlib.contextmanager
@@ -750,74 +769,87 @@ def a_round(folder: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> Itera
 COMPLETED = "after one rerun files and rows are those of an undisturbed run, and nothing is left over"
 
 
-@pytest.mark.parametrize("share", campaign.rounds(fast=1, full=SHARES))
+@subjects.rounds(fast=1, full=FULL, others=(0, FULL_OF_OTHERS))
 def test_a_fill_is_completed_after_a_kill_at_any_boundary(
-    share: int, *, tmp_path: Path, one_day: Path, fill_embedded: Plan, monkeypatch: pytest.MonkeyPatch
+    subject: Subject,
+    seed: int,
+    *,
+    tmp_path: Path,
+    plans: Plans,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before and after each write, sync, rename, removal and lock, and each statement of the embedded engine."""
-    monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
-    points = share_of(fill_embedded.choice(), share)
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(plans.one_day(subject)))
+    plan = plans.fill_embedded(subject)
+    points = share_of(plan, seed)
     for number, point in enumerate(points):
         with a_round(tmp_path, number, monkeypatch) as folder:
-            what = check_boundary(point, fill_embedded, FILL, folder, {})
+            what = check_boundary(point, plan, folder, {})
             check_journal(folder, 1, what)
     campaign.tell(
         AREA,
         "`champion fill`, embedded warehouse: SIGKILL before and after each single write, sync, rename, removal and "
-        "lock (of payload, receipt, tables, rejects, lake file, marker, journal, ledger) and statement of the engine",
+        "lock (of payload, receipt, tables, rejects, lake file, marker, journal, ledger) and statement of the engine"
+        + subject.words,
         COMPLETED,
         count=len(points),
     )
 
 
-@pytest.mark.parametrize("share", campaign.rounds(fast=1, full=SHARES))
+@subjects.rounds(fast=1, full=FULL, others=(1, FULL_OF_OTHERS))
 def test_a_fill_is_completed_after_a_kill_around_any_request_to_a_server(
-    share: int,
+    subject: Subject,
+    seed: int,
     *,
     tmp_path: Path,
-    one_day: Path,
-    fill_on_server: Plan,
+    plans: Plans,
     shared_server: ClickHouseServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Before a request is sent, before its answer is read: the insert too, which then is stored and not known of."""
-    monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
-    points = share_of(fill_on_server.choice("a server"), share)
+    monkeypatch.setenv("NSE_ARCHIVE_URL", str(plans.one_day(subject)))
+    plan = plans.fill_on_server(subject)
+    # Where the other data set has no kill of an embedded fill, it is killed at any point here.
+    points = share_of(plan, seed, "a server" if campaign.IS_WHOLE or subject is SHARES else "")
     for number, point in enumerate(points):
-        with a_round(tmp_path, number, monkeypatch) as folder, on_server(shared_server, monkeypatch) as look_at_view:
-            what = check_boundary(point, fill_on_server, FILL, folder, {"view": look_at_view})
+        market = on_server(shared_server, monkeypatch, subject)
+        with a_round(tmp_path, number, monkeypatch) as folder, market as look_at_view:
+            what = check_boundary(point, plan, folder, {"view": look_at_view})
             check_journal(folder, 1, what)
     campaign.tell(
         AREA,
-        "`champion fill`, ClickHouse server: SIGKILL before each request is sent and before an answer is read",
+        "`champion fill`, ClickHouse server: SIGKILL before each request is sent and before an answer is read"
+        + subject.words,
         COMPLETED,
         count=len(points),
     )
 
 
-@pytest.mark.parametrize("share", campaign.rounds(fast=1, full=SHARES))
+@subjects.rounds(fast=1, full=FULL, others=(0, FULL_OF_OTHERS))
 def test_a_refresh_is_completed_after_a_kill_at_any_boundary(
-    share: int,
+    subject: Subject,
+    seed: int,
     *,
     tmp_path: Path,
-    one_day: Path,
-    restated: Path,
-    refresh_plan: Plan,
+    plans: Plans,
     shared_server: ClickHouseServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Readers see the day as it was, then as it was published anew, never a mixture, and never back again."""
-    points = share_of(refresh_plan.choice(), share)
+    plan = plans.refresh(subject)
+    points = share_of(plan, seed)
     for number, point in enumerate(points):
-        with a_round(tmp_path, number, monkeypatch) as folder, on_server(shared_server, monkeypatch) as look_at_view:
-            monkeypatch.setenv("NSE_ARCHIVE_URL", str(one_day))
-            load(FIRST)
-            monkeypatch.setenv("NSE_ARCHIVE_URL", str(restated))
-            check_boundary(point, refresh_plan, REFRESH, folder, {"view": look_at_view})
+        market = on_server(shared_server, monkeypatch, subject)
+        with a_round(tmp_path, number, monkeypatch) as folder, market as look_at_view:
+            monkeypatch.setenv("NSE_ARCHIVE_URL", str(plans.one_day(subject)))
+            load(subject, FIRST)
+            monkeypatch.setenv("NSE_ARCHIVE_URL", str(plans.restated(subject)))
+            check_boundary(point, plan, folder, {"view": look_at_view})
     campaign.tell(
         AREA,
         "`champion refresh` of a restated day, ClickHouse server: SIGKILL before and after each single write, sync, "
-        "rename and removal (of kept and new payload, receipts, due note, tables, lake file, marker) and request",
+        "rename and removal (of kept and new payload, receipts, due note, tables, lake file, marker) and request"
+        + subject.words,
         "readers saw the day as it was, then as it is, each whole; " + COMPLETED,
         count=len(points),
     )

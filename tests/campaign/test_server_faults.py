@@ -27,10 +27,12 @@ from typing import TYPE_CHECKING, Any
 
 import campaign
 import pytest
+import subjects
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, User, unavailable
 from fault_proxy import Fault, FaultProxy
-from helpers import COLUMNS, Rows, answering, build, payload, published, retry_at_once, run_champion, run_luigi
+from helpers import answering, build, retry_at_once, run_champion, run_luigi
+from subjects import SHARES, Lines, Subject
 
 from champion_luigi.base.errors import (
     ChampionError,
@@ -127,9 +129,9 @@ def through(proxy: FaultProxy, market: Address) -> Address:
     return Address(market.host, proxy.port, market.user, market.password, database=market.database)
 
 
-def query(place: Address, statement: str) -> list[tuple[Any, ...]]:
+def query(place: Address, statement: str, subject: Subject = SHARES) -> list[tuple[Any, ...]]:
     with contextlib.closing(open_warehouse(place)) as table:
-        table.prepare(EQUITY)
+        table.prepare(subject.dataset)
         return table.query(statement)
 
 
@@ -158,39 +160,28 @@ def some(names: Iterable[str], fast: int) -> list[str]:
 # What is there
 
 
-@functools.cache
-def published_on(day: date) -> Rows:
-    return published(payload(day, "legacy"), "legacy")
-
-
-def seen(place: Address) -> dict[date, Rows]:
+def seen(place: Address, subject: Subject = SHARES) -> dict[date, Lines]:
     """What readers see of each day; a key that they see twice is an error."""
-    found: dict[date, Rows] = {}
-    for day, symbol, series, *values in query(
-        place, f"SELECT trade_date, symbol, series, {', '.join(COLUMNS)} FROM `{place.database}`.{EQUITY.view}"
-    ):
-        rows = found.setdefault(day, {})
-        assert (symbol, series) not in rows, f"{day} {symbol} {series} is seen twice"
-        rows[symbol, series] = tuple(values)
-    return found
+    return subject.seen(functools.partial(query, place, subject=subject), place.database)
 
 
-def assert_as_published(place: Address, *days: date) -> None:
+def assert_as_published(place: Address, *days: date, subject: Subject = SHARES) -> None:
     """These days, and no others, row by row."""
-    assert seen(place) == {day: published_on(day) for day in days}
+    assert seen(place, subject) == {day: subject.published(day) for day in days}
 
 
-def markers() -> dict[date, dict[str, Any]]:
+def markers(subject: Subject = SHARES) -> dict[date, dict[str, Any]]:
     folder = Path(os.environ["DATA_DIR"]) / "loaded"
-    documents = [json.loads(path.read_text()) for path in folder.rglob("bhavcopy_*.json")]
+    documents = [json.loads(path.read_text()) for path in folder.rglob(f"{subject.dataset.stem}_*.json")]
     return {date.fromisoformat(document["date"]): document for document in documents}
 
 
-def fill(days: list[date], workers: int) -> Progress:
+def fill(days: list[date], workers: int, subject: Subject = SHARES) -> Progress:
     """A fill of these days by so many workers, which ends."""
     progress = Progress(due=len(days))
     try:
-        fill_days(LoadClickHouse, EQUITY, days, progress, workers=workers, local_scheduler=True, log_level="CRITICAL")
+        of = (LoadClickHouse, subject.dataset)
+        fill_days(*of, days, progress, workers=workers, local_scheduler=True, log_level="CRITICAL")
     finally:
         opened.close_shared()
     return progress
@@ -434,8 +425,10 @@ def test_a_slow_network_is_waited_for_or_given_up(
 # Random ones for fills
 
 
-@pytest.mark.parametrize("seed", campaign.rounds(fast=3, full=160))
-def test_a_fill_over_a_bad_network_is_exact_after_a_clean_rerun(seed: int, market: Address, proxy: FaultProxy) -> None:
+@subjects.rounds(fast=3, full=160, others=(1, 20))
+def test_a_fill_over_a_bad_network_is_exact_after_a_clean_rerun(
+    subject: Subject, seed: int, market: Address, proxy: FaultProxy
+) -> None:
     """Five days, up to eight random faults: nothing is half seen or taken for loaded, and a rerun completes all."""
     chance = random.Random(seed)
     moments: list[Any] = [*WHEN, *SPECIAL]
@@ -448,24 +441,24 @@ def test_a_fill_over_a_bad_network_is_exact_after_a_clean_rerun(seed: int, marke
     workers = chance.choice([1, 3, 8])
     about = f"seed {seed}: {workers} workers, {', '.join(map(str, script))}"
     proxy.faults += script
-    first = fill(DAYS, workers)
+    first = fill(DAYS, workers, subject)
     told_of = len(proxy.done)
     proxy.faults.clear()
-    there = seen(market)
+    there = seen(market, subject)
     for day, rows in there.items():
-        assert rows == published_on(day), f"{day} is half there; {about}"
-    assert set(markers()) <= set(there), about
-    assert first.done == len(markers()), about
+        assert rows == subject.published(day), f"{day} is half there; {about}"
+    assert set(markers(subject)) <= set(there), about
+    assert first.done == len(markers(subject)), about
     assert_no_secret(*first.failed.values())
-    again = fill(DAYS, workers)
+    again = fill(DAYS, workers, subject)
     assert (again.done, again.failed) == (len(DAYS) - first.done, {}) or not again.due, about
-    assert set(markers()) == set(DAYS), about
-    assert {document["rows"] for document in markers().values()} == {len(published_on(day)) for day in DAYS}, about
-    assert_as_published(market, *DAYS)
+    loaded = {day: document["rows"] for day, document in markers(subject).items()}
+    assert loaded == {day: subject.count(day) for day in DAYS}, about
+    assert_as_published(market, *DAYS, subject=subject)
     campaign.tell(
         AREA,
         "random faults of the network (RST, FIN, delays, cut, empty, doubled and foreign answers, doubled requests) in "
-        "fills of five days by 1, 3 or 8 workers",
+        "fills of five days by 1, 3 or 8 workers" + subject.words,
         "no day is half there or wrongly marked as loaded; after a clean rerun every row is as published",
         count=told_of,
     )
@@ -833,7 +826,7 @@ def test_a_user_who_may_only_read_can_use_the_commands_that_only_read(
     report = CliRunner().invoke(main, ["report", "--output", str(tmp_path / "report.html")])
     assert report.exit_code == 0, report.output
     counted = CliRunner().invoke(main, ["sql", "SELECT count() FROM equity_ohlc", "--format", "csv"])
-    assert counted.output.splitlines()[-1] == str(sum(len(published_on(day)) for day in DAYS[:2]))
+    assert counted.output.splitlines()[-1] == str(sum(len(SHARES.published(day)) for day in DAYS[:2]))
     refused = CliRunner().invoke(main, ["sql", f"DROP TABLE {EQUITY.table}", "--write"])
     assert refused.exit_code == 40, refused.output
     command(

@@ -125,6 +125,17 @@ def test_a_proven_session_without_a_file_is_absent_and_never_closed(folder: Path
     assert states(WEEK) == ["lake", "lake", "absent", "lake", "lake"]
 
 
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_a_fill_enters_an_absent_day_once(folder: Path, workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one task at a time too: a second entry would count as a second request, and the next one come a day late."""
+    monkeypatch.setenv("CHAMPION_FILL_WORKERS", str(workers))
+    file_of(folder, WEEK[2]).unlink()
+    run()
+    [answer] = wiring.ledger(EQUITY).answers.values()
+    assert answer.times == 1
+    assert len(wiring.files(EQUITY).answers.read_bytes().splitlines()) == 1
+
+
 def test_an_archive_that_lacks_whole_stretches_closes_none_of_its_days(folder: Path) -> None:
     """One day at the end is all that it has, and everything before it stays absent."""
     for day in WEEK[:4]:
