@@ -121,6 +121,7 @@ class FillBhavcopy(RangeDailyBase):
     error: BaseException | None = None
     # The absent sessions of the range, after a run.
     absent: Sequence[date] = ()
+    _is_recorded = False
     _has_just_run = False
 
     @property
@@ -134,8 +135,10 @@ class FillBhavcopy(RangeDailyBase):
 
     def deps(self) -> list[luigi.Task]:
         """Nothing for Luigi to schedule beforehand: `run` schedules the days, a chunk at a time."""
-        # Luigi calls this in the parent of the workers, and only if something is missing.
-        process.prepare()
+        # Luigi calls this in the parent of the workers, and only if something is missing. Absent sessions that are not
+        # requested now need neither Polars nor the carrier of metrics.
+        if self._days or self._partial:
+            process.prepare()
         return []
 
     @durable.explained()
@@ -292,6 +295,7 @@ class FillBhavcopy(RangeDailyBase):
     def _record_start(self, days: Sequence[date]) -> None:
         if not days:
             return
+        self._is_recorded = True
         start, stop = self._bounds()
         first, last = start.date(), (stop - timedelta(days=1)).date()
         if page := record.runs_page(runs.name_of_fill(first, last, self.dataset)):
@@ -303,6 +307,8 @@ class FillBhavcopy(RangeDailyBase):
 
     def _record_end(self, status: str, words: str, error: BaseException | str) -> None:
         assert self.progress is not None
+        if not self._is_recorded:
+            return
         text = settings.without_secrets(str(error) or type(error).__name__ if error else "")
         record.conclude(Event.FILL_END, status=status, words=words, error=text, metrics=self.progress.metrics())
 
@@ -311,7 +317,9 @@ class FillBhavcopy(RangeDailyBase):
         """The days to run, in running order; ``_beyond_limit`` more are missing."""
         start, stop = self._bounds()
         found = self._found()
-        self._emit_metrics([_midnight(day) for day in found.due], start, stop)
+        if found.due:
+            # Luigi's events of the range are records: with nothing to run there is no run in MLflow to wait for.
+            self._emit_metrics([_midnight(day) for day in found.due], start, stop)
         ordered = found.in_order(self.task_limit, reverse=self.reverse)
         self._waiting, self._partial = found.waiting, found.partial
         self._beyond_limit, all_due = len(found.due) - len(ordered), len(found.due)

@@ -27,6 +27,7 @@ from champion_luigi.exchange.answers import Answer
 from champion_luigi.exchange.sessions import INDIA
 from champion_luigi.pipeline import absence, chunks
 from champion_luigi.storage import raw
+from champion_luigi.tracking.record import journal_folder
 from champion_luigi.upkeep import coverage
 
 # Sessions that the table proves, and others, after the newest file that it is made from.
@@ -580,3 +581,14 @@ def test_a_missing_file_in_the_last_chunk_is_settled_like_one_in_the_first(
         _, task = run(UNPROVEN)
     assert task.progress is not None
     assert sorted(task.progress.closed) == [UNPROVEN[4], UNPROVEN[5]]
+
+
+def test_a_fill_that_only_names_absent_days_records_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no run to send to MLflow, so no evening waits for it."""
+    monkeypatch.setenv("CHAMPION_TRACKING", "journal")
+    file_of(folder, WEEK[2]).unlink()
+    run()
+    written = {path: path.read_bytes() for path in journal_folder().glob("*.jsonl")}
+    assert any(b'"fill_end"' in content for content in written.values())
+    assert run()[1].is_done_but_for_absent
+    assert {path: path.read_bytes() for path in journal_folder().glob("*.jsonl")} == written
