@@ -297,6 +297,8 @@ class FillBhavcopy(RangeDailyBase):
             return
         self._is_recorded = True
         start, stop = self._bounds()
+        # Luigi's events of the range are records of this run.
+        self._emit_metrics([_midnight(day) for day in self._due], start, stop)
         first, last = start.date(), (stop - timedelta(days=1)).date()
         if page := record.runs_page(runs.name_of_fill(first, last, self.dataset)):
             day_task.show(self, "set_tracking_url", page)
@@ -315,13 +317,9 @@ class FillBhavcopy(RangeDailyBase):
     @functools.cached_property
     def _days(self) -> list[date]:
         """The days to run, in running order; ``_beyond_limit`` more are missing."""
-        start, stop = self._bounds()
         found = self._found()
-        if found.due:
-            # Luigi's events of the range are records: with nothing to run there is no run in MLflow to wait for.
-            self._emit_metrics([_midnight(day) for day in found.due], start, stop)
         ordered = found.in_order(self.task_limit, reverse=self.reverse)
-        self._waiting, self._partial = found.waiting, found.partial
+        self._due, self._waiting, self._partial = found.due, found.waiting, found.partial
         self._beyond_limit, all_due = len(found.due) - len(ordered), len(found.due)
         if self._beyond_limit:
             logger.warning("--task-limit %d: %d of %d days are left", self.task_limit, self._beyond_limit, all_due)
