@@ -86,8 +86,7 @@ def fetch(
     file that ``stored`` returns for a source is read without a request, unless it is not the day's: the archive may
     have another one by now. A source that is refused, or whose file is not the day's, does not hide another one. Raises
     NotModified if the file still matches its validators, NotPublished if no source has one, and otherwise the first
-    source's error that
-    explains why there is no file.
+    source's error that explains why there is no file.
     """
     asked: list[str] = []
     found: list[str] = []
@@ -101,7 +100,7 @@ def fetch(
             continue
         url = archive.url(path)
         if kept := stored(source):
-            with contextlib.suppress(RejectedPayload, TruncatedPayload):
+            with contextlib.suppress(NotPublished, RejectedPayload, TruncatedPayload):
                 return kept, read(kept)
         asked.append(url)
         try:

@@ -129,3 +129,21 @@ def test_a_file_that_is_cut_short_waits_for_another_attempt_rather_than_a_partia
     with pytest.raises(TruncatedPayload):
         fetch(served, EQUITY, BOTH_DAY, read)
     assert found_in(Served({partial: payload(BOTH_DAY, partial)})) == partial
+
+
+@pytest.mark.parametrize("error", [MISSING, RejectedPayload("another day"), TruncatedPayload("cut short")], ids=str)
+def test_a_stored_file_that_is_not_the_days_hides_no_source(error: ChampionError) -> None:
+    """Such as an empty list that another data set has stored: the archive is asked, then its other sources."""
+    stored = Published(FIRST, "file", "memory:stored", b"stored")
+
+    def read_all(published: Published) -> Recognised:
+        if published is stored:
+            raise error
+        return read(published)
+
+    served = Served({SECOND: payload(BOTH_DAY, SECOND)})
+    published, _ = fetch(
+        served, EQUITY, BOTH_DAY, read_all, stored=lambda source: stored if source.name == FIRST else None
+    )
+    assert published.source == SECOND
+    assert served.requested == [archive_path(name, BOTH_DAY) for name in (FIRST, SECOND)]
