@@ -73,6 +73,7 @@ def _not_loaded(document: Document) -> list[tuple[str, str, str, str, int]]:
     entries = [
         *((each["date"], "failed", each["reason"]) for each in status["failed"]),
         *((each["date"], "in the lake only", each["reason"]) for each in status["lake_only"]),
+        *((each["date"], "absent", "") for each in status["absent"]),
         *((each, "missing", "") for each in status["missing"]),
         *((each["date"], "lake file not readable", each["reason"]) for each in document["unreadable"]),
     ]

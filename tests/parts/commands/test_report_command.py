@@ -501,7 +501,7 @@ def test_a_day_tells_its_facts_to_the_pointer(tab: browser.Browser, page: Path, 
             return str(tab.evaluate("document.getElementById('tip').innerText"))
         return str(tab.evaluate("getComputedStyle(document.querySelector('.year td.f'), '::after').content"))
 
-    wait_for(lambda: "the payload is an HTML page, not the file" in shown(), "the facts")
+    wait_for(lambda: "the answer is an HTML page, not the file" in shown(), "the facts")
 
 
 @integration
@@ -513,11 +513,11 @@ def test_the_map_of_rows_is_a_switch_away(tab: browser.Browser, page: Path) -> N
     def look(css: str) -> str:
         return str(tab.evaluate(f"getComputedStyle(document.querySelector('.year td.{css}')).background"))
 
-    before = {css: look(css) for css in "lfc"}
+    before = {css: look(css) for css in "lfa"}
     tab.evaluate("document.getElementById('view-rows').click()")
-    after = {css: look(css) for css in "lfc"}
+    after = {css: look(css) for css in "lfa"}
     assert before["l"] != after["l"]
-    assert (before["f"], before["c"]) == (after["f"], after["c"])
+    assert (before["f"], before["a"]) == (after["f"], after["a"])
     assert tab.evaluate("getComputedStyle(document.querySelector('.of-rows')).display") == "flex"
 
 
