@@ -108,6 +108,9 @@ class Companies:
             self._note("reused", f"{text}: after {company.name}")
             return
         self._merge(self._of[tenure], company)
+        for after in company.tenures:
+            if after.came_from is before:
+                _meet(tenure, after)
 
     def _judge_seen_before(self, tenure: Tenure, after: Tenure) -> None:
         """A symbol trades before a change to it: the list is late, or it was another company's."""
@@ -122,6 +125,8 @@ class Companies:
             self._note("used_before", f"{text}: before {company.name}")
             return
         self._merge(self._of[tenure], company)
+        if after.came_from:
+            _meet(after.came_from, tenure)
 
     def _is_it_alone(self, tenure: Tenure, company: Company) -> bool:
         """Whether nothing shows the company elsewhere, or as another issuer's, while the symbol traded."""
@@ -171,10 +176,8 @@ class Companies:
         begun = next(each for each in later.tenures if later.first in each.uses)
         kind = "linked_by_isin" if is_whole else "linked_by_issuer"
         self._note(kind, f"{before.symbol} -> {begun.symbol} on {first}: {key}")
-        if before.stop == STOP:
-            before.stop = first
-        if begun.start == START:
-            begun.start = first
+        if begun.start == START or before.stop == STOP:
+            _meet(before, begun)
         self._merge(later, ended[0])
 
     def _current(self, company: Company) -> Company:
@@ -186,6 +189,14 @@ class Companies:
             return True
         place = bisect.bisect_right(self._seen, earlier)
         return place == len(self._seen) or self._seen[place] >= later
+
+
+def _meet(earlier: Tenure, later: Tenure) -> None:
+    """Let a company's tenure end where its next one begins to trade, if its own trades have ended by then."""
+    if later.uses:
+        first = later.uses[0].first
+        if earlier.start < first < later.stop and all(use.last < first for use in earlier.uses):
+            earlier.stop, later.start = min(earlier.stop, first), max(later.start, first)
 
 
 def _issuers(uses: Iterable[Use]) -> set[str]:

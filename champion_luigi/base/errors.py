@@ -167,6 +167,13 @@ class DamagedFile(TerminalError):
     """
 
 
+class NotMade(TerminalError):
+    """Something that is made from the days' data is not there yet.
+
+    Run the command that the message names; it makes what is missing.
+    """
+
+
 class StorageError(TerminalError):
     """A file could not be written to the disk or read from it.
 

@@ -30,16 +30,16 @@ ROOMS: dict[str, str] = {
     "base": "",
     "datasets": "base",
     "exchange": "base datasets",
-    "adjustments": "base datasets exchange",
     "parsing": "base datasets",
+    "adjustments": "base datasets exchange",
     "storage": "base datasets",
-    "warehouse": "base datasets",
+    "warehouse": "base datasets adjustments",
     "simulated": "base datasets exchange",
     "config": "base datasets exchange parsing storage warehouse simulated",
     "tracking": "base datasets config",
-    "pipeline": "base datasets exchange parsing storage warehouse simulated config tracking",
-    "upkeep": "base datasets exchange parsing storage warehouse simulated config tracking pipeline",
-    "commands": "base datasets exchange parsing storage warehouse simulated config tracking pipeline upkeep",
+    "pipeline": "base datasets exchange parsing adjustments storage warehouse simulated config tracking",
+    "upkeep": "base datasets exchange parsing adjustments storage warehouse simulated config tracking pipeline",
+    "commands": "base datasets exchange parsing adjustments storage warehouse simulated config tracking pipeline upkeep",
 }
 # They take values, bytes, frames and a client, and know neither Luigi, nor the settings, nor each other.
 STAGES = {"adjustments", "exchange", "parsing", "storage", "warehouse"}

@@ -322,10 +322,10 @@ def test_a_use_is_its_companys_and_later_changes_rename_nothing(
 
 
 @given(histories())
-def test_periods_of_a_symbol_do_not_overlap_and_order_does_not_matter(
+def test_periods_cover_all_uses_and_do_not_overlap(
     history: tuple[list[Change], list[Row], list[int], int],
 ) -> None:
-    """Nor are periods empty."""
+    """Nor are they empty, or others if the lines are in another order."""
     changes, uses, *_ = history
     found = names(Changes(tuple(changes)), pl.DataFrame(uses, TRADED, orient="row"))
     turned = names(Changes(tuple(changes[::-1])), pl.DataFrame(uses[::-1], TRADED, orient="row"))
@@ -333,6 +333,9 @@ def test_periods_of_a_symbol_do_not_overlap_and_order_does_not_matter(
     assert all(period.start < period.stop for period in found.periods)
     pairs = zip(found.periods, found.periods[1:], strict=False)
     assert all(one.symbol < two.symbol or one.stop <= two.start for one, two in pairs)
+    for symbol, _, *days in uses:
+        for each in days:
+            assert any(it.symbol == symbol and it.start <= each < it.stop for it in found.periods)
 
 
 # The published list
