@@ -6,6 +6,7 @@ The packages in the order in which a day's data meets them; `pipeline/tasks.py` 
     datasets    what the exchange publishes: files, layouts, columns, key and rules, one module a data set
     exchange    which days are traded, and fetching a day's file
     parsing     bytes to rows: unzip, recognise, split, normalize, check
+    adjustments  prices that can be compared over years: a company's symbols, and the factors of its actions
     storage     where a day is stored, and how it gets there whole: raw files, tables, the lake
     warehouse   the ClickHouse tables: create, load, query
     simulated   the simulated exchange

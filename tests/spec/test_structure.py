@@ -42,7 +42,7 @@ ROOMS: dict[str, str] = {
     "commands": "base datasets exchange parsing adjustments storage warehouse simulated config tracking pipeline upkeep",
 }
 # They take values, bytes, frames and a client, and know neither Luigi, nor the settings, nor each other.
-STAGES = {"exchange", "parsing", "storage", "warehouse"}
+STAGES = {"adjustments", "exchange", "parsing", "storage", "warehouse"}
 # Imports that the table forbids, and that are still there.
 EXCEPTIONS: set[tuple[str, str]] = set()
 
