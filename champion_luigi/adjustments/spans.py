@@ -11,7 +11,17 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi.adjustments.tables import END, OF_SHARES, PREVIOUS, PRICES, SHARE_SERIES, SPANS, VOLUME, types_of
+from champion_luigi.adjustments.tables import (
+    END,
+    NO_DAY,
+    OF_SHARES,
+    PREVIOUS,
+    PRICES,
+    SHARE_SERIES,
+    SPANS,
+    VOLUME,
+    types_of,
+)
 from champion_luigi.datasets.equity import FIRST_DATE
 
 if TYPE_CHECKING:
@@ -132,9 +142,15 @@ def with_spans(rows: pl.LazyFrame, spans: pl.DataFrame, through: date) -> pl.Laz
     is_within = pl.col("trade_date") < pl.col("stop")
     values: dict[str, Any] = dict.fromkeys((name for name in valid.columns if name.endswith("factor")), 1.0)
     values |= {"instrument": pl.col("symbol"), "prev_close_by_exchange": False, "unadjusted": 0}
-    return joined.with_columns(
-        pl.when(is_within).then(pl.col(name)).otherwise(value).alias(name) for name, value in values.items()
-    ).drop("start", "stop")
+    is_first = pl.col("trade_date") == pl.col("first_day")
+    own = [pl.when(is_first).then(f"prev_{name}").otherwise(name).alias(f"prev_{name}") for name in _FACTORS]
+    return (
+        joined.with_columns(*own, pl.col("prev_close_by_exchange") & is_first)
+        .with_columns(
+            pl.when(is_within).then(pl.col(name)).otherwise(value).alias(name) for name, value in values.items()
+        )
+        .drop("start", "stop", "first_day")
+    )
 
 
 def _with_previous(rows: pl.DataFrame, missing: Sequence[date]) -> pl.DataFrame:
@@ -187,7 +203,7 @@ def _spans(events: pl.DataFrame, periods: pl.DataFrame, rows: pl.DataFrame) -> p
 
     of, by = ["symbol", "series"], ["instrument", "security"]
     steps = _steps(events)
-    # The first row of each series since an event: its previous close is from before it.
+    # The first row of each series since an event: its previous close is from before the event.
     first = rows.join(periods.select(of).unique(), on=of, how="semi").filter(pl.col("before").is_not_null())
     first = _with_factors(_with_factors(first, steps, "trade_date", ""), steps, "before", "prev_")
     first = first.filter(pl.any_horizontal(pl.col(f"prev_{name}") != pl.col(name) for name in _FACTORS))
@@ -200,41 +216,32 @@ def _spans(events: pl.DataFrame, periods: pl.DataFrame, rows: pl.DataFrame) -> p
         pl.when("prev_close_by_exchange").then(pl.col(name)).otherwise(pl.col(f"prev_{name}")).alias(f"prev_{name}")
         for name in _FACTORS
     ]
-    first = first.with_columns(own).select(*of, pl.col("trade_date").alias("start"), *_PREVIOUS)
-    # A span begins with a period, with an event, with such a row, and after it.
-    ex_dates = steps.filter(pl.col("ex_date") > FIRST_DATE).select(*by, pl.col("ex_date").alias("start"))
-    day = pl.duration(days=1)
-    begins = pl.concat(
-        [
-            periods.select(*of, "start"),
-            periods.select(*of, *by, pl.col("start").alias("from"), "stop")
-            .join(ex_dates, on=by)
-            .filter(pl.col("start") > pl.col("from"), pl.col("start") < pl.col("stop"))
-            .select(*of, "start"),
-            first.select(*of, "start"),
-            first.select(*of, pl.col("start") + day),
-        ]
-    ).unique()
-    found = (
-        begins.sort("start")
-        .join_asof(
-            periods.select(*of, *by, pl.col("start").alias("from"), "stop").sort("from"),
-            left_on="start",
-            right_on="from",
-            by=of,
-            strategy="backward",
-            check_sortedness=False,
-        )
-        .filter(pl.col("start") < pl.col("stop"))
-    )
+    first = first.with_columns(own).select(*of, pl.col("trade_date").alias("first_day"), *_PREVIOUS)
+    # A span begins with a period, and with each ex-date in it.
+    ex_dates = steps.select(*by, pl.col("ex_date").alias("start"))
+    own_period = periods.select(*of, *by, pl.col("start").alias("from"), "stop")
+    within = own_period.join(ex_dates, on=by).filter(pl.col("start") > pl.col("from"), pl.col("start") < pl.col("stop"))
+    found = pl.concat([own_period.with_columns(start="from"), within]).unique([*of, "start"])
     following = pl.col("start").shift(-1).over(*of, order_by="start")
     found = found.with_columns(stop=pl.min_horizontal(following, "stop"))
-    found = _with_factors(found, steps, "start", "")
-    found = found.join(first, on=[*of, "start"], how="left")
-    return found.with_columns(
-        *(pl.col(f"prev_{name}").fill_null(pl.col(name)) for name in _FACTORS),
-        pl.col("prev_close_by_exchange").fill_null(False),
-    ).select(*of, "start", "stop", *by, *_FACTORS, *_PREVIOUS, "unadjusted")
+    found = _with_factors(found, steps, "start", "").with_columns(last=pl.col("stop") - pl.duration(days=1))
+    # A span has one such row at most.
+    found = found.sort("last").join_asof(
+        first.sort("first_day"),
+        left_on="last",
+        right_on="first_day",
+        by=of,
+        strategy="backward",
+        coalesce=False,
+        check_sortedness=False,
+    )
+    has_one = (pl.col("first_day") >= pl.col("start")).fill_null(False)
+    found = found.with_columns(
+        *(pl.when(has_one).then(f"prev_{name}").otherwise(name).alias(f"prev_{name}") for name in _FACTORS),
+        pl.when(has_one).then("first_day").otherwise(pl.lit(NO_DAY)).alias("first_day"),
+        (has_one & pl.col("prev_close_by_exchange")).alias("prev_close_by_exchange"),
+    )
+    return found.select(*of, "start", "stop", *by, *_FACTORS, "first_day", *_PREVIOUS, "unadjusted")
 
 
 _PREVIOUS = (*(f"prev_{name}" for name in _FACTORS), "prev_close_by_exchange")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 # The last date that ClickHouse's type has: an end that has not come.
 END: Final = date(2149, 6, 6)
+# In place of a date that there is not.
+NO_DAY: Final = date(1970, 1, 1)
 # The series in which a company's shares trade, beside those of the exchange's notices: blocks, institutional lots,
 # physical delivery and same-day settlement. The funds' units that trade like shares are among them.
 SHARE_SERIES: Final = (*SHARES, "BL", "BT", "IL", "IQ", "T0")
@@ -73,14 +75,21 @@ SPANS: Final[tuple[Column, ...]] = (
     Column("factor", PRICE, "ratio", "of splits, bonuses and consolidations: raw price / adjusted", required=True),
     Column("exchange_factor", PRICE, "ratio", "and of rights, as the exchange adjusts them", required=True),
     Column("total_factor", PRICE, "ratio", "and of dividends, with rights unrounded", required=True),
-    Column("prev_factor", PRICE, "ratio", "factor of the price in prev_close", required=True),
-    Column("prev_exchange_factor", PRICE, "ratio", "exchange_factor of the price in prev_close", required=True),
-    Column("prev_total_factor", PRICE, "ratio", "total_factor of the price in prev_close", required=True),
+    Column(
+        "first_day",
+        DAY,
+        "date, IST",
+        "the first day with a row in a span that an event begins: its prev_close is from before it; or 1970-01-01",
+        required=True,
+    ),
+    Column("prev_factor", PRICE, "ratio", "factor of that prev_close", required=True),
+    Column("prev_exchange_factor", PRICE, "ratio", "exchange_factor of that prev_close", required=True),
+    Column("prev_total_factor", PRICE, "ratio", "total_factor of that prev_close", required=True),
     Column(
         "prev_close_by_exchange",
         FLAG,
         "true or false",
-        "whether the exchange adjusted prev_close itself",
+        "whether the exchange adjusted that prev_close itself",
         required=True,
     ),
     Column("unadjusted", COUNT, "count", "later events for which prices are not adjusted", required=True),

@@ -143,19 +143,22 @@ def _adjusted(database: str) -> str:
         f"e.close / {_factor('total_factor')} AS total_return_close",
         "e.close AS raw_close",
         "if(known, s.unadjusted, 0) AS unadjusted",
-        "known AND s.prev_close_by_exchange AS prev_close_by_exchange",
+        "known AND is_first AND s.prev_close_by_exchange AS prev_close_by_exchange",
     ]
     equity, spans = f"{quoted(database)}.{EQUITY.table}", f"{quoted(database)}.{_table(ADJUSTMENT_SPANS)}"
     return (
         f"WITH (SELECT max(trade_date) FROM {equity}) AS through,\n"
         f"    {_newest(database, ADJUSTMENT_SPANS)} AS newest,\n"
-        "    s.instrument != '' AND e.trade_date < s.stop AS known\n"
+        "    s.instrument != '' AND e.trade_date < s.stop AS known,\n"
+        "    e.trade_date = s.first_day AS is_first\n"
         f"SELECT {', '.join(shown)}\n"
         f"FROM (SELECT * FROM {equity} FINAL WHERE trade_date <= through) AS e\n"
         f"LEFT ASOF JOIN (\n    SELECT symbol, series, start, stop, instrument, factor, exchange_factor, total_factor, "
-        f"prev_factor, unadjusted, prev_close_by_exchange\n    FROM {spans}\n"
+        f"first_day, prev_factor, unadjusted, prev_close_by_exchange\n    FROM {spans}\n"
         "    WHERE generation = newest AND valid_from <= through AND through < valid_until\n"
-        ") AS s ON e.symbol = s.symbol AND e.series = s.series AND e.trade_date >= s.start"
+        ") AS s ON e.symbol = s.symbol AND e.series = s.series AND e.trade_date >= s.start\n"
+        # The spans are few: to share them out among threads costs more than it gains.
+        "SETTINGS join_algorithm = 'hash'"
     )
 
 
@@ -163,7 +166,7 @@ def _column(name: str) -> str:
     if name in PRICES:
         return f"e.{name} / {_factor('factor')}"
     if name == PREVIOUS:
-        return f"e.{name} / {_factor('prev_factor')}"
+        return f"e.{name} / if(known, if(is_first, s.prev_factor, s.factor), 1)"
     return f"e.{name} * {_factor('factor')}" if name == VOLUME else f"e.{name}"
 
 
