@@ -172,7 +172,7 @@ def _with_previous(rows: pl.DataFrame, missing: Sequence[date]) -> pl.DataFrame:
         allow_exact_matches=False,
         coalesce=False,
     )
-    is_later = pl.col("gap") > pl.col("before")
+    is_later = (pl.col("gap") > pl.col("before")).fill_null(False)
     return rows.with_columns(
         before=pl.when(is_later).then("gap").otherwise("before"),
         close_before=pl.when(is_later.not_()).then("close_before"),
