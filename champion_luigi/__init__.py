@@ -34,6 +34,7 @@ luigi_defaults.apply()
 from champion_luigi.pipeline import events as _events  # noqa: E402,F401 - registers the handlers
 from champion_luigi.pipeline.fill import FillBhavcopy  # noqa: E402
 from champion_luigi.pipeline.run_day import DayResult, run_day  # noqa: E402
+from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges  # noqa: E402
 from champion_luigi.pipeline.tasks import (  # noqa: E402
     LoadClickHouse,
     NormalizeBhavcopy,
@@ -50,6 +51,7 @@ __all__ = [
     "NormalizeBhavcopy",
     "ParseBhavcopy",
     "ScrapeBhavcopy",
+    "ScrapeSymbolChanges",
     "WriteParquet",
     "lake",
     "run_day",

@@ -115,8 +115,8 @@ def names(changes: Changes, traded: pl.DataFrame | None = None) -> Names:
     """The names of instruments over time, from a list of changes and the days of trading.
 
     ``traded`` has one row a symbol and ISIN of the series of shares and funds, or several, as for years: ``symbol``,
-    ``isin`` (may be null), ``first``, ``last``. It may be absent, or from an archive with gaps. An instrument's name stays as the list and the
-    archive grow, unless new evidence shows that two instruments are one.
+    ``isin`` (may be null), ``first``, ``last``. It may be absent, or from an archive with gaps. An instrument's name
+    stays as the list and the archive grow, unless new evidence shows that two instruments are one.
     """
     odd: defaultdict[str, list[str]] = defaultdict(list)
 

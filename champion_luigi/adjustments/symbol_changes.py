@@ -47,8 +47,11 @@ class Changes:
         return {"changes": len(self.listed)} | {kind: len(lines) for kind, lines in self.odd.items()}
 
 
-def read_changes(content: bytes, source: str | None = None) -> Changes:
-    """The changes in the bytes of a list. Raises RejectedPayload, which names ``source``, if it is no such list."""
+def read_changes(content: bytes, source: str | None = None, day: date | None = None) -> Changes:
+    """The changes in the bytes of a list.
+
+    Raises RejectedPayload, which names ``source`` and the ``day`` on which it was fetched, if it is no such list.
+    """
     lines = [line for line in content.decode("utf-8-sig", "replace").splitlines() if line.strip()]
     found: set[Change] = set()
     odd: dict[str, list[str]] = {"self_map": [], "repeated": [], "not_understood": []}
@@ -62,7 +65,7 @@ def read_changes(content: bytes, source: str | None = None) -> Changes:
             odd["repeated"].append(line)
         else:
             found.add(change)
-    _require_list(lines, odd["not_understood"], source)
+    _require_list(lines, odd["not_understood"], source, day)
     return Changes(tuple(sorted(found)), {kind: tuple(each) for kind, each in odd.items()})
 
 
@@ -80,7 +83,7 @@ def _change_in(line: str) -> Change | None:
     return Change(first, parts[1], parts[2], " ".join(parts[0].split()))
 
 
-def _require_list(lines: list[str], strange: list[str], source: str | None) -> None:
+def _require_list(lines: list[str], strange: list[str], source: str | None, day: date | None) -> None:
     if lines and len(strange) <= _MOST_STRANGE * len(lines):
         return
     found = "no line" if not lines else f"{len(strange):,} of {len(lines):,} lines are others: {_short(strange[0])}"
@@ -88,6 +91,7 @@ def _require_list(lines: list[str], strange: list[str], source: str | None) -> N
         found = f"a page of HTML: {_short(lines[0])}"
     raise RejectedPayload(
         "this is not the exchange's list of changed symbols",
+        day=day,
         source=source,
         expected=_EXPECTED,
         found=found,
