@@ -55,7 +55,8 @@ def inputs() -> Inputs:
     root = settings.lake_dir()
     states = {dataset.name: adjustments.states(root, dataset) for dataset in SOURCES}
     kept = symbol_changes.newest_kept(settings.data_dir())
-    return Inputs(states, kept and kept[1], durable.sha256(durable.read_whole(kept[1])) if kept else "")
+    sha256 = durable.sha256(symbol_changes.content_of(settings.data_dir(), kept)) if kept else ""
+    return Inputs(states, kept and kept.path, sha256)
 
 
 def make(given: Inputs) -> dict[str, Any]:
