@@ -32,6 +32,7 @@ luigi_defaults.apply()
 
 # Luigi's defaults come first.
 from champion_luigi.pipeline import events as _events  # noqa: E402,F401 - registers the handlers
+from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments  # noqa: E402
 from champion_luigi.pipeline.fill import FillBhavcopy  # noqa: E402
 from champion_luigi.pipeline.run_day import DayResult, run_day  # noqa: E402
 from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges  # noqa: E402
@@ -47,11 +48,13 @@ from champion_luigi.storage import lake  # noqa: E402
 __all__ = [
     "DayResult",
     "FillBhavcopy",
+    "LoadAdjustments",
     "LoadClickHouse",
     "NormalizeBhavcopy",
     "ParseBhavcopy",
     "ScrapeBhavcopy",
     "ScrapeSymbolChanges",
+    "WriteAdjustments",
     "WriteParquet",
     "lake",
     "run_day",

@@ -49,8 +49,8 @@ def spans_of(
     """The spans, in the columns of `tables.SPANS`: of every symbol and series that has an event or another instrument.
 
     ``rows`` are equity rows with ``symbol``, ``series``, ``trade_date``, ``close`` and ``prev_close``: each series'
-    first and last one, and those on both sides of each ex-date. Events after ``known_until``, the newest of all rows,
-    are announced only. ``missing`` are the sessions that have no rows. Rows outside of all spans have the factor 1, and
+    first and last one, and those on both sides of each ex-date. Readers have rows at least up to ``known_until``: a
+    later event takes effect with the row of its ex-date. ``missing`` are the sessions that have no rows. Rows outside of all spans have the factor 1, and
     their symbol as instrument.
     """
     import polars as pl
@@ -172,7 +172,7 @@ def _with_previous(rows: pl.DataFrame, missing: Sequence[date]) -> pl.DataFrame:
         allow_exact_matches=False,
         coalesce=False,
     )
-    is_later = pl.col("gap") > pl.col("before")
+    is_later = (pl.col("gap") > pl.col("before")).fill_null(False)
     return rows.with_columns(
         before=pl.when(is_later).then("gap").otherwise("before"),
         close_before=pl.when(is_later.not_()).then("close_before"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,8 @@ _ACTIONS = (
     "trade_date symbol series name ex_date record_date purpose kind from_value to_value ratio_new ratio_old amount "
     "basis percent partly_paid factor phrase understood line face_value layout".split()
 )
+# A warehouse that is up to so much behind the lake still has the factor 1 on its newest prices.
+_MAY_LAG = timedelta(days=45)
 # Kinds of corporate action that have no event if they were understood.
 _PASSING = ("meeting", "interest", "buyback")
 
@@ -55,7 +57,8 @@ def inputs() -> Inputs:
     root = settings.lake_dir()
     states = {dataset.name: adjustments.states(root, dataset) for dataset in SOURCES}
     kept = symbol_changes.newest_kept(settings.data_dir())
-    return Inputs(states, kept and kept[1], durable.sha256(durable.read_whole(kept[1])) if kept else "")
+    sha256 = durable.sha256(symbol_changes.content_of(settings.data_dir(), kept)) if kept else ""
+    return Inputs(states, kept and kept.path, sha256)
 
 
 def make(given: Inputs) -> dict[str, Any]:
@@ -86,7 +89,7 @@ def make(given: Inputs) -> dict[str, Any]:
     held = set(days)
     missing = [day for day in sessions.sessions(days[0], days[-1]) if day not in held]
     found = events.events_of(actions, known, rows, face_values, missing=missing)
-    made = spans.spans_of(found, known.frame, rows, days[-1], missing)
+    made = spans.spans_of(found, known.frame, rows, days[-1] - _MAY_LAG, missing)
     about = {
         "version": VERSION,
         "made_at": durable.now(),

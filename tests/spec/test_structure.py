@@ -36,10 +36,12 @@ ROOMS: dict[str, str] = {
     "warehouse": "base datasets adjustments",
     "simulated": "base datasets exchange",
     "config": "base datasets exchange parsing storage warehouse simulated",
+    "reading": "base datasets exchange adjustments storage warehouse config",
     "tracking": "base datasets config",
     "pipeline": "base datasets exchange parsing adjustments storage warehouse simulated config tracking",
     "upkeep": "base datasets exchange parsing adjustments storage warehouse simulated config tracking pipeline",
-    "commands": "base datasets exchange parsing adjustments storage warehouse simulated config tracking pipeline upkeep",
+    "commands": "base datasets exchange parsing adjustments storage warehouse simulated config tracking pipeline "
+    "upkeep reading",
 }
 # They take values, bytes, frames and a client, and know neither Luigi, nor the settings, nor each other.
 STAGES = {"adjustments", "exchange", "parsing", "storage", "warehouse"}
