@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from champion_luigi.commands import output
+from champion_luigi.commands import adjust, output
 from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     try:
         code = output.for_each(datasets, compare, in_json=as_json)
+        if repairs:
+            code = max(code, adjust.after(datasets))
         if any(dataset.is_for_adjustments for dataset in datasets):
             code = max(code, _verify_lists())
     finally:

@@ -25,7 +25,7 @@ from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.storage import adjustments, lake, symbol_changes, version
 from champion_luigi.warehouse import adjusted, opened
 
-# In place of a date, in markers and locks.
+# In place of a date, in markers.
 _NAME = "adjustments"
 
 
@@ -45,13 +45,13 @@ class _Loaded(JsonFile):
 
     def exists(self) -> bool:
         """Whether this warehouse has the tables that the lake has now."""
-        document, made = self.load(), JsonFile(adjustments.document(settings.lake_dir())).load()
-        return (
-            document is not None
-            and made is not None
-            and document.get("inputs") == made.get("inputs")
-            and document.get("warehouse") == _warehouse()
-        )
+        made = JsonFile(adjustments.document(settings.lake_dir())).load()
+        return made is not None and self.has_some() and (self.load() or {}).get("inputs") == made.get("inputs")
+
+    def has_some(self) -> bool:
+        """Whether this warehouse has tables of any state."""
+        document = self.load()
+        return document is not None and document.get("warehouse") == _warehouse()
 
 
 class _AdjustTask(luigi.Task):
@@ -74,7 +74,7 @@ class _AdjustTask(luigi.Task):
         """Do the work, in one process at a time."""
         process.prepare()
         version.claim(settings.data_dir())
-        lock = settings.data_dir() / "locks" / f"{_NAME}.lock"
+        lock = adjustments.lock(settings.data_dir())
         with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self.say):
             if not self.complete():
                 self._retrying()(self.work)
@@ -187,10 +187,34 @@ def last_task(*, lake_only: bool) -> _AdjustTask:
     return WriteAdjustments() if lake_only else LoadAdjustments()
 
 
+def next_task() -> _AdjustTask:
+    """The task that brings up to date what there is: the lake's tables, and the warehouse's if it has some."""
+    return last_task(lake_only=not LoadAdjustments().output().has_some())
+
+
 def in_words() -> str:
     """The adjustments of the lake in a sentence."""
     document = JsonFile(adjustments.document(settings.lake_dir())).load() or {}
     return f"Adjustments: {_counts(document)}, for prices up to {document['prices_through']}."
+
+
+def state() -> dict[str, Any] | None:
+    """The lake's adjustments as a JSON document, None where nobody wants any. Reads no table.
+
+    ``due`` says that the lake has changed since they were made, ``loaded`` that this warehouse has this state. Counts
+    are of events, dates are ISO texts; before the first time, there are none of either.
+    """
+    if not are_wanted():
+        return None
+    made = WriteAdjustments().output()
+    document = made.load() or {}
+    is_due = not made.exists()
+    names = ("made_at", "prices_through", "actions_through", "symbol_changes", "events", "with_factor", "unadjusted")
+    return {
+        **{name: document.get(name) for name in names},
+        "due": is_due,
+        "loaded": not is_due and LoadAdjustments().output().exists(),
+    }
 
 
 def _counts(document: Mapping[str, Any]) -> str:

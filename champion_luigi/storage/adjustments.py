@@ -49,6 +49,11 @@ def due_note(data: Path) -> Path:
     return data / "adjustments" / "due"
 
 
+def lock(data: Path) -> Path:
+    """The lock that a process holds while it makes or loads the tables."""
+    return data / "locks" / "adjustments.lock"
+
+
 def ask(data: Path) -> None:
     """Note that the tables are due again."""
     path = due_note(data)
