@@ -64,7 +64,7 @@ def previous(day: date) -> date:
 def kind(day: date) -> str:
     """What the day is, in a word.
 
-    Sessions: ``regular``, ``muhurat`` (an hour in the evening of Diwali), ``budget`` (on a weekend, for the Union
+    Sessions: ``regular``, ``muhurat`` (an hour on the day of Diwali), ``budget`` (on a weekend, for the Union
     Budget), ``drill`` (a test of the disaster-recovery site), ``special`` (others on a weekend), and ``unarchived``
     (two of 1995 whose files are lost). No sessions: ``weekend``, ``holiday``, ``closure`` (by an election, a disaster
     or another event that the year's calendar did not have), ``unexplained`` (a weekday up to 1998 without a file,
