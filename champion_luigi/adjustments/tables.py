@@ -103,6 +103,30 @@ NAMES: Final[tuple[Column, ...]] = (
 )
 
 
+# What the view of adjusted prices has after the columns of the prices.
+FURTHER: Final[tuple[Column, ...]] = (
+    Column("instrument", TEXT, "", "the company or fund: its oldest known symbol", required=True),
+    Column("factor", PRICE, "ratio", "raw price / adjusted price: of splits, bonuses, consolidations", required=True),
+    Column("exchange_factor", PRICE, "ratio", "the same, and of rights, as the exchange adjusts", required=True),
+    Column(
+        "total_return_close",
+        PRICE,
+        "rupees",
+        "the close adjusted for splits to dividends, with rights unrounded: as if dividends bought more of the share",
+        required=True,
+    ),
+    Column("raw_close", PRICE, "rupees", "the close as published", required=True),
+    Column("unadjusted", COUNT, "count", "later events for which prices are not adjusted", required=True),
+    Column(
+        "prev_close_by_exchange",
+        FLAG,
+        "true or false",
+        "whether the exchange adjusted this prev_close itself",
+        required=True,
+    ),
+)
+
+
 def types_of(columns: Sequence[Column]) -> dict[str, pl.DataType]:
     """The columns' Polars types, in order."""
     import polars as pl

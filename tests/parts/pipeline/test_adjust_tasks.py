@@ -15,6 +15,7 @@ from polars.testing import assert_frame_equal
 from small_market import day, notices, prices
 
 from champion_luigi.adjustments import spans
+from champion_luigi.adjustments.tables import EVENTS, FURTHER, SPANS, types_of
 from champion_luigi.base.errors import DamagedFile, NotMade
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
@@ -230,6 +231,16 @@ def test_the_view_is_what_polars_makes(seed: int) -> None:
             f"SELECT {', '.join(expected.columns)} FROM champion_market.equity_adjusted ORDER BY {', '.join(order)}"
         )
         assert_frame_equal(pl.DataFrame(found, expected.schema, orient="row"), expected, rel_tol=1e-12)
+
+
+@pytest.mark.integration
+def test_the_view_has_the_columns_that_are_declared() -> None:
+    """Those of the prices, then the further ones, with the types of the reference."""
+    table = warehouse(prices("ABC", [100, 10]).with_columns(layout=pl.lit("udiff")))
+    adjusted.load(table.connection, pl.DataFrame(schema=types_of(EVENTS)), pl.DataFrame(schema=types_of(SPANS)))
+    found = [(name, kind) for name, kind, *_ in table.query("DESCRIBE champion_market.equity_adjusted")]
+    assert [name for name, _ in found] == [*EQUITY.names, *(each.name for each in FURTHER)]
+    assert found[-len(FURTHER) :] == [(each.name, each.kind.type) for each in FURTHER]
 
 
 @pytest.mark.integration
