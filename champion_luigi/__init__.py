@@ -12,6 +12,8 @@ The packages in the order in which a day's data meets them; `pipeline/tasks.py` 
     config      settings, and the archive, lake and warehouse that they name
     tracking    what happened: the journal, and its way to MLflow
     pipeline    Luigi: the five tasks of a day, the range, one day from Python
+    adjustments actions and changes of symbol, and the factors that make prices comparable
+    reading     what users read from Python: adjusted prices
     upkeep      the state of the data, and putting it right: status, verify, redo, refresh, clean
     commands    what people type
 
@@ -40,6 +42,7 @@ from champion_luigi.pipeline.tasks import (  # noqa: E402
     ScrapeBhavcopy,
     WriteParquet,
 )
+from champion_luigi.reading.prices import prices  # noqa: E402
 from champion_luigi.storage import lake  # noqa: E402
 
 __all__ = [
@@ -51,6 +54,7 @@ __all__ = [
     "ScrapeBhavcopy",
     "WriteParquet",
     "lake",
+    "prices",
     "run_day",
 ]
 

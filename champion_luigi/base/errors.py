@@ -20,6 +20,7 @@ ChampionError
     ├── OtherVersion        written by a newer or an older version of this package
     ├── Busy                another process holds a lock
     ├── SettingsError       a setting that cannot be used
+    ├── UnknownSymbol       no instrument had this symbol
     └── WrongClock          this machine's clock is before the first file
 
 An error is a sentence for the person on call: the date, what is wrong, what was expected and found, the
@@ -167,6 +168,13 @@ class DamagedFile(TerminalError):
     """
 
 
+class NotMade(TerminalError):
+    """Something that is made from the days' data is not there yet.
+
+    Run the command that the message names; it makes what is missing.
+    """
+
+
 class StorageError(TerminalError):
     """A file could not be written to the disk or read from it.
 
@@ -199,6 +207,14 @@ class SettingsError(TerminalError):
     """A setting cannot be used as it is.
 
     The message names the setting and says what was expected.
+    """
+
+
+class UnknownSymbol(TerminalError, LookupError):
+    """No company or fund traded under this symbol, as far as the loaded days show.
+
+    The message names similar symbols. If the symbol is right, load the days on which it traded, then run
+    `champion adjust`.
     """
 
 
