@@ -97,7 +97,8 @@ class Lake:
         paths = [path for day, path in sorted(self._files(dataset).items()) if first <= day <= last]
         if not paths:
             return pl.LazyFrame(schema=dataset.types)
-        rows = lake.scan_files(paths, dataset)
+        # Of a date each, in the order of their dates: so nothing has to be sorted by date again.
+        rows = lake.scan_files(paths, dataset).with_columns(pl.col("trade_date").set_sorted())
         return rows if symbols is None else rows.filter(pl.col("symbol").is_in(sorted(symbols)))
 
     def adjustments(self) -> Adjustments:
