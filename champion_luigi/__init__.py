@@ -6,14 +6,14 @@ The packages in the order in which a day's data meets them; `pipeline/tasks.py` 
     datasets    what the exchange publishes: files, layouts, columns, key and rules, one module a data set
     exchange    which days are traded, and fetching a day's file
     parsing     bytes to rows: unzip, recognise, split, normalize, check
+    adjustments  prices that can be compared over years: a company's symbols, and the factors of its actions
     storage     where a day is stored, and how it gets there whole: raw files, tables, the lake
     warehouse   the ClickHouse tables: create, load, query
     simulated   the simulated exchange
     config      settings, and the archive, lake and warehouse that they name
+    reading     what users read from Python: adjusted prices
     tracking    what happened: the journal, and its way to MLflow
     pipeline    Luigi: the five tasks of a day, the range, one day from Python
-    adjustments actions and changes of symbol, and the factors that make prices comparable
-    reading     what users read from Python: adjusted prices
     upkeep      the state of the data, and putting it right: status, verify, redo, refresh, clean
     commands    what people type
 
@@ -33,8 +33,10 @@ luigi_defaults.apply()
 
 # Luigi's defaults come first.
 from champion_luigi.pipeline import events as _events  # noqa: E402,F401 - registers the handlers
+from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments  # noqa: E402
 from champion_luigi.pipeline.fill import FillBhavcopy  # noqa: E402
 from champion_luigi.pipeline.run_day import DayResult, run_day  # noqa: E402
+from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges  # noqa: E402
 from champion_luigi.pipeline.tasks import (  # noqa: E402
     LoadClickHouse,
     NormalizeBhavcopy,
@@ -48,10 +50,13 @@ from champion_luigi.storage import lake  # noqa: E402
 __all__ = [
     "DayResult",
     "FillBhavcopy",
+    "LoadAdjustments",
     "LoadClickHouse",
     "NormalizeBhavcopy",
     "ParseBhavcopy",
     "ScrapeBhavcopy",
+    "ScrapeSymbolChanges",
+    "WriteAdjustments",
     "WriteParquet",
     "lake",
     "prices",

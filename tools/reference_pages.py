@@ -256,6 +256,7 @@ def commands_page() -> str:
         if name in _INHERITED or (name in vars(champion_luigi.FillBhavcopy) and parameter.description)
     ]
     of_a_day = dict(champion_luigi.LoadClickHouse.get_params())
+    of_the_list = dict(champion_luigi.ScrapeSymbolChanges.get_params())
     return f"""# Commands
 
 `champion COMMAND --help` says the same at the prompt. Exit codes: [a page of their own](exit-codes.md).
@@ -276,6 +277,12 @@ Their parameters: `--date`, {of_a_day["date"].description}; `--dataset`, {_descr
 {_text(champion_luigi.FillBhavcopy)}
 
 {table(("parameter", "what it does"), *fill)}
+
+## ScrapeSymbolChanges
+
+{_text(champion_luigi.ScrapeSymbolChanges)}
+
+Its parameter: `--date`, {of_the_list["date"].description}.
 """
 
 

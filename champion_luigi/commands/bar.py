@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import luigi
-from luigi.execution_summary import LuigiStatusCode
+from luigi.execution_summary import LuigiRunResult, LuigiStatusCode
 from luigi.rpc import RPCError
 
 from champion_luigi.base.errors import ChampionError
@@ -52,8 +52,13 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
                 todo="Start luigid, or leave out --scheduler-host, then run the same fill again: completed days stay.",
             ) from None
     output.say("\n".join([*_summary(task), *task.outstanding()]))
-    code = _EXIT_CODES[result.status]
+    code = code_of(result)
     return output.ABSENT if code == output.MISSING and task.is_done_but_for_absent else code
+
+
+def code_of(result: LuigiRunResult) -> int:
+    """The exit code of a run."""
+    return _EXIT_CODES[result.status]
 
 
 @contextmanager

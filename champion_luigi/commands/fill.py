@@ -67,9 +67,10 @@ def command(  # noqa: PLR0917 - click calls it by name
     from luigi.task_register import Register, TaskClassException
 
     from champion_luigi.base.errors import SettingsError
-    from champion_luigi.commands import bar
+    from champion_luigi.commands import adjust, bar
     from champion_luigi.config import settings
     from champion_luigi.pipeline.fill import FillBhavcopy
+    from champion_luigi.warehouse import opened
 
     if as_json and not dry_run:
         raise click.UsageError("--json needs --dry-run")
@@ -103,8 +104,11 @@ def command(  # noqa: PLR0917 - click calls it by name
         return None, code
 
     heading = click.echo if dry_run else output.say
-    with settings.overridden({"fill_workers": workers}):
-        sys.exit(output.for_each(datasets, fill, in_json=as_json, heading=heading))
+    with settings.overridden({"fill_workers": workers}), opened.kept_open():
+        code = output.for_each(datasets, fill, in_json=as_json, heading=heading)
+        if not dry_run and of.__name__ in ("LoadClickHouse", "WriteParquet"):
+            code = max(code, adjust.after(datasets, lake_only=of.__name__ == "WriteParquet"))
+    sys.exit(code)
 
 
 def _plan(task: FillBhavcopy) -> dict[str, Any]:

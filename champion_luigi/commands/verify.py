@@ -37,7 +37,8 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     Each payload is compared with its receipt; each lake file with its receipt, its load marker and its own metadata;
     each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover and close).
-    Nothing is changed without --repair, and nothing is ever deleted from the warehouse.
+    Nothing is changed without --repair, and nothing is ever deleted from the warehouse. The kept lists of changed
+    symbols are compared with their receipts; they cannot be made again.
 
     With --sources, each day is also compared with the archive's other files of that day, which costs a request each:
     two sources have the same values of the same key.
@@ -84,9 +85,25 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     try:
         code = output.for_each(datasets, compare, in_json=as_json)
+        if any(dataset.is_for_adjustments for dataset in datasets):
+            code = max(code, _verify_lists())
     finally:
         opened.close_shared()
     context.exit(code)
+
+
+def _verify_lists() -> int:
+    """Name the kept lists of changed symbols that are not as fetched, and return the exit code."""
+    from champion_luigi.config import settings
+    from champion_luigi.storage import symbol_changes
+
+    found = list(symbol_changes.damaged(settings.data_dir()))
+    for each in found:
+        output.say(
+            f"{each.day}: the kept list of changed symbols differs from what was fetched; expected sha256 "
+            f"{each.expected}; found {each.found} [{each.path}]"
+        )
+    return output.FAILED if found else 0
 
 
 def _in_words(document: dict[str, Any], differences: Sequence[Difference]) -> str:

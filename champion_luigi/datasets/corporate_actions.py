@@ -317,6 +317,7 @@ CORPORATE_ACTIONS = Dataset(
     key=("symbol", "series", "purpose", "number", "part"),
     sums=("line", "amount", "from_value", "ratio_new"),
     published_at=time(19, 0),
+    is_for_adjustments=True,
     about="announced splits, bonuses, dividends, rights and other actions of companies and funds",
     example="SELECT concat(toString(uniqExact(line)), ' notices of corporate actions') FROM {view} "
     "WHERE trade_date = '{day}'",

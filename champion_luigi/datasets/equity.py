@@ -193,6 +193,7 @@ EQUITY = Dataset(
     key=("symbol", "series"),
     sums=("volume", "turnover", "close"),
     published_at=time(19, 0),
+    is_for_adjustments=True,
     warnings=_warnings,
     # Published along with the bhavcopy; it has a subset of its rows.
     about="prices, volume, turnover and trades of each security of the cash market",

@@ -346,6 +346,8 @@ class Dataset:
     views: Mapping[str, str] = field(default_factory=dict)
     # When `champion schedule` lets a day be requested, India time: evenings of the day, then mornings after it.
     requested_at: tuple[time, ...] = (time(18, 0), time(22, 30), time(7, 0))
+    # Whether adjustments are made from its rows.
+    is_for_adjustments: bool = False
     # What a row holds, and what for, in a few words for the table of data sets.
     about: str = ""
     # A query for one text about one day, for the demo; {view} and {day} stand for the view and the date.

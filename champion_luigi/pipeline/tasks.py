@@ -32,7 +32,7 @@ from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, lanes, sharing
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
-from champion_luigi.storage import due, lake, raw, tables
+from champion_luigi.storage import adjustments, due, lake, raw, tables
 from champion_luigi.warehouse import opened
 
 if TYPE_CHECKING:
@@ -221,10 +221,17 @@ class WriteParquet(DayTask):
         rows = lake.sorted_by_key(lake.with_later_columns(rows, metadata, self.definition), self.definition)
         # Rows of an older version have the later columns now.
         content = lake.parquet_bytes(rows, metadata | {"schema_version": str(self.definition.version)})
+        self._ask_for_adjustments()
         self.output().write(content, (rows, durable.sha256(content), metadata))
+        # Again, because adjustments may have been made in between, without this day.
+        self._ask_for_adjustments()
 
         self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content), **_source_in(metadata)}
         self.say(f"{rows.height:,} rows, {len(content):,} bytes")
+
+    def _ask_for_adjustments(self) -> None:
+        if self.definition.is_for_adjustments:
+            adjustments.ask(settings.data_dir())
 
 
 class LoadClickHouse(DayTask):

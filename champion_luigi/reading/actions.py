@@ -25,8 +25,9 @@ def actions(
     """The adjustments of some symbols' instruments, of all without symbols, by ex-date and symbol.
 
     The frame has the columns of the adjustments, and ``remarks``: why an action has no factor, the symbol before a
-    change, whether a notice vanished from the exchange's lists, whether its date is still to come. ``unadjusted`` leaves
-    those that change prices by a ratio that is not known. Raises UnknownSymbol, and StorageError or WarehouseError if there are no adjustments yet.
+    change, whether a notice vanished from the exchange's lists, whether its date is still to come. ``unadjusted``
+    leaves those that change prices by a ratio that is not known. Raises UnknownSymbol; NotMade or WarehouseError if
+    there are no adjustments yet.
     """
     import polars as pl
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from champion_luigi.base.errors import UnknownSymbol
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.market_cap import MARKET_CAP
+from champion_luigi.exchange import sessions
 from champion_luigi.reading.source import Source
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ def known(source: Source, symbols: Sequence[str] | None, as_of: date | None) -> 
 
     Raises UnknownSymbol, and the source's errors if it has no prices or no adjustments.
     """
-    through = source.last_session(as_of or date.max)
+    through = source.days(as_of or date.max)[-1]
     made = source.adjustments()
     events, names, spans = made.events, made.names, made.spans
     note = None
@@ -115,10 +117,28 @@ def _on(
         notices = notices.filter(pl.col("symbol").is_in(sorted(symbols)) | is_first)
     of_instruments = instruments.Names.of(names)
     actions = events.by_instrument(notices.collect(), of_instruments)
+    face_values = events.face_values_of(actions, _face_values(source, through, symbols, names))
     prices = source.rows(EQUITY, date.min, through, symbols)
     rows = prices.select("symbol", "series", "trade_date", "close", "prev_close").collect()
     placed = spans.with_instrument(rows, names).with_columns(security=spans.security_of(pl.col("series")))
-    found = events.events_of(actions, of_instruments, placed, events.face_values_of(actions), as_of=as_of)
+    days = source.days(through)
+    missing = sorted(set(sessions.sessions(days[0], through)) - set(days))
+    found = events.events_of(actions, of_instruments, placed, face_values, missing=missing, as_of=as_of)
     if wanted is not None:
         found = found.filter(pl.col("instrument").is_in(list(wanted.values())))
-    return found, spans.spans_of(found, names, rows, through)
+    return found, spans.spans_of(found, names, rows, through, missing)
+
+
+def _face_values(source: Source, through: date, symbols: set[str] | None, names: pl.DataFrame) -> pl.DataFrame:
+    """Each face value with its first and last day, by instrument."""
+    import polars as pl
+
+    from champion_luigi.adjustments import spans
+    from champion_luigi.adjustments.tables import SHARE_SERIES
+
+    day = pl.col("trade_date")
+    shares = source.rows(MARKET_CAP, date.min, through, symbols).filter(
+        pl.col("series").is_in(SHARE_SERIES), pl.col("face_value") > 0
+    )
+    rows = spans.with_instrument(shares.select("trade_date", "symbol", "face_value").collect(), names)
+    return rows.group_by("instrument", "face_value").agg(day.min().alias("first"), day.max().alias("last"))

@@ -43,8 +43,8 @@ class Adjustments(NamedTuple):
 class Source(Protocol):
     """What `prices` needs to know."""
 
-    def last_session(self, until: date) -> date:
-        """The newest day with prices, up to ``until``. Raises an error if there is none."""
+    def days(self, until: date) -> list[date]:
+        """The days with prices up to ``until``, ascending. Raises an error if there is none."""
 
     def rows(self, dataset: Dataset, first: date, last: date, symbols: Collection[str] | None) -> pl.LazyFrame:
         """A data set's rows from ``first`` to ``last``, both included, by date and symbol; None: of all symbols."""
@@ -79,10 +79,10 @@ class Lake:
         self.root = root
         self._days: dict[str, dict[date, str]] = {}
 
-    def last_session(self, until: date) -> date:
-        """The newest day with a file of prices."""
-        found = max((day for day in self._files(EQUITY) if day <= until), default=None)
-        if found is None:
+    def days(self, until: date) -> list[date]:
+        """The days with a file of prices."""
+        found = sorted(day for day in self._files(EQUITY) if day <= until)
+        if not found:
             raise StorageError(
                 f"the lake has no prices up to {until}" if self._files(EQUITY) else "the lake has no prices yet",
                 source=str(lake.folder(self.root, EQUITY)),
@@ -121,18 +121,18 @@ class Warehouse:
         self._questions = questions
         self._folder = folder
 
-    def last_session(self, until: date) -> date:
-        """The newest day with prices in the view."""
-        asked = f"SELECT max(trade_date), count() FROM {self._view(EQUITY)} WHERE trade_date <= {date_of(until)}"
-        [[found, count]] = self._questions.query(asked)
-        if not count:
+    def days(self, until: date) -> list[date]:
+        """The days with prices in the view."""
+        limit = "" if until == date.max else f" WHERE trade_date <= {date_of(until)}"
+        asked = f"SELECT DISTINCT trade_date FROM {self._view(EQUITY)}{limit} ORDER BY trade_date"
+        found: list[date] = [day for (day,) in self._questions.query(asked)]
+        if not found:
             raise WarehouseError(
                 f"the warehouse has no prices up to {until}",
                 source=self._questions.place.words,
                 todo="Load days first: champion fill.",
             )
-        day: date = found
-        return day
+        return found
 
     def rows(self, dataset: Dataset, first: date, last: date, symbols: Collection[str] | None) -> pl.LazyFrame:
         """The rows of the data set's view."""
@@ -141,7 +141,7 @@ class Warehouse:
         of_symbols = f" AND symbol IN ({', '.join(map(text_of, sorted(symbols)))})" if symbols else ""
         asked = (
             f"SELECT {', '.join(map(quoted, dataset.names))} FROM {self._view(dataset)} "
-            f"WHERE trade_date BETWEEN {date_of(first)} AND {date_of(last)}{of_symbols} "
+            f"WHERE trade_date BETWEEN {_date_of(first)} AND {_date_of(last)}{of_symbols} "
             f"ORDER BY {', '.join(('trade_date', *dataset.key))}"
         )
         return self._read(asked).cast(pl.Schema(dataset.types)).lazy()
@@ -177,3 +177,8 @@ class Warehouse:
             return pl.read_parquet(path, memory_map=False)
         finally:
             path.unlink()
+
+
+def _date_of(day: date) -> str:
+    """A date as ClickHouse's type can have it."""
+    return date_of(min(max(day, date(1970, 1, 1)), END))

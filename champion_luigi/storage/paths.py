@@ -2,7 +2,8 @@
 
 The first data set's files lie where version 0.1.0 put them; every other data set has a folder level of its own:
 ``raw/2024/bhavcopy_20240115.json`` beside ``raw/index_close/2024/index_close_20240115.json``. A payload that several
-data sets read is in none of them: ``raw/shared/pr/2024/PR150124.zip``.
+data sets read is in none of them: ``raw/shared/pr/2024/PR150124.zip``. Nor is the list of changed symbols, which is of
+no data set: ``raw/symbol_changes/2024/symbolchange_20240115.csv``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _SUFFIXES = {"parsed": ".arrows", "normalized": ".arrows", "rejects": ".jsonl"}
 _DOCUMENT = ".json"
 # In place of a data set's folder. No data set has this name.
 SHARED = "shared"
+_SYMBOL_CHANGES = "symbol_changes"
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,39 @@ class DayFiles:
         return self.folder(kind) / f"{day:%Y}" / (name_of(self.dataset, day) + _SUFFIXES.get(kind, _DOCUMENT))
 
 
+@dataclass(frozen=True)
+class ListFiles:
+    """The paths of the lists of changed symbols below ``root``, which is DATA_DIR: one for each day of fetching."""
+
+    root: Path
+
+    def content(self, day: date) -> Path:
+        """The list that was fetched on a day."""
+        return self._folder / f"{day:%Y}" / f"symbolchange_{day:%Y%m%d}.csv"
+
+    def receipt(self, day: date) -> Path:
+        """The document about the list of a day. It names the day of an earlier list if that one is the same."""
+        return self.content(day).with_suffix(_DOCUMENT)
+
+    def lock(self, day: date) -> Path:
+        """The lock that a process holds while it fetches and stores the list."""
+        return self.locks / f"{day}.lock"
+
+    @property
+    def locks(self) -> Path:
+        """The folder of these locks."""
+        return self.root / "locks" / _SYMBOL_CHANGES
+
+    def days(self) -> list[date]:
+        """The days that have a receipt, ascending."""
+        found = self._folder.glob(f"[0-9][0-9][0-9][0-9]/symbolchange_*{_DOCUMENT}")
+        return sorted(filter(None, (_day_after("symbolchange", path.name) for path in found)))
+
+    @property
+    def _folder(self) -> Path:
+        return self.root / "raw" / _SYMBOL_CHANGES
+
+
 def name_of(dataset: Dataset, day: date) -> str:
     """The name of a day's files, without the suffix: ``bhavcopy_20240115``."""
     return f"{dataset.stem}_{day:%Y%m%d}"
@@ -122,7 +157,11 @@ def name_of(dataset: Dataset, day: date) -> str:
 
 def day_in(dataset: Dataset, name: str) -> date | None:
     """The inverse of `name_of`, for a name with any suffix; None for a leftover or another data set's file."""
-    found = _pattern(dataset.stem).fullmatch(name)
+    return _day_after(dataset.stem, name)
+
+
+def _day_after(stem: str, name: str) -> date | None:
+    found = _pattern(stem).fullmatch(name)
     try:
         return date(int(found[1]), int(found[2]), int(found[3])) if found else None
     except ValueError:

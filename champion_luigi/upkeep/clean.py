@@ -25,7 +25,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.storage.paths import SHARED, DayFiles
+from champion_luigi.storage.paths import SHARED, DayFiles, ListFiles
 from champion_luigi.tracking import journal, record
 
 LEFTOVER_SECONDS = 3600.0
@@ -123,7 +123,8 @@ def _locks() -> Iterator[Path]:
     data, folder = settings.data_dir().absolute(), record.journal_folder().absolute()
     of_days = [(DayFiles(data, dataset).folder("locks"), _LOCK) for dataset in catalog.DATASETS.values()]
     of_shared = [(each, _LOCK) for each in sorted((data / "locks" / SHARED).glob("*"))]
-    for parent, pattern in (*of_days, *of_shared, (journal.presence_file(folder, ""), _PRESENCE)):
+    of_lists = (ListFiles(data).locks, _LOCK)
+    for parent, pattern in (*of_days, *of_shared, of_lists, (journal.presence_file(folder, ""), _PRESENCE)):
         if parent.is_dir():
             yield from (path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name))
     yield from (path for path in (data / "warehouse.lock", folder / "carrier.lock") if path.is_file())

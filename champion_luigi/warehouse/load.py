@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # ClickHouse makes one part of a block, and readers see a part whole or not at all. Two blocks would be two parts.
 _BLOCK_ROWS = 1_048_576
-_INSERT_SETTINGS: Mapping[str, Any] = {
+INSERT_SETTINGS: Mapping[str, Any] = {
     # The insert is acknowledged when it is stored; newer servers would by default acknowledge it earlier.
     "async_insert": 0,
     # Only the number of rows limits a block.
@@ -115,7 +115,7 @@ class Loads:
             for frames in _inserts(self._versions(requests)):
                 rows, stream = pl.concat(frames), io.BytesIO()
                 rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
-                self._connection.insert_arrow(table, rows.columns, stream.getvalue(), _INSERT_SETTINGS)
+                self._connection.insert_arrow(table, rows.columns, stream.getvalue(), INSERT_SETTINGS)
             self._check([each for each in requests if isinstance(each.outcome, Loaded)])
         except BaseException as error:
             for each in requests:

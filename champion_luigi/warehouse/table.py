@@ -56,6 +56,7 @@ class Warehouse:
     """An open warehouse: one client per process, and a table for each data set."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.place: Address = connection.place
         self.query = connection.query
         self.command = connection.command
@@ -101,6 +102,12 @@ class Warehouse:
         """
         self.prepare(dataset)
         return self._loads.load(dataset, day, rows, company)
+
+    def load_adjustments(self, events: pl.DataFrame, spans: pl.DataFrame) -> int:
+        """Replace the adjustments and their spans, as `adjusted.load` does."""
+        from champion_luigi.warehouse import adjusted
+
+        return adjusted.load(self._connection, events, spans)
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""
@@ -233,7 +240,7 @@ class Warehouse:
 
 def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
     """The statements that make the database, the table and the view if they are missing, then the further views."""
-    columns = [f"    {_column(column)}" for column in dataset.columns]
+    columns = [f"    {column_in_ddl(column)}" for column in dataset.columns]
     columns += [f"    {name} {type_}" for name, type_ in _OWN_COLUMNS.items()]
     return [
         f"CREATE DATABASE IF NOT EXISTS {quoted(database)}",
@@ -249,7 +256,8 @@ def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
 def growth(database: str, dataset: Dataset, lacking: tuple[Column, ...]) -> list[str]:
     """The statements that add later columns to an existing table, and show them in its view."""
     before = dict(zip(dataset.names[1:], dataset.names, strict=False))
-    added = [f"ADD COLUMN IF NOT EXISTS {_column(column)} AFTER {_name(before[column.name])}" for column in lacking]
+    after = {column: f"AFTER {_name(before[column.name])}" for column in lacking}
+    added = [f"ADD COLUMN IF NOT EXISTS {column_in_ddl(column)} {place}" for column, place in after.items()]
     alter = [f"ALTER TABLE {quoted(database)}.{dataset.table} {', '.join(added)}"] if added else []
     return [*alter, f"CREATE OR REPLACE VIEW {_view(database, dataset)}".replace("\n", " ")]
 
@@ -297,7 +305,8 @@ def _made_from(select: str) -> str:
     return f"made by champion_luigi from {hashlib.sha256(select.encode()).hexdigest()[:16]}"
 
 
-def _column(column: Column) -> str:
+def column_in_ddl(column: Column) -> str:
+    """A column as `CREATE TABLE` has it, with its comment."""
     comment = f"{column.meaning} [{column.unit}]" if column.unit else column.meaning
     return f"{_name(column.name)} {column.clickhouse} COMMENT {text_of(comment)}"
 

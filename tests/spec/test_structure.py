@@ -31,17 +31,20 @@ ROOMS: dict[str, str] = {
     "datasets": "base",
     "exchange": "base datasets",
     "parsing": "base datasets",
+    "adjustments": "base datasets exchange",
     "storage": "base datasets",
-    "warehouse": "base datasets",
+    "warehouse": "base datasets adjustments",
     "simulated": "base datasets exchange",
     "config": "base datasets exchange parsing storage warehouse simulated",
+    "reading": "base datasets exchange adjustments storage warehouse config",
     "tracking": "base datasets config",
-    "pipeline": "base datasets exchange parsing storage warehouse simulated config tracking",
-    "upkeep": "base datasets exchange parsing storage warehouse simulated config tracking pipeline",
-    "commands": "base datasets exchange parsing storage warehouse simulated config tracking pipeline upkeep",
+    "pipeline": "base datasets exchange parsing adjustments storage warehouse simulated config tracking",
+    "upkeep": "base datasets exchange parsing adjustments storage warehouse simulated config tracking pipeline",
+    "commands": "base datasets exchange parsing adjustments storage warehouse simulated config tracking pipeline "
+    "upkeep reading",
 }
 # They take values, bytes, frames and a client, and know neither Luigi, nor the settings, nor each other.
-STAGES = {"exchange", "parsing", "storage", "warehouse"}
+STAGES = {"adjustments", "exchange", "parsing", "storage", "warehouse"}
 # Imports that the table forbids, and that are still there.
 EXCEPTIONS: set[tuple[str, str]] = set()
 
@@ -59,6 +62,8 @@ IMPORTERS = {
     "chdb": "warehouse",
     "mlflow": "tracking",
     "jinja2": "commands.report",
+    "matplotlib": "commands.prices",
+    "plotille": "commands.prices",
     "packaging": "commands.doctor",
 }
 

@@ -1,0 +1,219 @@
+"""The tasks that make adjusted prices: `WriteAdjustments` in the lake, `LoadAdjustments` in ClickHouse.
+
+They have no date: a split of today changes the prices of thirty years. Each is complete as long as no day has been
+written since to a data set that adjustments are made from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import luigi
+import tenacity
+
+from champion_luigi.adjustments.tables import VERSION
+from champion_luigi.base import durable, locks
+from champion_luigi.base.errors import ChampionError, is_transient
+from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
+from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.pipeline import day_task, lanes, process
+from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges
+from champion_luigi.pipeline.targets import JsonFile
+from champion_luigi.storage import adjustments, lake, symbol_changes, version
+from champion_luigi.warehouse import opened
+
+# In place of a date, in markers and locks.
+_NAME = "adjustments"
+
+
+class _MadeTables(JsonFile):
+    """The document about the tables. It counts as long as the lake is the one that they were made from."""
+
+    def exists(self) -> bool:
+        """Whether the tables are made, by this version, and no day was written since."""
+        if adjustments.due_note(settings.data_dir()).exists():
+            return False
+        document = self.load()
+        return document is not None and document.get("version") == VERSION
+
+
+class _Loaded(JsonFile):
+    """The record of what was loaded into a warehouse."""
+
+    def exists(self) -> bool:
+        """Whether this warehouse has the tables that the lake has now."""
+        document, made = self.load(), JsonFile(adjustments.document(settings.lake_dir())).load()
+        return (
+            document is not None
+            and made is not None
+            and document.get("inputs") == made.get("inputs")
+            and document.get("warehouse") == _warehouse()
+        )
+
+
+class _AdjustTask(luigi.Task):
+    """The base of both: the layout version of DATA_DIR, a lock, and messages to the scheduler."""
+
+    attempts = 3
+
+    @durable.explained()
+    def complete(self) -> bool:
+        """Whether the output is there and everything before it is complete."""
+        version.require(settings.data_dir())
+        return super().complete() and all(task.complete() for task in self.before())
+
+    def before(self) -> Sequence[luigi.Task]:
+        """The tasks whose output decides whether this one is complete."""
+        return ()
+
+    @durable.explained()
+    def run(self) -> None:
+        """Do the work, in one process at a time."""
+        process.prepare()
+        version.claim(settings.data_dir())
+        lock = settings.data_dir() / "locks" / f"{_NAME}.lock"
+        with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self.say):
+            if not self.complete():
+                self._retrying()(self.work)
+
+    def _retrying(self) -> tenacity.Retrying:
+        return tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(self.attempts),
+            wait=tenacity.wait_fixed(settings.get("load_retry_seconds")),
+            retry=tenacity.retry_if_exception(is_transient),
+            before_sleep=lambda state: self.say(f"attempt {state.attempt_number} of {self.attempts} failed"),
+            reraise=True,
+        )
+
+    def work(self) -> None:
+        """The work itself."""
+        raise NotImplementedError
+
+    def say(self, message: str) -> None:
+        """Show a message in the log and in the scheduler's pages."""
+        day_task.logger.info("%s: %s", self.task_family, message)
+        day_task.show(self, "set_status_message", message)
+
+    def warn(self, message: str) -> None:
+        """Show a warning in the log, and the message in the scheduler's pages."""
+        message = settings.without_secrets(message)
+        day_task.logger.warning("%s: %s", self.task_family, message)
+        day_task.show(self, "set_status_message", message)
+
+    def on_failure(self, exception: BaseException) -> str:
+        """Luigi's message to the scheduler and by mail: its traceback, with secrets removed."""
+        return settings.without_secrets(super().on_failure(exception))
+
+
+class WriteAdjustments(_AdjustTask):
+    """Instruments, adjustments and their spans, as Parquet in the lake. The output is the document about them."""
+
+    def output(self) -> _MadeTables:
+        return _MadeTables(adjustments.document(settings.lake_dir()))
+
+    def work(self) -> None:
+        from champion_luigi.pipeline import adjusting  # it reads with Polars
+
+        note = adjustments.due_note(settings.data_dir())
+        # First, so that a day that is written meanwhile asks again.
+        note.unlink(missing_ok=True)
+        with _asking_again():
+            self._fetch_symbol_changes()
+            given, made = adjusting.inputs(), self.output()
+            document = made.load() or {}
+            if document.get("inputs") != given.digest:
+                document = adjusting.make(given)
+        self.say(_counts(document))
+
+    def _fetch_symbol_changes(self) -> None:
+        """Fetch today's list of changed symbols. Without it the one before serves, or ISINs alone; the log says so."""
+        task = ScrapeSymbolChanges()
+        if task.complete():
+            return
+        try:
+            task.run()
+        except ChampionError as error:
+            kept = symbol_changes.newest_kept(settings.data_dir())
+            instead = f"the list of {kept.day} serves" if kept else "symbols are linked by ISIN alone"
+            self.warn(f"{instead}, because there is no list of changed symbols of today: {error}")
+
+
+class LoadAdjustments(_AdjustTask):
+    """Adjustments and spans in ClickHouse, with the view ``equity_adjusted``; readers see an old or a new state."""
+
+    @property
+    def resources(self) -> dict[str, int]:  # type: ignore[override]  # Luigi only reads it
+        """One process at a time may hold the embedded engine."""
+        return {} if settings.get("clickhouse_host") or lanes.in_threads.get() else {"embedded_warehouse": 1}
+
+    def requires(self) -> WriteAdjustments:
+        return WriteAdjustments()
+
+    def before(self) -> Sequence[luigi.Task]:
+        return (self.requires(),)
+
+    def output(self) -> _Loaded:
+        slug = wiring.warehouse_place().slug
+        return _Loaded(settings.data_dir() / "loaded" / slug / f"{_NAME}.json")
+
+    def work(self) -> None:
+        tables = adjustments.read(settings.lake_dir())
+        warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+        warehouse.prepare(EQUITY)
+        generation = warehouse.load_adjustments(tables.adjustments, tables.spans)
+        self.output().dump(
+            {
+                "warehouse": _warehouse(),
+                "inputs": tables.about["inputs"],
+                "generation": generation,
+                "adjustments": tables.adjustments.height,
+                "spans": tables.spans.height,
+                "loaded_at": durable.now(),
+            }
+        )
+        self.say(f"{tables.adjustments.height:,} adjustments and {tables.spans.height:,} spans loaded")
+
+
+def ask() -> None:
+    """Let the adjustments be made again, whatever has changed."""
+    adjustments.ask(settings.data_dir())
+
+
+def last_task(*, lake_only: bool) -> _AdjustTask:
+    """The task that ends the work, with or without a warehouse."""
+    return WriteAdjustments() if lake_only else LoadAdjustments()
+
+
+def in_words() -> str:
+    """The adjustments of the lake in a sentence."""
+    document = JsonFile(adjustments.document(settings.lake_dir())).load() or {}
+    return f"Adjustments: {_counts(document)}, for prices up to {document['prices_through']}."
+
+
+def _counts(document: Mapping[str, Any]) -> str:
+    return (
+        f"{document['events']:,} events, {document['with_factor']:,} of them with a factor, "
+        f"{document['unadjusted']:,} for which prices are not adjusted"
+    )
+
+
+def are_wanted() -> bool:
+    """Whether this lake has corporate actions, or had adjustments made before."""
+    root = settings.lake_dir()
+    return adjustments.document(root).exists() or lake.folder(root, CORPORATE_ACTIONS).exists()
+
+
+def _warehouse() -> dict[str, Any]:
+    return wiring.warehouse_place().identity(EQUITY) | {"table": f"normalized_{_NAME}"}
+
+
+@contextlib.contextmanager
+def _asking_again() -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        ask()
+        raise

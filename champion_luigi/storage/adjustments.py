@@ -1,0 +1,148 @@
+"""The files of the adjustments: three tables in the lake that belong together, and what they are made from.
+
+``lake/normalized/adjustments/`` has ``adjustments.parquet``, ``names.parquet`` and ``spans.parquet``, and a document
+that names the state of the lake that they were made from. Below ``DATA_DIR/adjustments`` are extracts of each year of
+the lake, so that an evening reads one year again and not thirty; they can be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from champion_luigi.base import durable
+from champion_luigi.base.errors import DamagedFile, NotMade
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.storage import lake
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TABLES = ("adjustments", "names", "spans")
+# How often, and how many seconds apart, a reader looks again for three files of one state.
+_TRIES, _PAUSE_SECONDS = 40, 0.05
+
+
+class Made(NamedTuple):
+    """The three tables of one state, and the document about them."""
+
+    adjustments: pl.DataFrame
+    names: pl.DataFrame
+    spans: pl.DataFrame
+    about: Mapping[str, object]
+
+
+def document(root: Path) -> Path:
+    """The document about the tables of the lake ``root``; it is written last."""
+    return root / "normalized" / "adjustments" / "adjustments.json"
+
+
+def due_note(data: Path) -> Path:
+    """The note below DATA_DIR that the lake has changed since the tables were made."""
+    return data / "adjustments" / "due"
+
+
+def ask(data: Path) -> None:
+    """Note that the tables are due again."""
+    path = due_note(data)
+    if not path.exists():
+        durable.write_whole(path, b"")
+
+
+def write(root: Path, tables: Mapping[str, pl.DataFrame], inputs: str, about: Mapping[str, object]) -> None:
+    """Replace the tables and, last, the document. ``inputs`` is the digest of what they were made from."""
+    for name in TABLES:
+        content = lake.parquet_bytes(tables[name], {"inputs": inputs})
+        durable.write_whole(document(root).with_name(f"{name}.parquet"), content)
+    durable.write_whole(document(root), durable.json_bytes({**about, "inputs": inputs}))
+
+
+def read(root: Path) -> Made:
+    """The tables, all of one state. Raises NotMade if they were never made, DamagedFile or StorageError."""
+    for _ in range(_TRIES):
+        about = durable.read_json(document(root))
+        if about is None:
+            raise NotMade(
+                "there are no adjustments in this lake",
+                source=str(document(root)),
+                todo="Make them with champion adjust; champion fill --dataset all fills the corporate actions.",
+            )
+        found = [_table(document(root).with_name(f"{name}.parquet")) for name in TABLES]
+        if all(inputs == about["inputs"] for _, inputs in found):
+            (events, _), (names, _), (spans, _) = found
+            return Made(events, names, spans, about)
+        time.sleep(_PAUSE_SECONDS)
+    raise DamagedFile(
+        "the files of the adjustments are of different states",
+        source=str(document(root).parent),
+        todo="Make them again with champion adjust.",
+    )
+
+
+def _table(path: Path) -> tuple[pl.DataFrame, str]:
+    import polars as pl
+
+    content = durable.read_whole(path)
+    try:
+        return pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content)).get("inputs", "")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise DamagedFile(
+            "the Parquet file cannot be read",
+            source=str(path),
+            found=str(error)[:200],
+            todo="Delete it, and run champion adjust.",
+        ) from error
+
+
+def states(root: Path, dataset: Dataset) -> dict[int, str]:
+    """A digest of each year's lake files: of their names, sizes and times. A file that was written again differs."""
+    entries: defaultdict[int, list[tuple[str, int, int]]] = defaultdict(list)
+    for day, entry in lake.days(root, dataset):
+        status = entry.stat()
+        entries[day.year].append((entry.name, status.st_size, status.st_mtime_ns))
+    return {year: digest(sorted(found)) for year, found in sorted(entries.items())}
+
+
+def digest(*values: object) -> str:
+    """A short digest of values that JSON has."""
+    return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:32]
+
+
+def of_years(
+    place: Path,
+    root: Path,
+    dataset: Dataset,
+    states: Mapping[int, str],
+    make: Callable[[pl.LazyFrame, int], pl.DataFrame],
+) -> pl.DataFrame | None:
+    """What ``make`` extracts from each year's rows, all years together; None if there is no year.
+
+    ``states`` has each year's state: an extract that was kept in the folder ``place`` for that state is not made again.
+    """
+    import polars as pl
+
+    frames = []
+    for year, state in states.items():
+        path = place / f"{year}.parquet"
+        kept = None
+        if path.exists():
+            try:
+                content = path.read_bytes()
+                if pl.read_parquet_metadata(io.BytesIO(content)).get("state") == state:
+                    kept = pl.read_parquet(io.BytesIO(content))
+            except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+                # Only an extract: it is made anew.
+                kept = None
+        if kept is None:
+            rows = lake.scan(root, date(year, 1, 1), date(year + 1, 1, 1), dataset=dataset)
+            kept = make(rows, year)
+            durable.write_whole(path, lake.parquet_bytes(kept, {"state": state}))
+        frames.append(kept)
+    return pl.concat(frames) if frames else None
