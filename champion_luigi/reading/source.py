@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from champion_luigi.adjustments.tables import END, EVENTS, SPANS, types_of
-from champion_luigi.base.errors import SettingsError, StorageError, WarehouseError
+from champion_luigi.base.errors import NotMade, SettingsError, StorageError, WarehouseError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import SHARES
 from champion_luigi.datasets.equity import EQUITY
@@ -123,9 +123,11 @@ class Warehouse:
 
     def days(self, until: date) -> list[date]:
         """The days with prices in the view."""
+        found: list[date] = []
         limit = "" if until == date.max else f" WHERE trade_date <= {date_of(until)}"
         asked = f"SELECT DISTINCT trade_date FROM {self._view(EQUITY)}{limit} ORDER BY trade_date"
-        found: list[date] = [day for (day,) in self._questions.query(asked)]
+        if self._has(EQUITY.view):
+            found = [day for (day,) in self._questions.query(asked)]
         if not found:
             raise WarehouseError(
                 f"the warehouse has no prices up to {until}",
@@ -135,9 +137,11 @@ class Warehouse:
         return found
 
     def rows(self, dataset: Dataset, first: date, last: date, symbols: Collection[str] | None) -> pl.LazyFrame:
-        """The rows of the data set's view."""
+        """The rows of the data set's view; none if it was never loaded."""
         import polars as pl
 
+        if not self._has(dataset.view):
+            return pl.LazyFrame(schema=dataset.types)
         of_symbols = f" AND symbol IN ({', '.join(map(text_of, sorted(symbols)))})" if symbols else ""
         asked = (
             f"SELECT {', '.join(map(quoted, dataset.names))} FROM {self._view(dataset)} "
@@ -150,6 +154,12 @@ class Warehouse:
         """Those of the views. Symbols that have none are instruments of their own."""
         import polars as pl
 
+        if not self._has(ADJUSTMENT_SPANS):
+            raise NotMade(
+                "there are no adjustments in this warehouse",
+                source=self._questions.place.words,
+                todo="Make them with champion adjust; champion fill --dataset all fills the corporate actions.",
+            )
         events, spans = self._table(ADJUSTMENTS, EVENTS), self._table(ADJUSTMENT_SPANS, SPANS)
         of_shares = f"series IN ({', '.join(map(text_of, SHARES))})"
         traded = self._read(f"SELECT DISTINCT symbol FROM {self._view(EQUITY)} WHERE {of_shares}")
@@ -158,6 +168,10 @@ class Warehouse:
         whole = alone.select("symbol", start=pl.lit(EQUITY.first_date), stop=pl.lit(END), instrument="symbol")
         names = pl.concat([periods.select(whole.columns), whole]).sort("symbol", "start")
         return Adjustments(events, names, spans)
+
+    def _has(self, name: str) -> bool:
+        [[found]] = self._questions.query(f"EXISTS TABLE {self._questions.named(name)}")
+        return bool(found)
 
     def _table(self, name: str, declared: Sequence[Column]) -> pl.DataFrame:
         import polars as pl
