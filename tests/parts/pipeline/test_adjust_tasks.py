@@ -23,7 +23,7 @@ from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import adjust_tasks
 from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments
 from champion_luigi.storage import adjustments, lake
-from champion_luigi.warehouse import opened
+from champion_luigi.warehouse import adjusted, opened
 from champion_luigi.warehouse.table import Warehouse
 
 SPLIT, BONUS = "FVSPLT FRM RS 10 TO RE 1", "BONUS 1:1"
@@ -219,7 +219,7 @@ def test_the_view_is_what_polars_makes(seed: int) -> None:
     make(WriteAdjustments())
     table = warehouse(rows.filter(pl.col("trade_date") < day(35)))
     tables = adjustments.read(settings.lake_dir())
-    table.load_adjustments(tables.adjustments, tables.spans)
+    adjusted.load(table.connection, tables.adjustments, tables.spans)
     for later in (35, 38, 40):
         table = warehouse(rows.filter(pl.col("trade_date") < day(later)))
         held = rows.filter(pl.col("trade_date") < day(later))
@@ -243,7 +243,7 @@ def test_readers_of_the_view_see_one_state() -> None:
         put(CORPORATE_ACTIONS, notices(*[("ABC", text, 0, ex) for ex in (5, 12, 17, 22, 27)]))
         make()
         states.append(adjustments.read(settings.lake_dir()))
-    table.load_adjustments(states[0].adjustments, states[0].spans)
+    adjusted.load(table.connection, states[0].adjustments, states[0].spans)
     done = threading.Event()
     seen: set[tuple[int, ...]] = set()
 
@@ -257,7 +257,7 @@ def test_readers_of_the_view_see_one_state() -> None:
     for number in range(10, 30):
         table = warehouse(rows.slice(number, 1))
         state = states[number % 2]
-        table.load_adjustments(state.adjustments, state.spans)
+        adjusted.load(table.connection, state.adjustments, state.spans)
     done.set()
     reader.join()
     expected = set()

@@ -17,6 +17,7 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import adjustments, lake
+from champion_luigi.warehouse import adjusted
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -46,7 +47,7 @@ def _filled(data: Path, server: dict[str, Any]) -> dict[str, str]:
             for day, entry in lake.days(root, dataset):
                 warehouse.load(dataset, day, lake.read_parquet(Path(entry.path), dataset)[0])
         made = adjustments.read(root)
-        warehouse.load_adjustments(made.adjustments, made.spans)
+        adjusted.load(warehouse.connection, made.adjustments, made.spans)
         warehouse.close()
     return {"DATA_DIR": str(data)} | {f"CLICKHOUSE_{name.upper()}": str(value) for name, value in server.items()}
 
