@@ -236,10 +236,10 @@ def _adjustments_section() -> str:
     return f"""## adjustments
 
 Adjusted prices are a view over `{EQUITY.view}` and tables of factors; [the
-method](../explanation/adjusted-prices.md). The lake has the tables in `normalized/adjustments/`, as
-`{adjusted.ADJUSTMENTS}.parquet`, `spans.parquet` and `names.parquet`. ClickHouse has the first two as views of the
-newest state: the tables behind them, `normalized_{adjusted.ADJUSTMENTS}` and
-`normalized_{adjusted.ADJUSTMENT_SPANS}`, also have a column `generation`.
+method](../explanation/adjusted-prices.md). The lake has them in `normalized/adjustments/`, as
+`adjustments_<state>.parquet`, `spans_<state>.parquet` and `names_<state>.parquet`; the document `adjustments.json`
+names the state that counts, as `inputs`. ClickHouse has the first two as views of the newest state: the tables behind
+them, `normalized_{adjusted.ADJUSTMENTS}` and `normalized_{adjusted.ADJUSTMENT_SPANS}`, also have a column `generation`.
 
 ### {adjusted.ADJUSTED}
 
