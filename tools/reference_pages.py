@@ -466,7 +466,8 @@ def journal_page() -> str:
 
 `DATA_DIR/journal/2024-01.jsonl`: one JSON object a line, one file a month (UTC), appended to and never rewritten. Every
 record has `time` (UTC), `event`, `execution` (one process, or one fill in it), `pid` and `host`; those of a task have
-`task` and `date`. Readers should pass over events and fields that they do not know.
+`task` and `date`, and those of a data set other than `{catalog.DEFAULT}` have `dataset`. Readers should pass over
+events and fields that they do not know.
 
 {table(("event", "when", "its fields"), *rows)}
 

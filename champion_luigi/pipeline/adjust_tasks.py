@@ -163,7 +163,7 @@ class LoadAdjustments(_AdjustTask):
         tables = adjustments.read(settings.lake_dir())
         warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         warehouse.prepare(EQUITY)
-        generation = adjusted.load(warehouse.connection, tables.adjustments, tables.spans)
+        generation = adjusted.load(warehouse.connection, tables.adjustments, tables.spans, self.warn)
         self.output().dump(
             {
                 "warehouse": _warehouse(),

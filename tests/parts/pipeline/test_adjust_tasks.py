@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from helpers import run_luigi
+from clickhouse_server import ClickHouseServer, User, unavailable
+from helpers import ROOT, run_luigi
 from polars.testing import assert_frame_equal
 from small_market import by_day, day, notices, prices, put_in_lake
 
@@ -24,6 +26,7 @@ from champion_luigi.pipeline import adjust_tasks
 from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments
 from champion_luigi.storage import adjustments, lake
 from champion_luigi.warehouse import adjusted, opened
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.table import Warehouse
 
 SPLIT, BONUS = "FVSPLT FRM RS 10 TO RE 1", "BONUS 1:1"
@@ -225,6 +228,36 @@ def test_the_view_has_the_columns_that_are_declared() -> None:
     found = [(name, kind) for name, kind, *_ in table.query("DESCRIBE champion_market.equity_adjusted")]
     assert [name for name, _ in found] == [*EQUITY.names, *(each.name for each in FURTHER)]
     assert found[-len(FURTHER) :] == [(each.name, each.kind.type) for each in FURTHER]
+
+
+# The rights that the guide to a ClickHouse server names, and those that it adds for adjustments.
+RIGHTS = "SELECT, INSERT, CREATE TABLE, CREATE VIEW, CREATE DATABASE"
+TABLES = ("champion_market.normalized_adjustments", "champion_market.normalized_adjustment_spans")
+LOADER = User("loader", "word", (f"{RIGHTS} ON champion_market.*", "TABLE ENGINE ON *"))
+DROPPER = User("dropper", "word", (*(LOADER.grants or ()), *(f"ALTER DELETE ON {table}" for table in TABLES)))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("user", [LOADER, DROPPER], ids=lambda user: user.name)
+def test_the_rights_of_the_guide_are_enough(tmp_path: Path, user: User) -> None:
+    """Without those to drop, what was replaced stays, and a sentence says so; readers see the newest state."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    guide = (ROOT / "docs/how-to/clickhouse-server.md").read_text(encoding="utf-8")
+    assert all(f"GRANT ALTER DELETE ON {table} TO" in guide for table in TABLES)
+    assert f"GRANT {RIGHTS} ON" in guide
+    said: list[str] = []
+    with ClickHouseServer(tmp_path / "server", others=[user]) as running:
+        place = Address(running.host, running.port, user.name, user.password)
+        with contextlib.closing(opened.open_warehouse(place)) as table:
+            table.prepare(EQUITY)
+            events, of_spans = (pl.DataFrame(schema=types_of(columns)) for columns in (EVENTS, SPANS))
+            loads = [adjusted.load(table.connection, events, of_spans, said.append) for _ in range(4)]
+            [(held, newest)] = table.query(f"SELECT uniq(generation), max(generation) FROM {TABLES[0]}")
+    assert newest == loads[-1]
+    assert (held, [TABLES[1].partition(".")[2] in each for each in said]) == (
+        (2, []) if user is DROPPER else (4, [True, True])
+    )
 
 
 @pytest.mark.integration
