@@ -4,7 +4,8 @@
 ``spans_<state>.parquet``, and the document ``adjustments.json``, which names the state that counts and is written last:
 whoever reads the document first gets three tables of one state.
 
-Below ``DATA_DIR/adjustments`` are extracts of each year of the lake, so that an evening reads one year again and not thirty; they can be deleted at any time.
+Below ``DATA_DIR/adjustments`` are extracts of each year of the lake, so that an evening reads one year again and not
+thirty; they can be deleted at any time.
 """
 
 from __future__ import annotations
