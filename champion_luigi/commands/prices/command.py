@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +126,7 @@ def command(
     if plot is not None:
         _plot(answer, _ADJUSTMENTS[adjusted], picture)
     if plot is None or output is not None:
-        _write(answer, form, output)
+        _write(replace(answer, frame=answer.frame.drop(more)), form, output)
 
 
 def _form(form: str | None, output: Path | None) -> str:
