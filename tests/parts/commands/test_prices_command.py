@@ -220,6 +220,15 @@ def test_a_missing_library_is_named_with_the_extra_that_has_it(tmp_path: Path) -
     assert "champion_luigi[plot]" in done.stderr
 
 
+@pytest.mark.integration
+def test_a_terminal_without_dots_is_told_of_pictures() -> None:
+    """Its encoding has no characters to draw with."""
+    done = run_champion("prices", "ALPHA", "--plot", PYTHONIOENCODING="latin-1")
+    assert done.returncode != 0
+    assert "has no dots to draw with" in done.stderr
+    assert "--plot chart.png" in done.stderr
+
+
 # Actions
 
 
