@@ -39,8 +39,8 @@ def is_there() -> bool:
 
 
 def range_files() -> list[Path]:
-    """The exchange's files of 52-week highs and lows, by day."""
-    return sorted((ARCHIVE / "content").glob("CM_52_wk_High_low_*.csv"), key=lambda path: path.stem[-4:] + path.stem[-6:-4] + path.stem[-8:-6])
+    """The exchange's files of 52-week highs and lows, in no order."""
+    return [*(ARCHIVE / "content").glob("CM_52_wk_High_low_*.csv")]
 
 
 def fill(data: Path) -> None:
