@@ -16,34 +16,35 @@ The packages in the order in which a day's data meets them; `pipeline/tasks.py` 
     upkeep      the state of the data, and putting it right: status, verify, redo, refresh, clean
     commands    what people type
 
-Importing it makes the tasks known to ``luigi --module champion_luigi`` and imports nothing heavy. It also opens
-/dev/null on standard streams that are closed.
+`champion_luigi.sessions` stands beside them: the exchange's trading days, for any program.
+
+The package itself imports nothing but the standard library. Any name of it but `sessions` imports Luigi, sets Luigi's
+defaults and makes the tasks known, and so does the program's own `import luigi`, before or after: `luigi --module
+champion_luigi` finds them. Polars and other heavy libraries are imported where they are used. Importing the package
+also opens /dev/null on standard streams that are closed.
 """
 
-from champion_luigi.base import package as _package
+from typing import TYPE_CHECKING
+
+from champion_luigi.base import imports as _imports
 from champion_luigi.base import streams as _streams
 
-# Both `luigi` and `champion` come here before they open the first file that stays open.
-_streams.open_missing()
+if TYPE_CHECKING:
+    from champion_luigi import sessions
+    from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments
+    from champion_luigi.pipeline.fill import FillBhavcopy
+    from champion_luigi.pipeline.run_day import DayResult, run_day
+    from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges
+    from champion_luigi.pipeline.tasks import (
+        LoadClickHouse,
+        NormalizeBhavcopy,
+        ParseBhavcopy,
+        ScrapeBhavcopy,
+        WriteParquet,
+    )
+    from champion_luigi.storage import lake
 
-from champion_luigi.config import luigi_defaults  # noqa: E402
-
-luigi_defaults.apply()
-
-# Luigi's defaults come first.
-from champion_luigi.pipeline import events as _events  # noqa: E402,F401 - registers the handlers
-from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments  # noqa: E402
-from champion_luigi.pipeline.fill import FillBhavcopy  # noqa: E402
-from champion_luigi.pipeline.run_day import DayResult, run_day  # noqa: E402
-from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges  # noqa: E402
-from champion_luigi.pipeline.tasks import (  # noqa: E402
-    LoadClickHouse,
-    NormalizeBhavcopy,
-    ParseBhavcopy,
-    ScrapeBhavcopy,
-    WriteParquet,
-)
-from champion_luigi.storage import lake  # noqa: E402
+    __version__: str
 
 __all__ = [
     "DayResult",
@@ -58,6 +59,53 @@ __all__ = [
     "WriteParquet",
     "lake",
     "run_day",
+    "sessions",
 ]
 
-__version__ = _package.VERSION
+# The module of each public name, and the public names that are modules themselves.
+_MODULE_OF = {
+    "DayResult": "pipeline.run_day",
+    "FillBhavcopy": "pipeline.fill",
+    "LoadAdjustments": "pipeline.adjust_tasks",
+    "LoadClickHouse": "pipeline.tasks",
+    "NormalizeBhavcopy": "pipeline.tasks",
+    "ParseBhavcopy": "pipeline.tasks",
+    "ScrapeBhavcopy": "pipeline.tasks",
+    "ScrapeSymbolChanges": "pipeline.scrape_symbol_changes",
+    "WriteAdjustments": "pipeline.adjust_tasks",
+    "WriteParquet": "pipeline.tasks",
+    "lake": "storage.lake",
+    "run_day": "pipeline.run_day",
+    "sessions": "sessions",
+}
+_ARE_MODULES = ("lake", "sessions")
+
+# Both `luigi` and `champion` come here before they open the first file that stays open.
+_streams.open_missing()
+
+# No task of ours runs without Luigi's defaults, and `luigi --module` finds the tasks.
+_imports.set_up("luigi", "champion_luigi.pipeline")
+
+# Type checkers take the names from above, and find a wrong one.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """A public name's value, imported when it is first used."""
+        import importlib
+
+        if name == "__version__":
+            value: object = importlib.import_module("champion_luigi.base.package").VERSION
+        elif name in _MODULE_OF:
+            if name != "sessions":
+                # Luigi first, as where a program imports it: threads that do both get Python's locks in one order.
+                importlib.import_module("luigi")
+                importlib.import_module("champion_luigi.pipeline")
+            module = importlib.import_module(f"champion_luigi.{_MODULE_OF[name]}")
+            value = module if name in _ARE_MODULES else getattr(module, name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__, "__version__"})

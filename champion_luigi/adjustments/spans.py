@@ -49,9 +49,9 @@ def spans_of(
     """The spans, in the columns of `tables.SPANS`: of every symbol and series that has an event or another instrument.
 
     ``rows`` are equity rows with ``symbol``, ``series``, ``trade_date``, ``close`` and ``prev_close``: each series'
-    first and last one, and those on both sides of each ex-date. Events after ``known_until``, the newest of all rows,
-    are announced only. ``missing`` are the sessions that have no rows. Rows outside of all spans have the factor 1, and
-    their symbol as instrument.
+    first and last one, and those on both sides of each ex-date. ``missing`` are the sessions that have no rows. Readers
+    have rows at least up to ``known_until``: a later event takes effect with the row of its ex-date. Rows outside of
+    all spans have the factor 1, and their symbol as instrument.
     """
     import polars as pl
 

@@ -13,10 +13,10 @@ from typing import Any
 import click
 
 # The module of each command; the click command in it is named `command`.
-_MODULES = {name: name for name in "adjust clean demo fill redo refresh schedule status track verify".split()}
+_MODULES = {name: name for name in "adjust clean demo fill redo refresh schedule sessions status track verify".split()}
 _MODULES |= {name: f"{name}.command" for name in ("doctor", "report", "sql")}
 # Commands that run whatever the layout version of DATA_DIR; `doctor` reports the version itself.
-_WITHOUT_DATA = ("demo", "doctor", "schedule")
+_WITHOUT_DATA = ("demo", "doctor", "schedule", "sessions")
 
 
 class _Commands(click.Group):
@@ -38,14 +38,15 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         from champion_luigi.base import durable, signals
         from champion_luigi.commands import output
-        from champion_luigi.config import settings
-        from champion_luigi.storage import version
 
         sys.excepthook = _show_crash
         name, *arguments = ctx.meta[__name__]
         try:
             with output.ending(name), signals.heeded(), durable.explained():
                 if name not in _WITHOUT_DATA and not {"-h", "--help"} & set(arguments):
+                    from champion_luigi.config import settings
+                    from champion_luigi.storage import version
+
                     version.require(settings.data_dir())
                 return super().invoke(ctx)
         except OSError as error:

@@ -6,19 +6,13 @@ from datetime import date
 from pathlib import Path
 
 import click
-import luigi
 
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands import output
-from champion_luigi.config import settings
-from champion_luigi.config.wiring import warehouse_place
 from champion_luigi.datasets import catalog
-from champion_luigi.pipeline.tasks import LoadClickHouse
-from champion_luigi.warehouse import opened
 
 # Days of both file formats, on both sides of the switch, and a Saturday session.
 DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8), date(2024, 7, 9))
-_WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 @click.command(name="demo")
@@ -31,6 +25,12 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 )
 def command(data_dir: Path) -> None:
     """Run the pipeline for a few simulated days of the first data set, and one day of the others; show the result."""
+    import luigi
+
+    from champion_luigi.config import settings
+    from champion_luigi.pipeline.tasks import LoadClickHouse
+    from champion_luigi.warehouse import opened
+
     values = {"data_dir": str(data_dir), "archive_url": "simulated:", "clickhouse_host": "", "lake_dir": ""}
     with output.ending("demo", output.FAILED), settings.overridden(values):
         click.echo(f"Loading {len(DAYS)} simulated trading days ...")
@@ -49,6 +49,10 @@ def command(data_dir: Path) -> None:
 
 
 def _show(data_dir: Path) -> None:
+    from champion_luigi.config import settings
+    from champion_luigi.config.wiring import warehouse_place
+    from champion_luigi.warehouse import opened
+
     first = catalog.DATASETS[catalog.DEFAULT]
     views = {dataset: f"{warehouse_place().database}.{dataset.view}" for dataset in catalog.DATASETS.values()}
     view = views[first]
@@ -56,7 +60,7 @@ def _show(data_dir: Path) -> None:
     layouts = dict(table.query(f"SELECT trade_date, any(layout) FROM {view} GROUP BY trade_date"))
     click.echo(f"\nRows per day in ClickHouse (SELECT ... FROM {view}):\n")
     for day, rows in table.rows_by_day(first):
-        click.echo(f"  {day} {_WEEKDAYS[day.weekday()]}  {rows:>6,}  {layouts[day]}")
+        click.echo(f"  {day} {output.WEEKDAYS[day.weekday()]}  {rows:>6,}  {layouts[day]}")
     click.echo(f"\n{DAYS[-1]} in each data set's view:\n")
     for dataset, name in views.items():
         if dataset.example:

@@ -13,8 +13,8 @@ from typing import TypeVar
 
 import click
 
+from champion_luigi.base import exit_codes
 from champion_luigi.base.errors import ChampionError, SettingsError
-from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 
@@ -23,13 +23,12 @@ DAY = click.DateTime(["%Y-%m-%d"])
 # The word for all data sets of the catalog.
 ALL = "all"
 WIDTH = 80
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MOST_NAMED = 10
 
-# Everything that the archive has is there, and sessions are absent: no source has their file.
-ABSENT = 15
-# The exit codes of Luigi's [retcode].
+ABSENT = exit_codes.ABSENT
 MISSING, NOT_RUN, FAILED, NOT_SCHEDULED, UNHANDLED = (
-    int(luigi_defaults.DEFAULTS["retcode", name])
+    exit_codes.OF_LUIGI[name]
     for name in ("missing_data", "not_run", "task_failed", "scheduling_error", "unhandled_exception")
 )
 
@@ -145,5 +144,7 @@ def wrapped(text: str, indent: str = "", width: int = WIDTH) -> list[str]:
 
 def short(path: Path) -> str:
     """A path relative to DATA_DIR if it is below it, or else absolute."""
+    from champion_luigi.config import settings
+
     path, folder = path.absolute(), settings.data_dir().absolute()
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -15,7 +15,6 @@ import click
 
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands import output
-from champion_luigi.config.settings import SECTIONS, data_dir, without_secrets
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 
@@ -89,6 +88,8 @@ def here() -> Job:
 
     Passwords, and addresses that hold one, are left out: they belong in a separate file.
     """
+    from champion_luigi.config.settings import SECTIONS, data_dir, without_secrets
+
     names = {parameter.env for section in SECTIONS for _, parameter in section.get_params()}
     given = {name: os.environ[name] for name in names if os.environ.get(name)}
     environment = {name: text for name, text in given.items() if without_secrets(text) == text}

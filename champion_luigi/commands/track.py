@@ -11,9 +11,6 @@ import click
 
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.commands import output
-from champion_luigi.config import settings
-from champion_luigi.tracking import journal, mlflow_store, record
-from champion_luigi.tracking.carrier import DELIVERED, Carrier
 
 
 @click.group(name="track")
@@ -24,6 +21,10 @@ def command() -> None:
 @command.command
 def flush() -> None:
     """Send all waiting journal records to MLflow now, after an outage or with CHAMPION_TRACKING=journal."""
+    from champion_luigi.config import settings
+    from champion_luigi.tracking import journal, record
+    from champion_luigi.tracking.carrier import DELIVERED, Carrier
+
     with output.ending("track flush", output.FAILED):
         store = settings.without_secrets(settings.tracking_uri())
         carrier = Carrier(record.job())
@@ -45,6 +46,8 @@ def flush() -> None:
 @click.option("--port", default=5000, show_default=True, help="Port to listen on.")
 def ui_command(host: str, port: int) -> None:
     """Show MLflow's pages for the configured store, until Ctrl-C."""
+    from champion_luigi.config import settings
+
     store = settings.without_secrets(settings.tracking_uri())
     if store.startswith(("http:", "https:")):
         click.echo(f"MLflow's pages are on the configured server: {store}")
@@ -58,6 +61,9 @@ def ui_command(host: str, port: int) -> None:
 
 def ui(host: str, port: int) -> NoReturn:
     """Replace this process by MLflow's server on the configured store. Raises SettingsError if the port is taken."""
+    from champion_luigi.config import settings
+    from champion_luigi.tracking import mlflow_store
+
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

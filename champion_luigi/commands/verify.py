@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from champion_luigi.commands import output
+from champion_luigi.commands import output, verify_adjustments
 from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
-    from champion_luigi.upkeep.adjusted import Checked
     from champion_luigi.upkeep.sources import Compared
     from champion_luigi.upkeep.verify import Difference
 
@@ -41,7 +40,8 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     Each payload is compared with its receipt; each lake file with its receipt, its load marker and its own metadata;
     each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover and close).
-    Nothing is changed without --repair, and nothing is ever deleted from the warehouse.
+    Nothing is changed without --repair, and nothing is ever deleted from the warehouse. The kept lists of changed
+    symbols are compared with their receipts; they cannot be made again.
 
     With --sources, each day is also compared with the archive's other files of that day, which costs a request each:
     two sources have the same values of the same key.
@@ -56,7 +56,7 @@ def command(  # noqa: PLR0917 - click calls it by name
     if of_adjustments:
         if repairs or with_sources or context.get_parameter_source("datasets") is not ParameterSource.DEFAULT:
             raise click.UsageError("--adjustments goes with --start, --end and --json alone")
-        context.exit(_adjustments(*output.dates(start, end), as_json=as_json))
+        context.exit(verify_adjustments.run(*output.dates(start, end), as_json=as_json))
 
     from champion_luigi.config import wiring
     from champion_luigi.upkeep import sources, verify
@@ -98,68 +98,25 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     try:
         code = output.for_each(datasets, compare, in_json=as_json)
+        if any(dataset.is_for_adjustments for dataset in datasets):
+            code = max(code, _verify_lists())
     finally:
         opened.close_shared()
     context.exit(code)
 
 
-def _adjustments(first: date | None, last: date | None, *, as_json: bool) -> int:
-    """Verify the adjusted prices, print the result, and return the exit code."""
-    from champion_luigi.upkeep import adjusted
+def _verify_lists() -> int:
+    """Name the kept lists of changed symbols that are not as fetched, and return the exit code."""
+    from champion_luigi.config import settings
+    from champion_luigi.storage import symbol_changes
 
-    checked = adjusted.of_range(first, last)
-    if as_json:
-        document = vars(checked) | {"files": [vars(each) for each in checked.files], "differences": checked.differences}
-        click.echo(output.as_json(document))
-    else:
-        click.echo("\n".join(_checked_in_words(checked)))
-    return output.FAILED if checked.differences else 0
-
-
-def _checked_in_words(checked: Checked) -> Iterator[str]:
-    if checked.first is None:
-        yield "There is nothing to verify."
-        return
-    if checked.stale:
-        yield checked.stale
-    yield from _range_files_in_words(checked)
-    yield f"{checked.first} to {checked.last}: openings after splits, bonuses and consolidations: " + ", ".join(
-        f"{count:,} {verdict.replace('_', ' ')}" for verdict, count in checked.openings.items()
-    )
-    for each in checked.apart:
-        yield f"{each['ex_date']} {each['symbol']}: {each['kind']}, factor {each['factor']:.6g}: {each['reason']}"
-    yield f"{output.number(len(checked.jumps), 'jump')} without an action"
-    for each in checked.jumps:
-        yield (
-            f"{each['trade_date']} {each['symbol']}: opened at {each['open']:.2f}, {each['ratio']:.3f} of the close "
-            f"before, {each['close_before']:.2f}"
+    found = list(symbol_changes.damaged(settings.data_dir()))
+    for each in found:
+        output.say(
+            f"{each.day}: the kept list of changed symbols differs from what was fetched; expected sha256 "
+            f"{each.expected}; found {each.found} [{each.path}]"
         )
-    found = checked.differences
-    yield output.number(found, "difference") if found else "Everything that could be compared agrees."
-
-
-def _range_files_in_words(checked: Checked) -> Iterator[str]:
-    read = [each for each in checked.files if not each.trouble]
-    verdicts = {name: sum(each.verdicts[name] for each in read) for name in read[0].verdicts} if read else {}
-    counts = ", ".join(f"{count:,} {verdict.replace('_', ' ')}" for verdict, count in verdicts.items())
-    yield (
-        f"52-week highs and lows: {output.number(len(read), 'file')}, "
-        f"{output.number(len(checked.absent), 'session')} without one, "
-        f"{sum(each.values for each in read):,} values of dates in the lake" + (f": {counts}" if counts else "")
-    )
-    yield from (f"{each.date}: {each.trouble}" for each in checked.files if each.trouble)
-    # The same price stands in the files of many days.
-    of_price: dict[tuple[object, ...], list[dict[str, Any]]] = {}
-    for each in checked.values:
-        key = tuple(each[name] for name in ("verdict", "symbol", "series", "what", "trade_date", "value"))
-        of_price.setdefault(key, []).append(each)
-    for (verdict, symbol, series, what, day, value), same in of_price.items():
-        files = f"{same[0]['effective_for']}" + (f" and {len(same) - 1} more" if len(same) > 1 else "")
-        reason = f": {same[0]['reason']}" if same[0]["reason"] else ""
-        yield (
-            f"{day} {symbol} {series}: {what} {same[0]['raw']:.2f}, by the exchange {value:.2f}, by us "
-            f"{same[0]['ours']:.2f} (files of {files}); {str(verdict).replace('_', ' ')}{reason}"
-        )
+    return output.FAILED if found else 0
 
 
 def _in_words(document: dict[str, Any], differences: Sequence[Difference]) -> str:

@@ -12,6 +12,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from champion_luigi.base import exit_codes
 from champion_luigi.base.errors import SettingsError
 
 
@@ -75,13 +76,7 @@ except (configparser.Error, ValueError, AttributeError, ImportError) as error:
         os.environ["LUIGI_CONFIG_PATH"] = asked
 
 DEFAULTS: dict[tuple[str, str], str] = {
-    # Luigi exits 0 after failures unless configured otherwise.
-    ("retcode", "already_running"): "10",
-    ("retcode", "missing_data"): "20",
-    ("retcode", "not_run"): "25",
-    ("retcode", "task_failed"): "30",
-    ("retcode", "scheduling_error"): "35",
-    ("retcode", "unhandled_exception"): "40",
+    **{("retcode", name): str(code) for name, code in exit_codes.OF_LUIGI.items()},
     # A run() that leaves no output has failed.
     ("worker", "check_complete_on_run"): "true",
     # Retries are inside the tasks, on transient errors alone.

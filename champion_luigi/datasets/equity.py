@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from datetime import date, time
 from typing import TYPE_CHECKING
 
-from champion_luigi.datasets import press
+from champion_luigi.datasets import opening, press
 from champion_luigi.datasets.model import COUNT, DAY, INVISIBLE, NEVER, PRICE, TEXT, Column, Dataset, Layout, Source
 
 if TYPE_CHECKING:
     import polars as pl
 
 # When the exchange changes its files, add a source, layout or column here.
-FIRST_DATE = date(1994, 11, 3)
+FIRST_DATE = opening.FIRST_DATE
 # The first day on which UDiFF is the official file; legacy paths answer 404 from this day on.
 UDIFF_FROM = date(2024, 7, 8)
 

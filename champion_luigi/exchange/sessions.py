@@ -7,22 +7,20 @@ days' notice. Past the table's last date every weekday counts as a session, with
 appears hours later than a regular day's, and a session for gold funds alone publishes a few dozen rows.
 
 Dates are trading days in India. The functions take a ``date``; a ``datetime`` in its place raises TypeError.
+`champion_luigi.sessions` is the public face; its import is to cost milliseconds, so this module imports little.
 """
 
 from __future__ import annotations
 
 import csv
-import logging
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from champion_luigi.base.errors import WrongClock
-from champion_luigi.datasets.equity import EQUITY, FIRST_DATE
+from champion_luigi.datasets.opening import FIRST_DATE
 
 INDIA = timezone(timedelta(hours=5, minutes=30), "IST")
 
@@ -44,14 +42,18 @@ CLOSED_KINDS: Mapping[str, str] = {
 SEEN_KIND = "seen"
 END_KIND = "end"
 
-_TABLE = Path(__file__).with_name("sessions.csv")
+# The kinds of all other dates.
+REGULAR, WEEKEND, BEFORE = "regular", "weekend", "before"
+
+# No Path, which takes longer to import than all the rest.
+_TABLE = os.path.join(os.path.dirname(__file__), "sessions.csv")  # noqa: PTH118, PTH120
 
 
-@dataclass(frozen=True)
-class Exceptional:
-    """A date that differs from the rule for its weekday, or a named session on a weekday.
+class Day(NamedTuple):
+    """A date and what it is.
 
-    ``kind`` is a key of `SESSION_KINDS` or `CLOSED_KINDS`, ``name`` may be empty, ``basis`` is the evidence.
+    ``kind`` is a key of `SESSION_KINDS` or `CLOSED_KINDS`, or one of `REGULAR`, `WEEKEND` and `BEFORE`. ``name`` may be
+    empty, ``basis`` is the evidence in words.
     """
 
     day: date
@@ -62,7 +64,7 @@ class Exceptional:
     @property
     def is_session(self) -> bool:
         """Whether the exchange trades on this date."""
-        return self.kind in SESSION_KINDS
+        return self.kind in SESSION_KINDS or self.kind == REGULAR
 
 
 def is_session(day: date) -> bool:
@@ -106,19 +108,25 @@ def next_after(day: date) -> date:
             return day
 
 
-def latest_published(now: datetime, published_at: time = EQUITY.published_at) -> date:
+def latest_published(now: datetime, published_at: time | None = None) -> date:
     """The latest session whose file should be out at ``now``, a datetime of any time zone.
 
-    ``published_at`` is India time; that minute itself counts as published. Raises ValueError if ``now`` has no time
-    zone, and WrongClock (a ValueError too) if it is before the first file.
+    ``published_at`` is India time, by default that of the equity bhavcopy; that minute itself counts as published.
+    Raises ValueError if ``now`` has no time zone, and WrongClock (a ValueError too) if it is before the first file.
     """
     if now.utcoffset() is None:
         raise ValueError(
             f"now has no time zone: {now.isoformat()}; pass an aware datetime, such as datetime.now(INDIA)"
         )
+    if published_at is None:
+        from champion_luigi.datasets.equity import EQUITY
+
+        published_at = EQUITY.published_at
     local = now.astimezone(INDIA)
     day = local.date() + timedelta(days=1) if local.time() >= published_at else local.date()
     if day <= FIRST_DATE:
+        from champion_luigi.base.errors import WrongClock
+
         raise WrongClock(
             f"no session before {day}: the archive starts on {FIRST_DATE}",
             found=f"the clock at {local:%Y-%m-%d %H:%M} India time",
@@ -162,8 +170,25 @@ def in_words(days: Iterable[date], most: int = 10) -> str:
     return ", ".join(named) + (f" and {left} more" if left else "")
 
 
-def exceptions() -> Mapping[date, Exceptional]:
-    """The table: every exception by its date, oldest first."""
+def of(day: date) -> Day:
+    """A date's kind, name and evidence, whether or not it is an exception. Warns once for a day past `table_end`."""
+    if day < FIRST_DATE:
+        return Day(day, BEFORE, "", f"before the first session, {FIRST_DATE}")
+    if found := exceptions().get(day):
+        return found
+    is_weekend = day.weekday() >= 5
+    if day <= seen_until():
+        basis = "no file on a weekend" if is_weekend else "a published file"
+    elif day <= table_end():
+        basis = f"after the last file; no list names the {'weekend' if is_weekend else 'weekday'}"
+    else:
+        _warn_past_end()
+        basis = f"the day of the week alone, past {table_end()}, where the table ends"
+    return Day(day, WEEKEND if is_weekend else REGULAR, "", basis)
+
+
+def exceptions() -> Mapping[date, Day]:
+    """The table: every date that differs from the rule for its weekday, and each named session, oldest first."""
     return _table().rows
 
 
@@ -178,17 +203,16 @@ def table_end() -> date:
 
 
 class _Table(NamedTuple):
-    rows: Mapping[date, Exceptional]
+    rows: Mapping[date, Day]
     seen_until: date
     end: date
 
 
 @cache
 def _table() -> _Table:
-    with _TABLE.open(encoding="utf-8", newline="") as file:
+    with open(_TABLE, encoding="utf-8", newline="") as file:
         rows = [
-            Exceptional(date.fromisoformat(row["date"]), row["kind"], row["name"], row["basis"])
-            for row in csv.DictReader(file)
+            Day(date.fromisoformat(row["date"]), row["kind"], row["name"], row["basis"]) for row in csv.DictReader(file)
         ]
     if not rows or rows[-1].kind != END_KIND:
         raise ValueError(f"{_TABLE} is cut off: its last row must be of kind {END_KIND!r}; build it again")
@@ -212,6 +236,8 @@ def _ordinals() -> tuple[frozenset[int], frozenset[int]]:
 @cache
 def _warn_past_end() -> None:
     """Warn of dates past the table; cached, so that a process warns once."""
+    import logging
+
     logging.getLogger("champion_luigi").warning(
         "the session table ends on %s; later dates count Monday to Friday as sessions, holidays too. Install a newer "
         "champion_luigi, or rebuild sessions.csv with tools/build_sessions.py from the exchange's new holiday list",

@@ -23,7 +23,7 @@ from champion_luigi.pipeline import day_task, lanes, process
 from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges
 from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.storage import adjustments, lake, symbol_changes, version
-from champion_luigi.warehouse import opened
+from champion_luigi.warehouse import adjusted, opened
 
 # In place of a date, in markers and locks.
 _NAME = "adjustments"
@@ -163,7 +163,7 @@ class LoadAdjustments(_AdjustTask):
         tables = adjustments.read(settings.lake_dir())
         warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         warehouse.prepare(EQUITY)
-        generation = warehouse.load_adjustments(tables.adjustments, tables.spans)
+        generation = adjusted.load(warehouse.connection, tables.adjustments, tables.spans)
         self.output().dump(
             {
                 "warehouse": _warehouse(),

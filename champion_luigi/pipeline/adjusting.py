@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +33,8 @@ _ACTIONS = (
     "trade_date symbol series name ex_date record_date purpose kind from_value to_value ratio_new ratio_old amount "
     "basis percent partly_paid factor phrase understood line face_value layout".split()
 )
+# A warehouse that is up to so much behind the lake still has the factor 1 on its newest prices.
+_MAY_LAG = timedelta(days=45)
 # Kinds of corporate action that have no event if they were understood.
 _PASSING = ("meeting", "interest", "buyback")
 
@@ -106,7 +108,7 @@ def make(given: Inputs) -> dict[str, Any]:
     """Make the adjustments and write them to the lake, and return the document about them. Raises NotMade."""
     known, actions, rows, face_values, missing, through, odd = evidence(given)
     found = events.events_of(actions, known, rows, face_values, missing=missing)
-    made = spans.spans_of(found, known.frame, rows, through, missing)
+    made = spans.spans_of(found, known.frame, rows, through - _MAY_LAG, missing)
     about = {
         "version": VERSION,
         "made_at": durable.now(),

@@ -56,7 +56,7 @@ class Warehouse:
     """An open warehouse: one client per process, and a table for each data set."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self.place: Address = connection.place
         self.query = connection.query
         self.command = connection.command
@@ -102,12 +102,6 @@ class Warehouse:
         """
         self.prepare(dataset)
         return self._loads.load(dataset, day, rows, company)
-
-    def load_adjustments(self, events: pl.DataFrame, spans: pl.DataFrame) -> int:
-        """Replace the adjustments and their spans, as `adjusted.load` does."""
-        from champion_luigi.warehouse import adjusted
-
-        return adjusted.load(self._connection, events, spans)
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""

@@ -229,10 +229,35 @@ def test_a_use_of_the_locale_is_found(source: str, found: str) -> None:
 
 
 @pytest.mark.integration
-def test_importing_the_package_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import champion_luigi; champion_luigi.__version__",
+        "import datetime; from champion_luigi import sessions; sessions.is_session(datetime.date(2024, 1, 15))",
+        "from champion_luigi.commands.cli import main; main(['sessions', '--json'], standalone_mode=False)",
+        "from champion_luigi.commands.cli import main; main(['--help'], standalone_mode=False)",
+    ],
+)
+def test_what_needs_no_luigi_imports_none(statement: str) -> None:
+    """Trading days are for every program, and help is there at once."""
+    assert {"luigi", *HEAVY} & modules_after(statement) == set()
+
+
+@pytest.mark.integration
+def test_the_sessions_import_little_of_the_standard_library() -> None:
+    """What takes longer to import than all the rest is left out, the data sets' declarations too."""
+    # The install of a checkout imports modules at start.
+    there = modules_after("")
+    slow = {"champion_luigi.datasets.model", "champion_luigi.base.errors"}
+    slow |= set("dataclasses email importlib.metadata inspect json logging pathlib urllib.parse".split())
+    assert slow & (modules_after("from champion_luigi import sessions; sessions.table_end()") - there) == set()
+
+
+@pytest.mark.integration
+def test_importing_the_tasks_imports_nothing_heavy() -> None:
     """A run with nothing to do imports Luigi alone."""
     by_luigi = modules_after("import luigi")
-    by_us = modules_after("import champion_luigi")
+    by_us = modules_after("from champion_luigi import *")
     assert [name for name in HEAVY if name in by_us - by_luigi] == []
 
 
@@ -277,9 +302,17 @@ def test_what_is_exported_is_there_and_sorted() -> None:
     """`__all__` names what the package gives, in order, and `--module champion_luigi` finds the tasks."""
     assert champion_luigi.__all__ == sorted(champion_luigi.__all__)
     assert [name for name in champion_luigi.__all__ if not hasattr(champion_luigi, name)] == []
+    assert champion_luigi.__all__ == list(champion_luigi._MODULE_OF)
+    assert {*champion_luigi.__all__, "__version__"} <= set(dir(champion_luigi))
     assert {"ScrapeBhavcopy", "ParseBhavcopy", "NormalizeBhavcopy", "WriteParquet", "LoadClickHouse"} <= set(
         champion_luigi.__all__
     )
+
+
+def test_what_is_not_exported_is_not_there() -> None:
+    """A name that is misspelt is an error as of any module."""
+    with pytest.raises(AttributeError, match="module 'champion_luigi' has no attribute 'LoadClickhouse'"):
+        champion_luigi.LoadClickhouse  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_the_package_says_that_it_is_typed() -> None:

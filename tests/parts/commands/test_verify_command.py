@@ -19,9 +19,11 @@ from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, ret
 
 from champion_luigi.base import durable
 from champion_luigi.commands.verify import command
+from champion_luigi.config import settings
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
-from champion_luigi.storage import lake
+from champion_luigi.storage import lake, symbol_changes
+from champion_luigi.storage.paths import ListFiles
 from champion_luigi.upkeep import verify as reconcile
 from champion_luigi.upkeep.repair import repair
 from champion_luigi.warehouse import opened
@@ -417,3 +419,19 @@ def test_a_source_with_another_value_is_named(
     done = verify("--sources")
     assert done.returncode == 30
     assert f"{BOTH_DAY} udiff: the columns are not" in done.stdout or "not the header" in done.stdout
+
+
+# The lists of changed symbols
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_damaged_list_of_changed_symbols_is_named(form: list[str]) -> None:
+    """It cannot be fetched again, so it must not be taken for what the exchange said."""
+    root, day = settings.data_dir(), date(2026, 11, 29)
+    symbol_changes.keep(root, day, b"Alpha,A,B,01-JAN-2020\n", {})
+    assert CliRunner().invoke(command, form).exit_code == 0
+    (path := ListFiles(root).content(day)).write_bytes(b"Alpha,A,C,01-JAN-2020\n")
+    done = CliRunner().invoke(command, form)
+    assert done.exit_code == 30
+    assert f"{day}: the kept list of changed symbols differs" in done.stderr
+    assert str(path) in done.stderr

@@ -28,6 +28,7 @@ from champion_luigi.config import settings
 
 README = ROOT / "README.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+TRADING_DAYS = ROOT / "docs" / "how-to" / "trading-days.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BIN = Path(sys.executable).parent
 
@@ -240,6 +241,18 @@ def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
         if block.language in ("sh", "python") and not (reasons or block.not_run):
             run(block, tmp_path, environment)
     assert left_out == set(NOT_RUN), "an example that is listed here is gone from the README"
+
+
+@pytest.mark.integration
+def test_the_examples_of_the_trading_days_run(tmp_path: Path) -> None:
+    """And print what stands below them."""
+    output = ""
+    for block in blocks(TRADING_DAYS):
+        if block.language == "text":
+            assert [line for line in block.text.splitlines() if line not in output] == [], output
+        else:
+            output = run(block, tmp_path, as_a_reader())
+    assert b"BEGIN:VEVENT" in (tmp_path / "nse.ics").read_bytes()
 
 
 def as_a_reader() -> dict[str, str]:

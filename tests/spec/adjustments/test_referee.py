@@ -90,8 +90,9 @@ def compared(
     *lines: tuple[str, str, int, int],
     symbol: str = "ABC",
     names: Names = NAMES,
-    of: date = day(2),
+    of: int = 2,
 ) -> pl.DataFrame:
+    """What `judged` has, for a high of day ``of``."""
     rows = pl.DataFrame(
         {
             "trade_date": [day(number) for number in range(12)],
@@ -114,7 +115,7 @@ def compared(
         rows=rows,
         face_values=events.face_values_of(actions, caps),
     )
-    values = pl.DataFrame({"symbol": [symbol], "series": "EQ", "what": "high", "value": value, "trade_date": of})
+    values = pl.DataFrame({"symbol": [symbol], "series": "EQ", "what": "high", "value": value, "trade_date": day(of)})
     return referee.compare(referee.RangeFile(day(8), values), rows, names.frame, found, factors)
 
 
@@ -175,4 +176,4 @@ def test_a_known_slip_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_date_without_a_row_is_left_out() -> None:
     """A lake need not have all days."""
-    assert compared(100.0, 100.0, of=day(-3)).is_empty()
+    assert compared(100.0, 100.0, of=-3).is_empty()

@@ -275,6 +275,46 @@ def test_the_first_session_follows_any_earlier_day() -> None:
     assert sessions.next_after(date(1980, 1, 1)) == FIRST_DATE
 
 
+# What a day is
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("1994-11-02", ("before", "", "before the first session, 1994-11-03")),
+        ("2024-01-25", ("regular", "", "a published file")),
+        ("2024-01-26", ("holiday", "Republic Day", "some list")),
+        ("2024-01-27", ("weekend", "", "no file on a weekend")),
+        ("2024-03-01", ("regular", "", "a published file")),
+        ("2024-03-02", ("weekend", "", "after the last file; no list names the weekend")),
+        ("2024-03-04", ("regular", "", "after the last file; no list names the weekday")),
+        ("2024-11-01", ("muhurat", "Diwali", "some other list")),
+        ("2025-01-01", ("regular", "", "the day of the week alone, past 2024-12-31, where the table ends")),
+        ("2025-01-04", ("weekend", "", "the day of the week alone, past 2024-12-31, where the table ends")),
+    ],
+)
+def test_a_day_has_a_kind_a_name_and_evidence(
+    text: str, found: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files up to the newest one, then the published lists, then the day of the week."""
+    use_table(
+        tmp_path,
+        monkeypatch,
+        "2024-01-26,holiday,Republic Day,some list",
+        "2024-03-01,seen,,",
+        "2024-11-01,muhurat,Diwali,some other list",
+        "2024-12-31,end,,",
+    )
+    day = date.fromisoformat(text)
+    assert sessions.of(day) == (day, *found)
+
+
+@given(day=dates)
+def test_a_days_kind_says_whether_it_is_a_session(day: date) -> None:
+    """The full answer and the short one agree."""
+    assert sessions.of(day).is_session == sessions.is_session(day)
+
+
 # Past the end
 
 
@@ -291,6 +331,7 @@ def test_past_the_end_it_warns_once(caplog: pytest.LogCaptureFixture) -> None:
         sessions.is_session(date(2027, 1, 4))
         sessions.sessions(date(2027, 1, 1), date(2028, 1, 1))
         sessions.latest_published(datetime(2027, 3, 1, tzinfo=UTC))
+        sessions.of(date(2027, 3, 1))
     [record] = caplog.records
     assert record.name == "champion_luigi"
     assert "ends on 2026-12-31" in record.getMessage()
@@ -300,6 +341,7 @@ def test_past_the_end_it_warns_once(caplog: pytest.LogCaptureFixture) -> None:
 def test_inside_the_table_it_does_not_warn(caplog: pytest.LogCaptureFixture) -> None:
     """The table's last date is still its own, and an exclusive stop may be the day after."""
     sessions.is_session(sessions.table_end())
+    sessions.of(sessions.table_end())
     sessions.sessions(FIRST_DATE, sessions.table_end() + timedelta(days=1))
     assert caplog.records == []
 
