@@ -41,8 +41,9 @@ _PAISA = 0.0051
 _BY = (-0.01, 0.01)
 
 # What a value can be. Only the last one is a difference that nothing explains.
-RAW, ADJUSTED, SECOND_DECIMAL, KNOWN_SLIP, DIFFERENT = "raw", "adjusted", "second_decimal", "known", "different"
-VERDICTS: Final = (RAW, ADJUSTED, SECOND_DECIMAL, KNOWN_SLIP, DIFFERENT)
+RAW, ADJUSTED, SECOND_DECIMAL, UNADJUSTED = "raw", "adjusted", "second_decimal", "unadjusted"
+KNOWN_SLIP, DIFFERENT = "known", "different"
+VERDICTS: Final = (RAW, ADJUSTED, SECOND_DECIMAL, UNADJUSTED, KNOWN_SLIP, DIFFERENT)
 
 
 class Known(NamedTuple):
@@ -115,7 +116,7 @@ def factors_as_of(
     of_shares = of_shares.join(concerned, left_on="symbol", right_on="instrument", how="semi")
     near = rows.filter(pl.col("trade_date") <= day).join(concerned, on="instrument", how="semi")
     found = events.events_of(of_shares, names, near, face_values, missing=missing, as_of=day)
-    found = found.filter(pl.col("counts_in").is_not_null(), pl.col("ex_date") > since)
+    found = found.filter(pl.col("counts_in").is_not_null() | pl.col("unadjusted"), pl.col("ex_date") > since)
     return found, spans.spans_of(found, names.frame, near, day, missing)
 
 
@@ -169,15 +170,17 @@ def _judged(row: Mapping[str, Any], found: pl.DataFrame) -> tuple[str, str | Non
         is_of = slip.symbol == row["symbol"] and row["trade_date"] < slip.ex_date <= row["effective_for"]
         if is_of and abs(raw / (factor * slip.ratio) - value) < _PAISA:
             return KNOWN_SLIP, slip.reason
-    rights = found.filter(
+    between = found.filter(
         pl.col("instrument") == row["instrument"],
-        pl.col("counts_in") == "exchange",
         pl.col("ex_date").is_between(row["trade_date"], row["effective_for"], closed="right"),
     )
+    rights = between.filter(pl.col("counts_in") == "exchange")
     if rights.height:
         least, most = (factor * math.prod(1 + by / each for each in rights["exchange_factor"]) for by in _BY)
         if raw / most - _PAISA < value < raw / least + _PAISA:
             return SECOND_DECIMAL, f"rights, by the exchange's factor {raw / value:.3f}, by ours {factor:.3f}"
+    for each in between.filter("unadjusted").to_dicts():
+        return UNADJUSTED, f"{each['kind']} of {each['ex_date']}, for which we have no factor: {each['note']}"
     return DIFFERENT, None
 
 

@@ -89,7 +89,7 @@ def test_what_the_exchange_has_agrees(filled: None, archive: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
         "52-week highs and lows: 2 files, 3 sessions without one, 4 values of dates in the lake: 2 raw, 2 adjusted, "
-        "0 second decimal, 0 known, 0 different",
+        "0 second decimal, 0 unadjusted, 0 known, 0 different",
         "2024-01-01 to 2024-01-12: openings after splits, bonuses and consolidations: 1 within, 0 outside, "
         "0 not compared",
         "1 jump without an action",

@@ -152,6 +152,13 @@ def test_rights_are_compared_to_the_second_decimal(value: float, verdict: str) -
     assert (row["factor"], row["verdict"]) == (1.08, verdict)
 
 
+def test_rights_that_we_do_not_adjust_for_are_named() -> None:
+    """Their terms are not known, or they are partly paid; the exchange adjusts for them."""
+    row = judged(66.67, 100.0, ("ABC", "RIGHTS 1:2", 3, 5))
+    assert (row["verdict"], row["factor"]) == ("unadjusted", 1.0)
+    assert row["reason"] == f"rights of {day(5)}, for which we have no factor: the text has no price"
+
+
 def test_dividends_and_demergers_change_nothing() -> None:
     """The exchange does not adjust for them."""
     lines = (("ABC", "DIV - RS 50 PER SH", 3, 5), ("ABC", "DEMERGER", 3, 5))

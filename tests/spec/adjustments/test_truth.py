@@ -119,7 +119,7 @@ def test_the_command_reads_the_files_of_the_archive(real: Real, monkeypatch: pyt
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "52-week highs and lows: 14 files, 0 sessions without one, 12,928 values of dates in the lake: 12,868 raw, "
-        "49 adjusted, 0 second decimal, 11 known, 0 different",
+        "49 adjusted, 0 second decimal, 0 unadjusted, 11 known, 0 different",
         "2024-03-15 DAVANGERE EQ: low 67.20, by the exchange 6.72, by us 67.20 (files of 2024-05-31 and 10 more); "
         "known: a split by 10 that no list of notices has",
         "2024-05-28 to 2024-06-14: openings after splits, bonuses and consolidations: 3 within, 0 outside, "
