@@ -7,7 +7,8 @@ What has no ratio, or whose terms or close are not known, is listed with the rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,8 @@ def events_of(
     for each in found.sort("last_listed", "purpose", nulls_last=False).iter_rows(named=True):
         event = _event(each, names)
         latest[tuple(event[name] for name in _SAME)] = event
-    frame = pl.DataFrame([*latest.values(), *_symbol_changes(names, as_of)], schema=types_of(EVENTS))
+    standing = [each for of_day in _by_day(latest.values()) for each in of_day if not _is_corrected(each, of_day)]
+    frame = pl.DataFrame([*standing, *_symbol_changes(names, as_of)], schema=types_of(EVENTS))
     by = ("instrument", "security", "ex_date", "kind")
     frame = frame.sort(*by, "purpose", "amount", "ratio_new", "symbol", nulls_last=True)
     return frame.with_columns(number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(by))
@@ -126,6 +128,25 @@ _EXPORTS = [source.name for source in CORPORATE_ACTIONS.sources if source.is_sav
 _SAME = (
     "instrument security ex_date kind from_value to_value ratio_new ratio_old amount percent basis wording note".split()
 )
+
+
+def _by_day(events: Iterable[Mapping[str, Any]]) -> Iterable[list[Mapping[str, Any]]]:
+    """The events of one kind, security and ex-date, together."""
+    found: defaultdict[tuple[object, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for event in events:
+        found[tuple(event[name] for name in ("instrument", "security", "ex_date", "kind"))].append(event)
+    return found.values()
+
+
+def _is_corrected(event: Mapping[str, Any], of_day: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a later notice has other terms for the same action: one of the same kind and day that replaced it.
+
+    Actions that a list has together, such as two rights issues, are several. Of dividends there are often several, so
+    only one that was gone before its ex-date counts as corrected.
+    """
+    if event["factor"] is None or (event["kind"] in _DIVIDENDS and not event["vanished"]):
+        return False
+    return any(other["factor"] is not None and other["first_listed"] > event["last_listed"] for other in of_day)
 
 
 def _unread(actions: pl.DataFrame) -> pl.DataFrame:

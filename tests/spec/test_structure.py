@@ -62,6 +62,8 @@ IMPORTERS = {
     "chdb": "warehouse",
     "mlflow": "tracking",
     "jinja2": "commands.report",
+    "matplotlib": "commands.prices",
+    "plotille": "commands.prices",
     "packaging": "commands.doctor",
 }
 
