@@ -11,11 +11,14 @@ import polars as pl
 import pytest
 import real_lake
 from helpers import champion_here, forget_settings
-from small_market import events_in, notices, prices
+from small_market import events_in, notices
+from small_market import prices as closes
 
-from champion_luigi.adjustments import events, referee, spans
+from champion_luigi import prices
+from champion_luigi.adjustments import events, gaps, referee, spans
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import adjusting
-from champion_luigi.storage import lake
+from champion_luigi.storage import adjustments, lake
 
 
 class Real(NamedTuple):
@@ -109,11 +112,42 @@ def test_the_exchange_rounded_the_rights_of_ajooni_up(real: Real) -> None:
     assert found["verdict"].to_list() == ["second_decimal", "second_decimal"]
 
 
-def test_the_command_reads_the_files_of_the_archive(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder of the exchange's files, and a lake whose adjustments were made."""
+@pytest.fixture
+def made(real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lake is that of the settings, and its adjustments are made."""
     monkeypatch.setenv("DATA_DIR", str(real.data))
     forget_settings()
-    adjusting.make(adjusting.inputs())
+    if not adjustments.document(real.data / "lake").exists():
+        adjusting.make(adjusting.inputs())
+
+
+def test_prices_are_those_that_the_exchange_adjusted(real: Real, made: None) -> None:
+    """What users read, as of a file's day: each of its values of these days that has no known slip, to the paisa."""
+    day = date(2024, 6, 26)
+    read = prices(adjusted="exchange", as_of=day, fields=["series", "high", "low"])
+    ours = read.unpivot(["high", "low"], index=["trade_date", "symbol", "series"], variable_name="what")
+    theirs = real.compared.filter(pl.col("effective_for") == day, pl.col("verdict") != "known")
+    both = theirs.join(ours, on=["trade_date", "symbol", "series", "what"], suffix="_read").rename(
+        {"value_read": "read"}
+    )
+    assert both.height == theirs.height > 1000
+    assert both.filter(abs(pl.col("read") - pl.col("value")) > 0.0051).is_empty()
+    assert both.filter(pl.col("verdict") == "adjusted").height >= 5
+
+
+def test_splits_and_bonuses_open_where_their_factors_say(real: Real, made: None) -> None:
+    """All whose sessions are here; what jumps without an action are splits without a notice."""
+    tables, held = adjustments.read(real.data / "lake"), {day for day, _ in lake.days(real.data / "lake", EQUITY)}
+    moves = gaps.moves_of(lake.scan(real.data / "lake"), tables.spans, real.evidence.through)
+    found = gaps.openings(moves, tables.adjustments.filter(pl.col("ex_date").is_in(held)), held)
+    assert found.filter(pl.col("verdict") == "within").height == 22
+    assert found.filter(pl.col("verdict") == "outside").is_empty()
+    assert found.filter(pl.col("verdict") == "not_compared")["reason"].str.ends_with("is not in the lake").all()
+    assert gaps.jumps(moves, tables.adjustments)["symbol"].to_list() == ["SBGLP", "DAVANGERE", "KAMOPAINTS"]
+
+
+def test_the_command_reads_the_files_of_the_archive(real: Real, made: None) -> None:
+    """A folder of the exchange's files, and a lake whose adjustments were made."""
     where = {"NSE_ARCHIVE_URL": str(real_lake.ARCHIVE), "DATA_DIR": str(real.data)}
     done = champion_here("verify", "--adjustments", "--start", "2024-05-28", "--end", "2024-06-14", **where)
     assert done.returncode == 0, done.stderr
@@ -238,12 +272,12 @@ def test_the_day_before_an_ex_date_the_series_is_raw(real: Real) -> None:
 def test_a_bonus_of_preference_shares_changes_nothing() -> None:
     """They are other securities: as TVSMOTOR gave four for a share."""
     lines = notices(("ABC", "Scheme Of Arrangement - Bonus Ncrps 4:1", 0, 2), layout="export")
-    found = events_in(prices("ABC", [100, 100, 100]), lines)
+    found = events_in(closes("ABC", [100, 100, 100]), lines)
     assert found["factor"].null_count() == found.height == 1
 
 
 def test_a_split_and_a_bonus_of_one_date_multiply() -> None:
     """As with BAJFINANCE in 2025: by 2, and by 5."""
     lines = notices(("ABC", "FVSPLT FRM RS 2 TO RE 1", 0, 2), ("ABC", "BONUS 4:1", 0, 2))
-    found = events_in(prices("ABC", [100, 100, 10]), lines)
+    found = events_in(closes("ABC", [100, 100, 10]), lines)
     assert math.prod(found["factor"]) == 10
