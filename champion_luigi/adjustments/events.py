@@ -101,12 +101,14 @@ def events_of(
         is_export = pl.col("layout").is_in(_EXPORTS)
         published = pl.when(is_export).then(pl.min_horizontal("trade_date", "ex_date")).otherwise("trade_date")
         actions = actions.filter(published <= as_of)
-    found = pl.concat([effective(actions), _unread(actions)], how="diagonal")
+    lists = actions["trade_date"].unique().to_list()
+    actions = actions.filter(~pl.col("kind").is_in(_WITHOUT_EFFECT).fill_null(False) | ~pl.col("understood"))
+    found = pl.concat([effective(actions, lists), _unread(actions)], how="diagonal")
     if as_of is not None:
         # Only now: a notice of a later date can have taken the place of one that has passed.
         found = found.filter(pl.col("ex_date") <= as_of)
     of_shares = pl.col("series").list.eval(pl.element().is_in(SHARES)).list.any()
-    found = found.filter(~pl.col("kind").is_in(_WITHOUT_EFFECT) | ~pl.col("understood")).with_columns(
+    found = found.with_columns(
         pl.when(of_shares).then(pl.lit(OF_SHARES)).otherwise(pl.col("series").list.first()).alias("security")
     )
     found = _with_closes(found.rename({"symbol": "instrument"}), rows, missing)

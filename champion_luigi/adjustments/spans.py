@@ -77,7 +77,10 @@ def spans_of(
     frames = []
     for day in [None, *future["ex_date"].unique().sort()]:
         now = events.filter(pl.col("ex_date") <= (day or known_until))
-        of = periods if day is None else periods.join(future.filter(pl.col("ex_date") == day), on=by, how="semi")
+        of = periods
+        if day is not None:
+            of = periods.join(future.filter(pl.col("ex_date") == day), on=by, how="semi")
+            now = now.join(of, on=by, how="semi")
         frames.append(_spans(now, of, rows).with_columns(valid_from=pl.lit(day or FIRST_DATE)))
     found = pl.concat(frames)
     # A later state ends an earlier one.
