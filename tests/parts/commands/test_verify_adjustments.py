@@ -148,6 +148,15 @@ def test_a_damaged_file_is_named(filled: None, archive: Path) -> None:
     assert done.stdout.splitlines()[-1] == "2 differences"
 
 
+def test_a_refused_file_is_named(filled: None) -> None:
+    """It is neither absent nor equal."""
+    with answering(lambda handler: handler.send_error(403)) as server:
+        done = champion_here("verify", "--adjustments", "--start", "2024-01-12", NSE_ARCHIVE_URL=server.url)
+    assert done.returncode == 30
+    assert "2024-01-12: the archive refuses" in done.stdout
+    assert [path for path, _ in server.requests] == [referee.PATH.format(day=DAYS[9])]
+
+
 def test_adjustments_of_an_earlier_lake_are_a_difference(filled: None, archive: Path) -> None:
     """Readers have the old state until they are made again."""
     write(EQUITY, market("ABC").filter(pl.col("trade_date") == DAYS[9]))
