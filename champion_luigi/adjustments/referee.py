@@ -29,9 +29,7 @@ PATH: Final = "/content/CM_52_wk_High_low_{day:%d%m%Y}.csv"
 # The longest time between a price and the file, with a week for holidays.
 REACH: Final = timedelta(days=372)
 
-_HEADER = "SYMBOL,SERIES,Adjusted 52_Week_High,52_Week_High_Date,Adjusted 52_Week_Low,52_Week_Low_DT".casefold().split(
-    ","
-)
+_HEADER = "symbol,series,adjusted 52_week_high,52_week_high_date,adjusted 52_week_low,52_week_low_dt".split(",")
 _EFFECTIVE_FOR = re.compile(r'"?Effective for (\S+?)"?', re.ASCII | re.IGNORECASE)
 _NO_VALUE = ("", "-")
 _SHOWN_LETTERS = 60
@@ -179,7 +177,8 @@ def _judged(row: Mapping[str, Any], found: pl.DataFrame) -> tuple[str, str | Non
         least, most = (factor * math.prod(1 + by / each for each in rights["exchange_factor"]) for by in _BY)
         if raw / most - _PAISA < value < raw / least + _PAISA:
             return SECOND_DECIMAL, f"rights, by the exchange's factor {raw / value:.3f}, by ours {factor:.3f}"
-    for each in between.filter("unadjusted").to_dicts():
+    # Such an event can only divide further.
+    for each in between.filter("unadjusted").to_dicts() if value < row["ours"] else ():
         return UNADJUSTED, f"{each['kind']} of {each['ex_date']}, for which we have no factor: {each['note']}"
     return DIFFERENT, None
 

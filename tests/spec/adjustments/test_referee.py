@@ -157,6 +157,8 @@ def test_rights_that_we_do_not_adjust_for_are_named() -> None:
     row = judged(66.67, 100.0, ("ABC", "RIGHTS 1:2", 3, 5))
     assert (row["verdict"], row["factor"]) == ("unadjusted", 1.0)
     assert row["reason"] == f"rights of {day(5)}, for which we have no factor: the text has no price"
+    # They explain no price that the exchange left higher than we do.
+    assert judged(100.0, 100.0, ("ABC", "RIGHTS 1:2", 3, 5), ("ABC", "BONUS 1:1", 3, 5))["verdict"] == "different"
 
 
 def test_dividends_and_demergers_change_nothing() -> None:
