@@ -105,7 +105,6 @@ def test_an_adjust_that_is_killed_is_completed_by_the_next(
         assert (factors_of_view(), factors_of_lake()) == after, point
         document = json.loads(adjustments.document(settings.lake_dir()).read_text())
         assert document["events"] == 1
-        assert not list(folder.rglob(".tmp-*")), point
         shutil.rmtree(folder)
     campaign.tell(
         "Kills",

@@ -35,12 +35,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Mark:
-    """A split, bonus or consolidation: the day, the close on it or next to it, and words."""
+    """A split, bonus or consolidation: the line's label, the day, the close on it or next to it, and the terms."""
 
+    line: str
     day: date
     close: float
     label: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,7 @@ def _marks(line: Line, events: pl.DataFrame) -> list[Mark]:
     inside = counted.filter(pl.col("ex_date").is_between(line.days[0], line.days[-1]))
     for event in inside.sort("ex_date").iter_rows(named=True):
         place = min(bisect.bisect_left(line.days, event["ex_date"]), len(line.days) - 1)
-        terms = _terms(event)
-        found.append(Mark(event["ex_date"], line.closes[place], terms, f"{line.label} {event['ex_date']} {terms}"))
+        found.append(Mark(line.label, event["ex_date"], line.closes[place], _terms(event)))
     return found
 
 

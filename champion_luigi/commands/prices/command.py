@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -125,7 +126,7 @@ def command(
     if plot is not None:
         _plot(answer, _ADJUSTMENTS[adjusted], picture)
     if plot is None or output is not None:
-        _write(answer, form, output)
+        _write(replace(answer, frame=answer.frame.drop(more)), form, output)
 
 
 def _form(form: str | None, output: Path | None) -> str:
@@ -176,6 +177,19 @@ def _write(answer: Answer, form: str, output: Path | None) -> None:
         sys.stdout.flush()
 
 
+def _require_dots(encoding: str) -> None:
+    from champion_luigi.base.errors import SettingsError
+
+    try:
+        "⣿▲┤".encode(encoding)
+    except UnicodeEncodeError:
+        raise SettingsError(
+            f"the output's encoding, {encoding}, has no dots to draw with",
+            expected="UTF-8",
+            todo="Draw into a file: --plot chart.png.",
+        ) from None
+
+
 def _plot(answer: Answer, adjustment: Adjustment | None, path: Path | None) -> None:
     from champion_luigi.base import durable
     from champion_luigi.base.errors import SettingsError
@@ -189,6 +203,7 @@ def _plot(answer: Answer, adjustment: Adjustment | None, path: Path | None) -> N
         if path is None:
             from champion_luigi.commands.prices import terminal
 
+            _require_dots(sys.stdout.encoding)
             size = shutil.get_terminal_size()
             for line in terminal.drawn(found, size.columns, size.lines - 2, in_color=sys.stdout.isatty()):
                 click.echo(line)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from champion_luigi.commands.prices.chart import Chart
+from champion_luigi.commands.prices.chart import Chart, Mark
 from champion_luigi.commands.prices.ticks import days_between, values_between
 
 _INCHES = (11.0, 6.0)
 _DOTS_PER_INCH = 120
 _COLORS = ("#1f5fa8", "#b5532a", "#3f7d3c", "#7a4a97", "#8a6d1d", "#4f4f4f")
 _GREY = "#666666"
-# More would overlap: beyond these, marks have no words.
+# More would overlap: beyond these, marks have no words. Marks of a line that are nearer, as a share of the width, have
+# them together.
 _MOST_NAMED = 12
+_NEAR = 0.05
 
 
 def draw(chart: Chart, path: Path, form: str) -> None:
@@ -40,16 +42,18 @@ def draw(chart: Chart, path: Path, form: str) -> None:
             )
         for mark in chart.marks:
             axes.plot([mark.day.toordinal()], [mark.close], marker="^", color="black", markersize=6, linestyle="")
-            if len(chart.marks) <= _MOST_NAMED:
-                axes.annotate(
-                    mark.label,
-                    (mark.day.toordinal(), mark.close),
-                    (0, -18),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=8,
-                    bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
-                )
+        groups = _neighbours(chart)
+        for group in groups if len(groups) <= _MOST_NAMED else []:
+            axes.annotate(
+                "\n".join(mark.label for mark in group),
+                (group[-1].day.toordinal(), min(mark.close for mark in group)),
+                (0, -9),
+                textcoords="offset points",
+                ha="center",
+                va="top",
+                fontsize=8,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+            )
         values = values_between(*chart.closes, is_log=chart.is_log, most=9)
         axes.set_yticks(values, [f"{value:,g}" for value in values], minor=False)
         axes.set_yticks([], minor=True)
@@ -67,3 +71,19 @@ def draw(chart: Chart, path: Path, form: str) -> None:
         figure.supxlabel(". ".join(notes), x=0.01, ha="left", fontsize=8, color=_GREY)
         metadata = {"Date": None} if form == "svg" else {"Software": None}
         figure.savefig(path, format=form, metadata=metadata)
+
+
+def _neighbours(chart: Chart) -> list[list[Mark]]:
+    """The marks of each line, those that are close to one another together."""
+    first, last = chart.days
+    near = (last - first).days * _NEAR
+    groups: list[list[Mark]] = []
+    for line in chart.lines:
+        before = None
+        for mark in (each for each in chart.marks if each.line == line.label):
+            if before is not None and (mark.day - before).days <= near:
+                groups[-1].append(mark)
+            else:
+                groups.append([mark])
+            before = mark.day
+    return groups

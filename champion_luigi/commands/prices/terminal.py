@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -44,7 +45,7 @@ def drawn(chart: Chart, columns: int, rows: int, *, in_color: bool) -> Iterator[
     for mark in chart.marks:
         x = min(max((mark.day - first).days, 0), span)
         canvas.text(x, scaled(mark.close), _MARK)
-    yield chart.title
+    yield from textwrap.wrap(chart.title, columns)
     labels = {round((top - scaled(tick)) / (top - bottom) * height - 0.5): f"{tick:,g}" for tick in ticks}
     for number, row in enumerate(canvas.plot().splitlines()):
         label = labels.get(number, "")
@@ -59,6 +60,9 @@ def drawn(chart: Chart, columns: int, rows: int, *, in_color: bool) -> Iterator[
         texts[start : start + len(text)] = text
     yield f"{'':>{margin}} └{''.join(below)}".rstrip()
     yield f"{'':>{margin}}  {''.join(texts)}".rstrip()
-    yield f"{chart.unit}{', logarithmic scale' if chart.is_log else ''}. {'. '.join(chart.notes)}."
+    below_it = f"{chart.unit}{', logarithmic scale' if chart.is_log else ''}. {'. '.join(chart.notes)}."
+    yield from textwrap.wrap(below_it, columns)
     if chart.marks:
-        yield f"{_MARK} {'; '.join(mark.text for mark in chart.marks)}"
+        several = len(chart.lines) > 1
+        marks = (f"{f'{mark.line} ' if several else ''}{mark.day} {mark.label}" for mark in chart.marks)
+        yield from textwrap.wrap(f"{_MARK} {'; '.join(marks)}", columns)

@@ -15,6 +15,8 @@ def values_between(low: float, high: float, *, is_log: bool, most: int) -> list[
             found = list(_decades(low, high, digits))
             if 2 <= len(found) <= most:
                 return found
+            if found and digits == (1,):
+                return found[:: math.ceil(len(found) / most)]
     step = 10.0 ** math.floor(math.log10((high - low) or high or 1.0))
     for each in (step / 10, step / 5, step / 2, step, step * 2, step * 5):
         first = math.ceil(low / each)

@@ -94,3 +94,13 @@ def test_a_warehouse_without_adjustments_says_what_to_do(tmp_path: Path, monkeyp
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     with pytest.raises(NotMade, match="champion adjust"):
         champion_luigi.prices(source="warehouse")
+
+
+def test_the_view_has_the_same_prices() -> None:
+    """Those of SQL and of Python are one."""
+    warehouse = open_warehouse(wiring.warehouse_place())
+    columns = "trade_date, symbol, instrument, open, high, low, close, volume"
+    view = f"{wiring.warehouse_place().database}.{adjusted.ADJUSTED}"
+    rows = warehouse.query(f"SELECT {columns} FROM {view} WHERE series = 'EQ' ORDER BY trade_date, symbol")
+    warehouse.close()
+    assert champion_luigi.prices(series="EQ").rows() == rows
