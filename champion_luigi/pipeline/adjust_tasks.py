@@ -192,6 +192,28 @@ def next_task() -> _AdjustTask:
     return last_task(lake_only=not LoadAdjustments().output().has_some())
 
 
+def lost() -> str:
+    """A sentence about what the warehouse lacks of the adjustments that were loaded into it; empty if nothing.
+
+    Raises Busy if another process holds the embedded warehouse, and the errors of a server's connection.
+    """
+    loaded = LoadAdjustments().output()
+    if not loaded.has_some():
+        return ""
+    place = wiring.warehouse_place()
+    found = adjusted.newest(opened.shared(place, settings.get("lock_wait_seconds")).connection)
+    expected = (loaded.load() or {})["generation"]
+    if found is not None and found >= expected:
+        return ""
+    there = "they or their views are missing, or of another version" if found is None else f"generation {found}"
+    return f"the adjustments in {place.words} are not those that were loaded: expected generation {expected}; {there}"
+
+
+def load_again() -> None:
+    """Let the adjustments be loaded again, whatever was recorded of the last load."""
+    LoadAdjustments().output().file.unlink(missing_ok=True)
+
+
 def in_words() -> str:
     """The adjustments of the lake in a sentence."""
     document = JsonFile(adjustments.document(settings.lake_dir())).load() or {}

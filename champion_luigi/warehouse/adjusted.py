@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from champion_luigi.adjustments.tables import EVENTS, PREVIOUS, PRICES, SPANS, VOLUME
@@ -106,16 +106,30 @@ def load(
     return generation
 
 
+def newest(connection: Connection) -> int | None:
+    """The generation that readers see; None if a table or view is missing, or is not the one of this version."""
+    database = connection.place.database
+    made = ddl(database)
+    found = _comments(connection, made)
+    if any(found.get(name) != _comment(statement) for name, statement in made.items()):
+        return None
+    return int(min(number for name in _COLUMNS for (number,) in connection.query(f"SELECT {_newest(database, name)}")))
+
+
+def _comments(connection: Connection, names: Iterable[str]) -> dict[str, str]:
+    """The comments of those tables and views that exist, by name."""
+    return dict(
+        connection.query(
+            f"SELECT name, comment FROM system.tables WHERE database = {text_of(connection.place.database)} "
+            f"AND name IN ({', '.join(map(text_of, names))})"
+        )
+    )
+
+
 def _prepare(connection: Connection) -> None:
     """Make what is missing. Of what another version made, tables too are replaced: all of it is made from the lake."""
     made = ddl(connection.place.database)
-    names = ", ".join(map(text_of, made))
-    found = dict(
-        connection.query(
-            f"SELECT name, comment FROM system.tables WHERE database = {text_of(connection.place.database)} "
-            f"AND name IN ({names})"
-        )
-    )
+    found = _comments(connection, made)
     for name, statement in made.items():
         if found.get(name) != _comment(statement):
             if name in found and statement.startswith("CREATE TABLE"):

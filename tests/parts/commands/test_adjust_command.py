@@ -13,7 +13,7 @@ from helpers import champion_here, retry_at_once, snapshot
 from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.commands.doctor import setup
-from champion_luigi.config import settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import adjust_tasks
 from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments
@@ -98,6 +98,22 @@ def test_a_day_that_is_repaired_is_adjusted_anew() -> None:
     lake.partition(settings.lake_dir(), DAY, EQUITY).unlink()
     assert "1 of 1 day repaired" in champion("verify", "--repair")
     assert inputs() != before
+
+
+@pytest.mark.parametrize("lost", ["VIEW champion_market.equity_adjusted", "DATABASE champion_market"])
+def test_adjustments_that_a_warehouse_has_lost_are_named_and_loaded_again(lost: str) -> None:
+    """By verify, which a record of the load does not mislead."""
+    champion(*FILL, *BOTH)
+    assert "not those that were loaded" not in champion_here("verify").stderr
+    table = opened.shared(wiring.warehouse_place())
+    table.command(f"DROP {lost}")
+    opened.close_shared()
+    done = champion_here("verify")
+    assert (done.returncode, "expected generation" in done.stderr) == (30, True)
+    champion("verify", "--repair", *BOTH)
+    factors = champion("sql", "--format", "csv", "SELECT count() FROM equity_adjusted")
+    assert factors == champion("sql", "--format", "csv", "SELECT count() FROM equity_ohlc")
+    champion("verify", *BOTH)
 
 
 def test_what_a_warehouse_never_had_is_not_loaded_by_the_way() -> None:
