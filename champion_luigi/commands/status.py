@@ -53,7 +53,7 @@ def _code(document: dict[str, Any]) -> int:
 def _adjustments_in_words(found: dict[str, Any]) -> str:
     if found["made_at"] is None:
         return "not made yet: champion adjust"
-    words = f"{found['events']:,} events, for prices up to {found['prices_through']}"
+    words = f"{found['events']:,} events, prices to {found['prices_through']}"
     if found["due"]:
         return f"{words}, due: champion adjust"
     return words if found["loaded"] else f"{words}, not loaded: champion adjust"

@@ -167,7 +167,7 @@ def adjusted_prices() -> Finding:
         return Finding("OK", "none: the lake has no corporate actions")
     if found["made_at"] is None:
         return Finding("WARNING", "not made yet", "Run `champion adjust`, or fill some days of prices.")
-    words = f"{found['events']:,} events, for prices up to {found['prices_through']}"
+    words = f"{found['events']:,} events, prices to {found['prices_through']}"
     if found["due"]:
         return Finding("WARNING", f"{words}; the lake has changed since", "Run `champion adjust`.")
     return Finding("OK", words if found["loaded"] else f"{words}, in the lake alone")

@@ -63,7 +63,7 @@ def test_a_fill_of_both_data_sets_makes_them_and_status_says_so() -> None:
     found = status()
     assert (found["prices_through"], found["actions_through"]) == (str(DAY), str(DAY))
     assert (found["due"], found["loaded"]) == (False, True)
-    line = f"{found['events']:,} events, for prices up to {DAY}"
+    line = f"{found['events']:,} events, prices to {DAY}"
     assert f"adjustments    {line}\n" in champion("status", "--start", str(DAY), "--end", str(DAY))
     assert (setup.adjusted_prices().status, setup.adjusted_prices().found) == ("OK", line)
 
