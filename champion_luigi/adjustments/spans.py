@@ -229,9 +229,10 @@ def _spans(events: pl.DataFrame, periods: pl.DataFrame, rows: pl.DataFrame) -> p
     first = _with_factors(_with_factors(first, steps, "trade_date", ""), steps, "before", "prev_")
     first = first.filter(pl.any_horizontal(pl.col(f"prev_{name}") != pl.col(name) for name in _FACTORS))
     ratio = pl.col("prev_factor") / pl.col("factor")
-    raw = pl.col("close_before")
-    to_raw, to_adjusted = (abs(pl.col("prev_close") - each) for each in (raw, raw / ratio))
-    by_exchange = (abs(ratio - 1) > 0.01) & (to_adjusted < to_raw) & (to_adjusted <= 0.01 * pl.col("prev_close"))
+    # The close before divided by the previous close is about 1 if it is as traded, and about the ratio if adjusted. It
+    # is not always exact: after days without a trade the exchange may state another close.
+    to_adjusted = (pl.col("close_before") / pl.col("prev_close") / ratio).log().abs()
+    by_exchange = (abs(ratio - 1) > 0.01) & (to_adjusted < 0.25 * ratio.log().abs())
     first = first.with_columns(prev_close_by_exchange=by_exchange.fill_null(False))
     own = [
         pl.when("prev_close_by_exchange").then(pl.col(name)).otherwise(pl.col(f"prev_{name}")).alias(f"prev_{name}")

@@ -61,6 +61,12 @@ def test_a_previous_close_that_the_exchange_adjusted_is_flagged_and_left() -> No
     assert found["prev_close_by_exchange"].to_list() == [False, False, True, False]
 
 
+def test_a_previous_close_of_a_day_without_a_trade_is_taken_as_adjusted_if_it_is_near_that() -> None:
+    """The exchange may state another close than that of the last row."""
+    rows = prices("ABC", [100, 100, 10, 11]).with_columns(prev_close=pl.Series([100.0, 100.0, 10.4, 10.0]))
+    assert adjusted_in(rows, SPLIT)["prev_close_by_exchange"].to_list() == [False, False, True, False]
+
+
 def test_rights_and_dividends_count_where_they_belong() -> None:
     """Rights in the exchange's factor, dividends in total return as well."""
     actions = pl.concat(
