@@ -75,9 +75,14 @@ class _AdjustTask(luigi.Task):
         process.prepare()
         version.claim(settings.data_dir())
         lock = adjustments.lock(settings.data_dir())
-        with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self.say):
+        with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self._wait):
             if not self.complete():
                 self._retrying()(self.work)
+
+    def _wait(self, message: str) -> None:
+        """Say so, and give up the embedded engine: whoever makes the adjustments needs it to load them."""
+        self.say(message)
+        opened.released()
 
     def _retrying(self) -> tenacity.Retrying:
         return tenacity.Retrying(

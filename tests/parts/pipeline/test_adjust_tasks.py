@@ -17,7 +17,8 @@ from small_market import by_day, day, notices, prices, put_in_lake
 
 from champion_luigi.adjustments import spans
 from champion_luigi.adjustments.tables import EVENTS, FURTHER, SPANS, types_of
-from champion_luigi.base.errors import NotMade
+from champion_luigi.base import locks
+from champion_luigi.base.errors import Busy, NotMade
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
@@ -309,3 +310,16 @@ def test_luigi_runs_both_tasks_and_a_second_time_none() -> None:
     assert LoadAdjustments().complete()
     again = run_luigi("LoadAdjustments", "--local-scheduler", NSE_ARCHIVE_URL=settings.get("archive_url"))
     assert "1 complete ones were encountered" in again.stderr
+
+
+@pytest.mark.integration
+def test_a_wait_for_another_process_gives_up_the_embedded_engine() -> None:
+    """That process has the adjustments' lock, and needs the engine to load them."""
+    put(EQUITY, prices("ABC", [100, 10]))
+    place = wiring.warehouse_place()
+    lock = settings.data_dir() / "locks" / "adjustments.lock"
+    with opened.kept_open(), locks.locked(lock, "the adjustments", 0):
+        opened.shared(place)
+        with settings.overridden({"lock_wait_seconds": 0.2}), pytest.raises(Busy, match="the adjustments"):
+            LoadAdjustments().run()
+        opened.open_warehouse(place).close()
