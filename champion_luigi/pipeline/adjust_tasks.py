@@ -15,7 +15,7 @@ import tenacity
 
 from champion_luigi.adjustments.tables import VERSION
 from champion_luigi.base import durable, locks
-from champion_luigi.base.errors import ChampionError, is_transient
+from champion_luigi.base.errors import Busy, ChampionError, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
@@ -78,6 +78,15 @@ class _AdjustTask(luigi.Task):
         with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self._wait):
             if not self.complete():
                 self._retrying()(self.work)
+                self._require_complete()
+
+    def _require_complete(self) -> None:
+        if not self.complete():
+            raise Busy(
+                "days were written while the adjustments were made, so they are due again",
+                source=str(settings.lake_dir()),
+                todo="Run champion adjust when no fill runs. A fill makes them itself at its end.",
+            )
 
     def _wait(self, message: str) -> None:
         """Say so, and give up the embedded engine: whoever makes the adjustments needs it to load them."""
@@ -165,8 +174,11 @@ class LoadAdjustments(_AdjustTask):
         return _Loaded(settings.data_dir() / "loaded" / slug / f"{_NAME}.json")
 
     def work(self) -> None:
-        tables = adjustments.read(settings.lake_dir())
         warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+        if not self.requires().complete():
+            # A fill has written days while it held the embedded engine.
+            self.requires().work()
+        tables = adjustments.read(settings.lake_dir())
         warehouse.prepare(EQUITY)
         generation = adjusted.load(warehouse.connection, tables.adjustments, tables.spans, self.warn)
         self.output().dump(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -323,3 +324,29 @@ def test_a_wait_for_another_process_gives_up_the_embedded_engine() -> None:
         with settings.overridden({"lock_wait_seconds": 0.2}), pytest.raises(Busy, match="the adjustments"):
             LoadAdjustments().run()
         opened.open_warehouse(place).close()
+
+
+@pytest.mark.integration
+def test_what_is_loaded_has_the_days_that_were_written_during_the_wait_for_the_engine() -> None:
+    """A fill that holds the engine writes days; then it lets go, and the adjustments are loaded with them."""
+    put(EQUITY, prices("ABC", [100, 10]))
+    make()
+    put(CORPORATE_ACTIONS, notices(("ABC", SPLIT, 0, 1)))
+    make(LoadAdjustments())
+    assert [event["factor"] for event in adjustments.read(settings.lake_dir()).adjustments.to_dicts()] == [10.0]
+
+
+def test_days_written_while_the_adjustments_are_made_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of Luigi's sentence about complete()."""
+    put(EQUITY, prices("ABC", [100, 10]))
+    monkeypatch.setattr(adjustments, "write", _then_a_day_is_written(adjustments.write))
+    with pytest.raises(Busy, match="days were written while the adjustments were made"):
+        WriteAdjustments().run()
+
+
+def _then_a_day_is_written(write: Callable[..., None]) -> Callable[..., None]:
+    def written(*arguments: Any) -> None:
+        write(*arguments)
+        put(EQUITY, prices("ABC", [10], first=2))
+
+    return written
