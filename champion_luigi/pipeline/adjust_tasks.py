@@ -33,11 +33,15 @@ class _MadeTables(JsonFile):
     """The document about the tables. It counts as long as the lake is the one that they were made from."""
 
     def exists(self) -> bool:
-        """Whether the tables are made, by this version, and no day was written since."""
+        """Whether the tables are there, made by this version, and no day was written since."""
         if adjustments.due_note(settings.data_dir()).exists():
             return False
         document = self.load()
-        return document is not None and document.get("version") == VERSION
+        return (
+            document is not None
+            and document.get("version") == VERSION
+            and adjustments.are_there(settings.lake_dir(), str(document.get("inputs")))
+        )
 
 
 class _Loaded(JsonFile):
@@ -138,7 +142,7 @@ class WriteAdjustments(_AdjustTask):
             self._fetch_symbol_changes()
             given, made = adjusting.inputs(), self.output()
             document = made.load() or {}
-            if document.get("inputs") != given.digest:
+            if document.get("inputs") != given.digest or not adjustments.are_readable(settings.lake_dir()):
                 document = adjusting.make(given)
         self.say(_counts(document))
 
@@ -269,6 +273,11 @@ def are_wanted() -> bool:
     return adjustments.document(root).exists() or all(
         lake.folder(root, dataset).exists() for dataset in (EQUITY, CORPORATE_ACTIONS)
     )
+
+
+def are_loaded() -> bool:
+    """Whether adjustments were ever loaded into this warehouse."""
+    return LoadAdjustments().output().load() is not None
 
 
 def _warehouse() -> dict[str, Any]:

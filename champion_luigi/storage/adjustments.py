@@ -78,6 +78,20 @@ def write(root: Path, tables: Mapping[str, pl.DataFrame], inputs: str, about: Ma
             path.unlink(missing_ok=True)
 
 
+def are_there(root: Path, inputs: str) -> bool:
+    """Whether the tables of a state have their files. Opens none."""
+    return all(_file(root, name, inputs).exists() for name in TABLES)
+
+
+def are_readable(root: Path) -> bool:
+    """Whether the tables can be read, all of one state."""
+    try:
+        read(root)
+    except (NotMade, StorageError, DamagedFile):
+        return False
+    return True
+
+
 def read(root: Path) -> Made:
     """The tables, all of one state. Raises NotMade if they were never made, DamagedFile or StorageError."""
     for _ in range(_TRIES):

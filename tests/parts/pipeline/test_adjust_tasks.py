@@ -114,6 +114,20 @@ def test_a_lake_without_prices_has_no_adjustments() -> None:
         adjustments.read(settings.lake_dir())
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"PAR1")], ids=["missing", "damaged"])
+def test_a_table_that_cannot_be_read_is_made_again(harm: Callable[[Path], object]) -> None:
+    """Although the lake is the same; a missing one without being asked."""
+    put(EQUITY, prices("ABC", [100, 10]))
+    put(CORPORATE_ACTIONS, notices(("ABC", SPLIT, 0, 1)))
+    make()
+    [path] = adjustments.document(settings.lake_dir()).parent.glob("spans_*.parquet")
+    harm(path)
+    if path.exists():
+        adjust_tasks.ask()
+    make()
+    assert factors() == [10.0, 1.0]
+
+
 def test_a_failure_leaves_the_work_due() -> None:
     """What was made before stays readable."""
     put(EQUITY, prices("ABC", [100, 50]))
