@@ -100,6 +100,29 @@ def test_an_instrument_has_one_row_a_day() -> None:
     assert closes("DELTA", series="EQ") == [10] * 10
 
 
+def test_two_symbols_of_an_instrument_on_one_day_are_one_row() -> None:
+    """A company that still trades under the symbol that it gave up: in a wide frame, both would have one cell."""
+    first, second = DAYS[:2]
+    rows = pl.DataFrame(
+        {
+            "trade_date": [first, first, first, second],
+            "symbol": ["NEW", "OLD", "XYZ", "NEW"],
+            "instrument": ["OLD", "OLD", "XYZ", "OLD"],
+            "series": "EQ",
+            "turnover": [9.0, 1.0, 5.0, 9.0],
+        }
+    )
+    names = pl.DataFrame(
+        {
+            "symbol": ["OLD", "NEW", "XYZ"],
+            "start": [first, first, first],
+            "stop": [DAYS[3], DAYS[3], DAYS[3]],
+            "instrument": ["OLD", "OLD", "XYZ"],
+        }
+    )
+    assert reading._one_a_day(rows, reading._at_once(names))["symbol"].to_list() == ["NEW", "XYZ", "NEW"]
+
+
 def test_start_and_end_are_included() -> None:
     """As dates or texts. Adjustment is by what is known now, not by the end."""
     assert closes("ALPHA", start="2024-03-11", end=date(2024, 3, 12)) == [22, 22]
