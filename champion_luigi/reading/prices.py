@@ -187,18 +187,24 @@ def _all(frame: pl.DataFrame, facts: Known) -> dict[str, str]:
 
 
 def _texts(given: str | Sequence[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(dict.fromkeys(given))
+    texts = [given] if isinstance(given, str) else list(dict.fromkeys(given))
+    if others := [each for each in texts if not isinstance(each, str)]:
+        raise SettingsError("this is not a text", expected="texts, such as RELIANCE", found=repr(others[0]))
+    return texts
 
 
 def day_of(given: date | str | None, name: str) -> date | None:
-    """A date, or an ISO text, as a date. Raises SettingsError, with the argument's name."""
-    if isinstance(given, datetime):
-        return given.date()
-    if not isinstance(given, str):
+    """A date, or an ISO text, as a date. Raises SettingsError, with the argument's name.
+
+    A datetime is its date, unless it has a time zone: its date in India may be another one.
+    """
+    if given is None or type(given) is date:
         return given
+    if isinstance(given, datetime) and given.tzinfo is None:
+        return given.date()
     try:
-        return date.fromisoformat(given)
-    except ValueError:
+        return date.fromisoformat(given)  # type: ignore[arg-type]  # what it is not shows here
+    except (TypeError, ValueError):
         raise SettingsError(f"{name} is not a date", expected="YYYY-MM-DD", found=repr(given)) from None
 
 

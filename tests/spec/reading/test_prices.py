@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import doctest
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import priced_lake
@@ -264,3 +265,24 @@ def test_the_example_of_the_docstring_runs(filled: Path) -> None:
     """On the lake of these tests."""
     [test] = doctest.DocTestFinder(recurse=False).find(reading.prices, "prices")
     assert doctest.DocTestRunner().run(test) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"symbols": ["ALPHA", None]},
+        {"start": 20240501},
+        {"end": datetime(2024, 5, 1, 23, tzinfo=UTC)},
+    ],
+)
+def test_an_argument_of_another_type_is_refused_in_a_sentence(arguments: dict[str, Any]) -> None:
+    """A time in another zone too, whose date in India may be the next one."""
+    with pytest.raises(SettingsError):
+        champion_luigi.prices(**{"symbols": "ALPHA", **arguments})
+
+
+def test_the_root_of_a_lake_is_a_folder(tmp_path: Path) -> None:
+    """A file is none."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="is a folder"):
+        champion_luigi.prices("ALPHA", root=tmp_path / "file")
