@@ -33,7 +33,7 @@ from champion_luigi.pipeline import absence, day_task, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.pipeline.tasks import LoadClickHouse
+from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import due, version
 from champion_luigi.tracking import record, runs
 from champion_luigi.tracking.journal import Event
@@ -277,13 +277,21 @@ class FillBhavcopy(RangeDailyBase):
 
     def _run(self, days: Sequence[date], progress: Progress) -> None:
         order = day_task.newest_first.set(self.reverse)
+        last = day_task.last_of_fill.set(self._last_of_day)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
                 fill_days(
                     self.of, self.definition, days, progress, self._show, workers=_workers(), **_scheduler_of(self)
                 )
         finally:
+            day_task.last_of_fill.reset(last)
             day_task.newest_first.reset(order)
+
+    @property
+    def _last_of_day(self) -> type[luigi.Task] | None:
+        """The task after which a day's tables between two stages go; None if they stay."""
+        is_last = issubclass(self.of, WriteParquet | LoadClickHouse)
+        return self.of if is_last and not settings.get("keep_intermediates") else None
 
     def _merge(self, days: Sequence[date]) -> None:
         """Leave each loaded year of the table as one part; after many days, each year, whoever loaded it.
@@ -439,6 +447,8 @@ class FillDays(FillBhavcopy):
     """A fill of the days that it is ``given``, whatever the calendar and the clock say of them."""
 
     given: frozenset[date] = frozenset()
+    # A day that is done again is looked at, or done again once more: its tables stay.
+    _last_of_day = None
 
     @classmethod
     def of_days(cls, dataset: Dataset, of: type[luigi.Task], days: Sequence[date]) -> FillDays:
