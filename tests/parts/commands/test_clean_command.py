@@ -32,6 +32,7 @@ from helpers import (
     start_python,
     wait_for,
 )
+from luigi.task_register import Register
 
 from champion_luigi.base import locks
 from champion_luigi.commands.clean import command
@@ -327,6 +328,19 @@ def test_a_fill_leaves_the_intermediates_of_a_day_that_is_requested_again() -> N
         LoadClickHouse(date=DAY).run()
     finally:
         day_task.last_of_fill.reset(token)
+    assert len(intermediates(DAY)) == 2
+
+
+def test_tasks_have_nothing_to_do_for_a_day_that_a_fill_has_completed_meanwhile() -> None:
+    """They were scheduled before; whoever asks for a table afterwards gets it."""
+    scheduled = [ParseBhavcopy(date=DAY), NormalizeBhavcopy(date=DAY)]
+    assert [task.complete() for task in scheduled] == [False, False]
+    assert run_champion("fill", *RANGE).returncode == 0
+    assert [task.complete() for task in scheduled] == [True, True]
+    scheduled[1].run()
+    assert intermediates(DAY) == []
+    Register.clear_instance_cache()
+    run(NormalizeBhavcopy(date=DAY))
     assert len(intermediates(DAY)) == 2
 
 
