@@ -121,9 +121,9 @@ class ScrapeBhavcopy(DayTask):
 
 
 class _Table(DayTask):
-    """A task whose output lies between two stages. At the day's end a fill removes it, perhaps one of another process."""
+    """A task whose output lies between two stages: a fill, perhaps of another process, removes it at the day's end."""
 
-    # Whether the lake waited for the output when Luigi last looked. If not, whoever runs the task wants the table itself.
+    # Whether the lake waited for the output when Luigi last looked. If not, who runs the task wants the table itself.
     _is_awaited = False
 
     def complete(self) -> bool:
