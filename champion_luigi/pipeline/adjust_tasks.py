@@ -25,7 +25,7 @@ from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.storage import adjustments, lake, symbol_changes, version
 from champion_luigi.warehouse import adjusted, opened
 
-# In place of a date, in markers and locks.
+# In place of a date, in markers.
 _NAME = "adjustments"
 
 
@@ -45,13 +45,13 @@ class _Loaded(JsonFile):
 
     def exists(self) -> bool:
         """Whether this warehouse has the tables that the lake has now."""
-        document, made = self.load(), JsonFile(adjustments.document(settings.lake_dir())).load()
-        return (
-            document is not None
-            and made is not None
-            and document.get("inputs") == made.get("inputs")
-            and document.get("warehouse") == _warehouse()
-        )
+        made = JsonFile(adjustments.document(settings.lake_dir())).load()
+        return made is not None and self.has_some() and (self.load() or {}).get("inputs") == made.get("inputs")
+
+    def has_some(self) -> bool:
+        """Whether this warehouse has tables of any state."""
+        document = self.load()
+        return document is not None and document.get("warehouse") == _warehouse()
 
 
 class _AdjustTask(luigi.Task):
@@ -74,7 +74,7 @@ class _AdjustTask(luigi.Task):
         """Do the work, in one process at a time."""
         process.prepare()
         version.claim(settings.data_dir())
-        lock = settings.data_dir() / "locks" / f"{_NAME}.lock"
+        lock = adjustments.lock(settings.data_dir())
         with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self.say):
             if not self.complete():
                 self._retrying()(self.work)
@@ -163,7 +163,7 @@ class LoadAdjustments(_AdjustTask):
         tables = adjustments.read(settings.lake_dir())
         warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         warehouse.prepare(EQUITY)
-        generation = adjusted.load(warehouse.connection, tables.adjustments, tables.spans)
+        generation = adjusted.load(warehouse.connection, tables.adjustments, tables.spans, self.warn)
         self.output().dump(
             {
                 "warehouse": _warehouse(),
@@ -187,10 +187,56 @@ def last_task(*, lake_only: bool) -> _AdjustTask:
     return WriteAdjustments() if lake_only else LoadAdjustments()
 
 
+def next_task() -> _AdjustTask:
+    """The task that brings up to date what there is: the lake's tables, and the warehouse's if it has some."""
+    return last_task(lake_only=not LoadAdjustments().output().has_some())
+
+
+def lost() -> str:
+    """A sentence about what the warehouse lacks of the adjustments that were loaded into it; empty if nothing.
+
+    Raises Busy if another process holds the embedded warehouse, and the errors of a server's connection.
+    """
+    loaded = LoadAdjustments().output()
+    if not loaded.has_some():
+        return ""
+    place = wiring.warehouse_place()
+    found = adjusted.newest(opened.shared(place, settings.get("lock_wait_seconds")).connection)
+    expected = (loaded.load() or {})["generation"]
+    if found is not None and found >= expected:
+        return ""
+    there = "they or their views are missing, or of another version" if found is None else f"generation {found}"
+    return f"the adjustments in {place.words} are not those that were loaded: expected generation {expected}; {there}"
+
+
+def load_again() -> None:
+    """Let the adjustments be loaded again, whatever was recorded of the last load."""
+    LoadAdjustments().output().file.unlink(missing_ok=True)
+
+
 def in_words() -> str:
     """The adjustments of the lake in a sentence."""
     document = JsonFile(adjustments.document(settings.lake_dir())).load() or {}
     return f"Adjustments: {_counts(document)}, for prices up to {document['prices_through']}."
+
+
+def state() -> dict[str, Any] | None:
+    """The lake's adjustments as a JSON document, None where nobody wants any. Reads no table.
+
+    ``due`` says that the lake has changed since they were made, ``loaded`` that this warehouse has this state. Counts
+    are of events, dates are ISO texts; before the first time, there are none of either.
+    """
+    if not are_wanted():
+        return None
+    made = WriteAdjustments().output()
+    document = made.load() or {}
+    is_due = not made.exists()
+    names = ("made_at", "prices_through", "actions_through", "symbol_changes", "events", "with_factor", "unadjusted")
+    return {
+        **{name: document.get(name) for name in names},
+        "due": is_due,
+        "loaded": not is_due and LoadAdjustments().output().exists(),
+    }
 
 
 def _counts(document: Mapping[str, Any]) -> str:
@@ -201,9 +247,11 @@ def _counts(document: Mapping[str, Any]) -> str:
 
 
 def are_wanted() -> bool:
-    """Whether this lake has corporate actions, or had adjustments made before."""
+    """Whether this lake has prices and corporate actions, or had adjustments made before."""
     root = settings.lake_dir()
-    return adjustments.document(root).exists() or lake.folder(root, CORPORATE_ACTIONS).exists()
+    return adjustments.document(root).exists() or all(
+        lake.folder(root, dataset).exists() for dataset in (EQUITY, CORPORATE_ACTIONS)
+    )
 
 
 def _warehouse() -> dict[str, Any]:

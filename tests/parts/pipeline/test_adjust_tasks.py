@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
-from helpers import run_luigi
+from clickhouse_server import ClickHouseServer, User, unavailable
+from helpers import ROOT, run_luigi
 from polars.testing import assert_frame_equal
-from small_market import day, notices, prices
+from small_market import by_day, day, notices, prices, put_in_lake
 
 from champion_luigi.adjustments import spans
-from champion_luigi.base.errors import DamagedFile, NotMade
+from champion_luigi.adjustments.tables import EVENTS, FURTHER, SPANS, types_of
+from champion_luigi.base.errors import NotMade
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
@@ -24,6 +26,7 @@ from champion_luigi.pipeline import adjust_tasks
 from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments
 from champion_luigi.storage import adjustments, lake
 from champion_luigi.warehouse import adjusted, opened
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.table import Warehouse
 
 SPLIT, BONUS = "FVSPLT FRM RS 10 TO RE 1", "BONUS 1:1"
@@ -38,15 +41,8 @@ def _without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
 
 
 def put(dataset: Dataset, rows: pl.DataFrame) -> None:
-    """Put rows into the lake, a file a day, and note that adjustments are due, as WriteParquet does."""
-    types = dataset.types
-    lacking = [pl.lit(None, kind).alias(name) for name, kind in types.items() if name not in rows.columns]
-    whole = rows.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in types.items())
-    for (at,), part in whole.partition_by("trade_date", as_dict=True).items():
-        assert isinstance(at, date)
-        path = lake.partition(settings.lake_dir(), at, dataset)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(lake.parquet_bytes(part, {"schema_version": str(dataset.version)}))
+    """Put rows into the lake, and note that adjustments are due, as WriteParquet does."""
+    put_in_lake(settings.lake_dir(), dataset, rows)
     adjust_tasks.ask()
 
 
@@ -157,17 +153,13 @@ def test_a_reader_of_the_files_gets_three_of_one_state() -> None:
     writer.join()
 
 
-def test_files_of_different_states_are_no_adjustments() -> None:
-    """As after a restore of one of them."""
-    put(EQUITY, prices("ABC", [100, 100, 10]))
-    make()
-    path = adjustments.document(settings.lake_dir()).with_name("names.parquet")
-    old = path.read_bytes()
-    put(EQUITY, prices("ABC", [100], first=3))
-    make()
-    path.write_bytes(old)
-    with pytest.raises(DamagedFile, match="different states"):
-        adjustments.read(settings.lake_dir())
+def test_only_the_state_that_counts_and_the_one_before_are_kept() -> None:
+    """Readers who have just read the document find its tables."""
+    for number in range(4):
+        put(EQUITY, prices("ABC", [100], first=number))
+        make()
+    folder = adjustments.document(settings.lake_dir()).parent
+    assert len(list(folder.glob("spans_*.parquet"))) == 2
 
 
 # In the warehouse
@@ -176,11 +168,7 @@ def test_files_of_different_states_are_no_adjustments() -> None:
 def warehouse(rows: pl.DataFrame) -> Warehouse:
     """The embedded engine, with rows loaded day by day."""
     table = opened.shared(wiring.warehouse_place())
-    types = EQUITY.types
-    lacking = [pl.lit(None, kind).alias(name) for name, kind in types.items() if name not in rows.columns]
-    whole = rows.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in types.items())
-    for (at,), part in whole.partition_by("trade_date", as_dict=True).items():
-        assert isinstance(at, date)
+    for at, part in by_day(EQUITY, rows):
         table.load(EQUITY, at, part)
     return table
 
@@ -230,6 +218,46 @@ def test_the_view_is_what_polars_makes(seed: int) -> None:
             f"SELECT {', '.join(expected.columns)} FROM champion_market.equity_adjusted ORDER BY {', '.join(order)}"
         )
         assert_frame_equal(pl.DataFrame(found, expected.schema, orient="row"), expected, rel_tol=1e-12)
+
+
+@pytest.mark.integration
+def test_the_view_has_the_columns_that_are_declared() -> None:
+    """Those of the prices, then the further ones, with the types of the reference."""
+    table = warehouse(prices("ABC", [100, 10]).with_columns(layout=pl.lit("udiff")))
+    adjusted.load(table.connection, pl.DataFrame(schema=types_of(EVENTS)), pl.DataFrame(schema=types_of(SPANS)))
+    found = [(name, kind) for name, kind, *_ in table.query("DESCRIBE champion_market.equity_adjusted")]
+    assert [name for name, _ in found] == [*EQUITY.names, *(each.name for each in FURTHER)]
+    assert found[-len(FURTHER) :] == [(each.name, each.kind.type) for each in FURTHER]
+
+
+# The rights that the guide to a ClickHouse server names, and those that it adds for adjustments.
+RIGHTS = "SELECT, INSERT, CREATE TABLE, CREATE VIEW, CREATE DATABASE"
+TABLES = ("champion_market.normalized_adjustments", "champion_market.normalized_adjustment_spans")
+LOADER = User("loader", "word", (f"{RIGHTS} ON champion_market.*", "TABLE ENGINE ON *"))
+DROPPER = User("dropper", "word", (*(LOADER.grants or ()), *(f"ALTER DELETE ON {table}" for table in TABLES)))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("user", [LOADER, DROPPER], ids=lambda user: user.name)
+def test_the_rights_of_the_guide_are_enough(tmp_path: Path, user: User) -> None:
+    """Without those to drop, what was replaced stays, and a sentence says so; readers see the newest state."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    guide = (ROOT / "docs/how-to/clickhouse-server.md").read_text(encoding="utf-8")
+    assert all(f"GRANT ALTER DELETE ON {table} TO" in guide for table in TABLES)
+    assert f"GRANT {RIGHTS} ON" in guide
+    said: list[str] = []
+    with ClickHouseServer(tmp_path / "server", others=[user]) as running:
+        place = Address(running.host, running.port, user.name, user.password)
+        with contextlib.closing(opened.open_warehouse(place)) as table:
+            table.prepare(EQUITY)
+            events, of_spans = (pl.DataFrame(schema=types_of(columns)) for columns in (EVENTS, SPANS))
+            loads = [adjusted.load(table.connection, events, of_spans, said.append) for _ in range(4)]
+            [(held, newest)] = table.query(f"SELECT uniq(generation), max(generation) FROM {TABLES[0]}")
+    assert newest == loads[-1]
+    assert (held, [TABLES[1].partition(".")[2] in each for each in said]) == (
+        (2, []) if user is DROPPER else (4, [True, True])
+    )
 
 
 @pytest.mark.integration
