@@ -8,27 +8,23 @@ a process loads; and it removes the files of merged parts half a minute after it
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from champion_luigi.base import durable
 from champion_luigi.warehouse.connection import Connection, text_of
 
-_LOOK_UP_SECONDS = 0.05
 
-
-def merge(connection: Connection, table: str, years: Collection[int], removal_seconds: float = 0.0) -> None:
+def merge(connection: Connection, table: str, years: Collection[int]) -> None:
     """Merge the parts of each of these years into one; a year that is one part costs nothing.
 
-    A kill at any moment loses nothing: a merged part takes the place of its parts once it is whole. Of the embedded
-    engine, this waits up to ``removal_seconds`` until the files of replaced parts are gone; it takes a second. Without,
-    the next merge removes them.
+    A kill at any moment loses nothing: a merged part takes the place of its parts once it is whole. The embedded engine
+    then removes the files of replaced parts, but for those of the last second, which the next merge removes.
 
     Raises WarehouseError, for example if the user may not merge, or WarehouseUnreachable; readers see the same rows
     then, too.
     """
-    of_embedded = _removing_replaced_parts(connection, table, removal_seconds)
+    of_embedded = _removing_replaced_parts(connection, table)
     with contextlib.nullcontext() if connection.place.host else of_embedded:
         for year in sorted(years):
             # With FINAL it waits for the parts that a merge in the background holds. A server need not show its parts
@@ -51,34 +47,22 @@ def crowded(connection: Connection, tables: Collection[str], most_parts: int) ->
 
 
 @contextlib.contextmanager
-def _removing_replaced_parts(connection: Connection, table: str, seconds: float) -> Iterator[None]:
+def _removing_replaced_parts(connection: Connection, table: str) -> Iterator[None]:
     """Have the engine remove the files of replaced parts, at the end of the block.
 
     The engine does not sync what it merges: a power failure could take the merged part, after its parts were removed.
     """
-    stop, start = (f"SYSTEM {word} CLEANUP {connection.named(table)}" for word in ("STOP", "START"))
-    connection.command(stop)
+    connection.command(f"SYSTEM STOP CLEANUP {connection.named(table)}")
     try:
         yield
         parts = connection.query(f"SELECT partition, active, path FROM system.parts WHERE {_of(connection, [table])}")
-        replaced = {Path(path): partition for partition, active, path in parts if not active}
+        with_replaced = {partition for partition, active, _ in parts if not active}
         for partition, active, path in parts:
-            if active and partition in replaced.values():
+            if active and partition in with_replaced:
                 durable.sync_files(Path(path))
     finally:
-        # This also wakes up the thread that removes.
-        connection.command(start)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and any(map(_is_there, replaced)):
-        time.sleep(_LOOK_UP_SECONDS)
-        # The thread spares what was replaced within the last second.
-        connection.command(stop)
-        connection.command(start)
-
-
-def _is_there(part: Path) -> bool:
-    """Whether a part has files; the engine renames it before it removes them."""
-    return part.exists() or part.with_name(f"delete_tmp_{part.name}").exists()
+        # This also wakes up the thread that removes. It spares what was replaced within the last second.
+        connection.command(f"SYSTEM START CLEANUP {connection.named(table)}")
 
 
 def _of(connection: Connection, tables: Collection[str]) -> str:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 # A year with more parts than this is merged when the embedded warehouse is closed, whoever loaded it. A fill merges the
 # years that it loads; days that are loaded one at a time would pay for a whole year each.
 _MOST_PARTS = 20
-# The longest wait for the embedded engine to remove the files of merged parts.
-_REMOVAL_SECONDS = 5.0
 # The words that begin something else in a list of columns.
 _CLAUSES = frozenset({"constraint", "index", "projection"})
 _OWN_COLUMNS = {"version": "UInt64 CODEC(T64, ZSTD(1))", "is_deleted": "UInt8 CODEC(T64, ZSTD(1))"}
@@ -134,15 +132,12 @@ class Warehouse:
         return [int(year) for (year,) in self.query(years)]
 
     def merge(self, dataset: Dataset, years: Collection[int] | None = None) -> None:
-        """Merge the parts of each year, so that the view reads fast: of these, or else of all, and thoroughly.
+        """Merge the parts of each year, of all or of these, so that the view reads fast.
 
         A server's user needs the right OPTIMIZE on the table. Raises WarehouseError or WarehouseUnreachable; readers
         see the same rows then, too.
         """
-        if years is None:
-            merging.merge(self.connection, dataset.table, self.years(dataset), _REMOVAL_SECONDS)
-        else:
-            merging.merge(self.connection, dataset.table, years)
+        merging.merge(self.connection, dataset.table, self.years(dataset) if years is None else years)
 
     def tidy(self) -> None:
         """Merge years with too many parts before the process ends; a server does this by itself."""
