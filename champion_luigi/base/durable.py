@@ -172,6 +172,14 @@ def sync_folder(folder: Path) -> str:
     return ""
 
 
+def sync_files(folder: Path) -> None:
+    """Make the files of a folder, which another program has written, outlast a power failure. Raises StorageError."""
+    with naming(folder, "the files could not be synced", "Check the disk, then run the same command again."):
+        for path in filter(Path.is_file, folder.iterdir()):
+            _sync(path, os.O_RDWR)
+        _sync_renames(folder)
+
+
 def _sync(path: Path, flags: int) -> None:
     descriptor = os.open(path, flags | os.O_CLOEXEC)
     try:

@@ -124,6 +124,11 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         unit="tasks",
         option="--workers",
     )
+    keep_intermediates = Switch(
+        "CHAMPION_KEEP_INTERMEDIATES",
+        False,
+        "whether a fill keeps the parsed and normalized tables of finished days: true or false",
+    )
     lock_wait_seconds = seconds(
         "CHAMPION_LOCK_WAIT_SECONDS",
         600.0,

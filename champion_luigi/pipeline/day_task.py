@@ -21,13 +21,15 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import due, version
-from champion_luigi.storage.paths import DayFiles
+from champion_luigi.storage.paths import INTERMEDIATES, DayFiles
 from champion_luigi.tracking import record, runs
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
 # Whether tasks that are scheduled now run the newest day first.
 newest_first: ContextVar[bool] = ContextVar("champion_newest_first", default=False)
+# The task after which a fill removes a day's tables between two stages; None if they stay.
+last_of_fill: ContextVar[type[luigi.Task] | None] = ContextVar("champion_last_of_fill", default=None)
 # Fires in the parent of the workers when the first task of a day is found missing.
 WORK_AHEAD = "event.champion.work_ahead"
 
@@ -137,9 +139,23 @@ class DayTask(luigi.Task):
             self.was_complete = self.complete()
             if self.was_complete:
                 self.say("done by another process meanwhile")
-                return
-            retrying(self.work)
-            due.done(self.files.due, self.date, self.stage)
+            else:
+                retrying(self.work)
+                due.done(self.files.due, self.date, self.stage)
+            if (last := last_of_fill.get()) and isinstance(self, last):
+                self._remove_intermediates()
+
+    def _remove_intermediates(self) -> None:
+        """Remove the day's tables between two stages, which nothing needs any more. The caller holds the day's lock."""
+        if due.stages(self.files.due, self.date):
+            return
+        for kind in INTERMEDIATES:
+            path = self.files.table(kind, self.date)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                # The day is done, and `champion clean --intermediates` removes the file later.
+                logger.warning("%s could not be removed: %s", path, error.strerror or error)
 
     def prepare(self) -> None:
         """Acquire, before the day's lock, what other processes may hold for longer than a day's work."""

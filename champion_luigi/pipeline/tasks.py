@@ -120,7 +120,24 @@ class ScrapeBhavcopy(DayTask):
             raise NotPublished(error.what, **about, todo=todo) from None
 
 
-class ParseBhavcopy(DayTask):
+class _Table(DayTask):
+    """A task whose output lies between two stages: a fill, perhaps of another process, removes it at the day's end."""
+
+    # Whether the lake waited for the output when Luigi last looked. If not, who runs the task wants the table itself.
+    _is_awaited = False
+
+    def complete(self) -> bool:
+        """Whether the output exists, or the lake, which waited for it, has the day by now."""
+        if super().complete():
+            return True
+        in_lake = WriteParquet(date=self.date, dataset=self.dataset).complete()
+        if in_lake and self._is_awaited:
+            return True
+        self._is_awaited = not in_lake
+        return False
+
+
+class ParseBhavcopy(_Table):
     """The payload as a table of text under the source's column names; ``normalize`` casts the types."""
 
     stage = 1
@@ -155,7 +172,7 @@ class ParseBhavcopy(DayTask):
         self.say(f"{table.height:,} rows of {kept.name}")
 
 
-class NormalizeBhavcopy(DayTask):
+class NormalizeBhavcopy(_Table):
     """Canonical columns and types. Rejected rows are stored under ``rejects/``; oddities are counted."""
 
     stage = 2
@@ -228,6 +245,12 @@ class WriteParquet(DayTask):
 
         self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content), **_source_in(metadata)}
         self.say(f"{rows.height:,} rows, {len(content):,} bytes")
+
+    def on_success(self) -> None:
+        """As for each task; from now on the lake waits for no table of the day."""
+        super().on_success()
+        normalized = self.requires()
+        normalized._is_awaited = normalized.requires()._is_awaited = False
 
     def _ask_for_adjustments(self) -> None:
         if self.definition.is_for_adjustments:

@@ -20,6 +20,8 @@ from champion_luigi.datasets.model import Dataset
 # The suffix of each kind of file. Receipts, and markers under ``loaded/<warehouse>``, end in `_DOCUMENT`.
 _SUFFIXES = {"parsed": ".arrows", "normalized": ".arrows", "rejects": ".jsonl"}
 _DOCUMENT = ".json"
+# The kinds of tables between two stages. Each can be made again from the payload.
+INTERMEDIATES = ("parsed", "normalized")
 # In place of a data set's folder. No data set has this name.
 SHARED = "shared"
 _SYMBOL_CHANGES = "symbol_changes"
@@ -53,7 +55,7 @@ class DayFiles:
         return self.root / "locks" / SHARED / name / f"{day}.lock"
 
     def table(self, stage: str, day: date) -> Path:
-        """The table that a stage, ``parsed`` or ``normalized``, writes for the next one."""
+        """The table that a stage writes for the next one; ``stage`` is one of `INTERMEDIATES`."""
         return self._of(stage, day)
 
     def rejects(self, day: date) -> Path:

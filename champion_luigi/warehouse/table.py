@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -16,14 +16,15 @@ from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
+from champion_luigi.warehouse import merging
 from champion_luigi.warehouse.connection import Address, Connection, date_of, quoted, text_of
 from champion_luigi.warehouse.load import Loaded, Loads
 
 if TYPE_CHECKING:
     import polars as pl
 
-# A partition with more parts than this is merged when the warehouse is closed: each part slows FINAL down, and the
-# background merges of the embedded engine end with a process that loads one day.
+# A year with more parts than this is merged when the embedded warehouse is closed, whoever loaded it. A fill merges the
+# years that it loads; days that are loaded one at a time would pay for a whole year each.
 _MOST_PARTS = 20
 # The words that begin something else in a list of columns.
 _CLAUSES = frozenset({"constraint", "index", "projection"})
@@ -130,15 +131,19 @@ class Warehouse:
         years = f"SELECT DISTINCT toYear(trade_date) AS year FROM {self._named(dataset.table)} ORDER BY year"
         return [int(year) for (year,) in self.query(years)]
 
+    def merge(self, dataset: Dataset, years: Collection[int] | None = None) -> None:
+        """Merge the parts of each year, of all or of these, so that the view reads fast.
+
+        A server's user needs the right OPTIMIZE on the table. Raises WarehouseError or WarehouseUnreachable; readers
+        see the same rows then, too.
+        """
+        merging.merge(self.connection, dataset.table, self.years(dataset) if years is None else years)
+
     def tidy(self) -> None:
-        """Merge partitions with too many parts before the process ends; a server does this by itself."""
-        tables = ", ".join(text_of(dataset.table) for dataset in DATASETS.values())
-        parts = self.query(
-            f"SELECT table, partition FROM system.parts WHERE active AND database = {text_of(self.place.database)} "
-            f"AND table IN ({tables}) GROUP BY table, partition HAVING count() > {_MOST_PARTS}"
-        )
-        for table, partition in parts:
-            self.command(f"OPTIMIZE TABLE {self._named(table)} PARTITION {int(partition)}")
+        """Merge years with too many parts before the process ends; a server does this by itself."""
+        tables = [dataset.table for dataset in DATASETS.values()]
+        for table, years in merging.crowded(self.connection, tables, _MOST_PARTS).items():
+            merging.merge(self.connection, table, years)
 
     def _is_there(self, dataset: Dataset) -> bool:
         """Whether a data set's table exists. Its columns are checked; a missing view is made anew.

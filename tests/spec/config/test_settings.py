@@ -297,6 +297,7 @@ UNUSABLE = [
     ("retry_seconds", "inf", ""),
     ("load_retry_seconds", "1 minute", ""),
     ("ask_closed", "yes", ""),
+    ("keep_intermediates", "yes", ""),
     ("closed_after_days", "-1", ""),
     ("closed_after_days", "99999999999", ""),
     ("fill_workers", "0", ""),
