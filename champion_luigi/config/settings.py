@@ -258,7 +258,11 @@ def _checked(name: str, value: Any) -> Any:
 
 def data_dir() -> Path:
     """The folder of all outputs."""
-    return Path(get("data_dir"))
+    return _path(get("data_dir"))
+
+
+# Asked for several times in each look at a day.
+_path = functools.lru_cache(maxsize=16)(Path)
 
 
 def lake_dir() -> Path:
