@@ -124,6 +124,14 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         unit="tasks",
         option="--workers",
     )
+    fill_group = Whole(
+        "CHAMPION_FILL_GROUP",
+        16,
+        "days that go through the stages of a fill together: more take less time, fewer less memory",
+        least=1,
+        most=100,
+        unit="days",
+    )
     lock_wait_seconds = seconds(
         "CHAMPION_LOCK_WAIT_SECONDS",
         600.0,

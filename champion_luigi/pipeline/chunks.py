@@ -29,8 +29,6 @@ from champion_luigi.tracking.journal import Event
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
 logger = logging.getLogger("luigi-interface.fill")
 
-# Days per scheduler: what all of them hold in memory at a time grows with them, and what they share costs less a day.
-CHUNK_DAYS = DayTask.max_batch_size
 _LOG_SECONDS = 10.0
 _SHOW_SECONDS = 0.2
 
@@ -107,7 +105,8 @@ def fill_days(
     the days left are then counted. A session that no source has is entered in the ledger as absent.
     """
     logger.setLevel(logging.INFO)
-    chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
+    size = settings.get("fill_group")
+    chunks = [days[start : start + size] for start in range(0, len(days), size)]
     lanes = min(len(chunks), 2 if workers > 1 else 1)
     missing: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()

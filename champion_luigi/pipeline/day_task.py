@@ -49,9 +49,6 @@ class DayTask(luigi.Task):
         description="data set of the day: " + ", ".join(catalog.NAMES),
     )
 
-    # The most days that a fill gives to one `Group`.
-    max_batch_size = 16
-
     stage: ClassVar[int]
     attempts: ClassVar[int] = 2
     retry_setting: ClassVar[str] = "retry_seconds"
@@ -82,7 +79,8 @@ class DayTask(luigi.Task):
     def from_str_params(cls, params_str: dict[str, Any]) -> luigi.Task:
         """The task with these parameters; a `Group`, if Luigi's scheduler has joined several dates."""
         if not isinstance(dates := params_str.get("date"), list):
-            return super().from_str_params(params_str)
+            alone: luigi.Task = super().from_str_params(params_str)
+            return alone
         return Group.of(
             [super(DayTask, cls).from_str_params(params_str | {"date": each}) for each in dates], params_str
         )
@@ -91,6 +89,11 @@ class DayTask(luigi.Task):
     def batchable(self) -> bool:
         """Whether the scheduler may join the task with those of other days: in a fill alone, which runs groups."""
         return lanes.in_threads.get() > 0 and type(self).run is DayTask.run
+
+    @property
+    def max_batch_size(self) -> int:  # type: ignore[override]  # Luigi only reads it
+        """The most days that the scheduler joins."""
+        return int(settings.get("fill_group"))
 
     @property
     def definition(self) -> Dataset:

@@ -103,6 +103,8 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
     for name in mlflow_store._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
+    # Some days of a fill are done while others are not.
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
     empty_store(tmp_path / "mlflow" / "mlflow.db")
     yield
@@ -328,7 +330,7 @@ def test_a_fill_that_is_told_to_end_is_killed(archive: SimulatedArchive, command
         assert process.returncode != 0
     carry()
     runs = told()
-    assert killed(runs) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[3]}", FILL]
+    assert killed(runs) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[4]}", FILL]
     assert "RUNNING" not in statuses(runs).values()
     assert len(runs) == 5
 
@@ -345,7 +347,7 @@ def test_a_fill_is_told_to_end_by_whichever_thread_gets_the_signal(archive: Simu
         process.wait(30)
         assert process.returncode != 0
     carry()
-    assert killed(told()) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[3]}", FILL]
+    assert killed(told()) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[4]}", FILL]
 
 
 def takes_sigint(thread: Path) -> bool:
