@@ -12,7 +12,7 @@ import logging
 import queue
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import luigi
 from luigi.task_status import DONE
@@ -22,10 +22,10 @@ from champion_luigi.base import locks
 from champion_luigi.base.errors import Busy
 from champion_luigi.pipeline import lanes
 
-if TYPE_CHECKING:
-    from champion_luigi.pipeline.day_task import DayTask
-
 logger = logging.getLogger("luigi-interface")
+
+# A task of `day_task`, which imports this module.
+DayTask = Any
 
 # Luigi's events of a group that concern each of its tasks; the others each task has fired by itself.
 _OF_EACH = frozenset({luigi.Event.FAILURE, luigi.Event.PROCESS_FAILURE, luigi.Event.TIMEOUT})
