@@ -59,7 +59,7 @@ bench: $(VENV)/.runtime  ## the pipeline against a bare loop of the same librari
 
 lock: $(VENV)/.test  ## renew the exact versions of all dependencies
 	$(BIN)/uv pip compile $(LOCK) --extra build --extra test --extra dev -o requirements-test.lock setup.cfg
-	$(BIN)/uv pip compile $(LOCK) --extra build -c requirements-test.lock -o requirements.lock setup.cfg
+	$(BIN)/uv pip compile $(LOCK) --extra build --extra plot -c requirements-test.lock -o requirements.lock setup.cfg
 
 LOCK := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 

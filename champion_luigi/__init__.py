@@ -11,6 +11,7 @@ The packages in the order in which a day's data meets them; `pipeline/tasks.py` 
     warehouse   the ClickHouse tables: create, load, query
     simulated   the simulated exchange
     config      settings, and the archive, lake and warehouse that they name
+    reading     what users read from Python: adjusted prices
     tracking    what happened: the journal, and its way to MLflow
     pipeline    Luigi: the five tasks of a day, the range, one day from Python
     upkeep      the state of the data, and putting it right: status, verify, redo, refresh, clean
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         ScrapeBhavcopy,
         WriteParquet,
     )
+    from champion_luigi.reading.prices import prices
     from champion_luigi.storage import lake
 
     __version__: str
@@ -58,6 +60,7 @@ __all__ = [
     "WriteAdjustments",
     "WriteParquet",
     "lake",
+    "prices",
     "run_day",
     "sessions",
 ]
@@ -75,6 +78,7 @@ _MODULE_OF = {
     "WriteAdjustments": "pipeline.adjust_tasks",
     "WriteParquet": "pipeline.tasks",
     "lake": "storage.lake",
+    "prices": "reading.prices",
     "run_day": "pipeline.run_day",
     "sessions": "sessions",
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,8 @@ import polars as pl
 from champion_luigi.adjustments import events, spans
 from champion_luigi.adjustments.instruments import Change, Changes, Names, names
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.storage import lake
 
 START = date(2024, 1, 1)
 
@@ -66,6 +69,23 @@ def notices(*lines: tuple[str, str, int, int], series: str = "EQ", layout: str =
 def renamed(*changes: tuple[str, str, int], traded: pl.DataFrame | None = None) -> Names:
     """Names by changes: old symbol, new symbol, number of the first day under the new one."""
     return names(Changes(tuple(Change(day(at), old, new, "") for old, new, at in changes)), traded)
+
+
+def put_in_lake(root: Path, dataset: Dataset, rows: pl.DataFrame) -> None:
+    """Put rows into a lake, a file a day; columns that are not given are null."""
+    for at, part in by_day(dataset, rows):
+        path = lake.partition(root, at, dataset)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(lake.parquet_bytes(part, {"schema_version": str(dataset.version)}))
+
+
+def by_day(dataset: Dataset, rows: pl.DataFrame) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Each day's rows in the columns of a data set; columns that are not given are null."""
+    lacking = [pl.lit(None, kind).alias(name) for name, kind in dataset.types.items() if name not in rows.columns]
+    whole = rows.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in dataset.types.items())
+    for (at,), part in whole.partition_by("trade_date", as_dict=True).items():
+        assert isinstance(at, date)
+        yield at, part
 
 
 def events_in(rows: pl.DataFrame, actions: pl.DataFrame, known: Names | None = None, **more: Any) -> pl.DataFrame:

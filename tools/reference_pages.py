@@ -82,6 +82,14 @@ _WARNINGS = {
     "corrected": "rows in which a known slip of the exchange was corrected",
     "not_understood": "lines whose purpose was not understood whole",
     "no_ex_date": "lines without an ex-date",
+    "rounded_close": "shares whose close is up to 2.5 paise apart from the one in their market value",
+    "other_market_cap": "shares whose market value is not the number of shares times the close, beyond rounding",
+    "old_close": "shares whose close is of an earlier day, as they did not trade",
+    "never_traded": "shares that have never traded",
+    "later_last_trade": "shares whose last trade is after the day",
+    "other_listed_total": "1 if the total of the listed shares is not the sum of their market values",
+    "other_permitted_total": "1 if that of the shares that are only permitted to trade is not",
+    "other_total": "1 if that of all shares is not",
     "repeated_notice": "lines after the first one with the same symbol, series, purpose and ex-date",
 }
 _PROGRESS = {

@@ -7,7 +7,8 @@ What has no ratio, or whose terms or close are not known, is listed with the rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
@@ -100,12 +101,14 @@ def events_of(
         is_export = pl.col("layout").is_in(_EXPORTS)
         published = pl.when(is_export).then(pl.min_horizontal("trade_date", "ex_date")).otherwise("trade_date")
         actions = actions.filter(published <= as_of)
-    found = pl.concat([effective(actions), _unread(actions)], how="diagonal")
+    lists = actions["trade_date"].unique().to_list()
+    actions = actions.filter(~pl.col("kind").is_in(_WITHOUT_EFFECT).fill_null(False) | ~pl.col("understood"))
+    found = pl.concat([effective(actions, lists), _unread(actions)], how="diagonal")
     if as_of is not None:
         # Only now: a notice of a later date can have taken the place of one that has passed.
         found = found.filter(pl.col("ex_date") <= as_of)
     of_shares = pl.col("series").list.eval(pl.element().is_in(SHARES)).list.any()
-    found = found.filter(~pl.col("kind").is_in(_WITHOUT_EFFECT) | ~pl.col("understood")).with_columns(
+    found = found.with_columns(
         pl.when(of_shares).then(pl.lit(OF_SHARES)).otherwise(pl.col("series").list.first()).alias("security")
     )
     found = _with_closes(found.rename({"symbol": "instrument"}), rows, missing)
@@ -115,7 +118,8 @@ def events_of(
     for each in found.sort("last_listed", "purpose", nulls_last=False).iter_rows(named=True):
         event = _event(each, names)
         latest[tuple(event[name] for name in _SAME)] = event
-    frame = pl.DataFrame([*latest.values(), *_symbol_changes(names, as_of)], schema=types_of(EVENTS))
+    standing = [each for of_day in _by_day(latest.values()) for each in of_day if not _is_corrected(each, of_day)]
+    frame = pl.DataFrame([*standing, *_symbol_changes(names, as_of)], schema=types_of(EVENTS))
     by = ("instrument", "security", "ex_date", "kind")
     frame = frame.sort(*by, "purpose", "amount", "ratio_new", "symbol", nulls_last=True)
     return frame.with_columns(number=pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(by))
@@ -126,6 +130,25 @@ _EXPORTS = [source.name for source in CORPORATE_ACTIONS.sources if source.is_sav
 _SAME = (
     "instrument security ex_date kind from_value to_value ratio_new ratio_old amount percent basis wording note".split()
 )
+
+
+def _by_day(events: Iterable[Mapping[str, Any]]) -> Iterable[list[Mapping[str, Any]]]:
+    """The events of one kind, security and ex-date, together."""
+    found: defaultdict[tuple[object, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for event in events:
+        found[tuple(event[name] for name in ("instrument", "security", "ex_date", "kind"))].append(event)
+    return found.values()
+
+
+def _is_corrected(event: Mapping[str, Any], of_day: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a later notice has other terms for the same action: one of the same kind and day that replaced it.
+
+    Actions that a list has together, such as two rights issues, are several. Of dividends there are often several, so
+    only one that was gone before its ex-date counts as corrected.
+    """
+    if event["factor"] is None or (event["kind"] in _DIVIDENDS and not event["vanished"]):
+        return False
+    return any(other["factor"] is not None and other["first_listed"] > event["last_listed"] for other in of_day)
 
 
 def _unread(actions: pl.DataFrame) -> pl.DataFrame:

@@ -32,7 +32,8 @@ _ORDER = ("symbol", "series", "valid_from", "start")
 _FACTORS = {
     "factor": (("splits",), "factor"),
     "exchange_factor": (("splits", "exchange"), "exchange_factor"),
-    "total_factor": (("splits", "exchange", "total_return"), "factor"),
+    # Dividends come to it, see `_steps`.
+    "total_factor": (("splits", "exchange"), "factor"),
 }
 
 
@@ -76,7 +77,10 @@ def spans_of(
     frames = []
     for day in [None, *future["ex_date"].unique().sort()]:
         now = events.filter(pl.col("ex_date") <= (day or known_until))
-        of = periods if day is None else periods.join(future.filter(pl.col("ex_date") == day), on=by, how="semi")
+        of = periods
+        if day is not None:
+            of = periods.join(future.filter(pl.col("ex_date") == day), on=by, how="semi")
+            now = now.join(of, on=by, how="semi")
         frames.append(_spans(now, of, rows).with_columns(valid_from=pl.lit(day or FIRST_DATE)))
     found = pl.concat(frames)
     # A later state ends an earlier one.
@@ -252,13 +256,19 @@ def _steps(events: pl.DataFrame) -> pl.DataFrame:
     import polars as pl
 
     by = ["instrument", "security"]
+    # The dividends of one day are one payment.
+    paid = pl.col("counts_in") == "total_return"
+    left = pl.col("close").filter(paid).first() - pl.col("amount").filter(paid).sum()
+    of_dividends = pl.when(left > 0).then(pl.col("close").filter(paid).first() / left)
     of_day = events.group_by(*by, "ex_date").agg(
         *(
             pl.col(column).filter(pl.col("counts_in").is_in(counts)).product().alias(name)
             for name, (counts, column) in _FACTORS.items()
         ),
+        of_dividends.fill_null(1.0).alias("of_dividends"),
         pl.col("unadjusted").sum().cast(pl.Int64),
     )
+    of_day = of_day.with_columns(pl.col("total_factor") * pl.col("of_dividends")).drop("of_dividends")
     later = of_day.sort("ex_date", descending=True)
     return later.with_columns(
         *(pl.col(name).cum_prod().over(by) for name in _FACTORS), pl.col("unadjusted").cum_sum().over(by)

@@ -20,6 +20,7 @@ ChampionError
     ├── OtherVersion        written by a newer or an older version of this package
     ├── Busy                another process holds a lock
     ├── SettingsError       a setting that cannot be used
+    ├── UnknownSymbol       no instrument had this symbol
     └── WrongClock          this machine's clock is before the first file
 
 An error is a sentence for the person on call: the date, what is wrong, what was expected and found, the
@@ -206,6 +207,14 @@ class SettingsError(TerminalError):
     """A setting cannot be used as it is.
 
     The message names the setting and says what was expected.
+    """
+
+
+class UnknownSymbol(TerminalError, LookupError):
+    """No company or fund traded under this symbol, as far as the loaded days show.
+
+    The message names similar symbols. If the symbol is right, load the days on which it traded, then run
+    `champion adjust`.
     """
 
 

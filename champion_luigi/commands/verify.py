@@ -7,8 +7,9 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from champion_luigi.commands import output
+from champion_luigi.commands import output, verify_adjustments
 from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--end", type=output.DAY, help="Last date. Default: the last date with data.")
 @click.option("--repair", "repairs", is_flag=True, help="Make differing outputs again, then verify them again.")
 @click.option("--sources", "with_sources", is_flag=True, help="Compare with the archive's other files of each day too.")
+@click.option("--adjustments", "of_adjustments", is_flag=True, help="Verify the adjusted prices instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 @click.pass_context
 def command(  # noqa: PLR0917 - click calls it by name
@@ -31,6 +33,7 @@ def command(  # noqa: PLR0917 - click calls it by name
     end: datetime | None,
     repairs: bool,
     with_sources: bool,
+    of_adjustments: bool,
     as_json: bool,
 ) -> None:
     """Compare raw payloads, lake and warehouse, date by date.
@@ -43,8 +46,18 @@ def command(  # noqa: PLR0917 - click calls it by name
     With --sources, each day is also compared with the archive's other files of that day, which costs a request each:
     two sources have the same values of the same key.
 
+    With --adjustments, none of that is done. Instead the lake's highs and lows, divided by our factors, are compared
+    with the exchange's files of 52-week highs and lows, which costs a request for each session from --start to --end
+    (default: the last five). The opening after each split, bonus and consolidation in the range (default: of all dates)
+    is compared with the close before it. Jumps that no action explains are listed, and are no differences.
+
     Exits 0 when everything agrees, 30 when there are differences; with --repair, when some are left.
     """
+    if of_adjustments:
+        if repairs or with_sources or context.get_parameter_source("datasets") is not ParameterSource.DEFAULT:
+            raise click.UsageError("--adjustments goes with --start, --end and --json alone")
+        context.exit(verify_adjustments.run(*output.dates(start, end), as_json=as_json))
+
     from champion_luigi.config import wiring
     from champion_luigi.upkeep import sources, verify
     from champion_luigi.upkeep.repair import repair

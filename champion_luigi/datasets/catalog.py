@@ -8,9 +8,12 @@ from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.delivery import DELIVERY
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
+from champion_luigi.datasets.market_cap import MARKET_CAP
 from champion_luigi.datasets.model import Dataset, Source
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (EQUITY, INDEX_CLOSE, DELIVERY, CORPORATE_ACTIONS)}
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset for dataset in (EQUITY, INDEX_CLOSE, DELIVERY, CORPORATE_ACTIONS, MARKET_CAP)
+}
 NAMES = tuple(DATASETS)
 DEFAULT = EQUITY.name
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from champion_luigi.datasets.corporate_actions import AGAIN_WITHIN_DAYS, OF_SHARES, SAME, SHARES
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 _LATEST = ("name", "record_date", "purpose", "understood", "factor", "phrase")
 
 
-def effective(rows: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+def effective(rows: pl.DataFrame | pl.LazyFrame, lists: Sequence[date] | None = None) -> pl.DataFrame:
     """Each action once, with its effective ex-date, by symbol and ex-date.
 
-    ``rows`` are those of the data set `corporate_actions`. The result has the columns of the view: among them
-    ``series``, a list, ``first_listed`` and ``last_listed``, ``vanished``, and ``moved_from``, a list of ex-dates.
+    ``rows`` are those of the data set `corporate_actions`, and ``lists`` the days of all lists, if ``rows`` are only
+    some of them. The result has the columns of the view: among them ``series``, a list, ``first_listed`` and
+    ``last_listed``, ``vanished``, and ``moved_from``, a list of ex-dates.
     """
     import polars as pl
 
     lazy = rows.lazy()
-    lists = sorted(lazy.select(pl.col("trade_date").unique()).collect()["trade_date"])
+    if lists is None:
+        lists = lazy.select(pl.col("trade_date").unique()).collect()["trade_date"].to_list()
+    lists = sorted(lists)
     notices = (
         lazy.filter(pl.col("kind").is_not_null())
         .with_columns(
@@ -46,16 +49,40 @@ def effective(rows: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
             pl.col("trade_date").unique().sort().alias("listed"),
             pl.col(*_LATEST).last(),
         )
+        .with_columns(alone=pl.len().over(SAME) == 1)
         .collect()
     )
-    of_action: defaultdict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
-    for notice in notices.iter_rows(named=True):
-        of_action[tuple(notice[name] for name in SAME)].append(notice)
-    found = [row for each in of_action.values() for row in _standing(each, lists)]
     lists_of = {"moved_from": pl.List(pl.Date), "series": pl.List(pl.String)}
     dates = dict.fromkeys(("first_listed", "last_listed"), pl.Date)
     types: dict[str, Any] = {**notices.schema, **lists_of, **dates, "vanished": pl.Boolean}
-    return pl.DataFrame(found, {name: types[name] for name in _COLUMNS}).sort("symbol", "ex_date", "kind", "series")
+    types = {name: types[name] for name in _COLUMNS}
+    of_action: defaultdict[tuple[object, ...], list[dict[str, Any]]] = defaultdict(list)
+    for notice in notices.filter(~pl.col("alone")).iter_rows(named=True):
+        of_action[tuple(notice[name] for name in SAME)].append(notice)
+    found = [row for each in of_action.values() for row in _standing(each, lists)]
+    never_moved = _alone(notices.filter("alone", pl.col("ex_date").is_not_null()), lists)
+    both = [pl.DataFrame(found, types), never_moved.select(pl.col(name).cast(kind) for name, kind in types.items())]
+    return pl.concat(both).sort("symbol", "ex_date", "kind", "series")
+
+
+def _alone(notices: pl.DataFrame, lists: Sequence[date]) -> pl.DataFrame:
+    """What `_standing` makes of actions with one ex-date: they are nearly all, so they are taken together."""
+    import polars as pl
+
+    following = pl.DataFrame({"following": lists}, {"following": pl.Date})
+    found = notices.with_columns(
+        first_listed=pl.col("listed").list.first(),
+        last_listed=pl.col("listed").list.last(),
+        moved_from=pl.lit([], pl.List(pl.Date)),
+    ).sort("last_listed")
+    return found.join_asof(
+        following,
+        left_on="last_listed",
+        right_on="following",
+        strategy="forward",
+        allow_exact_matches=False,
+        coalesce=False,
+    ).with_columns(vanished=(pl.col("following") < pl.col("ex_date")).fill_null(False))
 
 
 _COLUMNS = tuple(

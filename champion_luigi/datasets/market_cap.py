@@ -146,6 +146,7 @@ MARKET_CAP = Dataset(
     key=("symbol", "series"),
     sums=("issue_size", "close", "market_cap"),
     published_at=time(19, 0),
+    is_for_adjustments=True,
     about="shares issued, face value and market value of each listed share",
     # The company with the highest value, in trillions.
     example="SELECT concat(symbol, ' is worth ', toString(round(market_cap / 1e12, 2)), ' trillion rupees') "

@@ -263,8 +263,9 @@ def _dates(recognised: Recognised) -> Iterator[str]:
 def _readable(dataset: Dataset, day: date) -> list[str]:
     """The day in each common form that the data set reads."""
     month = MONTHS[day.month - 1]
-    forms = (f"{day}", f"{day:%d}-{month}-{day:%Y}", f"{day:%d}-{month}-{day:%y}", f"{day:%d-%m-%Y}", f"{day:%d/%m/%Y}")
-    return [form for form in (*forms, f"{day:%d%m%Y}", f"{day:%Y%m%d}") if dataset.read_date(form, day) == day]
+    forms = [f"{day}", f"{day:%d}-{month}-{day:%Y}", f"{day:%d}-{month}-{day:%y}", f"{day:%d-%m-%Y}", f"{day:%d/%m/%Y}"]
+    forms += [f"{day:%d} {month} {day:%Y}", f"{day:%d%m%Y}", f"{day:%Y%m%d}"]
+    return [form for form in forms if dataset.read_date(form, day) == day]
 
 
 def _require_own_rows(recognised: Recognised, of: Source, about: Mapping[str, Any]) -> None:

@@ -201,9 +201,11 @@ def _counts(document: Mapping[str, Any]) -> str:
 
 
 def are_wanted() -> bool:
-    """Whether this lake has corporate actions, or had adjustments made before."""
+    """Whether this lake has prices and corporate actions, or had adjustments made before."""
     root = settings.lake_dir()
-    return adjustments.document(root).exists() or lake.folder(root, CORPORATE_ACTIONS).exists()
+    return adjustments.document(root).exists() or all(
+        lake.folder(root, dataset).exists() for dataset in (EQUITY, CORPORATE_ACTIONS)
+    )
 
 
 def _warehouse() -> dict[str, Any]:

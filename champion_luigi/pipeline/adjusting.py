@@ -61,8 +61,21 @@ def inputs() -> Inputs:
     return Inputs(states, kept and kept.path, sha256)
 
 
-def make(given: Inputs) -> dict[str, Any]:
-    """Make the adjustments and write them to the lake, and return the document about them. Raises NotMade."""
+class Evidence(NamedTuple):
+    """What the lake says: the arguments of `events.events_of`, and the date of the newest price."""
+
+    names: Names
+    actions: pl.DataFrame
+    rows: pl.DataFrame
+    face_values: pl.DataFrame
+    missing: list[date]
+    through: date
+    # What was odd about the list of changed symbols and the names, by kind.
+    odd: Mapping[str, int]
+
+
+def evidence(given: Inputs) -> Evidence:
+    """Read what adjustments are made from: the actions, and the rows around them. Raises NotMade without prices."""
     import polars as pl
 
     ends = _of_years("ends", EQUITY, given, lambda rows, _: _ends(rows))
@@ -88,19 +101,25 @@ def make(given: Inputs) -> dict[str, Any]:
     days = sorted(day for day, _ in lake.days(settings.lake_dir(), EQUITY))
     held = set(days)
     missing = [day for day in sessions.sessions(days[0], days[-1]) if day not in held]
+    return Evidence(known, actions, rows, face_values, missing, days[-1], known.counts | changes.counts)
+
+
+def make(given: Inputs) -> dict[str, Any]:
+    """Make the adjustments and write them to the lake, and return the document about them. Raises NotMade."""
+    known, actions, rows, face_values, missing, through, odd = evidence(given)
     found = events.events_of(actions, known, rows, face_values, missing=missing)
-    made = spans.spans_of(found, known.frame, rows, days[-1] - _MAY_LAG, missing)
+    made = spans.spans_of(found, known.frame, rows, through - _MAY_LAG, missing)
     about = {
         "version": VERSION,
         "made_at": durable.now(),
-        "prices_through": days[-1],
+        "prices_through": through,
         "actions_through": actions["trade_date"].max(),
         "symbol_changes": given.symbols and given.symbols.name,
         "events": found.height,
         "with_factor": int(found["factor"].count()),
         "unadjusted": int(found["unadjusted"].sum()),
         "spans": made.height,
-        "names": known.counts | changes.counts,
+        "names": odd,
     }
     adjustments.write(
         settings.lake_dir(), {"adjustments": found, "names": known.frame, "spans": made}, given.digest, about

@@ -13,6 +13,9 @@ from itertools import pairwise
 # The market's level at the start of a year, in thousandths of its level in 1994.
 MARKET = ((1994, 1000), (2000, 1300), (2003, 1000), (2008, 3600), (2009, 1900), (2020, 6500), (2026, 14000))
 
+# A long tail, in hundredths, from 0.1 to 15: how much dearer or busier some instruments are than others.
+TAIL = tuple(10 + 1500 * n**4 // 255**4 + n // 2 for n in range(256))
+
 # The text after a number's whole part, by its hundredths, without trailing zeros.
 SHORT_HUNDREDTHS = ("", *(f".{n:02}".rstrip("0") for n in range(1, 100)))
 

@@ -1,7 +1,8 @@
 """The simulated exchange archive: the files of each data set by path, each data set written by a module of its own.
 
 It serves the demo, the tests and the benchmarks. A day's payload depends on its date alone, and is the same on every
-machine. Future sessions have files as well, because no clock is read.
+machine. Future sessions have files as well, because no clock is read. The list of changed symbols, which is of no day,
+has all changes.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.delivery import DELIVERY
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
+from champion_luigi.datasets.market_cap import MARKET_CAP
 from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.archive import NOTHING
-from champion_luigi.simulated import corporate_actions, delivery, equity, index_close, press
+from champion_luigi.simulated import corporate_actions, delivery, equity, index_close, press, symbol_changes
 from champion_luigi.simulated.zips import zipped
 
 __all__ = ["WRITERS", "Simulated", "html_page", "payload", "respond", "zipped"]
@@ -29,6 +31,7 @@ WRITERS: Mapping[str, Callable[[date, Source, Layout], bytes | None]] = {
     INDEX_CLOSE.name: index_close.written,
     DELIVERY.name: delivery.written,
     CORPORATE_ACTIONS.name: corporate_actions.written,
+    MARKET_CAP.name: press.written_for,
 }
 
 
@@ -50,6 +53,8 @@ def payload(day: date, source: str, dataset: Dataset = EQUITY) -> bytes | None:
 
 def respond(path: str) -> tuple[int, bytes]:
     """The archive's answer to a path below its base URL: 200 and a payload, or 404 and a page of HTML."""
+    if path == symbol_changes.PATH:
+        return 200, symbol_changes.written()
     found = (payload(day, source.name, dataset) for dataset, source, day in catalog.of_path(path))
     # Of a file that data sets share, each writer writes the whole.
     content = next((each for each in found if each is not None), None)

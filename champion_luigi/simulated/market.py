@@ -1,11 +1,12 @@
 """The simulated market: invented instruments, and what each of them did on a day.
 
-The series and the oddities of each era are real; instruments and prices are invented.
+The series and the oddities of each era are real; instruments and prices are invented. Prices are as traded: they answer
+to the changes of `capital`. Symbols and names are those of the day, by `companies`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from typing import NamedTuple
@@ -13,7 +14,9 @@ from typing import NamedTuple
 from champion_luigi.datasets.equity import FIRST_DATE
 from champion_luigi.datasets.model import MONTHS
 from champion_luigi.exchange import sessions
-from champion_luigi.simulated.dice import MARKET, along, is_within, rolled
+from champion_luigi.simulated import capital, companies
+from champion_luigi.simulated.companies import invented_company
+from champion_luigi.simulated.dice import MARKET, TAIL, along, is_within, rolled
 
 # The number of listed instruments of each kind at the start of a year, with straight lines between. Some do not trade
 # every day, so a day has about 800 rows in 1994, and 2,500 from 2010 on.
@@ -43,31 +46,15 @@ _BE, _BZ = 25, 3
 # An instrument moves around the market in one of 256 ways. The last one is debt, whose price stays the same.
 _WAYS = 256
 _DEBT = 255
-# Volumes, in hundredths of an instrument's usual volume: a long tail from 0.1 to 15.
-_SPIKES = tuple(10 + 1500 * n**4 // 255**4 + n // 2 for n in range(256))
 # Further rows of a symbol, beside its EQ row: for how many symbols, on how many of 256 days, usual volume.
 _SIDES = {"BL": (60, 6, 300_000), "T0": (25, 20, 50)}
+# A share that did not trade in so many sessions has never traded.
+_LATELY = 6
+_SHARES = ("EQ", "BE", "BZ", "SM", "ST")
 _DUMMIES = {700: "DUMMY", 701: "INE"}
 
 _BOND_SERIES = ("NA", *(f"N{n}" for n in range(1, 10)), *(f"N{letter}" for letter in "BCDEFGHIJKLMNOPQRSTUVWXYZ"))
 _PAPER_SERIES = ("P1", "W1", "E1", "P2", "W2", "DR")
-_ONSETS = ("B", "BR", "CH", "D", "DH", "F", "G", "GR", "H", "J", "K", "KH", "P", "PR", "S", "SH", "T", "TR", "V", "Y")
-_VOWELS = "AEIOU"
-_CODAS = ("N", "R", "L", "M", "X", "Z", "Q", "W")
-_TRADES = (
-    ("", "LIMITED"),
-    ("IND", "INDUSTRIES LTD"),
-    ("", "INDIA LIMITED"),
-    ("CHEM", "CHEMICALS LTD"),
-    ("TEX", "TEXTILE MILLS LTD"),
-    ("FIN", "FINANCE LTD."),
-    ("", "STEEL & POWER LTD"),
-    ("BANK", "BANK LTD"),
-    ("LAB", "LABORATORIES LTD"),
-    ("", "ENGG (INDIA) LTD"),
-    ("SOFT", "SOFTWARE LTD"),
-    ("-AGRO", "AGRO-TECH LTD"),
-)
 
 
 class _Instrument(NamedTuple):
@@ -90,6 +77,8 @@ class _Instrument(NamedTuple):
 class Listing(NamedTuple):
     """An instrument in one quarter. ``slot`` is its place in `_universe`; ``is_side`` marks a row beside an EQ row.
 
+    ``is_share`` marks the main row of a company's share.
+
     ``legacy`` and ``udiff`` are the constant parts of its lines in these formats.
     """
 
@@ -98,6 +87,7 @@ class Listing(NamedTuple):
     lot: int
     usual: int
     is_side: bool
+    is_share: bool
     legacy: str
     udiff: str
     isin: str
@@ -124,9 +114,10 @@ class Row(NamedTuple):
 
 def rows(day: date) -> list[Row]:
     """The rows of a day, sorted by symbol and series."""
-    listed = _listed(day.year, (day.month - 1) // 3)
+    listed = listed_on(day)
     closes = _closes(day)
     before = _closes(sessions.previous(day) if day > FIRST_DATE else day - timedelta(days=1))
+    starts = _starts(day, before)
     tick = _tick(day)
     found = []
     for of, a, b, c, d, e, f in zip(listed, *rolled(f"rows {day}", 6, len(listed)), strict=True):
@@ -135,11 +126,12 @@ def rows(day: date) -> list[Row]:
             continue
         close = closes[slot]
         previous = before[slot]
-        volume = lot * (1 + usual * _SPIKES[f] // 100)
+        volume = lot * (1 + usual * TAIL[f] // 100)
         if is_side:
             found.append(_side_row(of, close, previous, close + (close * (b - 128) >> 12) // tick * tick, volume))
             continue
-        open = previous + (previous * (b - 128) >> 13) // tick * tick
+        start = starts[slot]
+        open = start + (start * (b - 128) >> 13) // tick * tick
         low, high = (open, close) if open < close else (close, open)
         low -= (close * d >> 14) // tick * tick
         high += (close * c >> 14) // tick * tick
@@ -149,6 +141,40 @@ def rows(day: date) -> list[Row]:
         settlement = close + (tick if e > 204 else 0)
         found.append(Row(of, open, high, low, close, last, previous, volume, turnover, trades, settlement))
     return _with_oddities(found, day)
+
+
+def shares(day: date) -> Iterator[tuple[Listing, date | None, int]]:
+    """Every share listed on a day, sorted by symbol, with the last day on which it traded and its close of that day.
+
+    A share that did not trade lately has none, but a close of its own: it was listed a day or two ago.
+    """
+    lately = [day]
+    while len(lately) < _LATELY:
+        lately.append(sessions.previous(lately[-1]))
+    for of in listed_on(day):
+        if of.is_share:
+            last = next((each for each in lately if of.slot in _traded(each)), None)
+            yield of, last, _closes(last or day)[of.slot]
+
+
+@lru_cache(maxsize=16)
+def _traded(day: date) -> frozenset[int]:
+    """The shares that trade on a day, by slot."""
+    listed = listed_on(day)
+    [dice] = rolled(f"rows {day}", 1, len(listed))
+    return frozenset(of.slot for of, each in zip(listed, dice, strict=True) if of.is_share and each < of.active)
+
+
+def _starts(day: date, before: list[int]) -> list[int]:
+    """Where each instrument's day starts: at its close of the session before, adjusted for what takes effect today."""
+    struck = capital.on(day) if day > FIRST_DATE else []
+    if not struck:
+        return before
+    found, tick = before.copy(), _tick(day)
+    for each in struck:
+        more, less = each.price
+        found[each.company] = before[each.company] * less // more // tick * tick
+    return found
 
 
 def _side_row(of: Listing, close: int, previous: int, price: int, volume: int) -> Row:
@@ -180,16 +206,34 @@ def _with_oddities(rows: list[Row], day: date) -> list[Row]:
 @lru_cache(maxsize=16)
 def _closes(day: date) -> list[int]:
     """The close of every instrument, listed or not, in paise. It depends on the date alone, not on earlier days."""
+    ways = _ways(day)
+    tick = _tick(day)
+    bases = _bases()
+    [noise] = rolled(f"closes {day}", 1, len(bases))
+    closes = [
+        base * ways[way] * (9872 + n) // 10**10 // tick * tick for (base, way), n in zip(bases, noise, strict=True)
+    ]
+    for company, times, by in capital.run_ups(day):
+        closes[company] = closes[company] * times // by // tick * tick
+    return closes
+
+
+@lru_cache(maxsize=64)
+def _ways(day: date) -> list[int]:
+    """What each way makes of the prices of 1994, in millionths."""
     quarter = day.year * 4 + (day.month - 1) // 3
     elapsed = (day - date(day.year, quarter % 4 * 3 + 1, 1)).days
     market = along(MARKET, day)
     [here], [there] = (rolled(f"ways of quarter {each}", 1, _WAYS) for each in (quarter, quarter + 1))
     ways = [market * (704 + 2 * (a * (92 - elapsed) + b * elapsed) // 92) for a, b in zip(here, there, strict=True)]
     ways[_DEBT] = 1000 * 1000
-    tick = _tick(day)
-    bases = _bases()
-    [noise] = rolled(f"closes {day}", 1, len(bases))
-    return [base * ways[way] * (9872 + n) // 10**10 // tick * tick for (base, way), n in zip(bases, noise, strict=True)]
+    return ways
+
+
+def level(company: int, day: date) -> int:
+    """About the price of a company's share in paise, before the noise of the day, and without a run-up to a change."""
+    base, way = _bases()[company]
+    return base * _ways(day)[way] // 10**6
 
 
 @lru_cache(maxsize=1)
@@ -197,19 +241,29 @@ def _bases() -> list[tuple[int, int]]:
     return [(instrument.base, instrument.way) for _, _, instrument in _universe()]
 
 
+def listed_on(day: date) -> list[Listing]:
+    """The instruments listed on a day, sorted by symbol and series. Not all of them trade every day."""
+    return _listed(day.year, (day.month - 1) // 3, companies.renamed_by(day))
+
+
 @lru_cache(maxsize=8)
-def _listed(year: int, quarter: int) -> list[Listing]:
-    """The instruments listed in a quarter (0 to 3), sorted by symbol and series."""
+def _listed(year: int, quarter: int, renamed: int) -> list[Listing]:
+    """The instruments listed in a quarter (0 to 3), with the first so many changes of symbols in force."""
     first = date(year, quarter * 3 + 1, 1)
     counts = {kind: along(steps, first) for kind, steps in POPULATION.items()}
     [dice] = rolled(f"trade to trade {year}", 1, len(_universe()))
     is_watched = is_within(first, _TRADE_TO_TRADE)
     has_dummies = is_within(first, _DUMMY_ISINS)
     sides = [name for name, dates in (("BL", _BLOCK_DEALS), ("T0", _SAME_DAY_SETTLEMENT)) if is_within(first, dates)]
+    later = companies.later_names(renamed)
     listed = []
-    for slot, (kind, place, of) in enumerate(_universe()):
+    for slot, (kind, place, original) in enumerate(_universe()):
         if place >= counts[kind]:
             continue
+        of = original
+        if slot in later:
+            symbol, name = later[slot]
+            of = original._replace(symbol=symbol, name=name)
         series, isin = of.series, of.isin
         if series == "EQ" and is_watched and dice[slot] < _BE + _BZ:
             series = "BE" if dice[slot] < _BE else "BZ"
@@ -229,6 +283,7 @@ def _listed(year: int, quarter: int) -> list[Listing]:
             of.lot,
             of.usual,
             of.series in _SIDES,
+            of.series in _SHARES,
             f"{of.symbol},{of.series},",
             f"CM,NSE,STK,{_number(slot, of)},{of.isin},{of.symbol},{of.series},,,,,{of.name},",
             of.isin,
@@ -242,7 +297,10 @@ def _listed(year: int, quarter: int) -> list[Listing]:
 
 @lru_cache(maxsize=1)
 def _universe() -> list[tuple[str, int, _Instrument]]:
-    """Every instrument that is ever listed: its kind, its place within that kind, and its constants."""
+    """Every instrument that is ever listed: its kind, its place within that kind, and its constants.
+
+    Shares come first: the slot of a company's share is the company's number.
+    """
     return [
         (kind, place, _KINDS[kind](place, *rolled(f"{kind} {place}", 1, 8)))
         for kind, steps in POPULATION.items()
@@ -253,7 +311,7 @@ def _universe() -> list[tuple[str, int, _Instrument]]:
 def _equity(place: int, dice: bytes) -> _Instrument:
     symbol, name = invented_company(place)
     isin = _isin("INE", place, "0101")
-    base, usual = 5000 * _SPIKES[dice[0]] // 100 + 5 * dice[1], 40 * _SPIKES[dice[2]]
+    base, usual = companies.first_price(dice), 40 * TAIL[dice[2]]
     return _Instrument(symbol, "EQ", name, isin, base, dice[3] % _DEBT, lot=1, usual=usual, active=251)
 
 
@@ -302,18 +360,6 @@ def _gilt(place: int, dice: bytes) -> _Instrument:
 
 
 _KINDS = {"equity": _equity, "small": _small, "paper": _paper, "bond": _bond, "gold": _gold, "gilt": _gilt}
-
-
-def invented_company(number: int) -> tuple[str, str]:
-    """An invented company's symbol and name, up to 10 and 25 letters; the first 80,000 all differ."""
-    rest = number * 31_337 % 80_000
-    word = ""
-    for sounds in (_ONSETS, _VOWELS, _CODAS, _ONSETS, _VOWELS):
-        rest, sound = divmod(rest, len(sounds))
-        word += sounds[sound]
-    short, long = _TRADES[number % len(_TRADES)]
-    symbol = f"{word[0]}&{word[1:]}" if number % 47 == 0 else f"{word}{short}"
-    return symbol[:10], f"{word} {long}"[:25]
 
 
 def _isin(prefix: str, number: int, issue: str) -> str:

@@ -1,4 +1,4 @@
-"""The simulated zip for the press: the day's prices in its member Pd, the list of corporate actions in Bc, and more.
+"""The simulated zip for the press: the day's prices in its member Pd, corporate actions in Bc, market values in MCAP.
 
 The other members have a line or two each.
 
@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
-from champion_luigi.datasets.model import MONTHS, Dataset
+from champion_luigi.datasets.market_cap import MARKET_CAP
+from champion_luigi.datasets.model import Dataset, Layout, Source
 from champion_luigi.datasets.press import PD
-from champion_luigi.simulated import index_close, market, notices
+from champion_luigi.simulated import index_close, market, market_cap, notices
 from champion_luigi.simulated.zips import zipped_all
 
 # From this day on, names are in lower case with eight digits, dates start with the year, and zero has a zero.
 _NEW_NAMES_FROM = date(2025, 10, 13)
-_MARKET_VALUES_FROM = date(2024, 2, 1)
 
 # The titles of the sections of Pd, with the series and the mark that stood on their rows until the change.
 _NIFTY, _NEXT = ("NIFTY 50 Sec", "", "Y"), ("NIFTY Next 50 Sec", "", "N")
@@ -33,10 +33,6 @@ _MARKS = {"BL": "O", "BZ": "G"}
 # The columns of the members beside Pd. Only the first lines of the exchange's files were looked at.
 _AN = "COMPANY NAME    SYMBOL    : ANNOUNCEMENTS"
 _BM = "COMPANY NAME    SYMBOL     : BM DATE    : BM PURPOSE "
-_MCAP = (
-    "Trade Date,Symbol,Series,Security Name,Category,Last Trade Date,Face Value(Rs.),Issue Size,"
-    "Close Price/Paid up value(Rs.),Market Cap(Rs.)"
-)
 
 
 def written(day: date) -> bytes:
@@ -53,12 +49,16 @@ def written(day: date) -> bytes:
         "Pd.csv": "\n".join([",".join(PD), *_prices(day, shares), ""]),
         "Tt.csv": f"SECURITY,PREV_CL_PR,CLOSE_PRIC,NET_TRDQTY,NET_TRDVAL\r\n{of.name},,,,\r\n",
     }
-    if day >= _MARKET_VALUES_FROM:
-        stamp = f"{day}" if is_new else f"{day:%d} {MONTHS[day.month - 1]} {day:%Y}"
-        texts["MCAP.csv"] = f"{_MCAP}\n{stamp},{of.symbol},{of.series},{of.name},Listed,{stamp},10.00,,,\n"
+    if day >= MARKET_CAP.first_date:
+        texts["MCAP.csv"] = "\n".join([*market_cap.lines(day), ""])
     members = {_named(name, day): text.encode("ascii") for name, text in texts.items()}
     members["readme.txt" if is_new else "Readme.txt"] = b"The press file of the simulated exchange.\n"
     return zipped_all(members, day)
+
+
+def written_for(day: date, source: Source, layout: Layout) -> bytes:  # noqa: ARG001 - there is one zip
+    """The zip, for a data set that has no other file."""
+    return written(day)
 
 
 def _header(dataset: Dataset, day: date) -> str:

@@ -1,8 +1,11 @@
 """The files of the adjustments: three tables in the lake that belong together, and what they are made from.
 
-``lake/normalized/adjustments/`` has ``adjustments.parquet``, ``names.parquet`` and ``spans.parquet``, and a document
-that names the state of the lake that they were made from. Below ``DATA_DIR/adjustments`` are extracts of each year of
-the lake, so that an evening reads one year again and not thirty; they can be deleted at any time.
+``lake/normalized/adjustments/`` has ``adjustments_<state>.parquet``, ``names_<state>.parquet`` and
+``spans_<state>.parquet``, and the document ``adjustments.json``, which names the state that counts and is written last:
+whoever reads the document first gets three tables of one state.
+
+Below ``DATA_DIR/adjustments`` are extracts of each year of the lake, so that an evening reads one year again and not
+thirty; they can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -10,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import DamagedFile, NotMade
+from champion_luigi.base.errors import DamagedFile, NotMade, StorageError
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import lake
 
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 TABLES = ("adjustments", "names", "spans")
-# How often, and how many seconds apart, a reader looks again for three files of one state.
-_TRIES, _PAUSE_SECONDS = 40, 0.05
+# How often a reader begins again because the state that it read about is gone.
+_TRIES = 10
 
 
 class Made(NamedTuple):
@@ -57,11 +59,18 @@ def ask(data: Path) -> None:
 
 
 def write(root: Path, tables: Mapping[str, pl.DataFrame], inputs: str, about: Mapping[str, object]) -> None:
-    """Replace the tables and, last, the document. ``inputs`` is the digest of what they were made from."""
+    """Write the tables of a state and, last, the document. ``inputs`` is the digest of what they were made from.
+
+    The tables of the state before stay, for readers who have just read its document; older ones are removed.
+    """
+    before = (durable.read_json(document(root)) or {}).get("inputs", "")
     for name in TABLES:
-        content = lake.parquet_bytes(tables[name], {"inputs": inputs})
-        durable.write_whole(document(root).with_name(f"{name}.parquet"), content)
+        durable.write_whole(_file(root, name, inputs), lake.parquet_bytes(tables[name], {"inputs": inputs}))
     durable.write_whole(document(root), durable.json_bytes({**about, "inputs": inputs}))
+    kept = {_file(root, name, state) for name in TABLES for state in (inputs, str(before))}
+    for path in document(root).parent.glob("*_*.parquet"):
+        if path not in kept:
+            path.unlink(missing_ok=True)
 
 
 def read(root: Path) -> Made:
@@ -74,30 +83,37 @@ def read(root: Path) -> Made:
                 source=str(document(root)),
                 todo="Make them with champion adjust; champion fill --dataset all fills the corporate actions.",
             )
-        found = [_table(document(root).with_name(f"{name}.parquet")) for name in TABLES]
-        if all(inputs == about["inputs"] for _, inputs in found):
-            (events, _), (names, _), (spans, _) = found
-            return Made(events, names, spans, about)
-        time.sleep(_PAUSE_SECONDS)
-    raise DamagedFile(
-        "the files of the adjustments are of different states",
-        source=str(document(root).parent),
-        todo="Make them again with champion adjust.",
+        try:
+            events, names, spans = (_table(_file(root, name, str(about.get("inputs")))) for name in TABLES)
+        except StorageError:
+            # Two newer states may have come since the document was read.
+            if durable.read_json(document(root)) == about:
+                raise
+            continue
+        return Made(events, names, spans, about)
+    raise StorageError(
+        "the adjustments were replaced again and again while they were read",
+        source=str(document(root)),
+        todo="Read them when no champion adjust runs.",
     )
 
 
-def _table(path: Path) -> tuple[pl.DataFrame, str]:
+def _file(root: Path, name: str, inputs: str) -> Path:
+    return document(root).with_name(f"{name}_{inputs[:16]}.parquet")
+
+
+def _table(path: Path) -> pl.DataFrame:
     import polars as pl
 
     content = durable.read_whole(path)
     try:
-        return pl.read_parquet(io.BytesIO(content)), pl.read_parquet_metadata(io.BytesIO(content)).get("inputs", "")
+        return pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise DamagedFile(
             "the Parquet file cannot be read",
             source=str(path),
             found=str(error)[:200],
-            todo="Delete it, and run champion adjust.",
+            todo=f"Delete {path.with_name('adjustments.json')}, and run champion adjust.",
         ) from error
 
 

@@ -62,12 +62,15 @@ IMPORTERS = {
     "chdb": "warehouse",
     "mlflow": "tracking",
     "jinja2": "commands.report",
+    "matplotlib": "commands.prices",
+    "plotille": "commands.prices",
     "packaging": "commands.doctor",
 }
 
 # What importing the package must not import; requests is here as far as Luigi does not import it by itself.
 HEAVY = tuple(
-    "polars pyarrow numpy requests clickhouse_connect chdb mlflow pandas duckdb rich jinja2 packaging".split()
+    "polars pyarrow numpy requests clickhouse_connect chdb mlflow pandas duckdb rich jinja2 packaging "
+    "matplotlib plotille".split()
 )
 
 every_module = pytest.mark.parametrize("module", sorted(MODULES))

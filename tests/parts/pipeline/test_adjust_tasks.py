@@ -5,17 +5,16 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 from helpers import run_luigi
 from polars.testing import assert_frame_equal
-from small_market import day, notices, prices
+from small_market import by_day, day, notices, prices, put_in_lake
 
 from champion_luigi.adjustments import spans
-from champion_luigi.base.errors import DamagedFile, NotMade
+from champion_luigi.base.errors import NotMade
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
@@ -38,15 +37,8 @@ def _without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
 
 
 def put(dataset: Dataset, rows: pl.DataFrame) -> None:
-    """Put rows into the lake, a file a day, and note that adjustments are due, as WriteParquet does."""
-    types = dataset.types
-    lacking = [pl.lit(None, kind).alias(name) for name, kind in types.items() if name not in rows.columns]
-    whole = rows.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in types.items())
-    for (at,), part in whole.partition_by("trade_date", as_dict=True).items():
-        assert isinstance(at, date)
-        path = lake.partition(settings.lake_dir(), at, dataset)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(lake.parquet_bytes(part, {"schema_version": str(dataset.version)}))
+    """Put rows into the lake, and note that adjustments are due, as WriteParquet does."""
+    put_in_lake(settings.lake_dir(), dataset, rows)
     adjust_tasks.ask()
 
 
@@ -157,17 +149,13 @@ def test_a_reader_of_the_files_gets_three_of_one_state() -> None:
     writer.join()
 
 
-def test_files_of_different_states_are_no_adjustments() -> None:
-    """As after a restore of one of them."""
-    put(EQUITY, prices("ABC", [100, 100, 10]))
-    make()
-    path = adjustments.document(settings.lake_dir()).with_name("names.parquet")
-    old = path.read_bytes()
-    put(EQUITY, prices("ABC", [100], first=3))
-    make()
-    path.write_bytes(old)
-    with pytest.raises(DamagedFile, match="different states"):
-        adjustments.read(settings.lake_dir())
+def test_only_the_state_that_counts_and_the_one_before_are_kept() -> None:
+    """Readers who have just read the document find its tables."""
+    for number in range(4):
+        put(EQUITY, prices("ABC", [100], first=number))
+        make()
+    folder = adjustments.document(settings.lake_dir()).parent
+    assert len(list(folder.glob("spans_*.parquet"))) == 2
 
 
 # In the warehouse
@@ -176,11 +164,7 @@ def test_files_of_different_states_are_no_adjustments() -> None:
 def warehouse(rows: pl.DataFrame) -> Warehouse:
     """The embedded engine, with rows loaded day by day."""
     table = opened.shared(wiring.warehouse_place())
-    types = EQUITY.types
-    lacking = [pl.lit(None, kind).alias(name) for name, kind in types.items() if name not in rows.columns]
-    whole = rows.with_columns(lacking).select(pl.col(name).cast(kind) for name, kind in types.items())
-    for (at,), part in whole.partition_by("trade_date", as_dict=True).items():
-        assert isinstance(at, date)
+    for at, part in by_day(EQUITY, rows):
         table.load(EQUITY, at, part)
     return table
 

@@ -142,6 +142,26 @@ def test_a_bonus_that_moved_across_a_change_of_symbol_is_one() -> None:
     assert found.filter(kind="bonus")["ex_date"].to_list() == [day(4)]
 
 
+def test_a_corrected_ratio_replaces_the_first_one() -> None:
+    """The latest notice of an action counts; two that one list has are two actions."""
+    corrected = notices(("ABC", "BONUS 1:1", 0, 3), ("ABC", "BONUS 2:1", 1, 3))
+    assert events_in(RISING, corrected)["factor"].to_list() == [3.0]
+    exported = notices(("ABC", "Bonus 2:1", 9, 3), layout="export")
+    assert events_in(RISING, pl.concat([corrected.head(1), exported]))["factor"].to_list() == [3.0]
+    together = notices(("ABC", "DIV - RS 11 PER SH", 0, 3), ("ABC", "DIV - RS 5 PER SH", 0, 3))
+    assert events_in(RISING, together).height == 2
+
+
+def test_a_corrected_dividend_replaces_one_that_was_gone_before_its_ex_date() -> None:
+    """A further dividend that is announced later does not."""
+    corrected = notices(("ABC", "DIV - RS 11 PER SH", 0, 3), ("ABC", "DIV - RS 5 PER SH", 1, 3))
+    assert events_in(RISING, corrected)["amount"].to_list() == [5.0]
+    further = notices(
+        ("ABC", "DIV - RS 11 PER SH", 1, 3), ("ABC", "DIV - RS 11 PER SH", 2, 3), ("ABC", "DIV - RS 5 PER SH", 2, 3)
+    )
+    assert set(events_in(RISING, further)["amount"]) == {5.0, 11.0}
+
+
 def test_a_missing_session_before_the_ex_date_gives_no_stale_close() -> None:
     """The ex-date's own row has the close before it."""
     rows = RISING.filter(pl.col("trade_date") != day(1))

@@ -61,6 +61,13 @@ def test_rights_and_dividends_count_where_they_belong() -> None:
     assert found["total_return_close"].to_list() == pytest.approx([60.0] * 4)
 
 
+def test_the_dividends_of_a_day_are_one_payment() -> None:
+    """What is left of the close is the close less both."""
+    actions = notices(("ABC", "DIV - RS 20 PER SH", 0, 1), ("ABC", "SPLDIV - RS 30 PER SH", 0, 1))
+    found = adjusted_in(prices("ABC", [100, 50]), actions)
+    assert found["total_return_close"].to_list() == [50.0, 50.0]
+
+
 def test_later_unadjusted_events_are_counted() -> None:
     """On each row, those between its date and the newest."""
     actions = notices(("ABC", "DEMERGER", 0, 1), ("ABC", "TERMS AS ANNOUNCED", 0, 3))

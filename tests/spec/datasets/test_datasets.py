@@ -69,6 +69,11 @@ COLUMNS: dict[str, tuple[int, str]] = {
         "factor Float64?, phrase String?, understood Bool, not_understood String?, line Int64, "
         "face_value Float64?, layout String",
     ),
+    "market_cap": (
+        1,
+        "trade_date Date, symbol String, series String, name String?, category String?, last_trade_date Date?, "
+        "face_value Float64?, issue_size Int64, close Float64, market_cap Float64, layout String",
+    ),
 }
 
 

@@ -229,7 +229,8 @@ def test_a_file_without_its_end_is_rejected_as_a_whole(bytes_lost: int) -> None:
 
 def test_a_file_whose_cut_line_was_ended_is_rejected_as_a_whole() -> None:
     """As by an editor that added the line end."""
-    assert "cut off" in error_of(simulated("full")[:43_440].rstrip() + b"\n").what
+    content = simulated("full")
+    assert "cut off" in error_of(content[: content.index(b"\n", 40_000) - 20].rstrip() + b"\n").what
 
 
 def test_a_workbook_is_named_as_one() -> None:
@@ -371,7 +372,7 @@ def test_a_muhurat_evening_had_the_day_before() -> None:
     assert normalized(simulated("mto", day), "mto", day).rows.height > 2_000
 
 
-@pytest.mark.parametrize(("day", "count"), [(date(2020, 1, 21), 1), (date(2020, 1, 22), 0)])
+@pytest.mark.parametrize(("day", "count"), [(date(2020, 2, 10), 1), (date(2020, 2, 11), 0)])
 def test_a_share_without_delivery_is_simulated_on_a_few_days_of_2020(day: date, count: int) -> None:
     """One of series EQ, which the list of positions lacks."""
     found = normalized(simulated("full", day), "full", day)

@@ -282,6 +282,7 @@ def test_the_first_session_follows_any_earlier_day() -> None:
     ("text", "found"),
     [
         ("1994-11-02", ("before", "", "before the first session, 1994-11-03")),
+        ("1994-11-03", ("regular", "", "a published file")),
         ("2024-01-25", ("regular", "", "a published file")),
         ("2024-01-26", ("holiday", "Republic Day", "some list")),
         ("2024-01-27", ("weekend", "", "no file on a weekend")),

@@ -51,8 +51,8 @@ def prices(day: date) -> list[list[str]]:
 @pytest.mark.parametrize(
     ("format", "digest"),
     [
-        ("cm_bhavcopy", "14e14d888d91670a3f283db712b196b0fa1a03b1bf83e2183ea743f2af9ffc0c"),
-        ("pr", "d346e73aa14cd5468696fdf1b7b0229f0456b461c2f762295ef1fdc8f8a00dc3"),
+        ("cm_bhavcopy", "37d978bdd9276d656db380dba6b34324740fd3a0ff5b60eea26265c914e35740"),
+        ("pr", "44388937be54f5e50a71fa54e5c3aff94526cb191573ad166dbe4a4d366c66ac"),
     ],
 )
 def test_a_date_has_the_same_bytes_on_every_machine(format: str, digest: str) -> None:

@@ -1,0 +1,1 @@
+"""What users read from Python: prices that can be compared over years."""
