@@ -126,9 +126,10 @@ class DayTask(luigi.Task):
         version.require(settings.data_dir())
         try:
             # Stages that another process requested since a run are left to that process, or to the next run.
-            asked_again = [] if self._has_just_run else due.stages(self.files.due, self.date)
-            self._has_just_run = False
-            return super().complete() and not any(each <= self.stage for each in asked_again)
+            has_just_run, self._has_just_run = self._has_just_run, False
+            if not super().complete():
+                return False
+            return has_just_run or all(each > self.stage for each in due.stages(self.files.due, self.date))
         except ChampionError as error:
             # For example an unusable setting. Luigi logs an error raised here, but fires no event.
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)

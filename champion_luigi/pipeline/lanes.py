@@ -27,7 +27,7 @@ from luigi.execution_summary import LuigiRunResult
 from luigi.rpc import RemoteScheduler
 from luigi.scheduler import WORKER_STATE_ACTIVE, Scheduler
 from luigi.task_register import Register
-from luigi.task_status import FAILED
+from luigi.task_status import FAILED, RUNNING
 from luigi.worker import TaskProcess, TaskStatusReporter, Worker
 
 # How many of the tasks scheduled now may run at a time as threads of this process; 0 if they will not.
@@ -152,6 +152,19 @@ class _Worker(Worker):
     def _create_task_process(self, task: luigi.Task) -> TaskProcess:
         reporter = TaskStatusReporter(self._scheduler, task.task_id, self._id, None)
         return InPlace(task, self._id, self._task_result_queue, reporter, check_complete_on_run=self._checks_output)
+
+    def _get_work_task_id(self, get_work_response: dict[str, Any]) -> str | None:
+        batch_id = get_work_response.get("batch_id")
+        if batch_id is None:
+            task_id: str | None = super()._get_work_task_id(get_work_response)
+            return task_id
+        family, parameters = get_work_response["task_family"], get_work_response["task_params"]
+        group = Register.get_task_cls(family).from_str_params(parameters)
+        self._scheduled_tasks[group.task_id] = group
+        # Luigi would name it after the family of its tasks, and count it as one more of them.
+        described = {"family": group.task_family, "params": group.to_str_params(), "status": RUNNING}
+        self._scheduler.add_task(worker=self._id, task_id=group.task_id, batch_id=batch_id, **described)
+        return str(group.task_id)
 
     def _add_task(self, *arguments: Any, **described: Any) -> None:
         group = self._scheduled_tasks.get(described["task_id"])
