@@ -26,18 +26,20 @@ def parse_all(payloads: Sequence[Recognised]) -> list[pl.DataFrame]:
     for (names, ends_in_text), alike in _alike(payloads).items():
         lines = pl.concat([_lines(payloads[place]) for place in alike], rechunk=True)
         quoted = lines[TEXT].str.contains('"', literal=True)
-        if not quoted.any():
-            table, start = _split(lines, names, ends_in_text=ends_in_text), 0
-            for place in alike:
-                tables[place] = table.slice(start, len(payloads[place].lines))
-                start += tables[place].height
-        elif len(alike) > 1:
+        has_quotes = quoted.any()
+        table = _split(lines.filter(~quoted) if has_quotes else lines, names, ends_in_text=ends_in_text)
+        if len(alike) > 1 and (has_quotes or not table[FITS].all()):
+            # Of plain lines, a day's part is like the table of the day alone, byte for byte.
             tables |= {place: parse(payloads[place]) for place in alike}
-        else:
+            continue
+        if has_quotes:
             # The exchange writes no quotes, but CSV allows them: the csv module reads such lines one by one.
-            plain = _split(lines.filter(~quoted), names, ends_in_text=ends_in_text)
             others = _split_quoted(lines.filter(quoted), names, ends_in_text=ends_in_text)
-            tables[alike[0]] = pl.concat([plain, others]).sort(LINE)
+            table = pl.concat([table, others]).sort(LINE)
+        start = 0
+        for place in alike:
+            tables[place] = table.slice(start, len(payloads[place].lines))
+            start += tables[place].height
     return [tables[place] for place in range(len(payloads))]
 
 

@@ -105,7 +105,8 @@ def fill_days(
     the days left are then counted. A session that no source has is entered in the ledger as absent.
     """
     logger.setLevel(logging.INFO)
-    size = settings.get("fill_group")
+    # One worker is there for one day after the other.
+    size = settings.get("fill_group") if workers > 1 else 1
     chunks = [days[start : start + size] for start in range(0, len(days), size)]
     lanes = min(len(chunks), 2 if workers > 1 else 1)
     missing: dict[date, NotPublished] = {}

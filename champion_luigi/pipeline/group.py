@@ -20,9 +20,11 @@ from luigi.worker import TaskStatusReporter
 
 from champion_luigi.base import locks
 from champion_luigi.base.errors import Busy
+from champion_luigi.config import settings
 from champion_luigi.pipeline import lanes
 
-logger = logging.getLogger("luigi-interface")
+# A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
+logger = logging.getLogger("luigi-interface.fill")
 
 # A task of `day_task`, which imports this module.
 DayTask = Any
@@ -104,7 +106,8 @@ class Group(luigi.Task):
             try:
                 done = self._work_together(stack)
             except Exception as error:  # noqa: BLE001 - whatever it is, the day that it is about shows it again
-                logger.info("%s: %d days go one by one: %s", self.family, len(self.tasks), error)
+                what = settings.without_secrets(str(error))
+                logger.info("%s: %d days run again, one by one: %s", self.family, len(self.tasks), what)
                 return set()
         seconds = (time.time() - started) / len(self.tasks)
         for task in done:
