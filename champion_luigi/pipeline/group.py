@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import luigi
-from luigi.task_status import DONE
+from luigi.task_status import DONE, PENDING
 from luigi.worker import TaskStatusReporter
 
 from champion_luigi.base import locks
@@ -83,8 +83,10 @@ class Group(luigi.Task):
             if task not in done
         ]
         lanes.run_all([each.run for each in alone], lanes.in_threads.get())
-        status, message = dict.fromkeys(reporters, DONE), dict.fromkeys(reporters, "")
-        for _ in alone:
+        # Of a lane that was stopped, some have not begun.
+        status = {task.task_id: DONE if task in done else PENDING for task in self.tasks}
+        message = dict.fromkeys(reporters, "")
+        while not ended.empty():
             task_id, status[task_id], message[task_id], *_ = ended.get()
         self.outcomes = [
             (task, status[task.task_id], message[task.task_id], reporters[task.task_id].page)

@@ -33,6 +33,9 @@ from luigi.worker import TaskProcess, TaskStatusReporter, Worker
 # How many of the tasks scheduled now may run at a time as threads of this process; 0 if they will not.
 in_threads: contextvars.ContextVar[int] = contextvars.ContextVar("champion_in_threads", default=0)
 
+# Set when the lane that this context belongs to starts nothing more.
+_ending: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("champion_ending", default=None)
+
 _FAREWELL_SECONDS = 2.0
 _LOOK_UP_SECONDS = 0.5
 
@@ -48,6 +51,8 @@ class Lane:
         self._result: Future[LuigiRunResult] = Future()
         context = contextvars.copy_context()
         context.run(in_threads.set, threads)
+        self._ending = threading.Event()
+        context.run(_ending.set, self._ending)
         run = functools.partial(context.run, self._run, list(tasks), scheduler)
         threading.Thread(target=run, daemon=True).start()
 
@@ -61,6 +66,7 @@ class Lane:
 
     def stop(self, seconds: float = _FAREWELL_SECONDS) -> None:
         """Start no more tasks, and give the running ones time to end cleanly."""
+        self._ending.set()
         for worker in self._factory.workers:
             worker._start_phasing_out()
         with contextlib.suppress(TimeoutError):
@@ -207,13 +213,14 @@ class InPlace(TaskProcess):
 def run_all(jobs: Iterable[Callable[[], Any]], threads: int) -> None:
     """Run jobs in threads, each with the caller's context (`settings.overridden`), and wait for all of them.
 
-    The threads are daemons, so Ctrl-C ends them. A job must not raise.
+    The threads are daemons, so Ctrl-C ends them. A job must not raise. A lane that is stopped begins no more of them.
     """
+    ending = _ending.get() or threading.Event()
     left = deque((contextvars.copy_context(), job) for job in jobs)
 
     def work() -> None:
         with contextlib.suppress(IndexError):
-            while True:
+            while not ending.is_set():
                 context, job = left.popleft()
                 context.run(job)
 

@@ -256,6 +256,29 @@ def test_as_many_jobs_run_at_a_time_as_there_are_threads() -> None:
     assert seen == ["given"] * 6
 
 
+def test_a_lane_that_is_stopped_begins_no_more_jobs() -> None:
+    """A group may have many days left to fetch."""
+    begun, go_on, ran = threading.Event(), threading.Event(), []
+
+    class Many(Noted):
+        def run(self) -> None:
+            lanes.run_all([job] * 9, 2)
+            super().run()
+
+    def job() -> None:
+        ran.append(threading.get_ident())
+        begun.set()
+        go_on.wait(timeout=30)
+
+    with lanes.economy():
+        lane = lanes.Lane([Many(name="a")], 2, local_scheduler=True)
+        assert begun.wait(30)
+        wait_for(lambda: len(ran) == 2, "both threads to be at it")
+        threading.Timer(0.2, go_on.set).start()
+        lane.stop(30)
+    assert len(ran) == 2
+
+
 def test_garbage_is_collected_again_afterwards() -> None:
     """The collector is off during builds alone."""
     assert gc.isenabled()
