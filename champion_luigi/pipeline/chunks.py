@@ -29,6 +29,8 @@ from champion_luigi.tracking.journal import Event
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
 logger = logging.getLogger("luigi-interface.fill")
 
+# With fewer workers, a lane would fetch its days one by one.
+_WORKERS_FOR_TWO_LANES = 4
 _LOG_SECONDS = 10.0
 _SHOW_SECONDS = 0.2
 
@@ -105,10 +107,9 @@ def fill_days(
     the days left are then counted. A session that no source has is entered in the ledger as absent.
     """
     logger.setLevel(logging.INFO)
-    # One worker is there for one day after the other.
-    size = settings.get("fill_group") if workers > 1 else 1
+    size = settings.get("fill_group")
     chunks = [days[start : start + size] for start in range(0, len(days), size)]
-    lanes = min(len(chunks), 2 if workers > 1 else 1)
+    lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     missing: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()
     with threads.economy(), listening(_Recorder(of, progress, show)) as errors:

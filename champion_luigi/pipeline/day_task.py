@@ -87,8 +87,8 @@ class DayTask(luigi.Task):
 
     @property
     def batchable(self) -> bool:
-        """Whether the scheduler may join the task with those of other days: in a fill alone, which runs groups."""
-        return lanes.in_threads.get() > 0 and type(self).run is DayTask.run
+        """Whether the scheduler may join the task with those of other days: in a fill with several workers."""
+        return lanes.in_threads.get() > 1 and type(self).run is DayTask.run
 
     @property
     def max_batch_size(self) -> int:  # type: ignore[override]  # Luigi only reads it
@@ -114,11 +114,11 @@ class DayTask(luigi.Task):
     def priority(self) -> int:  # type: ignore[override]  # Luigi only reads it
         """Oldest day first, or newest, each finished before the next begins. Luigi runs the highest first.
 
-        A fill finishes a stage of all its days before the next begins, so that they can share it.
+        A fill with several workers finishes a stage of all its days before the next, so that they can share it.
         """
         number = self.date.toordinal()
         rank = number if newest_first.get() else 4_000_000 - number
-        return rank + 4_000_000 * (8 - self.stage) if lanes.in_threads.get() else rank * 8 + self.stage
+        return rank + 4_000_000 * (8 - self.stage) if lanes.in_threads.get() > 1 else rank * 8 + self.stage
 
     @durable.explained()
     def complete(self) -> bool:

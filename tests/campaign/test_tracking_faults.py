@@ -330,7 +330,7 @@ def test_a_fill_that_is_told_to_end_is_killed(archive: SimulatedArchive, command
         assert process.returncode != 0
     carry()
     runs = told()
-    assert killed(runs) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[4]}", FILL]
+    assert killed(runs) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[3]}", FILL]
     assert "RUNNING" not in statuses(runs).values()
     assert len(runs) == 5
 
@@ -347,7 +347,7 @@ def test_a_fill_is_told_to_end_by_whichever_thread_gets_the_signal(archive: Simu
         process.wait(30)
         assert process.returncode != 0
     carry()
-    assert killed(told()) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[4]}", FILL]
+    assert killed(told()) == [f"bhavcopy-etl-{FILL_DAYS[2]}", f"bhavcopy-etl-{FILL_DAYS[3]}", FILL]
 
 
 def takes_sigint(thread: Path) -> bool:
