@@ -129,6 +129,14 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         False,
         "whether a fill keeps the parsed and normalized tables of finished days: true or false",
     )
+    fill_group = Whole(
+        "CHAMPION_FILL_GROUP",
+        16,
+        "days that go through the stages of a fill together: more take less time, fewer less memory",
+        least=1,
+        most=100,
+        unit="days",
+    )
     lock_wait_seconds = seconds(
         "CHAMPION_LOCK_WAIT_SECONDS",
         600.0,
@@ -263,7 +271,11 @@ def _checked(name: str, value: Any) -> Any:
 
 def data_dir() -> Path:
     """The folder of all outputs."""
-    return Path(get("data_dir"))
+    return _path(get("data_dir"))
+
+
+# Asked for several times in each look at a day.
+_path = functools.lru_cache(maxsize=16)(Path)
 
 
 def lake_dir() -> Path:

@@ -116,7 +116,9 @@ class DayFiles:
         return sorted(int(name) for name in names if re.fullmatch(r"\d{4}", name))
 
     def _of(self, kind: str, day: date) -> Path:
-        return self.folder(kind) / f"{day:%Y}" / (name_of(self.dataset, day) + _SUFFIXES.get(kind, _DOCUMENT))
+        # In one step: a look at a day makes a dozen paths.
+        name = name_of(self.dataset, day) + _SUFFIXES.get(kind, _DOCUMENT)
+        return self.root.joinpath(kind, self.dataset.folder, f"{day.year:04}", name)
 
 
 @dataclass(frozen=True)

@@ -95,14 +95,18 @@ class Warehouse:
             self._make_further_views(dataset)
             self._can_load.add(dataset)
 
-    def load(self, dataset: Dataset, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:
-        """Replace a date's rows atomically, and check the rows that readers then see. Repeating it changes nothing.
+    def load(self, dataset: Dataset, day: date, rows: pl.DataFrame) -> Loaded:
+        """Replace a date's rows, as `load_days` does."""
+        return self.load_days(dataset, {day: rows})[day]
 
-        Threads that load at the same time share one insert; each date is checked by itself. With ``company`` above 1,
-        a load waits a moment for that many loads to come together: an insert costs more than its rows.
+    def load_days(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+        """Replace the rows of each date atomically, and check the rows that readers then see.
+
+        The dates of a year share inserts, because an insert costs more than its rows. Repeating a load changes nothing;
+        if it raises, any of the dates may be loaded.
         """
         self.prepare(dataset)
-        return self._loads.load(dataset, day, rows, company)
+        return self._loads.load(dataset, days)
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""
