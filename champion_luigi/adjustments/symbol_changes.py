@@ -84,7 +84,7 @@ def _change_in(line: str) -> Change | None:
 
 
 def _require_list(lines: list[str], strange: list[str], source: str | None, day: date | None, *, is_open: bool) -> None:
-    """Raise RejectedPayload if the lines are no list, or ``is_open``, the last one has no end, and is not understood."""
+    """Raise RejectedPayload if the lines are no list, or the last one, which ``is_open``, is not understood."""
     if lines and len(strange) <= _MOST_STRANGE * len(lines):
         if is_open and strange and strange[-1] is lines[-1]:
             raise RejectedPayload(
