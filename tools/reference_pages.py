@@ -16,14 +16,17 @@ import click
 import luigi
 
 import champion_luigi
+from champion_luigi.adjustments.tables import EVENTS, FURTHER, NAMES, PREVIOUS, PRICES, SPANS, VOLUME
 from champion_luigi.base import errors, stages
 from champion_luigi.commands import cli, output
 from champion_luigi.config import luigi_defaults, settings
 from champion_luigi.datasets import catalog
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import chunks
 from champion_luigi.tracking import runs
 from champion_luigi.tracking.journal import Event
+from champion_luigi.warehouse import adjusted
 
 PACKAGE = Path(champion_luigi.__file__).parent
 
@@ -190,7 +193,73 @@ files and of the warehouse's view. The table behind a view has two more, `versio
 
 {table(head, *rows)}
 
-{sections}"""
+Made from several of them, and not by day: [adjustments of prices](#adjustments).
+
+{sections}
+{_adjustments_section()}"""
+
+
+_TABLES = {
+    adjusted.ADJUSTMENTS: (
+        EVENTS,
+        "An event a row: what changes prices, and changes of symbol. The key of a row is `instrument`, `security`,\n"
+        "`ex_date`, `kind` and `number`.",
+    ),
+    adjusted.ADJUSTMENT_SPANS: (
+        SPANS,
+        "The factors of each symbol and series, by spans of dates: of rows from `start` to before `stop`, as long as\n"
+        "the date of the newest price is from `valid_from` to before `valid_until`. A row outside of all spans has\n"
+        "the factor 1, and its symbol as instrument.",
+    ),
+    "names": (
+        NAMES,
+        "A period a row in which a symbol belonged to an instrument; in the lake alone. A symbol without a row is its\n"
+        "own instrument at all times.",
+    ),
+}
+
+
+def _adjustments_section() -> str:
+    """What adjusted prices are made of: the tables, and the view with its own columns."""
+    parts = []
+    for name, (columns, text) in _TABLES.items():
+        head: tuple[str, ...] = ("column", "Polars", "ClickHouse", "unit", "null?", "meaning")
+        rows: list[tuple[str, ...]] = [
+            (
+                f"`{each.name}`",
+                each.kind.in_polars,
+                f"`{each.clickhouse.split(' CODEC')[0]}`",
+                each.unit or "–",
+                "never" if each.required else "may be",
+                each.meaning,
+            )
+            for each in columns
+        ]
+        if columns is NAMES:
+            # The lake alone has it.
+            head, rows = head[:2] + head[3:], [row[:2] + row[3:] for row in rows]
+        parts.append(f"### {name}\n\n{text}\n\n{table(head, *rows)}")
+    divided = ", ".join(f"`{name}`" for name in (*PRICES, PREVIOUS))
+    further = [(f"`{each.name}`", each.kind.type, each.unit or "–", each.meaning) for each in FURTHER]
+    return f"""## adjustments
+
+Adjusted prices are a view over `{EQUITY.view}` and tables of factors; [the
+method](../explanation/adjusted-prices.md). The lake has them in `normalized/adjustments/`, as
+`adjustments_<state>.parquet`, `spans_<state>.parquet` and `names_<state>.parquet`; the document `adjustments.json`
+names the state that counts, as `inputs`. ClickHouse has the first two as views of the newest state: the tables behind
+them, `normalized_{adjusted.ADJUSTMENTS}` and `normalized_{adjusted.ADJUSTMENT_SPANS}`, also have a column `generation`.
+
+### {adjusted.ADJUSTED}
+
+Each row of [`{EQUITY.view}`](#{EQUITY.name}), with its columns in their order, and further ones. Divided by the factor
+are {divided}. `{VOLUME}` is
+multiplied by it, and a Float64. `turnover`, `trades` and all others are as published. `{PREVIOUS}` has the factor of
+its own day, the session before, unless the exchange adjusted it.
+
+{table(("column", "ClickHouse", "unit", "meaning"), *further)}
+
+{(chr(10) * 2).join(parts)}
+"""
 
 
 def warning_names() -> set[str]:
@@ -291,6 +360,16 @@ Their parameters: `--date`, {of_a_day["date"].description}; `--dataset`, {_descr
 {_text(champion_luigi.ScrapeSymbolChanges)}
 
 Its parameter: `--date`, {of_the_list["date"].description}.
+
+## WriteAdjustments
+
+{_text(champion_luigi.WriteAdjustments)}
+
+## LoadAdjustments
+
+{_text(champion_luigi.LoadAdjustments)}
+
+Neither takes parameters.
 """
 
 
@@ -395,7 +474,8 @@ def journal_page() -> str:
 
 `DATA_DIR/journal/2024-01.jsonl`: one JSON object a line, one file a month (UTC), appended to and never rewritten. Every
 record has `time` (UTC), `event`, `execution` (one process, or one fill in it), `pid` and `host`; those of a task have
-`task` and `date`. Readers should pass over events and fields that they do not know.
+`task` and `date`, and those of a data set other than `{catalog.DEFAULT}` have `dataset`. Readers should pass over
+events and fields that they do not know.
 
 {table(("event", "when", "its fields"), *rows)}
 

@@ -65,7 +65,7 @@ def read_changes(content: bytes, source: str | None = None, day: date | None = N
             odd["repeated"].append(line)
         else:
             found.add(change)
-    _require_list(lines, odd["not_understood"], source, day)
+    _require_list(lines, odd["not_understood"], source, day, is_open=not content.endswith((b"\n", b"\r")))
     return Changes(tuple(sorted(found)), {kind: tuple(each) for kind, each in odd.items()})
 
 
@@ -83,8 +83,18 @@ def _change_in(line: str) -> Change | None:
     return Change(first, parts[1], parts[2], " ".join(parts[0].split()))
 
 
-def _require_list(lines: list[str], strange: list[str], source: str | None, day: date | None) -> None:
+def _require_list(lines: list[str], strange: list[str], source: str | None, day: date | None, *, is_open: bool) -> None:
+    """Raise RejectedPayload if the lines are no list, or the last one, which ``is_open``, is not understood."""
     if lines and len(strange) <= _MOST_STRANGE * len(lines):
+        if is_open and strange and strange[-1] is lines[-1]:
+            raise RejectedPayload(
+                "the list of changed symbols is cut off",
+                day=day,
+                source=source,
+                expected=_EXPECTED,
+                found=f"a last line {_short(lines[-1])}",
+                todo="Fetch the list again.",
+            )
         return
     found = "no line" if not lines else f"{len(strange):,} of {len(lines):,} lines are others: {_short(strange[0])}"
     if lines and lines[0].lstrip().startswith("<"):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 # Raise this when the same data gives other adjustments: they are then made again.
-VERSION: Final = 1
+VERSION: Final = 2
 # The last date that ClickHouse's type has: an end that has not come.
 END: Final = date(2149, 6, 6)
 # In place of a date that there is not.
@@ -100,6 +100,30 @@ NAMES: Final[tuple[Column, ...]] = (
     Column("start", DAY, "date, IST", "the first date on which it is this instrument's", required=True),
     Column("stop", DAY, "date, IST", "the date after the last one", required=True),
     Column("instrument", TEXT, "", "the company or fund: its oldest known symbol", required=True),
+)
+
+
+# What the view of adjusted prices has after the columns of the prices.
+FURTHER: Final[tuple[Column, ...]] = (
+    Column("instrument", TEXT, "", "the company or fund: its oldest known symbol", required=True),
+    Column("factor", PRICE, "ratio", "raw price / adjusted price: of splits, bonuses, consolidations", required=True),
+    Column("exchange_factor", PRICE, "ratio", "the same, and of rights, as the exchange adjusts", required=True),
+    Column(
+        "total_return_close",
+        PRICE,
+        "rupees",
+        "the close adjusted for splits to dividends, with rights unrounded: as if dividends bought more of the share",
+        required=True,
+    ),
+    Column("raw_close", PRICE, "rupees", "the close as published", required=True),
+    Column("unadjusted", COUNT, "count", "later events for which prices are not adjusted", required=True),
+    Column(
+        "prev_close_by_exchange",
+        FLAG,
+        "true or false",
+        "whether the exchange adjusted this prev_close itself",
+        required=True,
+    ),
 )
 
 

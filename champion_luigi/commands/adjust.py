@@ -11,6 +11,8 @@ import click
 from champion_luigi.commands import output
 
 if TYPE_CHECKING:
+    import luigi
+
     from champion_luigi.datasets.model import Dataset
 
 
@@ -19,39 +21,41 @@ if TYPE_CHECKING:
 def command(*, lake_only: bool) -> None:
     """Make the adjustments of prices: of splits, bonuses, rights and dividends, through changes of symbol.
 
-    `champion fill` does the same whenever it has filled prices or corporate actions. This command also sees lake files
-    that another program has changed. Nothing is made or loaded again if nothing has changed.
+    `champion fill` does the same whenever it has filled prices or corporate actions, and `redo`, `refresh` and `verify
+    --repair` whenever they have replaced some. This command also sees lake files that another program has changed.
+    Nothing is made or loaded again if nothing has changed.
 
     Exits 0 when the adjustments are up to date, 30 when they could not be made or loaded.
     """
     from champion_luigi.pipeline import adjust_tasks
 
     adjust_tasks.ask()
-    sys.exit(_run(lake_only=lake_only))
+    sys.exit(_run(adjust_tasks.last_task(lake_only=lake_only)))
 
 
-def after(datasets: Iterable[Dataset], *, lake_only: bool = False) -> int:
+def after(datasets: Iterable[Dataset], *, lake_only: bool | None = None) -> int:
     """Make the adjustments that are due, after work on these data sets. Returns the exit code.
 
-    Nothing is done for a lake without corporate actions, where nobody has asked for adjustments.
+    Without ``lake_only``, they are loaded if the warehouse has adjustments already. Nothing is done for a lake without
+    corporate actions, where nobody has asked for adjustments.
     """
     if not any(dataset.is_for_adjustments for dataset in datasets):
         return 0
     from champion_luigi.pipeline import adjust_tasks
 
-    if not adjust_tasks.are_wanted() or adjust_tasks.last_task(lake_only=lake_only).complete():
+    if not adjust_tasks.are_wanted():
         return 0
-    return _run(lake_only=lake_only)
+    task = adjust_tasks.next_task() if lake_only is None else adjust_tasks.last_task(lake_only=lake_only)
+    return 0 if task.complete() else _run(task)
 
 
-def _run(*, lake_only: bool) -> int:
+def _run(task: luigi.Task) -> int:
     import luigi
 
     from champion_luigi.commands import bar
     from champion_luigi.pipeline import adjust_tasks
     from champion_luigi.warehouse import opened
 
-    task = adjust_tasks.last_task(lake_only=lake_only)
     level = "WARNING" if sys.stderr.isatty() else "INFO"
     with opened.kept_open():
         result = luigi.build([task], workers=1, local_scheduler=True, detailed_summary=True, log_level=level)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from champion_luigi.base.stages import STAGES
-from champion_luigi.commands import output
+from champion_luigi.commands import adjust, output
 
 if TYPE_CHECKING:
     from champion_luigi.datasets.model import Dataset
@@ -92,7 +92,10 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     heading = click.echo if dry_run else output.say
     with settings.overridden({"fill_workers": workers}):
-        context.exit(output.for_each(datasets, redone, in_json=as_json, heading=heading))
+        code = output.for_each(datasets, redone, in_json=as_json, heading=heading)
+        if not dry_run:
+            code = max(code, adjust.after(datasets, lake_only=last == "write" or None))
+    context.exit(code)
 
 
 def _days(dataset: Dataset, day: datetime | None, start: datetime | None, end: datetime | None) -> list[date]:

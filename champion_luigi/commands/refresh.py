@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from champion_luigi.commands import output
+from champion_luigi.commands import adjust, output
 from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def command(
 
     A day that was published anew is replaced in lake and warehouse; its old payload is stored under
     raw/YYYY/restated/. If the new payload is invalid, or the archive no longer has the file, the day stays unchanged.
+    Adjustments of prices follow.
 
     Exits 0 when all days match the archive, 30 when a day failed or was not requested.
     """
@@ -63,6 +64,7 @@ def command(
 
     try:
         code = output.for_each(datasets, refreshed, in_json=as_json)
+        code = max(code, adjust.after(datasets))
     finally:
         opened.close_shared()
     context.exit(code)

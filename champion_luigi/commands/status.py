@@ -50,6 +50,15 @@ def _code(document: dict[str, Any]) -> int:
     return output.ABSENT if any(not each["lost"] for each in document["absent"]) else 0
 
 
+def _adjustments_in_words(found: dict[str, Any]) -> str:
+    if found["made_at"] is None:
+        return "not made yet: champion adjust"
+    words = f"{found['events']:,} events, prices to {found['prices_through']}"
+    if found["due"]:
+        return f"{words}, due: champion adjust"
+    return words if found["loaded"] else f"{words}, not loaded: champion adjust"
+
+
 def _in_words(document: dict[str, Any]) -> str:
     states = ("lake_only", "failed", "absent", "missing", "closed")
     counts = (f"{name.replace('_', ' ')} {len(document[name])}" for name in states)
@@ -61,6 +70,7 @@ def _in_words(document: dict[str, Any]) -> str:
         f"{document['rows']:,} rows",
         ", ".join(counts),
         f"latest loaded  {latest}" + (f", {late} behind {document['latest_due']}" if late else ", up to date"),
+        *([f"adjustments    {_adjustments_in_words(found)}"] if (found := document["adjustments"]) else []),
         f"unsent records {document['unsent_records']} (tracking: {document['tracking']})",
         f"warehouse      {document['warehouse']}",
         f"lake           {document['lake']}",

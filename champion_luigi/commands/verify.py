@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from champion_luigi.commands import output, verify_adjustments
+from champion_luigi.commands import adjust, output, verify_adjustments
 from champion_luigi.datasets.model import Dataset
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def command(  # noqa: PLR0917 - click calls it by name
 
     Each payload is compared with its receipt; each lake file with its receipt, its load marker and its own metadata;
     each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover and close).
-    Nothing is changed without --repair, and nothing is ever deleted from the warehouse. The kept lists of changed
-    symbols are compared with their receipts; they cannot be made again.
+    Nothing is changed without --repair, and nothing is ever deleted from the warehouse. The warehouse's adjustments of
+    prices are compared with the record of their load. The kept lists of changed symbols are compared with their
+    receipts; they cannot be made again.
 
     With --sources, each day is also compared with the archive's other files of that day, which costs a request each:
     two sources have the same values of the same key.
@@ -99,10 +100,23 @@ def command(  # noqa: PLR0917 - click calls it by name
     try:
         code = output.for_each(datasets, compare, in_json=as_json)
         if any(dataset.is_for_adjustments for dataset in datasets):
-            code = max(code, _verify_lists())
+            code = max(code, _verify_adjustments(datasets, repairs=repairs), _verify_lists())
     finally:
         opened.close_shared()
     context.exit(code)
+
+
+def _verify_adjustments(datasets: Sequence[Dataset], *, repairs: bool) -> int:
+    """Compare the warehouse's adjustments with the record of their load; with --repair, make what is due."""
+    from champion_luigi.pipeline import adjust_tasks
+
+    if sentence := adjust_tasks.lost():
+        output.say(sentence)
+        if not repairs:
+            return output.FAILED
+        adjust_tasks.load_again()
+        return adjust.after(datasets, lake_only=False)
+    return adjust.after(datasets) if repairs else 0
 
 
 def _verify_lists() -> int:

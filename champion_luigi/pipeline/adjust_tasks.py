@@ -15,7 +15,7 @@ import tenacity
 
 from champion_luigi.adjustments.tables import VERSION
 from champion_luigi.base import durable, locks
-from champion_luigi.base.errors import ChampionError, is_transient
+from champion_luigi.base.errors import Busy, ChampionError, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
@@ -25,7 +25,7 @@ from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.storage import adjustments, lake, symbol_changes, version
 from champion_luigi.warehouse import adjusted, opened
 
-# In place of a date, in markers and locks.
+# In place of a date, in markers.
 _NAME = "adjustments"
 
 
@@ -33,11 +33,15 @@ class _MadeTables(JsonFile):
     """The document about the tables. It counts as long as the lake is the one that they were made from."""
 
     def exists(self) -> bool:
-        """Whether the tables are made, by this version, and no day was written since."""
+        """Whether the tables are there, made by this version, and no day was written since."""
         if adjustments.due_note(settings.data_dir()).exists():
             return False
         document = self.load()
-        return document is not None and document.get("version") == VERSION
+        return (
+            document is not None
+            and document.get("version") == VERSION
+            and adjustments.are_there(settings.lake_dir(), str(document.get("inputs")))
+        )
 
 
 class _Loaded(JsonFile):
@@ -45,13 +49,13 @@ class _Loaded(JsonFile):
 
     def exists(self) -> bool:
         """Whether this warehouse has the tables that the lake has now."""
-        document, made = self.load(), JsonFile(adjustments.document(settings.lake_dir())).load()
-        return (
-            document is not None
-            and made is not None
-            and document.get("inputs") == made.get("inputs")
-            and document.get("warehouse") == _warehouse()
-        )
+        made = JsonFile(adjustments.document(settings.lake_dir())).load()
+        return made is not None and self.has_some() and (self.load() or {}).get("inputs") == made.get("inputs")
+
+    def has_some(self) -> bool:
+        """Whether this warehouse has tables of any state."""
+        document = self.load()
+        return document is not None and document.get("warehouse") == _warehouse()
 
 
 class _AdjustTask(luigi.Task):
@@ -74,10 +78,24 @@ class _AdjustTask(luigi.Task):
         """Do the work, in one process at a time."""
         process.prepare()
         version.claim(settings.data_dir())
-        lock = settings.data_dir() / "locks" / f"{_NAME}.lock"
-        with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self.say):
+        lock = adjustments.lock(settings.data_dir())
+        with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self._wait):
             if not self.complete():
                 self._retrying()(self.work)
+                self._require_complete()
+
+    def _require_complete(self) -> None:
+        if not self.complete():
+            raise Busy(
+                "days were written while the adjustments were made, so they are due again",
+                source=str(settings.lake_dir()),
+                todo="Run champion adjust when no fill runs. A fill makes them itself at its end.",
+            )
+
+    def _wait(self, message: str) -> None:
+        """Say so, and give up the embedded engine: whoever makes the adjustments needs it to load them."""
+        self.say(message)
+        opened.released()
 
     def _retrying(self) -> tenacity.Retrying:
         return tenacity.Retrying(
@@ -124,7 +142,7 @@ class WriteAdjustments(_AdjustTask):
             self._fetch_symbol_changes()
             given, made = adjusting.inputs(), self.output()
             document = made.load() or {}
-            if document.get("inputs") != given.digest:
+            if document.get("inputs") != given.digest or not adjustments.are_readable(settings.lake_dir()):
                 document = adjusting.make(given)
         self.say(_counts(document))
 
@@ -160,10 +178,13 @@ class LoadAdjustments(_AdjustTask):
         return _Loaded(settings.data_dir() / "loaded" / slug / f"{_NAME}.json")
 
     def work(self) -> None:
-        tables = adjustments.read(settings.lake_dir())
         warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+        if not self.requires().complete():
+            # A fill has written days while it held the embedded engine.
+            self.requires().work()
+        tables = adjustments.read(settings.lake_dir())
         warehouse.prepare(EQUITY)
-        generation = adjusted.load(warehouse.connection, tables.adjustments, tables.spans)
+        generation = adjusted.load(warehouse.connection, tables.adjustments, tables.spans, self.warn)
         self.output().dump(
             {
                 "warehouse": _warehouse(),
@@ -187,10 +208,56 @@ def last_task(*, lake_only: bool) -> _AdjustTask:
     return WriteAdjustments() if lake_only else LoadAdjustments()
 
 
+def next_task() -> _AdjustTask:
+    """The task that brings up to date what there is: the lake's tables, and the warehouse's if it has some."""
+    return last_task(lake_only=not LoadAdjustments().output().has_some())
+
+
+def lost() -> str:
+    """A sentence about what the warehouse lacks of the adjustments that were loaded into it; empty if nothing.
+
+    Raises Busy if another process holds the embedded warehouse, and the errors of a server's connection.
+    """
+    loaded = LoadAdjustments().output()
+    if not loaded.has_some():
+        return ""
+    place = wiring.warehouse_place()
+    found = adjusted.newest(opened.shared(place, settings.get("lock_wait_seconds")).connection)
+    expected = (loaded.load() or {})["generation"]
+    if found is not None and found >= expected:
+        return ""
+    there = "they or their views are missing, or of another version" if found is None else f"generation {found}"
+    return f"the adjustments in {place.words} are not those that were loaded: expected generation {expected}; {there}"
+
+
+def load_again() -> None:
+    """Let the adjustments be loaded again, whatever was recorded of the last load."""
+    LoadAdjustments().output().file.unlink(missing_ok=True)
+
+
 def in_words() -> str:
     """The adjustments of the lake in a sentence."""
     document = JsonFile(adjustments.document(settings.lake_dir())).load() or {}
     return f"Adjustments: {_counts(document)}, for prices up to {document['prices_through']}."
+
+
+def state() -> dict[str, Any] | None:
+    """The lake's adjustments as a JSON document, None where nobody wants any. Reads no table.
+
+    ``due`` says that the lake has changed since they were made, ``loaded`` that this warehouse has this state. Counts
+    are of events, dates are ISO texts; before the first time, there are none of either.
+    """
+    if not are_wanted():
+        return None
+    made = WriteAdjustments().output()
+    document = made.load() or {}
+    is_due = not made.exists()
+    names = ("made_at", "prices_through", "actions_through", "symbol_changes", "events", "with_factor", "unadjusted")
+    return {
+        **{name: document.get(name) for name in names},
+        "due": is_due,
+        "loaded": not is_due and LoadAdjustments().output().exists(),
+    }
 
 
 def _counts(document: Mapping[str, Any]) -> str:
@@ -206,6 +273,11 @@ def are_wanted() -> bool:
     return adjustments.document(root).exists() or all(
         lake.folder(root, dataset).exists() for dataset in (EQUITY, CORPORATE_ACTIONS)
     )
+
+
+def are_loaded() -> bool:
+    """Whether adjustments were ever loaded into this warehouse."""
+    return LoadAdjustments().output().load() is not None
 
 
 def _warehouse() -> dict[str, Any]:

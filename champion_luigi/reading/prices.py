@@ -187,18 +187,24 @@ def _all(frame: pl.DataFrame, facts: Known) -> dict[str, str]:
 
 
 def _texts(given: str | Sequence[str]) -> list[str]:
-    return [given] if isinstance(given, str) else list(dict.fromkeys(given))
+    texts = [given] if isinstance(given, str) else list(dict.fromkeys(given))
+    if others := [each for each in texts if not isinstance(each, str)]:
+        raise SettingsError("this is not a text", expected="texts, such as RELIANCE", found=repr(others[0]))
+    return texts
 
 
 def day_of(given: date | str | None, name: str) -> date | None:
-    """A date, or an ISO text, as a date. Raises SettingsError, with the argument's name."""
-    if isinstance(given, datetime):
-        return given.date()
-    if not isinstance(given, str):
+    """A date, or an ISO text, as a date. Raises SettingsError, with the argument's name.
+
+    A datetime is its date, unless it has a time zone: its date in India may be another one.
+    """
+    if given is None or type(given) is date:
         return given
+    if isinstance(given, datetime) and given.tzinfo is None:
+        return given.date()
     try:
-        return date.fromisoformat(given)
-    except ValueError:
+        return date.fromisoformat(given)  # type: ignore[arg-type]  # what it is not shows here
+    except (TypeError, ValueError):
         raise SettingsError(f"{name} is not a date", expected="YYYY-MM-DD", found=repr(given)) from None
 
 
@@ -246,7 +252,7 @@ def _rows(
         rows = rows.filter(pl.col("instrument").is_in(sorted(instruments)))
     rows = rows.with_columns(raw_close="close", total_return_close=pl.col("close") / pl.col("total_factor"))
     found = rows.with_columns(_adjusted(adjustment)).select(*_KEY, *dict.fromkeys((*columns, "series", "turnover")))
-    return _one_a_day(found.collect()).select(*_KEY, *columns)
+    return _one_a_day(found.collect(), _at_once(facts.names)).select(*_KEY, *columns)
 
 
 def _adjusted(adjustment: Adjustment | None) -> list[pl.Expr]:
@@ -262,15 +268,28 @@ def _adjusted(adjustment: Adjustment | None) -> list[pl.Expr]:
     return [*prices, pl.col(PREVIOUS) / pl.col(f"prev_{factor}"), pl.col(VOLUME) * pl.col(of_volume)]
 
 
-def _one_a_day(rows: pl.DataFrame) -> pl.DataFrame:
-    """Of several rows of an instrument and day that with the highest turnover; ``rows`` are by date and symbol."""
+def _at_once(names: pl.DataFrame) -> list[str]:
+    """The instruments that had two symbols at a time, as far as their periods show."""
+    import polars as pl
+
+    ended = pl.col("stop").cum_max().shift().over("instrument")
+    return names.sort("instrument", "start").filter(pl.col("start") < ended)["instrument"].unique().to_list()
+
+
+def _one_a_day(rows: pl.DataFrame, at_once: Sequence[str] = ()) -> pl.DataFrame:
+    """Of several rows of an instrument and day that with the highest turnover; ``rows`` are by date and symbol.
+
+    ``at_once`` are the instruments that can have rows of two symbols on a day.
+    """
     import polars as pl
 
     day = ["trade_date", "symbol"]
     # Such days are few, and looking for neighbours is cheaper than grouping millions of rows.
     again = rows.select(pl.all_horizontal(pl.col(*day) == pl.col(*day).shift())).to_series().fill_null(value=False)
-    if not again.any():
-        return rows
     several = again | again.shift(-1, fill_value=False)
+    if at_once:
+        several |= rows["instrument"].is_in(list(at_once))
+    if not several.any():
+        return rows
     best = rows.filter(several).sort("turnover", "series", descending=[True, False], nulls_last=True)
-    return pl.concat([rows.filter(~several), best.unique(day, keep="first")]).sort(day)
+    return pl.concat([rows.filter(~several), best.unique(["trade_date", "instrument"], keep="first")]).sort(day)

@@ -76,6 +76,8 @@ class Lake:
     """The Parquet lake."""
 
     def __init__(self, root: Path) -> None:
+        if root.exists() and not root.is_dir():
+            raise SettingsError("the root of a lake is a folder", source=str(root), found="a file")
         self.root = root
         self._days: dict[str, dict[date, str]] = {}
 
@@ -130,7 +132,9 @@ class Warehouse:
             found = [day for (day,) in self._questions.query(asked)]
         if not found:
             raise WarehouseError(
-                f"the warehouse has no prices up to {until}",
+                "the warehouse has no prices yet"
+                if until == date.max
+                else f"the warehouse has no prices up to {until}",
                 source=self._questions.place.words,
                 todo="Load days first: champion fill.",
             )

@@ -51,6 +51,11 @@ def due_note(data: Path) -> Path:
     return data / "adjustments" / "due"
 
 
+def lock(data: Path) -> Path:
+    """The lock that a process holds while it makes or loads the tables."""
+    return data / "locks" / "adjustments.lock"
+
+
 def ask(data: Path) -> None:
     """Note that the tables are due again."""
     path = due_note(data)
@@ -71,6 +76,20 @@ def write(root: Path, tables: Mapping[str, pl.DataFrame], inputs: str, about: Ma
     for path in document(root).parent.glob("*_*.parquet"):
         if path not in kept:
             path.unlink(missing_ok=True)
+
+
+def are_there(root: Path, inputs: str) -> bool:
+    """Whether the tables of a state have their files. Opens none."""
+    return all(_file(root, name, inputs).exists() for name in TABLES)
+
+
+def are_readable(root: Path) -> bool:
+    """Whether the tables can be read, all of one state."""
+    try:
+        read(root)
+    except (NotMade, StorageError, DamagedFile):
+        return False
+    return True
 
 
 def read(root: Path) -> Made:

@@ -25,6 +25,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.storage import adjustments
 from champion_luigi.storage.paths import SHARED, DayFiles, ListFiles
 from champion_luigi.tracking import journal, record
 
@@ -119,7 +120,7 @@ def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _locks() -> Iterator[Path]:
-    """The existing lock files: of days, the archive's pace, the warehouse, the journal and running processes."""
+    """The existing lock files: of days, the archive's pace, warehouse, adjustments, journal and running processes."""
     data, folder = settings.data_dir().absolute(), record.journal_folder().absolute()
     of_days = [(DayFiles(data, dataset).folder("locks"), _LOCK) for dataset in catalog.DATASETS.values()]
     of_shared = [(each, _LOCK) for each in sorted((data / "locks" / SHARED).glob("*"))]
@@ -127,7 +128,8 @@ def _locks() -> Iterator[Path]:
     for parent, pattern in (*of_days, *of_shared, of_lists, (journal.presence_file(folder, ""), _PRESENCE)):
         if parent.is_dir():
             yield from (path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name))
-    yield from (path for path in (data / "warehouse.lock", folder / "carrier.lock") if path.is_file())
+    single = (data / "warehouse.lock", adjustments.lock(data), folder / "carrier.lock")
+    yield from (path for path in single if path.is_file())
 
 
 def _intermediates(of: type[DayTask], datasets: Sequence[Dataset]) -> Iterator[Item]:

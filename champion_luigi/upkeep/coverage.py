@@ -15,7 +15,7 @@ from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.pipeline import complete
+from champion_luigi.pipeline import adjust_tasks, complete
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import due, lake
 from champion_luigi.tracking import history, journal
@@ -90,7 +90,10 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
 
 
 def as_document(found: Coverage) -> dict[str, Any]:
-    """The coverage as a JSON document: dates are ISO texts, counts are days, except rows and unsent records."""
+    """The coverage as a JSON document: dates are ISO texts, counts are days, except rows and unsent records.
+
+    ``adjustments`` is that of `adjust_tasks.state`.
+    """
     is_tracked = settings.tracking_is_on()
     loaded = found.of("loaded")
     due = [day.date for day in found.days if day.state != "closed"]
@@ -111,6 +114,7 @@ def as_document(found: Coverage) -> dict[str, Any]:
         "latest_loaded": latest,
         "sessions_late": sum(1 for day in due if latest is None or day > latest),
         "unsent_records": journal.count_undelivered(journal_folder()) if is_tracked else 0,
+        "adjustments": adjust_tasks.state() if catalog.DATASETS[found.dataset].is_for_adjustments else None,
         "warehouse": wiring.warehouse_place().words,
         "lake": str(settings.lake_dir()),
         "archive": wiring.archive_name(),

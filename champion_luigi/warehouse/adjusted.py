@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from champion_luigi.adjustments.tables import EVENTS, PREVIOUS, PRICES, SPANS, VOLUME
@@ -32,6 +32,9 @@ _COLUMNS: Mapping[str, tuple[Sequence[Column], str]] = {
     ADJUSTMENTS: (EVENTS, "instrument, ex_date"),
     ADJUSTMENT_SPANS: (SPANS, "symbol, series, start"),
 }
+_REPLACE, _CREATE = "CREATE OR REPLACE VIEW", "CREATE VIEW IF NOT EXISTS"
+# ClickHouse's code for a right that the user lacks.
+_NO_RIGHT = "Code: 497."
 # A row that only marks its generation: one without events is a state as well.
 _MARK = ""
 
@@ -47,19 +50,25 @@ def ddl(database: str) -> dict[str, str]:
             "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
         )
         statements[name] = (
-            f"CREATE OR REPLACE VIEW {quoted(database)}.{name} AS\nSELECT * EXCEPT (generation) FROM "
+            f"{_REPLACE} {quoted(database)}.{name} AS\nSELECT * EXCEPT (generation) FROM "
             f"{quoted(database)}.{_table(name)}\nWHERE generation = {_newest(database, name)} "
             f"AND {columns[0].name} != {text_of(_MARK)}"
         )
-    statements[ADJUSTED] = f"CREATE OR REPLACE VIEW {quoted(database)}.{ADJUSTED} AS\n{_adjusted(database)}"
+    statements[ADJUSTED] = f"{_REPLACE} {quoted(database)}.{ADJUSTED} AS\n{_adjusted(database)}"
     return {name: _commented(statement) for name, statement in statements.items()}
 
 
-def load(connection: Connection, events: pl.DataFrame, spans: pl.DataFrame) -> int:
+def load(
+    connection: Connection,
+    events: pl.DataFrame,
+    spans: pl.DataFrame,
+    on_trouble: Callable[[str], None] | None = None,
+) -> int:
     """Replace all adjustments and spans, and return the number of the generation. Repeating it changes nothing.
 
     Makes the tables and views that are missing, and replaces those of another version. Raises WarehouseError or
-    WarehouseUnreachable; what was loaded before then stays.
+    WarehouseUnreachable; what was loaded before then stays. A user without the right to drop old generations can load:
+    ``on_trouble`` receives the sentence about it.
     """
     import polars as pl
 
@@ -84,37 +93,58 @@ def load(connection: Connection, events: pl.DataFrame, spans: pl.DataFrame) -> i
                 found=f"{found:,}",
                 todo="Load the adjustments again.",
             )
-    _drop_old(connection)
+    try:
+        _drop_old(connection)
+    except WarehouseError as error:
+        if _NO_RIGHT not in (error.found or ""):
+            raise
+        if on_trouble:
+            tables = " and ".join(f"{quoted(database)}.{_table(name)}" for name in _COLUMNS)
+            on_trouble(
+                f"replaced adjustments stay in ClickHouse; to drop them, the user needs ALTER DELETE on {tables}"
+            )
     return generation
+
+
+def newest(connection: Connection) -> int | None:
+    """The generation that readers see; None if a table or view is missing, or is not the one of this version."""
+    database = connection.place.database
+    made = ddl(database)
+    found = _comments(connection, made)
+    if any(found.get(name) != _comment(statement) for name, statement in made.items()):
+        return None
+    return int(min(number for name in _COLUMNS for (number,) in connection.query(f"SELECT {_newest(database, name)}")))
+
+
+def _comments(connection: Connection, names: Iterable[str]) -> dict[str, str]:
+    """The comments of those tables and views that exist, by name."""
+    return dict(
+        connection.query(
+            f"SELECT name, comment FROM system.tables WHERE database = {text_of(connection.place.database)} "
+            f"AND name IN ({', '.join(map(text_of, names))})"
+        )
+    )
 
 
 def _prepare(connection: Connection) -> None:
     """Make what is missing. Of what another version made, tables too are replaced: all of it is made from the lake."""
     made = ddl(connection.place.database)
-    names = ", ".join(map(text_of, made))
-    found = dict(
-        connection.query(
-            f"SELECT name, comment FROM system.tables WHERE database = {text_of(connection.place.database)} "
-            f"AND name IN ({names})"
-        )
-    )
+    found = _comments(connection, made)
     for name, statement in made.items():
         if found.get(name) != _comment(statement):
             if name in found and statement.startswith("CREATE TABLE"):
                 connection.command(f"DROP TABLE {connection.named(name)}")
-            connection.command(statement)
+            # To replace needs the right to drop, also where there is nothing to replace.
+            connection.command(statement if name in found else statement.replace(_REPLACE, _CREATE, 1))
 
 
 def _drop_old(connection: Connection) -> None:
     """Drop all generations of a table but the newest ones."""
     for name in _COLUMNS:
-        table = _table(name)
-        old = connection.query(
-            f"SELECT DISTINCT partition FROM system.parts WHERE active AND table = {text_of(table)} "
-            f"AND database = {text_of(connection.place.database)} ORDER BY toUInt64(partition) DESC LIMIT {_KEPT}, 1000"
-        )
+        table = connection.named(_table(name))
+        old = connection.query(f"SELECT DISTINCT generation FROM {table} ORDER BY generation DESC LIMIT {_KEPT}, 1000")
         for (generation,) in old:
-            connection.command(f"ALTER TABLE {connection.named(table)} DROP PARTITION {int(generation)}")
+            connection.command(f"ALTER TABLE {table} DROP PARTITION {int(generation)}")
 
 
 def _table(name: str) -> str:

@@ -50,6 +50,15 @@ def close_shared() -> None:
         _close()
 
 
+def released() -> None:
+    """Close what `shared` opened in this process, within `kept_open` too; the next use opens it again.
+
+    For a wait for another process, which may itself be waiting for the embedded engine.
+    """
+    with _sharing:
+        _close()
+
+
 @contextlib.contextmanager
 def kept_open() -> Iterator[None]:
     """Keep the warehouse open between pieces of work, each of which would close it, and close it at the end."""

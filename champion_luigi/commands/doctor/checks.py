@@ -50,6 +50,7 @@ CHECKS = (
     Check("time zone", setup.time_zone),
     Check("sessions", setup.session_table),
     Check("absent", setup.absent),
+    Check("adjustments", setup.adjusted_prices),
 )
 
 

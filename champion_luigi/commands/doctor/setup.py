@@ -24,6 +24,7 @@ from champion_luigi.commands.doctor.findings import Finding, told
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
+from champion_luigi.pipeline import adjust_tasks
 from champion_luigi.storage import lake
 
 _SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")
@@ -157,6 +158,19 @@ def absent() -> Finding:
     words = "; ".join(f"{name} {len(each)}: {sessions.in_words(each)}" for name, each in days.items() if each)
     todo = "champion fill --recheck-absent requests them now; another archive may have them (NSE_ARCHIVE_URL)."
     return Finding("WARNING", words, todo) if words else Finding("OK", "no session is known to lack its file")
+
+
+def adjusted_prices() -> Finding:
+    """Whether the adjustments of prices are those of the lake as it is, where they are wanted."""
+    found = adjust_tasks.state()
+    if found is None:
+        return Finding("OK", "none: the lake has no corporate actions")
+    if found["made_at"] is None:
+        return Finding("WARNING", "not made yet", "Run `champion adjust`, or fill some days of prices.")
+    words = f"{found['events']:,} events, prices to {found['prices_through']}"
+    if found["due"]:
+        return Finding("WARNING", f"{words}; the lake has changed since", "Run `champion adjust`.")
+    return Finding("OK", words if found["loaded"] else f"{words}, in the lake alone")
 
 
 def session_table() -> Finding:

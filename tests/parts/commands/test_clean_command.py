@@ -170,7 +170,8 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_locks_go_that_nobody_holds(tmp_path: Path) -> None:
     """A lock that a process holds stays, and is held still."""
-    names = [f"locks/{NEXT}.lock", "locks/archive.lock", "warehouse.lock", "journal/carrier.lock"]
+    of_all = ["locks/archive.lock", "locks/adjustments.lock", "warehouse.lock", "journal/carrier.lock"]
+    names = [f"locks/{NEXT}.lock", *of_all]
     free = [leave(tmp_path / name) for name in [*names, f"journal/running/{PROCESS}"]]
     held = [tmp_path / "locks" / f"{DAY}.lock", tmp_path / "journal" / "running" / PROCESS[::-1]]
     holders = [start_python(HOLDER, str(path)) for path in held]

@@ -203,7 +203,14 @@ def test_the_reference_is_what_the_code_says() -> None:
 
 # The tutorial fills a year. Its last month tells the same, but for what these texts begin.
 YEAR, MONTH = "--start 2024-01-01 --stop 2025-01-01", "--start 2024-12-02 --stop 2025-01-01"
-OF_THE_YEAR = {"248 of 248 days", "symbol      highest", "┌─────────┬────────┬", "│ 2024-12-01 ┆"}
+OF_THE_YEAR = {
+    "248 of 248 days",
+    "symbol     highest",
+    "month       symbol",
+    "ex_date     symbol",
+    "┌─────────┬────────┬",
+    "│ 2024-12-01 ┆",
+}
 
 
 @pytest.mark.faults

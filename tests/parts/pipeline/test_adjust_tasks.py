@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
-from helpers import run_luigi
+from clickhouse_server import ClickHouseServer, User, unavailable
+from helpers import ROOT, run_luigi
 from polars.testing import assert_frame_equal
 from small_market import by_day, day, notices, prices, put_in_lake
 
 from champion_luigi.adjustments import spans
-from champion_luigi.base.errors import NotMade
+from champion_luigi.adjustments.tables import EVENTS, FURTHER, SPANS, types_of
+from champion_luigi.base import locks
+from champion_luigi.base.errors import Busy, NotMade
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
@@ -23,6 +28,7 @@ from champion_luigi.pipeline import adjust_tasks
 from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments
 from champion_luigi.storage import adjustments, lake
 from champion_luigi.warehouse import adjusted, opened
+from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.table import Warehouse
 
 SPLIT, BONUS = "FVSPLT FRM RS 10 TO RE 1", "BONUS 1:1"
@@ -106,6 +112,20 @@ def test_a_lake_without_prices_has_no_adjustments() -> None:
     assert adjustments.due_note(settings.data_dir()).exists()
     with pytest.raises(NotMade, match="champion adjust"):
         adjustments.read(settings.lake_dir())
+
+
+@pytest.mark.parametrize("harm", [Path.unlink, lambda path: path.write_bytes(b"PAR1")], ids=["missing", "damaged"])
+def test_a_table_that_cannot_be_read_is_made_again(harm: Callable[[Path], object]) -> None:
+    """Although the lake is the same; a missing one without being asked."""
+    put(EQUITY, prices("ABC", [100, 10]))
+    put(CORPORATE_ACTIONS, notices(("ABC", SPLIT, 0, 1)))
+    make()
+    [path] = adjustments.document(settings.lake_dir()).parent.glob("spans_*.parquet")
+    harm(path)
+    if path.exists():
+        adjust_tasks.ask()
+    make()
+    assert factors() == [10.0, 1.0]
 
 
 def test_a_failure_leaves_the_work_due() -> None:
@@ -217,6 +237,46 @@ def test_the_view_is_what_polars_makes(seed: int) -> None:
 
 
 @pytest.mark.integration
+def test_the_view_has_the_columns_that_are_declared() -> None:
+    """Those of the prices, then the further ones, with the types of the reference."""
+    table = warehouse(prices("ABC", [100, 10]).with_columns(layout=pl.lit("udiff")))
+    adjusted.load(table.connection, pl.DataFrame(schema=types_of(EVENTS)), pl.DataFrame(schema=types_of(SPANS)))
+    found = [(name, kind) for name, kind, *_ in table.query("DESCRIBE champion_market.equity_adjusted")]
+    assert [name for name, _ in found] == [*EQUITY.names, *(each.name for each in FURTHER)]
+    assert found[-len(FURTHER) :] == [(each.name, each.kind.type) for each in FURTHER]
+
+
+# The rights that the guide to a ClickHouse server names, and those that it adds for adjustments.
+RIGHTS = "SELECT, INSERT, CREATE TABLE, CREATE VIEW, CREATE DATABASE"
+TABLES = ("champion_market.normalized_adjustments", "champion_market.normalized_adjustment_spans")
+LOADER = User("loader", "word", (f"{RIGHTS} ON champion_market.*", "TABLE ENGINE ON *"))
+DROPPER = User("dropper", "word", (*(LOADER.grants or ()), *(f"ALTER DELETE ON {table}" for table in TABLES)))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("user", [LOADER, DROPPER], ids=lambda user: user.name)
+def test_the_rights_of_the_guide_are_enough(tmp_path: Path, user: User) -> None:
+    """Without those to drop, what was replaced stays, and a sentence says so; readers see the newest state."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    guide = (ROOT / "docs/how-to/clickhouse-server.md").read_text(encoding="utf-8")
+    assert all(f"GRANT ALTER DELETE ON {table} TO" in guide for table in TABLES)
+    assert f"GRANT {RIGHTS} ON" in guide
+    said: list[str] = []
+    with ClickHouseServer(tmp_path / "server", others=[user]) as running:
+        place = Address(running.host, running.port, user.name, user.password)
+        with contextlib.closing(opened.open_warehouse(place)) as table:
+            table.prepare(EQUITY)
+            events, of_spans = (pl.DataFrame(schema=types_of(columns)) for columns in (EVENTS, SPANS))
+            loads = [adjusted.load(table.connection, events, of_spans, said.append) for _ in range(4)]
+            [(held, newest)] = table.query(f"SELECT uniq(generation), max(generation) FROM {TABLES[0]}")
+    assert newest == loads[-1]
+    assert (held, [TABLES[1].partition(".")[2] in each for each in said]) == (
+        (2, []) if user is DROPPER else (4, [True, True])
+    )
+
+
+@pytest.mark.integration
 def test_readers_of_the_view_see_one_state() -> None:
     """Prices up to one day, with the factors of one generation, while prices and factors are replaced."""
     rows = prices("ABC", [100] * 30).with_columns(layout=pl.lit("udiff"))
@@ -265,3 +325,42 @@ def test_luigi_runs_both_tasks_and_a_second_time_none() -> None:
     assert LoadAdjustments().complete()
     again = run_luigi("LoadAdjustments", "--local-scheduler", NSE_ARCHIVE_URL=settings.get("archive_url"))
     assert "1 complete ones were encountered" in again.stderr
+
+
+@pytest.mark.integration
+def test_a_wait_for_another_process_gives_up_the_embedded_engine() -> None:
+    """That process has the adjustments' lock, and needs the engine to load them."""
+    put(EQUITY, prices("ABC", [100, 10]))
+    place = wiring.warehouse_place()
+    lock = settings.data_dir() / "locks" / "adjustments.lock"
+    with opened.kept_open(), locks.locked(lock, "the adjustments", 0):
+        opened.shared(place)
+        with settings.overridden({"lock_wait_seconds": 0.2}), pytest.raises(Busy, match="the adjustments"):
+            LoadAdjustments().run()
+        opened.open_warehouse(place).close()
+
+
+@pytest.mark.integration
+def test_what_is_loaded_has_the_days_that_were_written_during_the_wait_for_the_engine() -> None:
+    """A fill that holds the engine writes days; then it lets go, and the adjustments are loaded with them."""
+    put(EQUITY, prices("ABC", [100, 10]))
+    make()
+    put(CORPORATE_ACTIONS, notices(("ABC", SPLIT, 0, 1)))
+    make(LoadAdjustments())
+    assert [event["factor"] for event in adjustments.read(settings.lake_dir()).adjustments.to_dicts()] == [10.0]
+
+
+def test_days_written_while_the_adjustments_are_made_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In place of Luigi's sentence about complete()."""
+    put(EQUITY, prices("ABC", [100, 10]))
+    monkeypatch.setattr(adjustments, "write", _then_a_day_is_written(adjustments.write))
+    with pytest.raises(Busy, match="days were written while the adjustments were made"):
+        WriteAdjustments().run()
+
+
+def _then_a_day_is_written(write: Callable[..., None]) -> Callable[..., None]:
+    def written(*arguments: Any) -> None:
+        write(*arguments)
+        put(EQUITY, prices("ABC", [10], first=2))
+
+    return written

@@ -38,12 +38,33 @@ def test_the_previous_close_has_the_factor_of_its_own_day() -> None:
     assert not found["prev_close_by_exchange"].any()
 
 
+def test_a_previous_close_is_the_securitys_when_the_series_changes() -> None:
+    """A share that comes back to EQ after an ex-date has the last close in BE there, whose factor counts."""
+    rows = prices("ABC", [100, 100, 10, 11, 12]).with_columns(series=pl.Series(["EQ", "EQ", "BE", "BE", "EQ"]))
+    assert adjusted_in(rows, SPLIT)["prev_close"].to_list() == [10.0, 10.0, 10.0, 10.0, 11.0]
+
+
+def test_a_previous_close_of_blocks_is_their_own() -> None:
+    """Block deals have the close of the last block, however old."""
+    blocks = prices("ABC", [100, 10], "BL").with_columns(
+        trade_date=pl.Series([day(0), day(4)]), prev_close=pl.Series([0.0, 100.0])
+    )
+    found = adjusted_in(pl.concat([prices("ABC", [100, 100, 10, 10, 10]), blocks]), SPLIT).filter(series="BL")
+    assert found["prev_close"].to_list() == [0.0, 10.0]
+
+
 def test_a_previous_close_that_the_exchange_adjusted_is_flagged_and_left() -> None:
     """It does so rarely."""
     rows = prices("ABC", [100, 100, 10, 11]).with_columns(prev_close=pl.Series([100.0, 100.0, 10.0, 10.0]))
     found = adjusted_in(rows, SPLIT)
     assert found["prev_close"].to_list() == [10.0, 10.0, 10.0, 10.0]
     assert found["prev_close_by_exchange"].to_list() == [False, False, True, False]
+
+
+def test_a_previous_close_of_a_day_without_a_trade_is_taken_as_adjusted_if_it_is_near_that() -> None:
+    """The exchange may state another close than that of the last row."""
+    rows = prices("ABC", [100, 100, 10, 11]).with_columns(prev_close=pl.Series([100.0, 100.0, 10.4, 10.0]))
+    assert adjusted_in(rows, SPLIT)["prev_close_by_exchange"].to_list() == [False, False, True, False]
 
 
 def test_rights_and_dividends_count_where_they_belong() -> None:

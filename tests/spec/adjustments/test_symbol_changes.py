@@ -73,3 +73,9 @@ def test_the_published_list() -> None:
     changes = read_changes(REAL.read_bytes())
     assert changes.counts == {"changes": 1045, "self_map": 9, "repeated": 0, "not_understood": 0}
     assert (changes.listed[0].day, changes.listed[-1].day) == (date(1999, 9, 15), date(2026, 8, 6))
+
+
+def test_a_list_that_ends_within_a_line_is_refused() -> None:
+    """The rest of it is missing, too."""
+    with pytest.raises(RejectedPayload, match="cut off"):
+        read_changes(b"A LIMITED,AAA,AAB,26-JUL-2024\nB LIMITED,BBB,BBC,27-JUL-2024\nC LIMITED,CCC,CC")

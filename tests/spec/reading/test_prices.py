@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import doctest
 import shutil
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import priced_lake
@@ -98,6 +99,29 @@ def test_an_instrument_has_one_row_a_day() -> None:
     assert found["trade_date"].to_list() == DAYS
     assert found.row(2)[3:] == ("BE", 11)
     assert closes("DELTA", series="EQ") == [10] * 10
+
+
+def test_two_symbols_of_an_instrument_on_one_day_are_one_row() -> None:
+    """A company that still trades under the symbol that it gave up: in a wide frame, both would have one cell."""
+    first, second = DAYS[:2]
+    rows = pl.DataFrame(
+        {
+            "trade_date": [first, first, first, second],
+            "symbol": ["NEW", "OLD", "XYZ", "NEW"],
+            "instrument": ["OLD", "OLD", "XYZ", "OLD"],
+            "series": "EQ",
+            "turnover": [9.0, 1.0, 5.0, 9.0],
+        }
+    )
+    names = pl.DataFrame(
+        {
+            "symbol": ["OLD", "NEW", "XYZ"],
+            "start": [first, first, first],
+            "stop": [DAYS[3], DAYS[3], DAYS[3]],
+            "instrument": ["OLD", "OLD", "XYZ"],
+        }
+    )
+    assert reading._one_a_day(rows, reading._at_once(names))["symbol"].to_list() == ["NEW", "XYZ", "NEW"]
 
 
 def test_start_and_end_are_included() -> None:
@@ -241,3 +265,24 @@ def test_the_example_of_the_docstring_runs(filled: Path) -> None:
     """On the lake of these tests."""
     [test] = doctest.DocTestFinder(recurse=False).find(reading.prices, "prices")
     assert doctest.DocTestRunner().run(test) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"symbols": ["ALPHA", None]},
+        {"start": 20240501},
+        {"end": datetime(2024, 5, 1, 23, tzinfo=UTC)},
+    ],
+)
+def test_an_argument_of_another_type_is_refused_in_a_sentence(arguments: dict[str, Any]) -> None:
+    """A time in another zone too, whose date in India may be the next one."""
+    with pytest.raises(SettingsError):
+        champion_luigi.prices(**{"symbols": "ALPHA", **arguments})
+
+
+def test_the_root_of_a_lake_is_a_folder(tmp_path: Path) -> None:
+    """A file is none."""
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="is a folder"):
+        champion_luigi.prices("ALPHA", root=tmp_path / "file")
