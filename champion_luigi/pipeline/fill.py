@@ -8,6 +8,7 @@ one process. The cost of a range grows only with its days, for one year or for t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -23,7 +24,13 @@ from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import StorageError, TerminalError, WarehouseError, WarehouseUnreachable
+from champion_luigi.base.errors import (
+    ChampionError,
+    StorageError,
+    TerminalError,
+    WarehouseError,
+    WarehouseUnreachable,
+)
 from champion_luigi.base.package import VERSION
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
@@ -247,7 +254,10 @@ class FillBhavcopy(RangeDailyBase):
         days = self._days
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Wait here, once, for another fill that holds the embedded engine, and skip the days that it completed.
-            opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            # While there is room on the disk: the engine cannot read half a statement. A load reports what is wrong.
+            with contextlib.suppress(ChampionError):
+                warehouse.prepare(self.definition)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         days = sorted({*days, *self._now_whole(self.task_limit - len(days))}, reverse=self.reverse)
