@@ -275,11 +275,6 @@ def are_wanted() -> bool:
     )
 
 
-def are_loaded() -> bool:
-    """Whether adjustments were ever loaded into this warehouse."""
-    return LoadAdjustments().output().load() is not None
-
-
 def _warehouse() -> dict[str, Any]:
     return wiring.warehouse_place().identity(EQUITY) | {"table": f"normalized_{_NAME}"}
 

@@ -358,6 +358,14 @@ def test_a_pages_figures_are_those_of_champion_status(environment: dict[str, str
 
 
 @integration
+def test_absent_sessions_are_among_those_not_loaded(page: Path) -> None:
+    """With the option that requests them at once."""
+    [section] = re.findall(r'<section id="attention".*?</section>', page.read_text(encoding="utf-8"), re.DOTALL)
+    assert re.search(rf'<th scope="row">{ABSENT}</th><td><b>absent</b>', section)
+    assert "<code>--recheck-absent</code>" in section
+
+
+@integration
 def test_a_report_cannot_be_written_where_a_file_is_in_the_way(environment: dict[str, str], page: Path) -> None:
     """It says so in a sentence, and the page that is there stays."""
     before = page.read_bytes()
