@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from champion_luigi.base import signals
 from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, SettingsError, TransientError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
@@ -126,10 +127,11 @@ def fill_days(
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
                     chunks.clear()
-                for task in chunk:
-                    errors.pop(task.date, None)  # with all that the frames of its traceback hold
-                del chunk, lane
-                threads.collect()
+                with signals.deferred():
+                    for task in chunk:
+                        errors.pop(task.date, None)  # with all that the frames of its traceback hold
+                    del chunk, lane
+                    threads.collect()
                 record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:
