@@ -17,7 +17,7 @@ from typing import Any
 
 from champion_luigi.base import signals
 from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, SettingsError, TransientError
-from champion_luigi.config import settings, wiring
+from champion_luigi.config import settings, steady, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import absence
@@ -113,7 +113,7 @@ def fill_days(
     lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     missing: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()
-    with threads.economy(), listening(_Recorder(of, progress, show)) as errors:
+    with steady.still(), threads.economy(), listening(_Recorder(of, progress, show)) as errors:
         try:
             while chunks or running:
                 while chunks and len(running) < lanes:
