@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import DamagedFile, SettingsError
+from champion_luigi.base.errors import DamagedFile
 from champion_luigi.base.secrets import hidden
-from champion_luigi.datasets.catalog import DATASETS, DEFAULT
+from champion_luigi.datasets.catalog import DEFAULT, dataset_of
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage.paths import day_in, name_of
 
@@ -145,9 +145,7 @@ def scan(
     """
     import polars as pl
 
-    of = DATASETS.get(dataset) if isinstance(dataset, str) else dataset
-    if of is None:
-        raise SettingsError("there is no data set of that name", expected=" or ".join(DATASETS), found=str(dataset))
+    of = dataset_of(dataset) if isinstance(dataset, str) else dataset
     found = sorted((day, entry.path) for day, entry in days(Path(root), of, start, stop))
     return scan_files([path for _, path in found], of) if found else pl.LazyFrame(schema=of.types)
 

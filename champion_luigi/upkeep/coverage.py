@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import luigi
 
+from champion_luigi.base.dates import day_of
 from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
@@ -51,6 +52,17 @@ class Coverage:
     def of(self, *states: State) -> list[Day]:
         """The sessions in one of these states."""
         return [day for day in self.days if day.state in states]
+
+
+def status(dataset: str = catalog.DEFAULT, start: date | str | None = None, end: date | str | None = None) -> Coverage:
+    """The state of each session of a data set, as `champion status` has it.
+
+        >>> from champion_luigi import status
+        >>> [day.date for day in status(start="2024-01-01", end="2024-01-31").of("missing", "failed")]
+
+    ``start`` and ``end`` are dates or ISO texts, both included; by default, those of `of_range`. Raises SettingsError.
+    """
+    return of_range(catalog.dataset_of(dataset), day_of(start, "start"), day_of(end, "end"))
 
 
 def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Coverage:

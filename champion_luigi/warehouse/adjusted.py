@@ -44,14 +44,14 @@ def ddl(database: str) -> dict[str, str]:
     statements = {}
     for name, (columns, key) in _COLUMNS.items():
         declared = ",\n".join(f"    {column_in_ddl(column)}" for column in columns)
-        statements[_table(name)] = (
-            f"CREATE TABLE {quoted(database)}.{_table(name)} (\n    generation UInt64 CODEC(T64, ZSTD(1)),\n"
+        statements[table_of(name)] = (
+            f"CREATE TABLE {quoted(database)}.{table_of(name)} (\n    generation UInt64 CODEC(T64, ZSTD(1)),\n"
             f"{declared}\n) ENGINE = MergeTree\nPARTITION BY generation\nORDER BY ({key})\n"
             "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
         )
         statements[name] = (
             f"{_REPLACE} {quoted(database)}.{name} AS\nSELECT * EXCEPT (generation) FROM "
-            f"{quoted(database)}.{_table(name)}\nWHERE generation = {_newest(database, name)} "
+            f"{quoted(database)}.{table_of(name)}\nWHERE generation = {_newest(database, name)} "
             f"AND {columns[0].name} != {text_of(_MARK)}"
         )
     statements[ADJUSTED] = f"{_REPLACE} {quoted(database)}.{ADJUSTED} AS\n{_adjusted(database)}"
@@ -81,13 +81,13 @@ def load(
         rows = pl.concat([mark, frame]).with_columns(pl.lit(generation, pl.UInt64).alias("generation"))
         stream = io.BytesIO()
         rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
-        connection.insert_arrow(connection.named(_table(name)), rows.columns, stream.getvalue(), INSERT_SETTINGS)
+        connection.insert_arrow(connection.named(table_of(name)), rows.columns, stream.getvalue(), INSERT_SETTINGS)
         [(found,)] = connection.query(
-            f"SELECT count() FROM {connection.named(_table(name))} WHERE generation = {generation}"
+            f"SELECT count() FROM {connection.named(table_of(name))} WHERE generation = {generation}"
         )
         if found != rows.height:
             raise WarehouseError(
-                f"{database}.{_table(name)} does not hold the rows that were sent",
+                f"{database}.{table_of(name)} does not hold the rows that were sent",
                 source=connection.place.words,
                 expected=f"{rows.height:,} rows",
                 found=f"{found:,}",
@@ -99,7 +99,7 @@ def load(
         if _NO_RIGHT not in (error.found or ""):
             raise
         if on_trouble:
-            tables = " and ".join(f"{quoted(database)}.{_table(name)}" for name in _COLUMNS)
+            tables = " and ".join(f"{quoted(database)}.{table_of(name)}" for name in _COLUMNS)
             on_trouble(
                 f"replaced adjustments stay in ClickHouse; to drop them, the user needs ALTER DELETE on {tables}"
             )
@@ -141,18 +141,19 @@ def _prepare(connection: Connection) -> None:
 def _drop_old(connection: Connection) -> None:
     """Drop all generations of a table but the newest ones."""
     for name in _COLUMNS:
-        table = connection.named(_table(name))
+        table = connection.named(table_of(name))
         old = connection.query(f"SELECT DISTINCT generation FROM {table} ORDER BY generation DESC LIMIT {_KEPT}, 1000")
         for (generation,) in old:
             connection.command(f"ALTER TABLE {table} DROP PARTITION {int(generation)}")
 
 
-def _table(name: str) -> str:
+def table_of(name: str) -> str:
+    """The table behind a view of this module."""
     return f"normalized_{name}"
 
 
 def _newest(database: str, name: str) -> str:
-    return f"(SELECT max(generation) FROM {quoted(database)}.{_table(name)})"
+    return f"(SELECT max(generation) FROM {quoted(database)}.{table_of(name)})"
 
 
 def _blank(schema: Mapping[str, pl.DataType]) -> dict[str, object]:
@@ -175,7 +176,7 @@ def _adjusted(database: str) -> str:
         "if(known, s.unadjusted, 0) AS unadjusted",
         "known AND is_first AND s.prev_close_by_exchange AS prev_close_by_exchange",
     ]
-    equity, spans = f"{quoted(database)}.{EQUITY.table}", f"{quoted(database)}.{_table(ADJUSTMENT_SPANS)}"
+    equity, spans = f"{quoted(database)}.{EQUITY.table}", f"{quoted(database)}.{table_of(ADJUSTMENT_SPANS)}"
     return (
         f"WITH (SELECT max(trade_date) FROM {equity}) AS through,\n"
         f"    {_newest(database, ADJUSTMENT_SPANS)} AS newest,\n"

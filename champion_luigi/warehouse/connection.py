@@ -40,7 +40,10 @@ ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE
 
 @dataclass(frozen=True)
 class Address:
-    """The address of the warehouse. Without ``host``, the embedded engine in ``folder``. The password is in no repr."""
+    """The address of the warehouse. Without ``host``, the embedded engine in ``folder``. The password is in no repr.
+
+    With ``in_memory``, the embedded engine stores nothing: its tables are the files of the lake in ``folder``.
+    """
 
     host: str = ""
     port: int = 8123
@@ -51,6 +54,7 @@ class Address:
     verify: bool = True
     query_seconds: int = 300
     folder: Path = Path("data/warehouse")
+    in_memory: bool = False
 
     @property
     def slug(self) -> str:
@@ -77,7 +81,8 @@ class Address:
     @property
     def words(self) -> str:
         """The warehouse as messages name it."""
-        where = f"{self.host}:{self.port}" if self.host else f"embedded in {self.folder}"
+        where = f"the lake {self.folder}" if self.in_memory else f"embedded in {self.folder}"
+        where = f"{self.host}:{self.port}" if self.host else where
         return f"{where}, database {self.database}"
 
     @property
@@ -185,14 +190,14 @@ def connect_embedded(place: Address, settings: dict[str, Any]) -> Client:
             source=str(place.folder),
             todo="Set DATA_DIR to another folder, or CLICKHOUSE_HOST to a server.",
         )
-    durable.make_folder(place.folder)
-    if not place._id_file.exists():
-        durable.write_whole(place._id_file, uuid.uuid4().hex.encode())
+    path = ":memory:" if place.in_memory else str(place.folder.absolute())
+    if not place.in_memory:
+        durable.make_folder(place.folder)
+        if not place._id_file.exists():
+            durable.write_whole(place._id_file, uuid.uuid4().hex.encode())
     # The engine installs a handler of Ctrl-Z that does nothing.
     with as_warehouse_errors(place), signals.kept(signal.SIGTSTP):
-        return clickhouse_connect.get_client(
-            interface="chdb", path=str(place.folder.absolute()), database="default", settings=settings
-        )
+        return clickhouse_connect.get_client(interface="chdb", path=path, database="default", settings=settings)
 
 
 @contextlib.contextmanager

@@ -25,9 +25,11 @@ from helpers import ROOT, wait_for
 import champion_luigi
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
+from champion_luigi.datasets.equity import EQUITY
 
 README = ROOT / "README.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+PYTHON = ROOT / "docs" / "how-to" / "python.md"
 TRADING_DAYS = ROOT / "docs" / "how-to" / "trading-days.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BIN = Path(sys.executable).parent
@@ -260,6 +262,20 @@ def test_the_examples_of_the_trading_days_run(tmp_path: Path) -> None:
         else:
             output = run(block, tmp_path, as_a_reader())
     assert b"BEGIN:VEVENT" in (tmp_path / "nse.ics").read_bytes()
+
+
+@pytest.mark.integration
+def test_the_examples_of_the_page_about_python_run(tmp_path: Path) -> None:
+    """One after the other, as in a notebook, on the simulated exchange."""
+    for block in blocks(PYTHON):
+        output = run(block, tmp_path, as_a_reader() | {"NSE_ARCHIVE_URL": "simulated:"})
+        if "status(" in block.text:
+            assert output.splitlines()[-2:] == ["15 days, 37701 rows", "[]"]
+        elif "nifty" in block.text:
+            assert re.search(r"┆ 0\.\d+ +┆ 2\d{4}\.\d", output), "a delivery, and the index, beside the price"
+        elif "pandas" in block.text:
+            assert output.split() == ["object", str(len(EQUITY.columns))]
+        assert "Warning" not in output
 
 
 def as_a_reader() -> dict[str, str]:
