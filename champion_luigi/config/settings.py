@@ -23,6 +23,7 @@ from urllib.parse import quote
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from champion_luigi.base import extras
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import luigi_defaults
@@ -295,7 +296,12 @@ def tracking_is_on() -> bool:
 
 def tracking_is_carried() -> bool:
     """Whether journalled events go to MLflow automatically."""
-    return bool(get("tracking") == "on")
+    return bool(get("tracking") == "on") and not extras.lacking(mlflow_extra())
+
+
+def mlflow_extra() -> str:
+    """The extra that the configured store needs: a server needs a client alone."""
+    return "mlflow-client" if tracking_uri().startswith(("http:", "https:")) else "mlflow"
 
 
 def tracking_uri() -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from champion_luigi.base import extras
 from champion_luigi.base.errors import Busy, SettingsError, StorageError
 from champion_luigi.config import settings
 from champion_luigi.tracking import journal, presence
@@ -33,6 +34,7 @@ _used: set[str] = set()
 _ended: set[str] = set()
 _ending = threading.Lock()
 _warned: set[Path] = set()
+_mentioned: set[Path] = set()
 
 
 def journal_folder() -> Path:
@@ -95,6 +97,7 @@ def start() -> None:
     """Start the carrier early, when records are certain to follow."""
     if not settings.tracking_is_on():
         return
+    _mention_mlflow()
     try:
         presence.attend(journal_folder().absolute(), lambda: job(PROCESS, is_first=True), _stop)
     except (OSError, StorageError, Busy, SettingsError) as error:
@@ -126,6 +129,21 @@ def job(process: str | None = None, *, is_first: bool = False) -> Job:
         is_first=is_first,
         secrets=sorted(settings.secrets()),
     )
+
+
+def _mention_mlflow() -> None:
+    """Say once that MLflow is missing: in each process where it is configured or was used, or else in a new journal."""
+    folder, extra = journal_folder(), settings.mlflow_extra()
+    if folder in _mentioned or settings.get("tracking") != "on" or not extras.lacking(extra):
+        return
+    _mentioned.add(folder)
+    is_used = settings.get("mlflow_tracking_uri") or (settings.data_dir() / "mlflow" / "mlflow.db").exists()
+    if is_used or not any(folder.glob("*.jsonl")):
+        logger.warning(
+            "MLflow is not installed: durations and counts stay in %s. %s, then `champion track flush`, sends them on",
+            folder,
+            extras.command(extra),
+        )
 
 
 def _stop() -> None:
