@@ -41,7 +41,7 @@ def built(folder: Path, **environment: str) -> Distributions:
     made.mkdir(parents=True)
     shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(".git", *(each.strip("/") for each in _MADE)))
     sdist = made / _build("sdist", checkout, made, environment)
-    shutil.unpack_archive(sdist, folder, filter="data")
+    subprocess.run(["tar", "-xzf", sdist, "-C", folder], check=True)
     source = folder / sdist.name.removesuffix(".tar.gz")
     return Distributions(checkout, sdist, source, made / _build("wheel", source, made, environment))
 

@@ -123,6 +123,7 @@ def test_the_lake_needs_no_extra_and_the_journal_alone_is_written(python: Path) 
     second = champion(python, "fill", "--of", "WriteParquet", *DAYS)
     assert second.returncode == 0, second.stderr
     assert "MLflow" not in second.stderr
+    assert "(in the journal: MLflow is not installed)" in champion(python, "status", "--start", "2024-07-08").stdout
     folder = Path(os.environ["DATA_DIR"])
     assert len(list(folder.glob("lake/**/bhavcopy_*.parquet"))) == 2
     assert list(folder.glob("journal/*.jsonl"))
