@@ -296,7 +296,11 @@ def tracking_is_on() -> bool:
 
 def tracking_is_carried() -> bool:
     """Whether journalled events go to MLflow automatically."""
-    return bool(get("tracking") == "on") and not extras.lacking(mlflow_extra())
+    return bool(get("tracking") == "on") and not _lacking(mlflow_extra())
+
+
+# Asked for with each record, as long as there is no carrier.
+_lacking = functools.cache(extras.lacking)
 
 
 def mlflow_extra() -> str:

@@ -97,8 +97,8 @@ def start() -> None:
     """Start the carrier early, when records are certain to follow."""
     if not settings.tracking_is_on():
         return
-    _mention_mlflow()
     try:
+        _mention_mlflow()
         presence.attend(journal_folder().absolute(), lambda: job(PROCESS, is_first=True), _stop)
     except (OSError, StorageError, Busy, SettingsError) as error:
         _warn_once(journal_folder(), f"durations and counts are not recorded, or not carried to MLflow: {error}")
@@ -133,10 +133,13 @@ def job(process: str | None = None, *, is_first: bool = False) -> Job:
 
 def _mention_mlflow() -> None:
     """Say once that MLflow is missing: in each process where it is configured or was used, or else in a new journal."""
-    folder, extra = journal_folder(), settings.mlflow_extra()
-    if folder in _mentioned or settings.get("tracking") != "on" or not extras.lacking(extra):
+    folder = journal_folder()
+    if folder in _mentioned:
         return
     _mentioned.add(folder)
+    extra = settings.mlflow_extra()
+    if settings.get("tracking") != "on" or not extras.lacking(extra):
+        return
     is_used = settings.get("mlflow_tracking_uri") or (settings.data_dir() / "mlflow" / "mlflow.db").exists()
     if is_used or not any(folder.glob("*.jsonl")):
         logger.warning(
