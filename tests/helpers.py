@@ -143,6 +143,19 @@ def champion_here(*arguments: str, **environment: str) -> subprocess.CompletedPr
     return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
+def without(folder: Path, *modules: str) -> dict[str, str]:
+    """The environment of a process that finds none of these modules, as if they were not installed."""
+    (folder / "sitecustomize.py").write_text(
+        "from importlib.machinery import PathFinder as Finder\n"
+        "find = Finder.find_spec\n"
+        "def rest(name, path=None, target=None):\n"
+        f"    return None if name.partition('.')[0] in {modules!r} else find(name, path, target)\n"
+        "Finder.find_spec = rest\n",
+        encoding="utf-8",
+    )
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))}
+
+
 def start_champion(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start `champion` in a process group of its own."""
     return subprocess.Popen(

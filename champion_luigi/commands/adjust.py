@@ -27,8 +27,11 @@ def command(*, lake_only: bool) -> None:
 
     Exits 0 when the adjustments are up to date, 30 when they could not be made or loaded.
     """
+    from champion_luigi.config import wiring
     from champion_luigi.pipeline import adjust_tasks
 
+    if not lake_only:
+        wiring.warehouse_place().require_engine()
     adjust_tasks.ask()
     sys.exit(_run(adjust_tasks.last_task(lake_only=lake_only)))
 

@@ -33,7 +33,8 @@ _EXIT_CODES = {
 
 def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
     """Run a fill, print its summary on standard error, and return the exit code."""
-    task.complete()  # raises settings errors here, because Luigi would log them with a traceback
+    if not task.complete():
+        task.deps()  # both raise settings errors here, where Luigi would log them, and go on to the next data set
     on_terminal = sys.stderr.isatty()
     with ExitStack() as stack:
         if on_terminal:

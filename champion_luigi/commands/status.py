@@ -59,6 +59,15 @@ def _adjustments_in_words(found: dict[str, Any]) -> str:
     return words if found["loaded"] else f"{words}, not loaded: champion adjust"
 
 
+def _tracking_in_words(document: dict[str, Any]) -> str:
+    from champion_luigi.base import extras
+    from champion_luigi.config import settings
+
+    if settings.tracking_is_on() and extras.lacking(settings.mlflow_extra()):
+        return "in the journal: MLflow is not installed"
+    return f"tracking: {document['tracking']}"
+
+
 def _in_words(document: dict[str, Any]) -> str:
     states = ("lake_only", "failed", "absent", "missing", "closed")
     counts = (f"{name.replace('_', ' ')} {len(document[name])}" for name in states)
@@ -71,7 +80,7 @@ def _in_words(document: dict[str, Any]) -> str:
         ", ".join(counts),
         f"latest loaded  {latest}" + (f", {late} behind {document['latest_due']}" if late else ", up to date"),
         *([f"adjustments    {_adjustments_in_words(found)}"] if (found := document["adjustments"]) else []),
-        f"unsent records {document['unsent_records']} (tracking: {document['tracking']})",
+        f"unsent records {document['unsent_records']} ({_tracking_in_words(document)})",
         f"warehouse      {document['warehouse']}",
         f"lake           {document['lake']}",
         f"archive        {document['archive']}",

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from champion_luigi.base import extras
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.commands import output
 
@@ -26,6 +27,7 @@ def flush() -> None:
     from champion_luigi.tracking.carrier import DELIVERED, Carrier
 
     with output.ending("track flush", output.FAILED):
+        extras.require(settings.mlflow_extra(), "delivery to MLflow", "Until then, the records stay in the journal.")
         store = settings.without_secrets(settings.tracking_uri())
         carrier = Carrier(record.job())
         if carrier.run() != DELIVERED:
@@ -52,6 +54,8 @@ def ui_command(host: str, port: int) -> None:
     if store.startswith(("http:", "https:")):
         click.echo(f"MLflow's pages are on the configured server: {store}")
         return
+    with output.ending("track ui"):
+        extras.require("mlflow", "MLflow's server")
     click.echo(f"MLflow starts on http://{host}:{port} in a few seconds; Ctrl-C ends it.")
     click.echo(f"Store:      {store}")
     click.echo(f"Experiment: {settings.get('mlflow_experiment_name')}")

@@ -23,6 +23,7 @@ from urllib.parse import quote
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from champion_luigi.base import extras
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import luigi_defaults, steady
@@ -300,7 +301,16 @@ def tracking_is_on() -> bool:
 
 def tracking_is_carried() -> bool:
     """Whether journalled events go to MLflow automatically."""
-    return bool(get("tracking") == "on")
+    return bool(get("tracking") == "on") and not _lacking(mlflow_extra())
+
+
+# Asked for with each record, as long as there is no carrier.
+_lacking = functools.cache(extras.lacking)
+
+
+def mlflow_extra() -> str:
+    """The extra that the configured store needs: a server needs a client alone."""
+    return "mlflow-client" if tracking_uri().startswith(("http:", "https:")) else "mlflow"
 
 
 def tracking_uri() -> str:

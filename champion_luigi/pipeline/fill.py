@@ -147,6 +147,8 @@ class FillBhavcopy(RangeDailyBase):
         # Luigi calls this in the parent of the workers, and only if something is missing. Absent sessions that are not
         # requested now need neither Polars nor the carrier of metrics.
         if self._days or self._partial:
+            if issubclass(self.of, LoadClickHouse):
+                wiring.warehouse_place().require_engine()
             process.prepare()
         return []
 

@@ -75,9 +75,10 @@ def run_day(
 
 
 def _build(task: DayTask) -> None:
-    # Checked here first, as Luigi only logs what complete() raises, such as an unusable setting.
+    # Both called here first, as Luigi only logs what they raise, such as an unusable setting.
     if task.complete():
         return
+    task.deps()
     with listening() as errors:
         result = luigi.build([task], local_scheduler=True, workers=1, detailed_summary=True, log_level="WARNING")
     if task.date in errors:

@@ -103,6 +103,7 @@ def _build(task: luigi.Task) -> bool:
     # Checked here first, as Luigi only logs what complete() raises, such as an unusable setting.
     if task.complete():
         return True
+    task.deps()  # raises NotInstalled here, for the same reason
     result = luigi.build([task], workers=1, local_scheduler=True, detailed_summary=True, log_level="WARNING")
     return bool(result.scheduling_succeeded)
 

@@ -314,6 +314,12 @@ class LoadClickHouse(DayTask):
     def requires(self) -> WriteParquet:
         return WriteParquet(date=self.date, dataset=self.dataset)
 
+    def deps(self) -> list[luigi.Task]:
+        """Luigi's own, called for a load that is due: without the engine's library, no stage of the day begins."""
+        wiring.warehouse_place().require_engine()
+        found: list[luigi.Task] = super().deps()
+        return found
+
     def prepare(self) -> None:
         """Take the embedded engine.
 

@@ -29,7 +29,7 @@ from champion_luigi.base.errors import (
     StorageError,
     is_transient,
 )
-from champion_luigi.config import settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import sharing
@@ -103,6 +103,8 @@ def refresh(dataset: Dataset, days: Sequence[date]) -> Iterator[Outcome]:
     Ends early if the archive refuses a request, or gives no answer for several days in a row; the last outcome has the
     reason.
     """
+    if any(is_loaded(dataset, day) for day in days):
+        wiring.warehouse_place().require_engine()
     unanswered = 0
     for day in days:
         try:

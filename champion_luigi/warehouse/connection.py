@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi.base import durable, locks, secrets, signals
+from champion_luigi.base import durable, extras, locks, secrets, signals
 from champion_luigi.base.errors import ChampionError, SettingsError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ class Address:
     def is_absent(self) -> bool:
         """Whether this is the embedded engine, with nothing loaded yet."""
         return not self.host and not self._id_file.exists()
+
+    def require_engine(self) -> None:
+        """Raise NotInstalled if this is the embedded engine, and its library is missing. Imports nothing."""
+        if not self.host:
+            instead = "Or set CLICKHOUSE_HOST to a server, or fill the lake alone: champion fill --of WriteParquet."
+            extras.require("embedded", "the embedded ClickHouse", instead)
 
     @property
     def words(self) -> str:
@@ -144,6 +150,7 @@ def connected(
     """A client, and a function that releases the embedded engine for other processes once the client is closed."""
     if place.host:
         return connect_server(place, settings), lambda: None
+    place.require_engine()
     lock = place.folder.with_name(place.folder.name + ".lock")
     with contextlib.ExitStack() as holding:
         holding.enter_context(locks.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))

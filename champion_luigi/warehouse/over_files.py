@@ -31,9 +31,11 @@ def open_over_files(
     """The views of these data sets, over the files below ``root`` that match a pattern, for reading alone.
 
     ``adjustments`` has the files of `adjusted.ADJUSTMENTS` and `adjusted.ADJUSTMENT_SPANS`, or nothing. ``place`` gives
-    the database and the time limit, ``most_rows`` is as for `open_for_questions`. Raises WarehouseError.
+    the database and the time limit, ``most_rows`` is as for `open_for_questions`. Raises WarehouseError, or
+    NotInstalled.
     """
     inside = replace(place, host="", folder=root, in_memory=True)
+    inside.require_engine()
     statements = [statement for dataset in datasets for statement in table.ddl(place.database, dataset)]
     files = {dataset.table: pattern for dataset, pattern in datasets.items()}
     if adjustments and EQUITY in datasets:

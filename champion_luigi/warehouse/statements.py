@@ -196,6 +196,7 @@ def open_for_questions(
     ``most_rows`` ends a result at about that number. Raises the errors of `open_warehouse`, and WarehouseError if no
     warehouse exists.
     """
+    place.require_engine()
     if place.is_absent:
         raise WarehouseError(
             "there is no warehouse yet", source=place.words, todo="Load a day first (champion fill), or check DATA_DIR."
