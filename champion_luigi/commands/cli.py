@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from champion_luigi.base import words
+
 # The module of each command; the click command in it is named `command`.
 _MODULES = {
     name: name for name in "actions adjust clean demo fill redo refresh schedule sessions status track verify".split()
@@ -33,6 +35,15 @@ class _Commands(click.Group):
         command: click.Command = importlib.import_module(f"champion_luigi.commands.{_MODULES[cmd_name]}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _MODULES:
+            found = words.nearest(args[0], self.list_commands(ctx))
+            hint = f"Did you mean {' or '.join(found[:2])}?" if found else "champion --help lists them."
+            ctx.fail(f"There is no command {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[__name__] = list(args)
         return super().parse_args(ctx, args)
@@ -51,6 +62,12 @@ class _Commands(click.Group):
 
                     version.require(settings.data_dir())
                 return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            # Click compares the spelling alone: to it, --from is near --of.
+            options = error.ctx.command.params if error.ctx else []
+            found = words.nearest(error.option_name, (name for each in options for name in each.opts))
+            hint = f"Did you mean {' or '.join(found[:2])}?" if found else "--help lists them."
+            raise click.UsageError(f"There is no option {error.option_name}. {hint}", error.ctx) from None
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

@@ -124,7 +124,7 @@ def _run(dataset: Dataset, requests: Mapping[date, tuple[Stage, Stage]]) -> tupl
         codes.append(bar.execute(task, {"local_scheduler": True}))
         progress = task.progress
         reasons = {**progress.failed, **progress.absent, **progress.closed, **progress.unpublished} if progress else {}
-        return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).complete()}
+        return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).is_made()}
 
     reasons = again.again(dataset, requests, fill, output.say)
     return {day: reasons.get(day, "done") for day in requests}, max(codes)

@@ -269,6 +269,14 @@ def _checked(name: str, value: Any) -> Any:
     return parameter.checked(value, parameter.option or name) if parameter and value != "" else value
 
 
+def require_usable() -> None:
+    """Read every setting. Raises the SettingsError of the first one that cannot be used."""
+    for section in SECTIONS:
+        for name, _ in section.get_params():
+            get(name if section is champion else f"{section.__name__}_{name}")
+    clickhouse_password()
+
+
 def data_dir() -> Path:
     """The folder of all outputs."""
     return _path(get("data_dir"))

@@ -138,7 +138,7 @@ class Group(luigi.Task):
         share = len(self.tasks)
         for task in [*found, *due]:
             task.waited_seconds, task.run_seconds = sum(waits) / share, (time.monotonic() - started) / share
-        return [*found, *(task for task in due if task.complete())]
+        return [*found, *(task for task in due if task.is_made())]
 
 
 class _Reporter(TaskStatusReporter):
