@@ -13,7 +13,6 @@ from luigi.rpc import RPCError
 
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands import output
-from champion_luigi.config import settings
 from champion_luigi.pipeline import log
 from champion_luigi.pipeline.chunks import Progress as FillProgress
 from champion_luigi.pipeline.fill import FillBhavcopy
@@ -38,9 +37,8 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
 
     Raises SettingsError, before the first day, if any setting cannot be used: a day would only say so itself.
     """
-    settings.require_usable()
     if not task.complete():
-        task.require_archive()
+        task.require_settings()
     task.is_reported = True
     log.quieten()
     on_terminal = sys.stderr.isatty()

@@ -304,8 +304,7 @@ class FillBhavcopy(RangeDailyBase):
         if overruled := absence.judge_again(self.definition):
             words = "days were recorded as closed, though nothing shows that: they are absent, and stay due"
             self._say(f"{len(overruled)} {words}: {sessions.in_words(overruled)}")
-        settings.require_usable()
-        self.require_archive()
+        self.require_settings()
         progress.unpublished |= self._ahead()
         days = self._days
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
@@ -415,8 +414,9 @@ class FillBhavcopy(RangeDailyBase):
         ahead = ", the latest session that should be published by now" if self._is_cut_off else ""
         self._say(f"{count} of {self.dataset} to do, {span}{ahead}; the last task is {self.of.__name__}")
 
-    def require_archive(self) -> None:
-        """Raise SettingsError if the configured archive cannot be opened, though a day is to be fetched from it."""
+    def require_settings(self) -> None:
+        """Raise SettingsError, before the first day, if a setting cannot be used: each day would only say so itself."""
+        settings.require_usable(with_warehouse=self.of is LoadClickHouse)
         days = set(self._days)
         if days and days - wiring.files(self.definition).days("raw", min(days), max(days) + timedelta(days=1)).keys():
             wiring.configured_archive()

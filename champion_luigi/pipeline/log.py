@@ -77,6 +77,8 @@ def _hides(record: logging.LogRecord, error: BaseException | None) -> bool:
     """Whether a record is one of Luigi's steps, or says again what has been said."""
     if not record.pathname.startswith(_LUIGI) or not _is_quiet_now(CmdlineParser.get_instance()):
         return False
+    if record.funcName == "_purge_children":
+        return False  # the end of a worker's child, at level INFO
     if record.levelno <= logging.INFO or _SAID_BEFORE.search(record.getMessage()):
         return True
     if found := _NO_ANSWER.search(record.getMessage()):

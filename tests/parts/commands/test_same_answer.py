@@ -135,26 +135,21 @@ def test_a_mistake_in_a_luigi_command_is_one_sentence(arguments: tuple[str, ...]
     assert done.returncode == code
 
 
-def test_a_scheduler_that_does_not_answer_is_said_at_once_and_in_the_end() -> None:
+def test_a_scheduler_that_does_not_answer_is_said_at_once_and_in_the_end(tmp_path: Path) -> None:
     """By `luigi` and by `champion`, without tracebacks; Luigi's own settings for retries count."""
+    (tmp_path / "luigi.cfg").write_text("[core]\nrpc_retry_wait = 0\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
     command = ["luigi", "--module", "champion_luigi", "LoadClickHouse", "--date", str(UDIFF_DAY)]
-    done = run([*command, "--scheduler-port", port], LUIGI_CONFIG_PATH=_without_waits())
+    done = run([*command, "--scheduler-port", port])
     first = f"WARNING: the central scheduler does not answer yet [http://localhost:{port}]"
     sentence = "the central scheduler does not answer. Start luigid, or add --local-scheduler, then run the same again"
     assert (done.stderr.splitlines(), done.returncode) == ([first, f"ERROR: {sentence}"], 40)
     fill = ("fill", "--date", str(UDIFF_DAY), "--scheduler-host", "localhost", "--scheduler-port", port)
-    done = run_champion(*fill, LUIGI_CONFIG_PATH=_without_waits())
+    done = run_champion(*fill)
     begun, last = done.stderr.splitlines()
     assert (begun, done.returncode) == (first, 40)
     assert last.startswith(f"champion fill: the central scheduler does not answer [localhost:{port}]. Start luigid")
-
-
-def _without_waits() -> str:
-    path = Path("no-waits.cfg").absolute()
-    path.write_text("[core]\nrpc_retry_wait = 0\n")
-    return str(path)
 
 
 @pytest.mark.parametrize(
