@@ -19,6 +19,7 @@ from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, S
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, day_task
 from champion_luigi.pipeline import lanes as threads
 from champion_luigi.pipeline.day_task import DayTask, listening
@@ -185,8 +186,12 @@ def _settle(
             found[day] = error
         else:
             progress.failed[day] = f"{type(error).__name__}: {error}"
-            logger.error("%s failed: %s", day, progress.failed[day].replace(f"{day}: ", "", 1))
             _record_outcome(dataset, day, "failed", progress.failed[day])
+    reasons: dict[str, list[date]] = {}
+    for day in (task.date for task in chunk if task.date in progress.failed):
+        reasons.setdefault(progress.failed[day].replace(f"{day}: ", "", 1), []).append(day)
+    for reason, days in reasons.items():
+        logger.error("%s failed: %s", sessions.in_words(days), reason)
     _settle_missing(dataset, found, progress)
     missing |= {day: _without_frames(error) for day, error in found.items() if day in progress.unpublished}
 

@@ -7,6 +7,7 @@ traceback of its own code; to an option that no task has it answers with a page 
 from __future__ import annotations
 
 import argparse
+import functools
 import re
 import sys
 import traceback
@@ -55,6 +56,7 @@ def explain() -> None:
         task = _task_of(root_task)
         if task is not None and is_ours(task):  # so that `luigi --help` stays Luigi's
             parser.error = _refusing(task)  # type: ignore[method-assign,assignment]
+            parser.parse_args = functools.partial(_parsed, parser, parser.parse_args)  # type: ignore[method-assign]
         return parser
 
     CmdlineParser._build_parser = staticmethod(explaining)  # type: ignore[method-assign]
@@ -106,6 +108,15 @@ def _task_of(name: str | None) -> type[luigi.Task] | None:
         return Register.get_task_cls(name) if name else None
     except TaskClassException:
         return None
+
+
+def _parsed(parser: argparse.ArgumentParser, parse: Callable[..., argparse.Namespace], **given: Any) -> Any:
+    found = parse(**given)
+    # Luigi would start none, run nothing, and say nothing of it.
+    workers = getattr(found, "core_workers", None)
+    if workers and not re.fullmatch(r"0*[1-9]\d*", str(workers)):
+        parser.error(f"--workers cannot be used; expected a whole number from 1; found {workers!r}")
+    return found
 
 
 def _refusing(task: type[luigi.Task]) -> Callable[[str], NoReturn]:
