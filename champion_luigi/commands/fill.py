@@ -6,7 +6,7 @@ import itertools
 import sys
 import textwrap
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(name="fill")
 @output.of_datasets()
-@click.option("--start", type=output.DAY, help="First date. Default: --days-back days before today.")
+@click.option("--start", type=output.DAY, help="First date. Default: CHAMPION_FIRST_DATE, or 100 days ago.")
 @click.option(
     "--end", type=output.DAY, help="Last date, included. Default: the latest session that should be published by now."
 )
@@ -71,11 +71,15 @@ def command(  # noqa: PLR0917 - click calls it by name
     from champion_luigi.base.errors import SettingsError
     from champion_luigi.commands import adjust, bar
     from champion_luigi.config import settings
+    from champion_luigi.exchange import sessions
     from champion_luigi.pipeline.fill import FillBhavcopy
     from champion_luigi.warehouse import opened
 
     if as_json and not dry_run:
         raise click.UsageError("--json needs --dry-run")
+    if start is None and day is None and (days_back := parameters.pop("days_back")) is not None:
+        # Whatever the first date of the data is.
+        start = datetime.combine(datetime.now(sessions.INDIA), time()) - timedelta(days=days_back)
     parameters |= _range(start, end, stop, day)
     parameters = {name: value for name, value in parameters.items() if value is not None}
     if task_limit is not None:

@@ -30,6 +30,7 @@ from champion_luigi.config.parameters import (
     DAY_SECONDS,
     Choice,
     Day,
+    FirstDay,
     Folder,
     Host,
     Location,
@@ -95,6 +96,12 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         unit="MiB",
     )
     udiff_from = Day("CHAMPION_UDIFF_FROM", UDIFF_FROM, "first date for which the UDiFF file is requested first")
+    first_date = FirstDay(
+        "CHAMPION_FIRST_DATE",
+        "",
+        "first date of your data, YYYY-MM-DD: where status, report and a fill begin without --start; "
+        "empty: the first day fetched, of a fill 100 days back",
+    )
     published_at = TimeOfDay(
         "CHAMPION_PUBLISHED_AT",
         "",
@@ -291,6 +298,11 @@ _path = functools.lru_cache(maxsize=16)(Path)
 def lake_dir() -> Path:
     """The root of the Parquet lake."""
     return Path(get("lake_dir")) if get("lake_dir") else data_dir() / "lake"
+
+
+def first_date(dataset: Dataset) -> datetime.date | None:
+    """The first date of the user's data, which is not before a data set's own; None if the setting is empty."""
+    return max(first, dataset.first_date) if (first := get("first_date")) else None
 
 
 def published_at(dataset: Dataset) -> datetime.time:

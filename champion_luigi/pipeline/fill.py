@@ -51,6 +51,8 @@ logger = logging.getLogger("luigi-interface.fill")
 
 _ALL = 1_000_000
 _MOST_NAMED = 10
+# Luigi's default.
+DAYS_BACK = 100
 # A fill of so many days may merge years that it did not load.
 _MANY_DAYS = 20
 
@@ -93,7 +95,7 @@ class FillBhavcopy(RangeDailyBase):
     )
     start: date | None = luigi.DateParameter(  # type: ignore[assignment]
         default=None,  # type: ignore[arg-type]  # as in RangeDailyBase
-        description="first date; default: --days-back days before today",
+        description="first date; default: CHAMPION_FIRST_DATE, or else --days-back days before today",
     )
     stop: date | None = luigi.DateParameter(  # type: ignore[assignment]
         default=None,  # type: ignore[arg-type]  # as in RangeDailyBase
@@ -229,6 +231,8 @@ class FillBhavcopy(RangeDailyBase):
     def moving_start(self, now: datetime) -> datetime:
         """The first date; an explicit start is never clipped."""
         today = now.replace(tzinfo=UTC).astimezone(sessions.INDIA).date()
+        if self.start is None and self.days_back == DAYS_BACK and (first := settings.first_date(self.definition)):
+            return _midnight(first)
         return _midnight(self.start or today - timedelta(days=self.days_back))
 
     def moving_stop(self, now: datetime) -> datetime:
