@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from champion_luigi.base import words
+from champion_luigi.commands import overview
 
 # The module of each command; the click command in it is named `command`.
 _MODULES = {
@@ -33,7 +34,15 @@ class _Commands(click.Group):
         if cmd_name not in _MODULES:
             return None
         command: click.Command = importlib.import_module(f"champion_luigi.commands.{_MODULES[cmd_name]}").command
+        # \b: click would join the lines.
+        command.epilog = "\n".join(["\b", "Examples:", *(f"  {each}" for each in overview.ENTRIES[cmd_name].examples)])
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The commands by what people want of them."""
+        for title, entries in overview.GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.line) for name, entry in entries.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -87,4 +96,7 @@ def _show_crash(kind: type[BaseException], error: BaseException, trace: Tracebac
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="champion_luigi", prog_name="champion")
 def main() -> None:
-    """NSE end-of-day prices, every trading day: tools around the Luigi pipeline."""
+    """NSE end-of-day prices, every trading day: tools around the Luigi pipeline.
+
+    Each command has its own --help, with examples.
+    """

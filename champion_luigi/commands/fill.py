@@ -26,11 +26,17 @@ if TYPE_CHECKING:
 )
 @click.option("--stop", type=output.DAY, help="The date after the last one, in place of --end.")
 @click.option("--date", "day", type=output.DAY, help="A single day, in place of --start and --end.")
-@click.option("--days-back", type=click.IntRange(min=0), help="How many days to look back without --start.")
+@click.option("--days-back", type=click.IntRange(min=0), help="How many days to look back, in place of --start.")
 @click.option(
-    "--of", "last_task", default="LoadClickHouse", show_default=True, help="WriteParquet fills the lake only."
+    "--of",
+    "last_task",
+    default="LoadClickHouse",
+    show_default=True,
+    metavar="TASK",
+    shell_complete=lambda _context, _option, typed: [each for each in output.LAST_TASKS if each.startswith(typed)],
+    help="Last task of each day: WriteParquet fills the lake only.",
 )
-@click.option("--workers", type=int, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
+@click.option("--workers", type=output.WORKERS, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
 @click.option("--reverse", is_flag=True, help="Newest day first.")
 @click.option(
     "--task-limit", type=click.IntRange(min=0), help="Maximum number of days in this run; the rest is reported as left."

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The last stage to run: write stops at the lake, and makes a changed file due for loading.",
 )
-@click.option("--workers", type=int, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
+@click.option("--workers", type=output.WORKERS, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
 @click.option("--dry-run", is_flag=True, help="Only list, for each day, the outputs to replace and the stages to run.")
 @click.option("--json", "as_json", is_flag=True, help="Print each day and its outcome as one JSON document.")
 @click.pass_context
