@@ -31,9 +31,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "Make the adjustments for splits, bonuses and dividends.",
             ("champion adjust", "champion adjust --lake-only"),
         ),
-        "demo": Entry(
-            "Run everything on a few simulated days.", ("champion demo", "champion demo --data-dir /tmp/demo")
-        ),
+        "demo": Entry("Run everything on a few simulated days.", ("champion demo", "champion demo --data-dir demo")),
     },
     "Ask": {
         "prices": Entry(
