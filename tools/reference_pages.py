@@ -395,10 +395,12 @@ def _command(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     records = [record for each in command.params if (record := each.get_help_record(context))]
-    rows = [(f"`{names}`".replace("[%Y-%m-%d]", "YYYY-MM-DD"), " ".join(text.split())) for names, text in records]
+    rows = [(f"`{names}`", " ".join(text.split())) for names, text in records]
     text = inspect.cleandoc(command.help or "").replace("\b\n", "")
+    examples = "\n".join(line.strip() for line in (command.epilog or "").splitlines()[2:])
+    blocks = [f"```sh\n{examples}\n```"] if examples else []
     return "\n\n".join(
-        [f"## {name}", f"`{usage}`", text, *([table(("option", "what it does"), *rows)] if rows else [])]
+        [f"## {name}", f"`{usage}`", text, *blocks, *([table(("option", "what it does"), *rows)] if rows else [])]
     )
 
 

@@ -56,9 +56,10 @@ def _run(task: luigi.Task) -> int:
     import luigi
 
     from champion_luigi.commands import bar
-    from champion_luigi.pipeline import adjust_tasks
+    from champion_luigi.pipeline import adjust_tasks, log
     from champion_luigi.warehouse import opened
 
+    log.quieten()
     level = "WARNING" if sys.stderr.isatty() else "INFO"
     with opened.kept_open():
         result = luigi.build([task], workers=1, local_scheduler=True, detailed_summary=True, log_level=level)

@@ -39,9 +39,9 @@ def command(data_dir: Path) -> None:
         tasks = [LoadClickHouse(date=day) for day in DAYS]
         tasks += [LoadClickHouse(date=DAYS[-1], dataset=name) for name in catalog.NAMES if name != catalog.DEFAULT]
         # Check complete() here first: Luigi only logs the errors that it raises, such as an invalid setting.
-        if not all(task.complete() for task in tasks):
+        if not all(task.is_made() for task in tasks):
             luigi.build(tasks, local_scheduler=True, workers=1, log_level="WARNING")
-        incomplete = [task.label for task in tasks if not task.complete()]
+        incomplete = [task.label for task in tasks if not task.is_made()]
         if incomplete:
             raise ChampionError(f"not loaded: {', '.join(incomplete)}; the log above says why")
         try:

@@ -188,6 +188,8 @@ ExecStart={_started(str(job.champion), arguments)}
 SuccessExitStatus=15 20
 TimeoutStartSec=2h
 KillSignal=SIGTERM
+# The process that carries metrics to MLflow may go on for some seconds after the fill.
+KillMode=process
 """,
         f"{name}.timer": f"""[Unit]
 Description=NSE bhavcopy: evenings, and a catch-up in the morning, India time

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import click
 
 from champion_luigi.commands import output
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.exchange import sessions
+
+# Days in a row are one span.
+_MOST_SPANS = 40
 
 
 @click.command(name="status")
 @output.of_datasets()
-@click.option("--start", type=output.DAY, help="First date. Default: the first day fetched or absent.")
+@click.option("--start", type=output.DAY, help="First date. Default: CHAMPION_FIRST_DATE, or the first day fetched.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as one JSON document.")
 @click.pass_context
@@ -87,9 +91,17 @@ def _in_words(document: dict[str, Any]) -> str:
     ]
     for name in ("failed", "lake_only", "absent", "missing"):
         words = name.replace("_", " ")
-        entries = [entry if isinstance(entry, dict) else {"date": entry, "reason": ""} for entry in document[name]]
-        if named := [f"{words} {each['date']}" + (each["reason"] and f": {each['reason']}") for each in entries]:
-            lines += ["", *output.some(named, f" {words}: --json names each")]
+        days_of: dict[str, list[date]] = {}
+        for entry in document[name]:
+            day, reason = (entry["date"], entry["reason"]) if isinstance(entry, dict) else (entry, "")
+            days_of.setdefault(reason, []).append(day)
+        named = [
+            f"{words} {sessions.in_words(days, _MOST_SPANS)}" + (reason and f": {reason}")
+            for reason, days in days_of.items()
+        ]
+        if named:
+            shown = output.some(named, f" reasons of {words} days: --json names each")
+            lines += ["", *(line for each in shown for line in output.wrapped(each, "    "))]
     if document["failed"] or document["missing"] or document["lake_only"]:
         of = f" --dataset {document['dataset']}" if "dataset" in document else ""
         lines += ["", f"To complete them: champion fill{of} --start {document['start']}"]

@@ -31,6 +31,7 @@ from champion_luigi.config.parameters import (
     DAY_SECONDS,
     Choice,
     Day,
+    FirstDay,
     Folder,
     Host,
     Location,
@@ -96,6 +97,12 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         unit="MiB",
     )
     udiff_from = Day("CHAMPION_UDIFF_FROM", UDIFF_FROM, "first date for which the UDiFF file is requested first")
+    first_date = FirstDay(
+        "CHAMPION_FIRST_DATE",
+        "",
+        "first date of your data, YYYY-MM-DD: where status, report and a fill begin without --start; "
+        "empty: the first day fetched, of a fill 100 days back",
+    )
     published_at = TimeOfDay(
         "CHAMPION_PUBLISHED_AT",
         "",
@@ -151,8 +158,8 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     )
     tracking_wait_seconds = seconds(
         "CHAMPION_TRACKING_WAIT",
-        30.0,
-        "longest wait at the end of a command for MLflow to receive its metrics; 0: none",
+        0.0,
+        "longest wait at the end of a command for MLflow to receive its metrics; 0: none, they arrive by themselves",
     )
 
 
@@ -273,6 +280,16 @@ def _checked(name: str, value: Any) -> Any:
     return parameter.checked(value, parameter.option or name) if parameter and value != "" else value
 
 
+def require_usable(*, with_warehouse: bool) -> None:
+    """Read every setting. Raises the SettingsError of the first one that cannot be used."""
+    for section in SECTIONS:
+        for name, _ in section.get_params():
+            if with_warehouse or section is not clickhouse:
+                get(name if section is champion else f"{section.__name__}_{name}")
+    if with_warehouse:
+        clickhouse_password()
+
+
 @steady.kept
 def data_dir() -> Path:
     """The folder of all outputs."""
@@ -287,6 +304,11 @@ _path = functools.lru_cache(maxsize=16)(Path)
 def lake_dir() -> Path:
     """The root of the Parquet lake."""
     return Path(get("lake_dir")) if get("lake_dir") else data_dir() / "lake"
+
+
+def first_date(dataset: Dataset) -> datetime.date | None:
+    """The first date of the user's data, which is not before a data set's own; None if the setting is empty."""
+    return max(first, dataset.first_date) if (first := get("first_date")) else None
 
 
 def published_at(dataset: Dataset) -> datetime.time:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import luigi
@@ -72,7 +72,7 @@ def fill(
     given = {
         "of": WriteParquet if lake_only else LoadClickHouse,
         "start": first,
-        "stop": last and last + timedelta(days=1),
+        "end": last,
         "task_limit": task_limit,
         "reverse": reverse,
         "recheck_closed": recheck_closed,
@@ -84,7 +84,9 @@ def fill(
     with settings.overridden({"fill_workers": workers}), opened.kept_open():
         for each in datasets:
             task = FillBhavcopy(dataset=each.name, **parameters)
-            _build(task)
+            if not task.complete():
+                task.require_settings()
+                _build(task)
             failed = failed or task.error
             results[each.name] = _result(task)
         _adjust(datasets, lake_only=lake_only)

@@ -37,7 +37,7 @@ _RANGE_METRICS = {
 _OUTCOMES: dict[str, tuple[Status, str]] = {
     "closed": ("FINISHED", "closed"),
     "absent": ("FAILED", "absent"),
-    "unpublished": ("FAILED", "unpublished"),
+    "unpublished": ("FINISHED", "unpublished"),
     "failed": ("FAILED", "failed"),
 }
 _DAY_EVENTS = FAILURES | {Event.START, Event.PROCESSING_TIME, Event.SUCCESS, Event.FOUND_COMPLETE, Event.SETTLED}

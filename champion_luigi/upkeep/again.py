@@ -63,5 +63,5 @@ def quietly(dataset: Dataset, last: Stage, days: Sequence[date]) -> dict[date, s
     finally:
         DayTask.remove_event_handler(luigi.Event.FAILURE, note)
     left = progress.stopped_because or "the day is incomplete: another process may be working on it"
-    missing = [day for day in days if day not in reasons and not last(date=day, dataset=dataset.name).complete()]
+    missing = [day for day in days if day not in reasons and not last(date=day, dataset=dataset.name).is_made()]
     return {**reasons, **{day: progress.failed.get(day, left) for day in missing}}

@@ -92,7 +92,7 @@ def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | 
         with locks.locked(lock, lock.name, 0):
             if item.files and item.day:
                 name = item.files.dataset.name
-                if intermediates_of and not intermediates_of(date=item.day, dataset=name).complete():
+                if intermediates_of and not intermediates_of(date=item.day, dataset=name).is_made():
                     return Kept(item.path, "its day has become due in the meantime")
                 item.path.unlink(missing_ok=True)
             return None

@@ -129,7 +129,7 @@ def refresh_day(dataset: Dataset, day: date) -> Outcome:
     lock = locks.locked(task.files.lock(day), task.label, settings.get("lock_wait_seconds"))
     with lock, sharing.stored_for_others(task, is_used=False) as stored:
         outcome = _ask(task, last, stored)
-    if last(date=day, dataset=dataset.name).complete():
+    if last(date=day, dataset=dataset.name).is_made():
         return outcome
     if reason := again.complete(dataset, {day: last}).get(day):
         return replace(outcome, state="failed", reason=reason)

@@ -227,6 +227,8 @@ def as_warehouse_errors(place: Address) -> Iterator[None]:
             reason = WarehouseError, "the server that answers is not ClickHouse", _where(place)
         elif status or (code is None and isinstance(error, exceptions.OperationalError)):
             reason = WarehouseUnreachable, "ClickHouse did not answer", _where(place)
+            # The driver quotes each layer below it, with another query id each time.
+            text = _cause(error) or text
         else:
             reason = WarehouseError, "ClickHouse refuses the request", _advice(code)
         kind, what, todo = reason
@@ -267,6 +269,16 @@ def _shown(place: Address, error: Exception) -> str:
     """The driver's message on one line, with the password removed, also in base64: servers echo headers."""
     as_sent = b64encode(f"{place.user}:{place.password}".encode()).decode() if place.password else ""
     return " ".join(secrets.starred(str(error), [as_sent, place.password]).split())
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's own error below the driver's, such as ``ConnectionRefusedError (Connection refused)``."""
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, OSError) and each.strerror:
+            return f"{type(each).__name__} ({each.strerror})"
+        each = each.__cause__ or each.__context__
+    return ""
 
 
 def _where(place: Address) -> str | None:

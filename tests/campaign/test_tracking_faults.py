@@ -742,16 +742,46 @@ def test_a_carrier_that_cannot_be_started_loses_no_record(tmp_path: Path) -> Non
 
 @carried
 def test_a_command_need_not_wait_for_mlflow(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With CHAMPION_TRACKING_WAIT=0 it ends before MLflow answers; the records arrive by themselves."""
+    """As it is by default, it ends before MLflow answers, and says so once; the records arrive by themselves."""
     ready = threading.Event()
     gateway.before = lambda _path: not ready.wait(60)
-    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "0")
+    monkeypatch.delenv("CHAMPION_TRACKING_WAIT")
     done = run_luigi(*COMMAND)
     assert done.returncode == 0, done.stderr
-    assert "MLflow" not in done.stderr
+    said, *_, result = done.stderr.splitlines()
+    assert said == "INFO: MLflow gets durations and counts in the background; `champion track flush` waits for that"
+    assert result.startswith("INFO: WriteParquet ")
     ready.set()
     wait_for(lambda: not carriers(tmp_path), "the carrier to have told all")
     check_day()
+    assert "MLflow" not in run_luigi("WriteParquet", "--date", str(UDIFF_DAY)).stderr
+
+
+@carried
+def test_the_end_of_a_commands_process_group_ends_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As cron and a closed terminal end it: the carrier has a session of its own."""
+    monkeypatch.delenv("CHAMPION_TRACKING_WAIT")
+    with at_work(start_luigi(*COMMAND)) as process:
+        end_of(process)
+        assert process.returncode == 0
+    # Its group is killed by now.
+    wait_for(lambda: not carriers(tmp_path), "the carrier to have told all")
+    check_day()
+
+
+@carried
+def test_what_mlflow_did_not_take_is_said_by_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, at its beginning, with the reason; the command itself waits for nothing."""
+    monkeypatch.delenv("CHAMPION_TRACKING_WAIT")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert run_luigi(*COMMAND).returncode == 0
+    wait_for(lambda: bool(journal.delivery(tmp_path / "journal").trouble), "the carrier to give up")
+    kill_carriers(tmp_path)
+    said, *_, result = run_luigi("WriteParquet", "--date", str(UDIFF_DAY)).stderr.splitlines()
+    assert said.startswith("WARNING: MLflow has not taken ")
+    assert "records of earlier commands (" in said
+    assert result.startswith("INFO: WriteParquet ")
 
 
 @pytest.mark.usefixtures("with_carrier", "endless_mlflow")

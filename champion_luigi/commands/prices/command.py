@@ -139,7 +139,7 @@ def _form(form: str | None, output: Path | None) -> str:
     if form is None:
         form = _SUFFIXES.get(output.suffix.lower()) if output else "table"
     if form is None:
-        raise click.UsageError(f"give --format: the name {output} does not imply one")
+        raise click.UsageError(f"give --format ({', '.join(_FORMATS)}): the name {output} does not imply one")
     return form
 
 

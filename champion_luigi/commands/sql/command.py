@@ -60,7 +60,7 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
     if form is None:
         form = _SUFFIXES.get(output.suffix.lower()) if output else "table"
     if form is None:
-        raise click.UsageError(f"give --format: the name {output} does not imply one")
+        raise click.UsageError(f"give --format ({', '.join(_FORMATS)}): the name {output} does not imply one")
     if output and not output.absolute().parent.is_dir():
         raise click.UsageError(f"--output: the folder {output.absolute().parent} does not exist")
     if form in _BINARY and output is None and is_terminal:

@@ -56,7 +56,7 @@ from simulated_server import Fault, SimulatedArchive
 from champion_luigi import ScrapeBhavcopy, WriteParquet, run_day
 from champion_luigi.base import locks
 from champion_luigi.base.durable import sha256
-from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
+from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload, SettingsError
 from champion_luigi.base.package import VERSION
 from champion_luigi.commands.cli import main
 from champion_luigi.datasets.equity import EQUITY
@@ -295,13 +295,22 @@ def test_rejected_rows_are_filtered_rows(
     }
 
 
-def test_a_holiday_is_a_failed_run() -> None:
-    """With the error as the task gave it, and no metric of what did not happen."""
-    with pytest.raises(NotPublished) as caught:
+def test_a_holiday_is_no_run() -> None:
+    """Nothing has failed, and nothing was done."""
+    with pytest.raises(NotPublished):
         run_day(HOLIDAY)
+    run_day(LEGACY_DAY)
+    assert [run.info.run_name for run in in_store()] == [f"bhavcopy-etl-{LEGACY_DAY}"]
+
+
+def test_a_day_that_fails_is_a_failed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the error as the task gave it, and no metric of what did not happen."""
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "/nowhere")
+    with pytest.raises(SettingsError) as caught:
+        run_day(LEGACY_DAY)
     [run] = in_store()
-    assert (run.info.run_name, run.info.status) == (f"bhavcopy-etl-{HOLIDAY}", "FAILED")
-    assert run.data.params["trade_date"] == str(HOLIDAY)
+    assert (run.info.run_name, run.info.status) == (f"bhavcopy-etl-{LEGACY_DAY}", "FAILED")
+    assert run.data.params["trade_date"] == str(LEGACY_DAY)
     assert run.data.params["load_to_clickhouse"] == "True"
     assert run.data.params["status"] == "failed"
     assert run.data.params["error"] == str(caught.value)
@@ -415,10 +424,12 @@ def test_a_task_derived_from_ours_holds_nothing_up() -> None:
 def test_a_process_that_lives_on_has_its_runs_told(tmp_path: Path) -> None:
     """A notebook's days arrive while it is open, the failed one and the good one."""
     program = f"""
-from datetime import date
+from datetime import date, timedelta
 from champion_luigi import run_day
+from champion_luigi.config import settings
 try:
-    run_day(date.fromisoformat("{HOLIDAY}"))
+    with settings.overridden({{"archive_url": "/nowhere"}}):
+        run_day(date.fromisoformat("{HOLIDAY}") + timedelta(1))
 except Exception as error:
     print(type(error).__name__, flush=True)
 run_day(date.fromisoformat("{LEGACY_DAY}"))
@@ -427,7 +438,7 @@ input()
 """
     # It ends with its input, whatever becomes of the test.
     with start_python(program) as process:
-        assert [hear(process), hear(process)] == ["NotPublished", "done"]
+        assert [hear(process), hear(process)] == ["SettingsError", "done"]
         wait_for(lambda: [run.info.status for run in told()] == ["FAILED", "FINISHED"], "both runs")
         check_day(of_day(LEGACY_DAY, told()), LEGACY_DAY, "legacy")
         assert process.poll() is None

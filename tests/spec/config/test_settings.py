@@ -296,6 +296,8 @@ UNUSABLE = [
     ("scrape_retry_seconds", "-1", ""),
     ("retry_seconds", "inf", ""),
     ("load_retry_seconds", "1 minute", ""),
+    ("first_date", "2020-13-01", ""),
+    ("first_date", "1.1.2020", ""),
     ("ask_closed", "yes", ""),
     ("keep_intermediates", "yes", ""),
     ("closed_after_days", "-1", ""),
@@ -350,6 +352,7 @@ def test_each_setting_has_a_value_that_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
+        ("first_date", "2020-01-01", date(2020, 1, 1)),
         ("requests_per_second", "0", 0.0),
         ("requests_per_second", "0.001", 0.001),
         ("scrape_retry_seconds", "0", 0.0),

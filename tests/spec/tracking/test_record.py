@@ -323,12 +323,14 @@ def test_a_process_that_recorded_nothing_says_nothing_at_its_end(tmp_path: Path)
 @pytest.mark.integration
 def test_run_day_is_an_execution_by_itself(tmp_path: Path, archive: None) -> None:
     """So a notebook's failure is final when the call returns, and its next attempt is another flow."""
-    with pytest.raises(ChampionError):
-        run_day(date(2024, 1, 22), load_to_clickhouse=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSE_ARCHIVE_URL", str(tmp_path / "nothing here"))
+        with pytest.raises(ChampionError):
+            run_day(DAY, load_to_clickhouse=False)
     run_day(DAY, load_to_clickhouse=False)
     told = flows(tmp_path)
     assert [(flow.params["trade_date"], flow.status) for flow in told] == [
-        ("2024-01-22", "FAILED"),
+        (str(DAY), "FAILED"),
         (str(DAY), "FINISHED"),
     ]
     assert len({flow.execution for flow in told}) == 2

@@ -634,7 +634,7 @@ def test_a_fill_that_ended_well_has_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status"), [("closed", "FINISHED"), ("unpublished", "FAILED"), ("failed", "FAILED")]
+    ("outcome", "status"), [("closed", "FINISHED"), ("unpublished", "FINISHED"), ("failed", "FAILED")]
 )
 def test_a_day_that_a_fill_has_settled_is_told_at_once(outcome: str, status: str) -> None:
     """With what became of it and why, while the fill goes on: a 404 of a holiday is no failure."""
