@@ -29,7 +29,10 @@ DELIVERED = 0
 LEFT = 1
 CANNOT = 3
 
+# How soon the end of a process is seen, for which a command waits, and how often new records are read: that costs ten
+# times as much.
 _POLL_SECONDS = 0.03
+_READ_SECONDS = 0.25
 _NOTE_SECONDS = 1.0
 # How long `champion track flush` waits for another carrier: a request to MLflow takes less, and a carrier in trouble
 # releases the journal while it pauses.
@@ -76,10 +79,14 @@ class Job:
 
 
 class Carrier:
-    """Reads the journal as it grows, and delivers the runs that are final."""
+    """Reads the journal as it grows, and delivers the runs that are final.
 
-    def __init__(self, job: Job) -> None:
+    ``is_alone`` means that the process does nothing else.
+    """
+
+    def __init__(self, job: Job, *, is_alone: bool = False) -> None:
         self._job = job
+        self._is_alone = is_alone
         self._runs = Runs()
         self._tracker: Tracker | None = None
         self._note = journal.delivery(job.folder)
@@ -124,7 +131,7 @@ class Carrier:
         doubtful = self._runs.open_executions()
         if self._is_first:
             doubtful = {each for each in doubtful if process_of(each) != self._job.process}
-        pause = _POLL_SECONDS
+        pause = 0.0
         last_use = time.monotonic()
         while True:
             # Before reading: the last records of a process are then read before it counts as gone.
@@ -153,15 +160,11 @@ class Carrier:
                 return None
             if now - self._noted > _NOTE_SECONDS:
                 self._write_note()
-            pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self.trouble else _POLL_SECONDS
-            self._sleep(pause)
-
-    def _sleep(self, seconds: float) -> None:
-        """Sleep, but wake as soon as the process ends, for one more attempt."""
-        was_over = self._is_over()
-        wake = time.monotonic() + seconds
-        while time.monotonic() < wake and self._is_over() == was_over:
-            time.sleep(min(_POLL_SECONDS, seconds))
+            pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self.trouble else 0.0
+            wake = now + max(pause, _READ_SECONDS)
+            # The end of the process is worth one more attempt at once.
+            while time.monotonic() < wake and self._is_over() == is_over:
+                time.sleep(_POLL_SECONDS)
 
     def _read(self) -> bool:
         """Read the new records. Returns whether there were any."""
@@ -178,7 +181,8 @@ class Carrier:
         self.trouble = ""
         try:
             if self._tracker is None:
-                self._tracker = Tracker(self._job.uri, self._job.experiment, self._job.artifacts)
+                job = self._job
+                self._tracker = Tracker(job.uri, job.experiment, job.artifacts, lightly=self._is_alone)
                 self._tracker.doubt(doubtful)
                 gc.freeze()
                 gc.enable()
@@ -247,7 +251,7 @@ def main() -> None:
     """Carry the job that standard input holds."""
     # Imported modules stay in memory: collecting garbage among them would take a sixth of the start.
     gc.disable()
-    code = Carrier(Job.from_json(sys.stdin.read())).run()
+    code = Carrier(Job.from_json(sys.stdin.read()), is_alone=True).run()
     sys.stdout.flush()
     # MLflow's regular shutdown takes 0.6 s, and a command would wait for it. Everything has been written.
     os._exit(code)

@@ -739,3 +739,34 @@ def test_a_servers_own_pages_are_pointed_at(monkeypatch: pytest.MonkeyPatch) -> 
     assert result.exit_code == 0
     assert "mlflow.example:5000" in result.output
     assert "planted-4711" not in result.output
+
+
+LIGHTLY = """
+import sys
+from champion_luigi.tracking import mlflow_store
+mlflow_store.import_lightly()
+print("mlflow" in sys.modules, sorted({"numpy", "pandas", "polars"} & sys.modules.keys()))
+import polars
+from mlflow import MlflowClient
+print(polars.DataFrame({"a": [1]}).height)
+"""
+
+
+def test_mlflow_is_imported_without_data_frames() -> None:
+    """Which takes 0.6 of the time; whoever needs them afterwards can import them."""
+    with start_python(LIGHTLY) as process:
+        output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output.splitlines()) == (0, ["True []", "1"])
+
+
+def test_an_mlflow_that_needs_data_frames_is_imported_with_them(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later version may: it is imported as usual then."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "mlflow.py").write_text("import numpy\nMlflowClient = numpy.ndarray\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    lines = LIGHTLY.replace('"mlflow" in sys.modules, ', "")
+    with start_python(lines) as process:
+        output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output.splitlines()) == (0, ["[]", "1"])
