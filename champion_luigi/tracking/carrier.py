@@ -22,7 +22,8 @@ from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
 from champion_luigi.tracking.mlflow_store import Tracker
-from champion_luigi.tracking.runs import Run, Runs, process_of
+from champion_luigi.tracking.run import Run
+from champion_luigi.tracking.runs import Runs, process_of
 
 # Exit codes.
 DELIVERED = 0
@@ -182,7 +183,7 @@ class Carrier:
         try:
             if self._tracker is None:
                 job = self._job
-                self._tracker = Tracker(job.uri, job.experiment, job.artifacts, lightly=self._is_alone)
+                self._tracker = Tracker(job.uri, job.experiment, job.artifacts, job.secrets, lightly=self._is_alone)
                 self._tracker.doubt(doubtful)
                 gc.freeze()
                 gc.enable()

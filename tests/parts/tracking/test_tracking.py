@@ -44,11 +44,13 @@ from mlflow_server import (
     answers,
     carry,
     client,
+    days_table,
     empty_store,
     free_port,
     kill_carriers,
     metrics_once,
     runs_in,
+    steps_once,
     told,
 )
 from simulated_server import Fault, SimulatedArchive
@@ -634,6 +636,71 @@ def test_a_fill_by_the_luigi_command_is_the_same(workers: str) -> None:
         child = of_day(day, runs)
         check_day(child, day, "legacy")
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+# A fill of many days
+
+
+def series_of(day: date) -> int:
+    """A day's step."""
+    return int(f"{day:%Y%m%d}")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("store", campaign.few(["server", "sqlite"]), indirect=True)
+def test_a_long_fill_is_one_run_with_its_days_as_steps(
+    archive: SimulatedArchive, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that a run for each day would have is in its series and its table; days that failed have runs below it."""
+    monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", str(len(FILL_DAYS) - 1))
+    archive.faults[FILL_DAYS[1]] = Fault("wrong_header")
+    archive.faults[FILL_DAYS[2]] = Fault("not_found")
+    done = champion("fill", *RANGE, "--workers", "3")
+    assert done.exit_code == 30, done.output
+    runs = by_name(in_store())
+    names = [f"bhavcopy-etl-{day}" for day in FILL_DAYS[1:3]]
+    assert runs.keys() == {"bhavcopy-fill-2024-01-01-2024-01-08", *names}
+    parent = runs["bhavcopy-fill-2024-01-01-2024-01-08"]
+    assert [runs[name].data.tags["mlflow.parentRunId"] for name in names] == [parent.info.run_id] * 2
+    assert [runs[name].data.params["status"] for name in names] == ["failed", "absent"]
+
+    good = [FILL_DAYS[0], *FILL_DAYS[3:]]
+    series, table = steps_once(uri(), parent), days_table(uri(), parent)
+    for name in (*DURATIONS, *COUNTS, "parquet_size_mb", "flow_duration_seconds"):
+        assert series[name].keys() == set(map(series_of, good)), name
+    assert [*table] == [str(day) for day in FILL_DAYS]
+    for day in good:
+        line, truth = table[str(day)], counts_of(day, "legacy")
+        for name in METRICS:
+            assert series.get(name, {}).get(series_of(day), 0.0) == pytest.approx(float(line[name]))
+        assert {name: float(line[name]) for name in truth} == truth
+        asked = (line["load_to_clickhouse"], line["clickhouse_table"], line["status"], line["error"])
+        assert asked == ("True", "champion_market.normalized_equity_ohlc", "success", "")
+        assert (line["layout"], line["archive_sha256"]) == ("legacy", sha256(payload(day, "legacy")))
+    for name, day in zip(names, FILL_DAYS[1:3], strict=True):
+        of_run = {each: runs[name].data.params.get(each, "") for each in ("status", "error", "load_to_clickhouse")}
+        assert {each: table[str(day)][each] for each in of_run} == of_run
+
+
+def test_a_date_finds_the_long_fill_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By MLflow's own search; and its day is at the date in charts over time."""
+    monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", "0")
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    [run] = in_store()
+    store = client(uri())
+    day = series_of(FILL_DAYS[3])
+    for query, count in ((f"metrics.first_day <= {day} and metrics.last_day >= {day}", 1), ("metrics.last_day < 1", 0)):
+        assert len(store.search_runs([run.info.experiment_id], query)) == count
+    times = {each.step: each.timestamp for each in store.get_metric_history(run.info.run_id, "day/rows_written")}
+    assert datetime.fromtimestamp(times[day] / 1000, UTC).date() == FILL_DAYS[3]
+
+
+def test_a_fill_of_as_many_days_as_the_setting_has_a_run_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One day more, and it has one run. By default, an evening's fill has runs for its days."""
+    monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", "2")
+    for stop, count in (("2024-01-03", 3), ("2024-01-06", 4)):
+        assert champion("fill", "--start", "2024-01-01", "--stop", stop, *LAKE).exit_code == 0
+        assert len(in_store()) == count
 
 
 # The commands for people
