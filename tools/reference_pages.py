@@ -534,7 +534,8 @@ date would cost more than a third of the date's work. Its days are
   {after}.
 
 A day that failed, was killed, is absent or not published yet has a run of its own below the fill, as in a short fill,
-and a line of the table. If the store of artifacts refuses the table, the tag `days_table` has the reason.
+and a line of the table; a closed day is a line alone. If the store of artifacts refuses the table, the tag
+`days_table` has the reason.
 
 ## Parameters
 

@@ -54,6 +54,8 @@ _NO_TABLE_TAG = "days_table"
 _TABLE_ATTEMPTS = 3
 # MLflow imports these if they are installed, can do without, and is imported in 0.6 of the time without.
 _UNUSED = ("numpy", "polars")
+# The entry points of MLflow itself. Any others are of plugins, which it imports together with itself.
+_OWN_ENTRY_POINTS = frozenset({"mlflow.app", "mlflow.app.client", "mlflow.deployments"})
 # Concurrent requests to a server, where most of the time is spent on waiting. A SQL store has one writer.
 _SERVER_THREADS = 4
 
@@ -80,7 +82,15 @@ def prepare(environment: MutableMapping[str, str]) -> None:
 
 
 def import_lightly() -> None:
-    """Import MLflow without the data-frame libraries, in 0.6 of its time. They can be imported afterwards."""
+    """Import MLflow without the data-frame libraries, in 0.6 of its time. They can be imported afterwards.
+
+    Plugins of MLflow may need these libraries: with a plugin, MLflow is not imported here.
+    """
+    # Only MLflow needs it, so that the pipeline itself does without.
+    from importlib.metadata import entry_points
+
+    if any(each.startswith("mlflow.") for each in entry_points().groups - _OWN_ENTRY_POINTS):
+        return
     hidden: dict[str, Any] = {name: None for name in _UNUSED if not {name, "mlflow"} & sys.modules.keys()}
     sys.modules.update(hidden)
     try:

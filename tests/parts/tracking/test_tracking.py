@@ -837,3 +837,29 @@ def test_an_mlflow_that_needs_data_frames_is_imported_with_them(
     with start_python(lines) as process:
         output, _ = process.communicate(timeout=60)
     assert (process.returncode, output.splitlines()) == (0, ["[]", "1"])
+
+
+def test_a_plugin_of_mlflow_may_need_data_frames(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow imports it together with itself, and would go on without one that cannot be imported."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "plugin-1.0.dist-info").mkdir()
+    (folder / "plugin-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
+    named = "[mlflow.request_header_provider]\nheaders = headers:Provider\n"
+    (folder / "plugin-1.0.dist-info" / "entry_points.txt").write_text(named)
+    (folder / "headers.py").write_text(
+        "import numpy\n"
+        "from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider\n"
+        "class Provider(RequestHeaderProvider):\n"
+        "    def in_context(self): return True\n"
+        "    def request_headers(self): return {'X-Plugin': str(numpy.int64(7))}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    asked = "from mlflow.tracking.request_header.registry import resolve_request_headers as of; print(of())"
+    with start_python(
+        f"from champion_luigi.tracking import mlflow_store\nmlflow_store.import_lightly()\n{asked}"
+    ) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "'X-Plugin': '7'" in output
