@@ -29,7 +29,7 @@ def flush() -> None:
     with output.ending("track flush", output.FAILED):
         extras.require(settings.mlflow_extra(), "delivery to MLflow", "Until then, the records stay in the journal.")
         store = settings.without_secrets(settings.tracking_uri())
-        carrier = Carrier(record.job())
+        carrier = Carrier(record.job(), is_alone=True)
         if carrier.run() != DELIVERED:
             count = journal.count_undelivered(record.journal_folder())
             raise ChampionError(

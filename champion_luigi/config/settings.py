@@ -145,6 +145,15 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         most=100,
         unit="days",
     )
+    fill_day_runs = Whole(
+        "CHAMPION_FILL_DAY_RUNS",
+        20,
+        "most days of a fill that have an MLflow run each; those of a longer fill are steps of the fill's run, except "
+        "days that failed",
+        least=0,
+        most=1_000_000,
+        unit="days",
+    )
     lock_wait_seconds = seconds(
         "CHAMPION_LOCK_WAIT_SECONDS",
         600.0,

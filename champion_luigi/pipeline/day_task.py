@@ -24,7 +24,7 @@ from champion_luigi.pipeline import absence, lanes
 from champion_luigi.pipeline.group import Group
 from champion_luigi.storage import due, version
 from champion_luigi.storage.paths import INTERMEDIATES, DayFiles
-from champion_luigi.tracking import record, runs
+from champion_luigi.tracking import record, run
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
@@ -32,6 +32,8 @@ logger = logging.getLogger("luigi-interface")
 newest_first: ContextVar[bool] = ContextVar("champion_newest_first", default=False)
 # The task after which a fill removes a day's tables between two stages; None if they stay.
 last_of_fill: ContextVar[type[luigi.Task] | None] = ContextVar("champion_last_of_fill", default=None)
+# The MLflow run of the fill that holds the days of tasks that run now; None if each day has a run of its own.
+run_of_fill: ContextVar[str | None] = ContextVar("champion_run_of_fill", default=None)
 # Fires in the parent of the workers when the first task of a day is found missing.
 WORK_AHEAD = "event.champion.work_ahead"
 # Fires where a task ran, outside of a fill, and its day has no file: with the error, the outcome and its reason.
@@ -213,11 +215,11 @@ class DayTask(luigi.Task):
         self._has_just_run = True
 
     def begin(self) -> None:
-        """Prepare a run: nothing to report yet, and a link to the day's page in MLflow."""
+        """Prepare a run: nothing to report yet, and a link to the page in MLflow that has the day."""
         self._has_just_run = False
         version.claim(settings.data_dir())
         self.facts: dict[str, Any] = {"worker": self._worker()}
-        if page := record.runs_page(runs.name_of_day(self.date, self.dataset)):
+        if page := record.runs_page(run_of_fill.get() or run.name_of_day(self.date, self.dataset)):
             show(self, "set_tracking_url", page)
 
     def locked(self, wait_seconds: float) -> contextlib.AbstractContextManager[None]:

@@ -42,8 +42,9 @@ from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask, Outstanding
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import due, version
-from champion_luigi.tracking import record, runs
+from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
+from champion_luigi.tracking.run import name_of_fill
 from champion_luigi.warehouse import opened
 
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
@@ -133,6 +134,9 @@ class FillBhavcopy(RangeDailyBase):
     # Whether the caller reports the outcome of each day and of the whole; otherwise the log has both.
     is_reported = False
     _is_recorded = False
+    # The name of this fill's run in MLflow, and whether its days are steps of that run.
+    _run_name = ""
+    _has_steps = False
     _has_just_run = False
 
     @classmethod
@@ -357,12 +361,14 @@ class FillBhavcopy(RangeDailyBase):
     def _run(self, days: Sequence[date], progress: Progress) -> None:
         order = day_task.newest_first.set(self.reverse)
         last = day_task.last_of_fill.set(self._last_of_day)
+        place = day_task.run_of_fill.set(self._run_name if self._has_steps else None)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
                 fill_days(
                     self.of, self.definition, days, progress, self._show, workers=_workers(), **_scheduler_of(self)
                 )
         finally:
+            day_task.run_of_fill.reset(place)
             day_task.last_of_fill.reset(last)
             day_task.newest_first.reset(order)
 
@@ -406,9 +412,13 @@ class FillBhavcopy(RangeDailyBase):
         # Luigi's events of the range are records of this run.
         self._emit_metrics([_midnight(day) for day in self._due], start, stop)
         first, last = start.date(), (stop - timedelta(days=1)).date()
-        if page := record.runs_page(runs.name_of_fill(first, last, self.dataset)):
+        self._run_name = name_of_fill(first, last, self.dataset)
+        self._has_steps = len(days) > settings.get("fill_day_runs")
+        if page := record.runs_page(self._run_name):
             day_task.show(self, "set_tracking_url", page)
         what: dict[str, Any] = {"first": first, "last": last, "days_due": len(days), **catalog.named(self.dataset)}
+        if self._has_steps:
+            what["days_as_steps"] = True
         if self.of is LoadClickHouse:
             what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{self.definition.table}"
         record.record(Event.FILL_START, of=self.of.__name__, workers=_workers(), version=VERSION, **what)

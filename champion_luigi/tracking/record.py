@@ -35,6 +35,7 @@ _ended: set[str] = set()
 _ending = threading.Lock()
 _warned: set[Path] = set()
 _mentioned: set[Path] = set()
+_HOST = socket.gethostname()
 
 
 def journal_folder() -> Path:
@@ -50,7 +51,7 @@ def record(event: str, **what: Any) -> None:
             if name in _ended or PROCESS in _ended:
                 return
             _used.add(name)
-            _append({"event": event, "execution": name, "host": socket.gethostname(), **what})
+            _append({"event": event, "execution": name, "host": _HOST, **what})
 
 
 def conclude(event: str, **what: Any) -> None:
