@@ -37,10 +37,7 @@ BIN = Path(sys.executable).parent
 # Examples of the README that no test can run, by what they begin with, and why.
 NOT_RUN = {
     "make demo": "makes an environment of its own",
-    ". .venv/bin/activate": "the environment that `make` has made",
-    "champion fill --start 1994-11-03": "thirty years",
-    "champion track ui": "serves until Ctrl-C",
-    "import mlflow": "needs runs in MLflow",
+    "pip install": "another environment's part",
 }
 
 # Variables of other programs that the pages speak of.
@@ -241,15 +238,27 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
-    """All but those that say why not, on the simulated exchange."""
+    """All but those that say why not, on the simulated exchange; they print what stands below them."""
     environment = as_a_reader() | {"NSE_ARCHIVE_URL": "simulated:"}
-    left_out = set()
+    output, left_out, texts = "", set(), 0
     for block in blocks(README):
         reasons = {start for start in NOT_RUN if block.text.startswith(start)}
         left_out |= reasons
-        if block.language in ("sh", "python") and not (reasons or block.not_run):
-            run(block, tmp_path, environment)
+        if block.language == "text":
+            assert [line for line in block.text.splitlines() if line not in output] == [], output
+            texts += 1
+        elif not (reasons or block.not_run):
+            output = run(block, tmp_path, environment)
+    assert texts == 2
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
     assert left_out == set(NOT_RUN), "an example that is listed here is gone from the README"
+
+
+def test_the_readme_can_be_read_in_one_go() -> None:
+    """What belongs in the reference is only there."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 200
+    assert not any("made by tools" in line and "data sets" not in line for line in lines)
 
 
 @pytest.mark.integration
@@ -292,7 +301,7 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> str:
     assert block.language in ("sh", "python"), f"a test cannot run {block.language}"
     command = ["bash", "-euc", block.text] if block.language == "sh" else [sys.executable, "-c", block.text]
     for line in re.findall(r"^export (.*)$", block.text, flags=re.MULTILINE):
-        environment |= dict(word.split("=", 1) for word in shlex.split(line))
+        environment |= dict(word.split("=", 1) for word in shlex.split(line, comments=True))
     ran = subprocess.run(
         command,
         cwd=folder,
