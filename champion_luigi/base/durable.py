@@ -13,7 +13,8 @@ import json
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,10 @@ from champion_luigi.base.errors import StorageError
 logger = logging.getLogger("champion_luigi")
 
 LEFTOVER_PREFIX = ".tmp-"
+
+_SYNCS_AT_ONCE = 4
+_NOT_WRITTEN = "the file could not be written"
+_NOTHING_LEFT = "Check free space and permissions of the disk; nothing half-written is left."
 
 # The answers of file systems that cannot sync a folder: SMB shares, vboxsf, some of FUSE, and any folder that its user
 # may write but not read. SQLite and PostgreSQL go on after them too. EIO and ENOSPC are not among them: there, the disk
@@ -37,8 +42,20 @@ _has_warned = False
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` atomically, as `whole` does."""
-    with whole(path) as temporary, open_in_folder(temporary, "xb") as file:
-        file.write(content)
+    write_all({path: content})
+
+
+def write_all(contents: Mapping[Path, bytes]) -> None:
+    """Write several files, each as `whole` does, with one sync for all the names in a folder.
+
+    No file appears before the content of every one is safe on the disk.
+    """
+    with contextlib.ExitStack() as stack:
+        temporaries = {path: stack.enter_context(_temporary(path)) for path in contents}
+        for path, temporary in temporaries.items():
+            with naming(path, _NOT_WRITTEN, _NOTHING_LEFT), open_in_folder(temporary, "xb") as file:
+                file.write(contents[path])
+        _appear(temporaries)
 
 
 @contextlib.contextmanager
@@ -48,18 +65,47 @@ def whole(path: Path) -> Iterator[Path]:
     Fsync, rename, fsync of the folder. If the disk refuses, raises StorageError, naming the file; the old file stays.
     A file system that cannot sync a folder is used without it, which one warning a process reports.
     """
+    with naming(path, _NOT_WRITTEN, _NOTHING_LEFT), _temporary(path) as temporary:
+        yield temporary
+        _appear({path: temporary})
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A path in the same folder for a file's content; what is there after an error is removed."""
     temporary = path.with_name(f"{LEFTOVER_PREFIX}{path.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    todo = "Check free space and permissions of the disk; nothing half-written is left."
-    with naming(path, "the file could not be written", todo):
-        try:
-            yield temporary
+    try:
+        yield temporary
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _appear(temporaries: Mapping[Path, Path]) -> None:
+    """Sync the temporary files, then give them their names, and sync these."""
+
+    def sync(path: Path) -> None:
+        with naming(path, _NOT_WRITTEN, _NOTHING_LEFT):
             # Some network file systems sync nothing through a descriptor that is open for reading alone.
-            _sync(temporary, os.O_RDWR)
+            _sync(temporaries[path], os.O_RDWR)
+
+    if len(temporaries) < _SYNCS_AT_ONCE:
+        for path in temporaries:
+            sync(path)
+    else:
+        # A file system joins syncs that it is asked for at the same time: one after the other take three times as long.
+        with ThreadPoolExecutor(_SYNCS_AT_ONCE) as threads:
+            for _ in threads.map(sync, temporaries):
+                pass
+    folders = {}
+    for path, temporary in temporaries.items():
+        with naming(path, _NOT_WRITTEN, _NOTHING_LEFT):
             temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        _sync_renames(path.parent)
+        folders[path.parent] = path
+    for folder, path in folders.items():
+        with naming(path, _NOT_WRITTEN, _NOTHING_LEFT):
+            _sync_renames(folder)
 
 
 def append_line(descriptor: int, line: str) -> None:
@@ -170,6 +216,14 @@ def sync_folder(folder: Path) -> str:
             "after a power failure, the files written last can be absent"
         )
     return ""
+
+
+def sync_files(folder: Path) -> None:
+    """Make the files of a folder, which another program has written, outlast a power failure. Raises StorageError."""
+    with naming(folder, "the files could not be synced", "Check the disk, then run the same command again."):
+        for path in filter(Path.is_file, folder.iterdir()):
+            _sync(path, os.O_RDWR)
+        _sync_renames(folder)
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -48,7 +48,9 @@ def starred(text: str, secrets: Collection[str]) -> str:
     return _pattern(found).sub("***", text) if found and text else text
 
 
-def in_address(address: str) -> set[str]:
+# Cached: each message of a task is searched for the secrets of the same few addresses.
+@functools.lru_cache(maxsize=64)
+def in_address(address: str) -> frozenset[str]:
     """The password in an address, and query values whose names suggest a secret, as written and as decoded.
 
     A proxy's address may have no scheme. A password may contain characters that should have been escaped.
@@ -61,7 +63,7 @@ def in_address(address: str) -> set[str]:
         name, _, value = part.partition("=")
         if _SECRET_NAME.search(unquote(name)):
             found |= {value, unquote_plus(value)}
-    return {form for each in found for form in (each, unquote(each))} - {""}
+    return frozenset(form for each in found for form in (each, unquote(each))) - {""}
 
 
 def public(address: str) -> str:

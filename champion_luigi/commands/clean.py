@@ -26,9 +26,9 @@ _MOST_NAMED = 20
 def command(datasets: Sequence[Dataset], intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the leftovers of killed runs: temporary files older than an hour, and locks that no process holds.
 
-    With --intermediates, also remove loaded days' outputs in parsed/ and normalized/. This makes no stage due: a
-    later `champion redo` makes them again from the fetched file, which always stays. Files with other names, and files
-    of running processes, are never touched.
+    With --intermediates, also remove loaded days' outputs in parsed/ and normalized/, as a fill does with those of the
+    days that it loads. This makes no stage due: a later `champion redo` makes them again from the fetched file, which
+    always stays. Files with other names, and files of running processes, are never touched.
     """
     from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
     from champion_luigi.upkeep import clean

@@ -61,6 +61,8 @@ def command(  # noqa: PLR0917 - click calls it by name
     Several data sets are filled one after the other, each with a summary. A file that they share is requested once.
     --task-limit counts the days of each. The exit code is the highest of theirs.
 
+    A loaded day's outputs in parsed/ and normalized/ are removed, unless CHAMPION_KEEP_INTERMEDIATES is true.
+
     Exits 0 when all days are complete, 15 when all are but absent ones, for which no source of the archive has a file,
     20 when a day is not published yet or days are left, 30 when a day failed.
     """

@@ -25,7 +25,7 @@ from luigi.cmdline_parser import CmdlineParser
 
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
-from champion_luigi.config import luigi_defaults
+from champion_luigi.config import luigi_defaults, steady
 from champion_luigi.config.parameters import (
     DAY_SECONDS,
     Choice,
@@ -124,6 +124,19 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         unit="tasks",
         option="--workers",
     )
+    keep_intermediates = Switch(
+        "CHAMPION_KEEP_INTERMEDIATES",
+        False,
+        "whether a fill keeps the parsed and normalized tables of finished days: true or false",
+    )
+    fill_group = Whole(
+        "CHAMPION_FILL_GROUP",
+        16,
+        "days that go through the stages of a fill together: more take less time, fewer less memory",
+        least=1,
+        most=100,
+        unit="days",
+    )
     lock_wait_seconds = seconds(
         "CHAMPION_LOCK_WAIT_SECONDS",
         600.0,
@@ -171,6 +184,7 @@ class mlflow(luigi.Config):  # noqa: N801 - Luigi names the section after the cl
 SECTIONS = (champion, clickhouse, mlflow)
 
 
+@steady.kept
 def get(name: str) -> Any:
     """The value of a setting of ``[champion]``, or of another section, as in ``clickhouse_host``.
 
@@ -214,6 +228,7 @@ def _written(
     return bare(written)
 
 
+@steady.kept
 def clickhouse_password() -> str:
     """The password: from the environment, or from ``[clickhouse] password``. It may hold every character.
 
@@ -244,7 +259,8 @@ def overridden(values: Mapping[str, Any]) -> Iterator[None]:
     given = {name: _checked(name, value) for name, value in values.items() if value is not None}
     token = _overrides.set({**_overrides.get(), **given})
     try:
-        yield
+        with steady.anew():
+            yield
     finally:
         _overrides.reset(token)
 
@@ -256,11 +272,17 @@ def _checked(name: str, value: Any) -> Any:
     return parameter.checked(value, parameter.option or name) if parameter and value != "" else value
 
 
+@steady.kept
 def data_dir() -> Path:
     """The folder of all outputs."""
-    return Path(get("data_dir"))
+    return _path(get("data_dir"))
 
 
+# Asked for several times in each look at a day.
+_path = functools.lru_cache(maxsize=16)(Path)
+
+
+@steady.kept
 def lake_dir() -> Path:
     """The root of the Parquet lake."""
     return Path(get("lake_dir")) if get("lake_dir") else data_dir() / "lake"
@@ -296,27 +318,32 @@ def _as_written(name: str) -> str:
     return str(_overrides.get().get(name) or _written(*_found_by(name)))
 
 
-def secrets() -> set[str]:
+def secrets() -> frozenset[str]:
     """Every password and token that the settings hold, as written and as decoded."""
     # Ignore unreadable settings here: reporting one redacts its message, which would call this again.
     if _asked.get():
-        return set()
+        return frozenset()
     token = _asked.set(True)
     try:
-        found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
-        with contextlib.suppress(SettingsError):
-            found.add(clickhouse_password())
-        addresses: list[Callable[[], str | None]] = [
-            *(functools.partial(_as_written, name) for name in _MAY_HOLD_A_PASSWORD),
-            lambda: _scheduler_url(CmdlineParser.get_instance()),
-            *(functools.partial(os.environ.get, name) for name in _PROXY_VARIABLES),
-        ]
-        for address in addresses:
-            with contextlib.suppress(SettingsError, ValueError):
-                found |= hiding.in_address(address() or "")
-        return found - {""}
+        return _secrets()
     finally:
         _asked.reset(token)
+
+
+@steady.kept
+def _secrets() -> frozenset[str]:
+    found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
+    with contextlib.suppress(SettingsError):
+        found.add(clickhouse_password())
+    addresses: list[Callable[[], str | None]] = [
+        *(functools.partial(_as_written, name) for name in _MAY_HOLD_A_PASSWORD),
+        lambda: _scheduler_url(CmdlineParser.get_instance()),
+        *(functools.partial(os.environ.get, name) for name in _PROXY_VARIABLES),
+    ]
+    for address in addresses:
+        with contextlib.suppress(SettingsError, ValueError):
+            found |= hiding.in_address(address() or "")
+    return frozenset(found - {""})
 
 
 # The text with every secret replaced by stars, in whatever form it is written.

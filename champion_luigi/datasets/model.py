@@ -384,6 +384,11 @@ class Dataset:
         return {column.name: getattr(pl, column.kind.in_polars) for column in self.columns}
 
     @property
+    def derives_by_day(self) -> bool:
+        """Whether an expression of `derived` can differ from day to day."""
+        return self.derived is not _nothing_derived
+
+    @property
     def no_sums(self) -> tuple[int, ...]:
         """The sums of a day without rows."""
         return (0,) * len(self.sums)

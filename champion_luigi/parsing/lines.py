@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from champion_luigi.parsing.payload import Recognised, fields_of
@@ -15,16 +17,45 @@ _FIRST_LINE = 2
 
 def parse(recognised: Recognised) -> pl.DataFrame:
     """A recognised payload as a table of text: `_line`, `_text`, then the source's columns, one row a line."""
-    names, ends_in_text = recognised.header, recognised.layout.ends_in_text
+    return parse_all([recognised])[0]
+
+
+def parse_all(payloads: Sequence[Recognised]) -> list[pl.DataFrame]:
+    """The tables of recognised payloads, as from `parse`. Those alike share a query, which costs more than its rows."""
+    tables: dict[int, pl.DataFrame] = {}
+    for (names, ends_in_text), alike in _alike(payloads).items():
+        lines = pl.concat([_lines(payloads[place]) for place in alike], rechunk=True)
+        quoted = lines[TEXT].str.contains('"', literal=True)
+        has_quotes = quoted.any()
+        table = _split(lines.filter(~quoted) if has_quotes else lines, names, ends_in_text=ends_in_text)
+        if len(alike) > 1 and (has_quotes or not table[FITS].all()):
+            # Of plain lines, a day's part is like the table of the day alone, byte for byte.
+            tables |= {place: parse(payloads[place]) for place in alike}
+            continue
+        if has_quotes:
+            # The exchange writes no quotes, but CSV allows them: the csv module reads such lines one by one.
+            others = _split_quoted(lines.filter(quoted), names, ends_in_text=ends_in_text)
+            table = pl.concat([table, others]).sort(LINE)
+        start = 0
+        for place in alike:
+            tables[place] = table.slice(start, len(payloads[place].lines))
+            start += tables[place].height
+    return [tables[place] for place in range(len(payloads))]
+
+
+def _alike(payloads: Sequence[Recognised]) -> dict[tuple[tuple[str, ...], bool], list[int]]:
+    """The places of the payloads that are split alike."""
+    found: dict[tuple[tuple[str, ...], bool], list[int]] = {}
+    for place, each in enumerate(payloads):
+        found.setdefault((each.header, each.layout.ends_in_text), []).append(place)
+    return found
+
+
+def _lines(recognised: Recognised) -> pl.DataFrame:
     lines = pl.DataFrame({TEXT: recognised.lines}, schema={TEXT: pl.String}).with_row_index(LINE, offset=_FIRST_LINE)
     if recognised.numbers:
         lines = lines.with_columns(pl.Series(LINE, recognised.numbers, dtype=lines.schema[LINE]))
-    quoted = lines[TEXT].str.contains('"', literal=True)
-    if not quoted.any():
-        return _split(lines, names, ends_in_text=ends_in_text)
-    # The exchange writes no quotes, but CSV allows them: the csv module reads such lines one by one.
-    plain = _split(lines.filter(~quoted), names, ends_in_text=ends_in_text)
-    return pl.concat([plain, _split_quoted(lines.filter(quoted), names, ends_in_text=ends_in_text)]).sort(LINE)
+    return lines
 
 
 def _split(lines: pl.DataFrame, names: tuple[str, ...], *, ends_in_text: bool) -> pl.DataFrame:

@@ -26,6 +26,7 @@ _RULE = "_rule"
 _SKIPPED = "skipped"
 _FOREIGN = "foreign_row"
 _MARK = "_mark_"
+_DAY = "_day"
 _NOT_POSITIVE = "not_positive"
 _SAMPLE = 3
 # The length of a value in a detail, and of a detail in a message. A value can be as long as the file; the reject's text
@@ -60,6 +61,19 @@ class Normalized:
     further: int = 0
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """A parsed table, the source that published it, and its day."""
+
+    table: pl.DataFrame
+    source: str
+    day: date
+
+
+class AmbiguousText(ValueError):
+    """A text that means one date in one day's file, and another one in another's."""
+
+
 def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> Normalized:
     """Canonical columns and types from a parsed table of one source; lines that break a rule become rejects.
 
@@ -68,22 +82,60 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
     has for others are skipped. `Dataset.derive` then fills its columns; it may make several rows of one.
     """
     right, corrected = _corrected(table, dataset, source, day)
-    judged = _judged(right, dataset, source, day)
+    judged = _judged([Parsed(right, source, day)], dataset)
     clean = judged[_RULE].null_count() == judged.height
     standing = judged if clean else judged.filter(pl.col(_RULE).is_null())
     broken = judged.clear() if clean else judged.filter(pl.col(_RULE).is_not_null() & (pl.col(_RULE) != _SKIPPED))
-    rows = standing.select(
-        pl.when(pl.col(column.name) != 0).then(pl.col(column.name)) if column.zero_is_null else pl.col(column.name)
-        for column in dataset.columns
-    )
+    rows = _canonical(standing, dataset)
     rejects = list(_rejects(table, broken, dataset, day, source))
     skipped = judged.height - rows.height - len(rejects)
     of = dataset.source(source)
     derived = _derived(rows, dataset)
-    warnings = _warnings(derived, standing, dataset, of)
+    warnings = dict.fromkeys(dataset.warning_names, 0) | _warnings(derived, standing, dataset, of).get(day, {})
     warnings |= {total.warning: int(not _adds_up(right, total)) for total in (of.totals if of else ())}
     warnings |= {CORRECTED: corrected} if dataset.corrections else {}
     return Normalized(derived, rejects, warnings, skipped, derived.height - rows.height)
+
+
+def normalize_all(days: Sequence[Parsed], dataset: Dataset) -> list[Normalized]:
+    """The days as `normalize` gives them. A query costs more than its rows: days without a broken rule share one."""
+    found: dict[int, Normalized] = {}
+    none = dict.fromkeys(dataset.warning_names, 0)
+    for places in _alike(days, dataset):
+        try:
+            judged = _judged([days[place] for place in places], dataset)
+        except AmbiguousText:
+            continue
+        rows = _canonical(judged, dataset)
+        warnings = _warnings(rows, judged, dataset, dataset.source(days[places[0]].source))
+        start = 0
+        for place in places:
+            height = days[place].table.height
+            # With a broken rule, the day is looked at by itself.
+            if judged[_RULE].slice(start, height).null_count() == height:
+                found[place] = Normalized(rows.slice(start, height), [], none | warnings.get(days[place].day, {}))
+            start += height
+    return [
+        found.get(place) or normalize(each.table, dataset, each.source, each.day) for place, each in enumerate(days)
+    ]
+
+
+def _alike(days: Sequence[Parsed], dataset: Dataset) -> list[list[int]]:
+    """The places of the days that can share a query: of one header, with nothing that depends on the whole day."""
+    found: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    if dataset.derive is None and not dataset.corrections and not dataset.derives_by_day:
+        for place, each in enumerate(days):
+            of = dataset.source(each.source)
+            if not (of and of.totals):
+                found.setdefault((each.source, tuple(each.table.columns)), []).append(place)
+    return [alike for alike in found.values() if len(alike) > 1]
+
+
+def _canonical(standing: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    return standing.select(
+        pl.when(pl.col(column.name) != 0).then(pl.col(column.name)) if column.zero_is_null else pl.col(column.name)
+        for column in dataset.columns
+    )
 
 
 def _derived(rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
@@ -96,12 +148,20 @@ def _derived(rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     return derived
 
 
-def _warnings(rows: pl.DataFrame, standing: pl.DataFrame, dataset: Dataset, of: Source | None) -> dict[str, int]:
+def _warnings(
+    rows: pl.DataFrame, standing: pl.DataFrame, dataset: Dataset, of: Source | None
+) -> dict[date, dict[str, int]]:
+    """The counts of odd rows, by day: canonical rows, and the judged rows that they come from."""
     oddities = [rule.sum().alias(name) for name, rule in dataset.warnings().items()]
-    counts = rows.select(oddities).row(0, named=True) if oddities else {}
-    unusual = [name for name in (of.usual if of else ()) if _MARK + name in standing.columns]
-    counts |= {name: standing[_MARK + name].sum() for name in unusual}
-    return {name: int(counts.get(name) or 0) for name in dataset.warning_names}
+    marked = [name for name in (of.usual if of else ()) if _MARK + name in standing.columns]
+    unusual = [pl.col(_MARK + name).sum().alias(name) for name in marked]
+    counts: dict[date, dict[str, Any]] = {}
+    for frame, sums in ((rows, oddities), (standing, unusual)):
+        if sums:
+            by_day = frame.group_by("trade_date").agg(sums)
+            for found in by_day.iter_rows(named=True):
+                counts.setdefault(found.pop("trade_date"), {}).update(found)
+    return {day: {name: int(each.get(name) or 0) for name in dataset.warning_names} for day, each in counts.items()}
 
 
 def _corrected(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> tuple[pl.DataFrame, int]:
@@ -151,31 +211,32 @@ def check(normalized: Normalized, day: date, source: str, max_rejected_share: fl
     )
 
 
-def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl.DataFrame:
+def _judged(days: Sequence[Parsed], dataset: Dataset) -> pl.DataFrame:
     """Canonical columns, their texts as `_text_<name>`, `_line`, and `_rule`, the first rule that a row breaks.
 
     What the source says of its rows is there as `_mark_<rule>`, as far as any row can break the rule.
 
-    One query: for so few rows, a further query costs more than its computation.
+    One query: for so few rows, a further query costs more than its computation. Several days have tables alike.
     """
+    source = days[0].source
+    table = pl.concat([each.table.with_columns(pl.lit(each.day).alias(_DAY)) for each in days], rechunk=True)
     published = {name: theirs for name, theirs in dataset.published_columns(source).items() if theirs in table.columns}
     # Strip outer blanks; an empty value becomes null.
     texts = {name: pl.col(theirs).str.strip_chars() for name, theirs in published.items()}
     of = dataset.source(source)
-    marks = _marks(table, of, day) if of else {}
+    marks = _marks(table, of, [each.day for each in days]) if of else {}
     dates = {
-        name: {text.strip(): dataset.read_date(text, day) for text in table[theirs].unique().drop_nulls()}
-        for name, theirs in published.items()
-        if dataset.types[name] == pl.Date
+        name: _dates(table, theirs, dataset) for name, theirs in published.items() if dataset.types[name] == pl.Date
     }
     filled = {column.name for column in dataset.columns if column.derived}
     key = [name for name in dataset.key if name not in filled]
     # Among the rows not rejected so far, the first of each key is kept. Of a derived key, a part tells nothing yet.
-    repeated = pl.col(_RULE).is_null() & ~pl.struct(*key, _RULE).is_first_distinct()
+    repeated = pl.col(_RULE).is_null() & ~pl.struct(_DAY, *key, _RULE).is_first_distinct()
     is_duplicate = repeated if len(key) == len(dataset.key) else pl.lit(value=False)
     return (
         table.lazy()
         .select(
+            _DAY,
             LINE,
             FITS,
             pl.int_range(pl.len()).alias("_place"),
@@ -183,19 +244,29 @@ def _judged(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> pl
             *marks.values(),
         )
         .with_columns(
-            _typed(column, dataset, published, dates.get(column.name, {}), day)
+            _typed(column, dataset, published, dates.get(column.name, {}))
             for column in dataset.columns
             if column.name != "layout"
         )
         .with_columns(
-            pl.lit(source).alias("layout"), _rule(dataset, published, key, day, marks), **dataset.derived(day)
+            pl.lit(source).alias("layout"), _rule(dataset, published, key, marks), **dataset.derived(days[0].day)
         )
         .with_columns(pl.when(is_duplicate).then(pl.lit("duplicate_key")).otherwise(pl.col(_RULE)).alias(_RULE))
         .collect()
     )
 
 
-def _marks(table: pl.DataFrame, of: Source, day: date) -> dict[str, pl.Expr]:
+def _dates(table: pl.DataFrame, column: str, dataset: Dataset) -> dict[str, date | None]:
+    """The dates that a column's texts mean. Raises AmbiguousText if one means another date on another day."""
+    found: dict[str, date | None] = {}
+    for day, written in table.select(_DAY, column).unique().drop_nulls().iter_rows():
+        text, read = written.strip(), dataset.read_date(written, day)
+        if found.setdefault(text, read) != read:
+            raise AmbiguousText(text)
+    return found
+
+
+def _marks(table: pl.DataFrame, of: Source, days: Sequence[date]) -> dict[str, pl.Expr]:
     """Whether a row is not the data set's, known or foreign, and whether a value is unusual; no mark if none can be."""
 
     def is_one_of(name: str, accepted: tuple[str, ...]) -> pl.Expr:
@@ -204,9 +275,13 @@ def _marks(table: pl.DataFrame, of: Source, day: date) -> dict[str, pl.Expr]:
     def applies(values: Mapping[str, tuple[str, ...]]) -> pl.Expr:
         return pl.all_horizontal(is_one_of(name, accepted) for name, accepted in values.items())
 
-    def is_all(name: str, value: str) -> bool:
+    def is_all(name: str, value: str | pl.Series) -> bool:
         # Most files have one value throughout, which a look at the column shows much faster than a query.
         return bool((table[name] == value).all())
+
+    def of_each_day(value: str) -> pl.Series:
+        texts = {day: value.format(day=day) for day in days}
+        return table[_DAY].replace_strict(texts, return_dtype=pl.String)
 
     marks = {}
     if of.others:
@@ -214,8 +289,8 @@ def _marks(table: pl.DataFrame, of: Source, day: date) -> dict[str, pl.Expr]:
     if not all(is_all(name, accepted[0]) for name, accepted in of.own.items()):
         marks[_FOREIGN] = ~applies(of.own)
     for name, (column, value) in of.usual.items():
-        if not is_all(column, usual := value.format(day=day)):
-            marks[name] = ~is_one_of(column, (usual,))
+        if not is_all(column, usual := of_each_day(value) if len(days) > 1 else value.format(day=days[0])):
+            marks[name] = pl.col(column).str.strip_chars() != pl.lit(usual)
     return {_MARK + name: mark.alias(_MARK + name) for name, mark in marks.items()}
 
 
@@ -223,15 +298,13 @@ def _is_written(text: pl.Expr, dataset: Dataset) -> pl.Expr:
     return text != dataset.nulls[0] if len(dataset.nulls) == 1 else ~text.is_in(dataset.nulls)
 
 
-def _typed(
-    column: Column, dataset: Dataset, published: Mapping[str, str], dates: Mapping[str, date | None], day: date
-) -> pl.Expr:
+def _typed(column: Column, dataset: Dataset, published: Mapping[str, str], dates: Mapping[str, date | None]) -> pl.Expr:
     name, type_ = column.name, dataset.types[column.name]
     if column.derived and name == "line":
         return pl.col(LINE).cast(type_).alias(name)
     if name not in published:
         # Rows without a date are the day's, by the name of their file or by its first lines.
-        return pl.lit(day if name == "trade_date" else None, dtype=type_).alias(name)
+        return (pl.col(_DAY) if name == "trade_date" else pl.lit(None, dtype=type_)).alias(name)
     text = pl.col(TEXT + "_" + name)
     if type_ == pl.Date:
         if len(dates) == 1:
@@ -249,9 +322,7 @@ def _typed(
     return value.alias(name)
 
 
-def _rule(
-    dataset: Dataset, published: Mapping[str, str], key: Sequence[str], day: date, marks: Collection[str]
-) -> pl.Expr:
+def _rule(dataset: Dataset, published: Mapping[str, str], key: Sequence[str], marks: Collection[str]) -> pl.Expr:
     numbers = [column.name for column in dataset.numbers if column.name in published]
     required = [column.name for column in dataset.numbers if column.required and not column.derived]
     dates = [name for name in published if dataset.types[name] == pl.Date and name != "trade_date"]
@@ -261,7 +332,7 @@ def _rule(
         "field_count": ~pl.col(FITS),
         **{rule: pl.col(_MARK + rule) for rule in (_SKIPPED, _FOREIGN) if _MARK + rule in marks},
         "bad_date": _any([pl.col("trade_date").is_null(), *unread]),
-        "other_date": pl.col("trade_date") != day,
+        "other_date": pl.col("trade_date") != pl.col(_DAY),
         "missing_key": _any(pl.col(name).is_null() for name in key),
         "missing_number": _any(pl.col(TEXT + "_" + name).is_null() for name in required),
         "bad_number": _any(pl.col(TEXT + "_" + name).is_not_null() & pl.col(name).is_null() for name in numbers),

@@ -80,11 +80,9 @@ def recognise(
     if text.lstrip()[:1] == "<":
         what = "the payload is an HTML page, not the file"
         raise RejectedPayload(what, **about, expected="a zip or CSV", found=_start(text))
-    lines, numbers = [], []
-    for number, raw in enumerate(_lines(text, about), start=1):
-        if (line := raw.rstrip("\r")) and not line.isspace():
-            lines.append(line)
-            numbers.append(number)
+    every = [line.rstrip("\r") for line in _lines(text, about)]
+    numbers = [number for number, line in enumerate(every, start=1) if line and not line.isspace()]
+    lines = [every[number - 1] for number in numbers]
     if not lines:
         _require_published(of, about)
         raise RejectedPayload("the file is empty", **about, expected="a header line and rows")

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from champion_luigi.base import signals
 from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, SettingsError, TransientError
-from champion_luigi.config import settings, wiring
+from champion_luigi.config import settings, steady, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import absence
@@ -29,10 +30,8 @@ from champion_luigi.tracking.journal import Event
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
 logger = logging.getLogger("luigi-interface.fill")
 
-# Days per scheduler: the work at each step grows with them, and the cost of starting it is shared among them.
-CHUNK_DAYS = 48
-# With fewer workers, two lanes would wait for each other at the ends of unequal chunks.
-_WORKERS_FOR_TWO_LANES = 8
+# With fewer workers, a lane would fetch its days one by one.
+_WORKERS_FOR_TWO_LANES = 4
 _LOG_SECONDS = 10.0
 _SHOW_SECONDS = 0.2
 
@@ -109,18 +108,17 @@ def fill_days(
     the days left are then counted. A session that no source has is entered in the ledger as absent.
     """
     logger.setLevel(logging.INFO)
-    chunks = [days[start : start + CHUNK_DAYS] for start in range(0, len(days), CHUNK_DAYS)]
+    size = settings.get("fill_group")
+    chunks = [days[start : start + size] for start in range(0, len(days), size)]
     lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     missing: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()
-    with threads.economy(), listening(_Recorder(of, progress, show)) as errors:
+    with steady.still(), threads.economy(), listening(_Recorder(of, progress, show)) as errors:
         try:
             while chunks or running:
                 while chunks and len(running) < lanes:
                     chunk = [of(date=day, dataset=dataset.name) for day in chunks.pop(0)]
-                    company = max(1, workers // 2)
-                    lane = threads.Lane(chunk, max(1, workers // lanes), company=company, **scheduler)
-                    running.append((chunk, lane))
+                    running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), **scheduler)))
                 chunk, lane = running[0]
                 lane.wait()
                 running.popleft()
@@ -129,10 +127,11 @@ def fill_days(
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
                     chunks.clear()
-                for task in chunk:
-                    errors.pop(task.date, None)  # with all that the frames of its traceback hold
-                del chunk, lane
-                threads.collect()
+                with signals.deferred():
+                    for task in chunk:
+                        errors.pop(task.date, None)  # with all that the frames of its traceback hold
+                    del chunk, lane
+                    threads.collect()
                 record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:

@@ -7,10 +7,10 @@ import functools
 import html
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import luigi
 import tenacity
@@ -20,14 +20,18 @@ from champion_luigi.base.errors import ChampionError, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.pipeline import lanes
+from champion_luigi.pipeline.group import Group
 from champion_luigi.storage import due, version
-from champion_luigi.storage.paths import DayFiles
+from champion_luigi.storage.paths import INTERMEDIATES, DayFiles
 from champion_luigi.tracking import record, runs
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
 # Whether tasks that are scheduled now run the newest day first.
 newest_first: ContextVar[bool] = ContextVar("champion_newest_first", default=False)
+# The task after which a fill removes a day's tables between two stages; None if they stay.
+last_of_fill: ContextVar[type[luigi.Task] | None] = ContextVar("champion_last_of_fill", default=None)
 # Fires in the parent of the workers when the first task of a day is found missing.
 WORK_AHEAD = "event.champion.work_ahead"
 
@@ -37,6 +41,7 @@ class DayTask(luigi.Task):
 
     date: date = luigi.DateParameter(  # type: ignore[assignment]
         default=None,  # type: ignore[arg-type]  # see `get_param_values`
+        batch_method=list,  # see `from_str_params`
         description="trading day, India time, YYYY-MM-DD; default: the latest session that should be published by now",
     )
     dataset: str = luigi.ChoiceParameter(  # type: ignore[assignment]
@@ -72,6 +77,26 @@ class DayTask(luigi.Task):
             values["date"] = wiring.expectation(catalog.DATASETS[values["dataset"]]).latest
         return list(values.items())
 
+    @classmethod
+    def from_str_params(cls, params_str: dict[str, Any]) -> luigi.Task:
+        """The task with these parameters; a `Group`, if Luigi's scheduler has joined several dates."""
+        if not isinstance(dates := params_str.get("date"), list):
+            alone: luigi.Task = super().from_str_params(params_str)
+            return alone
+        return Group.of(
+            [super(DayTask, cls).from_str_params(params_str | {"date": each}) for each in dates], params_str
+        )
+
+    @property
+    def batchable(self) -> bool:
+        """Whether the scheduler may join the task with those of other days: in a fill with several workers."""
+        return lanes.in_threads.get() > 1 and type(self).run is DayTask.run
+
+    @property
+    def max_batch_size(self) -> int:  # type: ignore[override]  # Luigi only reads it
+        """The most days that the scheduler joins."""
+        return int(settings.get("fill_group"))
+
     @property
     def definition(self) -> Dataset:
         """The data set's definition."""
@@ -89,9 +114,13 @@ class DayTask(luigi.Task):
 
     @property
     def priority(self) -> int:  # type: ignore[override]  # Luigi only reads it
-        """Oldest day first, or newest, each finished before the next begins. Luigi runs the highest first."""
+        """Oldest day first, or newest, each finished before the next begins. Luigi runs the highest first.
+
+        A fill with several workers finishes a stage of all its days before the next, so that they can share it.
+        """
         number = self.date.toordinal()
-        return (number if newest_first.get() else 4_000_000 - number) * 8 + self.stage
+        rank = number if newest_first.get() else 4_000_000 - number
+        return rank + 4_000_000 * (8 - self.stage) if lanes.in_threads.get() > 1 else rank * 8 + self.stage
 
     @durable.explained()
     def complete(self) -> bool:
@@ -99,9 +128,10 @@ class DayTask(luigi.Task):
         version.require(settings.data_dir())
         try:
             # Stages that another process requested since a run are left to that process, or to the next run.
-            asked_again = [] if self._has_just_run else due.stages(self.files.due, self.date)
-            self._has_just_run = False
-            return super().complete() and not any(each <= self.stage for each in asked_again)
+            has_just_run, self._has_just_run = self._has_just_run, False
+            if not super().complete():
+                return False
+            return has_just_run or all(each > self.stage for each in due.stages(self.files.due, self.date))
         except ChampionError as error:
             # For example an unusable setting. Luigi logs an error raised here, but fires no event.
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
@@ -110,36 +140,64 @@ class DayTask(luigi.Task):
     @durable.explained()
     def run(self) -> None:
         """Do the work once, in one process at a time, retrying only transient errors."""
-        self._has_just_run = False
-        version.claim(settings.data_dir())
-        self.facts: dict[str, Any] = {"worker": self._worker()}
-        if page := record.runs_page(runs.name_of_day(self.date, self.dataset)):
-            show(self, "set_tracking_url", page)
         started = time.monotonic()
         with locks.counting_waits() as waits:
             try:
-                self._run_locked()
+                self.begin()
+                retrying = tenacity.Retrying(
+                    stop=tenacity.stop_after_attempt(self.attempts),
+                    wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
+                    retry=tenacity.retry_if_exception(is_transient),
+                    before_sleep=self._say_retry,
+                    reraise=True,
+                )
+                retrying(self.prepare)
+                with self.locked(settings.get("lock_wait_seconds")):
+                    if not self.was_found_complete():
+                        retrying(self.work)
+                        self.end()
             finally:
                 self.waited_seconds = sum(waits)
                 self.run_seconds = time.monotonic() - started
         self._has_just_run = True
 
-    def _run_locked(self) -> None:
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(self.attempts),
-            wait=tenacity.wait_fixed(settings.get(self.retry_setting)),
-            retry=tenacity.retry_if_exception(is_transient),
-            before_sleep=self._say_retry,
-            reraise=True,
-        )
-        retrying(self.prepare)
-        with locks.locked(self.files.lock(self.date), self.label, settings.get("lock_wait_seconds"), self.say):
-            self.was_complete = self.complete()
-            if self.was_complete:
-                self.say("done by another process meanwhile")
-                return
-            retrying(self.work)
-            due.done(self.files.due, self.date, self.stage)
+    def begin(self) -> None:
+        """Prepare a run: nothing to report yet, and a link to the day's page in MLflow."""
+        self._has_just_run = False
+        version.claim(settings.data_dir())
+        self.facts: dict[str, Any] = {"worker": self._worker()}
+        if page := record.runs_page(runs.name_of_day(self.date, self.dataset)):
+            show(self, "set_tracking_url", page)
+
+    def locked(self, wait_seconds: float) -> contextlib.AbstractContextManager[None]:
+        """The day's lock, held while the block runs. Raises Busy, naming the holder, after ``wait_seconds``."""
+        return locks.locked(self.files.lock(self.date), self.label, wait_seconds, self.say)
+
+    def was_found_complete(self) -> bool:
+        """Whether another process has done the work. The caller holds the day's lock."""
+        self.was_complete = self.complete()
+        if self.was_complete:
+            self.say("done by another process meanwhile")
+            self._remove_intermediates()
+        return self.was_complete
+
+    def end(self) -> None:
+        """Note that the work is done. The caller holds the day's lock."""
+        due.done(self.files.due, self.date, self.stage)
+        self._has_just_run = True
+        self._remove_intermediates()
+
+    def _remove_intermediates(self) -> None:
+        """After the last stage of a fill, remove the tables between two stages. The caller holds the day's lock."""
+        if not (last := last_of_fill.get()) or not isinstance(self, last) or due.stages(self.files.due, self.date):
+            return
+        for kind in INTERMEDIATES:
+            path = self.files.table(kind, self.date)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                # The day is done, and `champion clean --intermediates` removes the file later.
+                logger.warning("%s could not be removed: %s", path, error.strerror or error)
 
     def prepare(self) -> None:
         """Acquire, before the day's lock, what other processes may hold for longer than a day's work."""
@@ -154,7 +212,21 @@ class DayTask(luigi.Task):
 
     def work(self) -> None:
         """Read the input, call one function, write the output; fill ``facts`` with what is worth recording."""
+        self.work_together([self])
+
+    @classmethod
+    def work_together(cls, tasks: Sequence[Self]) -> None:
+        """Do the `work` of several days, all of it or none. Raises the error of one of them, which is one of its own.
+
+        ``tasks`` may be one. What happened before an error must not matter to a second attempt.
+        """
         raise NotImplementedError
+
+    @classmethod
+    def can_work_together(cls) -> bool:
+        """Whether `work_together` is the way to work. A class that overrides `work` works by the day."""
+        definer = next(each for each in cls.__mro__ if vars(each).keys() & {"work", "work_together"})
+        return definer is not DayTask and "work_together" in vars(definer)
 
     def say(self, message: str) -> None:
         """Show a message in the log and, while Luigi runs the task, in the visualiser."""

@@ -8,6 +8,7 @@ one process. The cost of a range grows only with its days, for one year or for t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -23,7 +24,13 @@ from luigi.rpc import RemoteScheduler
 from luigi.tools.range import RangeDailyBase
 
 from champion_luigi.base import durable
-from champion_luigi.base.errors import TerminalError
+from champion_luigi.base.errors import (
+    ChampionError,
+    StorageError,
+    TerminalError,
+    WarehouseError,
+    WarehouseUnreachable,
+)
 from champion_luigi.base.package import VERSION
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
@@ -33,7 +40,7 @@ from champion_luigi.pipeline import absence, day_task, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.pipeline.tasks import LoadClickHouse
+from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import due, version
 from champion_luigi.tracking import record, runs
 from champion_luigi.tracking.journal import Event
@@ -44,6 +51,8 @@ logger = logging.getLogger("luigi-interface.fill")
 
 _ALL = 1_000_000
 _MOST_NAMED = 10
+# A fill of so many days may merge years that it did not load.
+_MANY_DAYS = 20
 
 
 class FillFailed(TerminalError):
@@ -245,7 +254,11 @@ class FillBhavcopy(RangeDailyBase):
         days = self._days
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Wait here, once, for another fill that holds the embedded engine, and skip the days that it completed.
-            opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            # While there is room on the disk: the engine cannot read half a statement. A load reports what is wrong.
+            with contextlib.suppress(ChampionError):
+                warehouse.prepare(self.definition)
+                warehouse.hold_merges(self.definition)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         days = sorted({*days, *self._now_whole(self.task_limit - len(days))}, reverse=self.reverse)
@@ -261,6 +274,7 @@ class FillBhavcopy(RangeDailyBase):
             progress.due += len(waiting)
             progress.left += len(self._waiting) - len(waiting)
             self._run(waiting, progress)
+        self._merge([*days, *waiting])
         # Each day has one outcome, and the latest answer counts.
         others = progress.failed | progress.unpublished
         self.absent = [day for day in self._found().absent if day not in others]
@@ -274,13 +288,37 @@ class FillBhavcopy(RangeDailyBase):
 
     def _run(self, days: Sequence[date], progress: Progress) -> None:
         order = day_task.newest_first.set(self.reverse)
+        last = day_task.last_of_fill.set(self._last_of_day)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
                 fill_days(
                     self.of, self.definition, days, progress, self._show, workers=_workers(), **_scheduler_of(self)
                 )
         finally:
+            day_task.last_of_fill.reset(last)
             day_task.newest_first.reset(order)
+
+    @property
+    def _last_of_day(self) -> type[luigi.Task] | None:
+        """The task after which a day's tables between two stages go; None if they stay."""
+        is_last = issubclass(self.of, WriteParquet | LoadClickHouse)
+        return self.of if is_last and not settings.get("keep_intermediates") else None
+
+    def _merge(self, days: Sequence[date]) -> None:
+        """Leave each loaded year of the table as one part; after many days, each year, whoever loaded it.
+
+        A fill that was killed, or an older version, left the others. An evening's fill must not pay for them.
+        """
+        if self.of is not LoadClickHouse or not (self.progress and self.progress.done):
+            return
+        years = {day.year for day in days} if len(days) < _MANY_DAYS else None
+        if years is None:
+            self._say("merging what was loaded")
+        try:
+            table = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+            table.merge(self.definition, years)
+        except (StorageError, WarehouseError, WarehouseUnreachable) as error:
+            logger.warning("all is loaded, but not merged, so the view reads more slowly: %s", error)
 
     def _now_whole(self, most: int) -> list[date]:
         """The days that a partial source gave, and that have a full file now; they are due from the first stage."""
@@ -420,6 +458,8 @@ class FillDays(FillBhavcopy):
     """A fill of the days that it is ``given``, whatever the calendar and the clock say of them."""
 
     given: frozenset[date] = frozenset()
+    # A day that is done again is looked at, or done again once more: its tables stay.
+    _last_of_day = None
 
     @classmethod
     def of_days(cls, dataset: Dataset, of: type[luigi.Task], days: Sequence[date]) -> FillDays:

@@ -1,4 +1,4 @@
-"""Luigi workers that run their tasks in threads of one process.
+"""Luigi builds in threads of one process, in which a scheduler's step is a stage of many days.
 
 With more than one worker, Luigi forks a process for each task. A fork costs 7 to 13 ms, and the child hangs if the
 embedded engine is open or Polars has been used. Our tasks wait for the network and the disk, or compute in native
@@ -11,10 +11,12 @@ import contextlib
 import contextvars
 import functools
 import gc
+import json
 import logging
 import multiprocessing
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -25,27 +27,33 @@ from luigi.execution_summary import LuigiRunResult
 from luigi.rpc import RemoteScheduler
 from luigi.scheduler import WORKER_STATE_ACTIVE, Scheduler
 from luigi.task_register import Register
-from luigi.worker import ContextManagedTaskProcess, TaskStatusReporter, Worker
+from luigi.task_status import FAILED, RUNNING
+from luigi.worker import TaskProcess, TaskStatusReporter, Worker
 
-# How many of the tasks scheduled now will run at a time as threads of this process; 0 if they will not.
+# How many of the tasks scheduled now may run at a time as threads of this process; 0 if they will not.
 in_threads: contextvars.ContextVar[int] = contextvars.ContextVar("champion_in_threads", default=0)
+
+# Set when the lane that this context belongs to starts nothing more.
+_ending: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("champion_ending", default=None)
 
 _FAREWELL_SECONDS = 2.0
 _LOOK_UP_SECONDS = 0.5
 
 
 class Lane:
-    """One `luigi.build` in a thread of its own, with its tasks in further threads.
+    """One `luigi.build` in a thread of its own, one task at a time; a `Group` may use ``threads`` further ones.
 
-    Two lanes overlap: while one runs its last tasks or is given its next ones, the other works.
+    Two lanes overlap: while one waits for the network or the disk, the other computes.
     """
 
-    def __init__(self, tasks: Iterable[luigi.Task], workers: int, company: int, **scheduler: Any) -> None:
-        self._factory = _ThreadFactory()
+    def __init__(self, tasks: Iterable[luigi.Task], threads: int, **scheduler: Any) -> None:
+        self._factory = _Factory()
         self._result: Future[LuigiRunResult] = Future()
         context = contextvars.copy_context()
-        context.run(in_threads.set, company)
-        run = functools.partial(context.run, self._run, list(tasks), workers, scheduler)
+        context.run(in_threads.set, threads)
+        self._ending = threading.Event()
+        context.run(_ending.set, self._ending)
+        run = functools.partial(context.run, self._run, list(tasks), scheduler)
         threading.Thread(target=run, daemon=True).start()
 
     def wait(self) -> LuigiRunResult:
@@ -58,16 +66,17 @@ class Lane:
 
     def stop(self, seconds: float = _FAREWELL_SECONDS) -> None:
         """Start no more tasks, and give the running ones time to end cleanly."""
+        self._ending.set()
         for worker in self._factory.workers:
             worker._start_phasing_out()
         with contextlib.suppress(TimeoutError):
             self._result.result(seconds)
 
-    def _run(self, tasks: list[luigi.Task], workers: int, scheduler: dict[str, Any]) -> None:
+    def _run(self, tasks: list[luigi.Task], scheduler: dict[str, Any]) -> None:
         try:
             self._result.set_result(
                 luigi.build(
-                    tasks, worker_scheduler_factory=self._factory, detailed_summary=True, workers=workers, **scheduler
+                    tasks, worker_scheduler_factory=self._factory, detailed_summary=True, workers=1, **scheduler
                 )
             )
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
@@ -105,11 +114,11 @@ def collect() -> None:
     gc.collect()
 
 
-class _ThreadFactory:
+class _Factory:
     """The factory from which `luigi.build` gets schedulers and workers."""
 
     def __init__(self) -> None:
-        self.workers: list[_ThreadWorker] = []
+        self.workers: list[_Worker] = []
 
     def create_local_scheduler(self) -> Scheduler:
         # Pruning scans every task at each request for work; a scheduler that lives for one build does not need it.
@@ -119,7 +128,7 @@ class _ThreadFactory:
         return RemoteScheduler(url)
 
     def create_worker(self, scheduler: Any, worker_processes: int, assistant: bool = False) -> Worker:
-        worker = _ThreadWorker(
+        worker = _Worker(
             scheduler=scheduler,
             worker_processes=worker_processes,
             assistant=assistant,
@@ -141,79 +150,41 @@ class _LocalScheduler(Scheduler):
         }
 
 
-class _ThreadWorker(Worker):
+class _Worker(Worker):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._task_result_queue = _Results()  # type: ignore[assignment]  # as far as Luigi uses it
-        self._threads = _Threads(self.worker_processes)
 
-    def _create_task_process(self, task: luigi.Task) -> _TaskThread:
-        thread = _TaskThread(
-            None,
-            task,
-            self._id,
-            self._task_result_queue,
-            TaskStatusReporter(self._scheduler, task.task_id, self._id, None),
-            use_multiprocessing=True,  # start() it, do not run() it in place
-            worker_timeout=0,  # a thread cannot be ended from outside
-            check_unfulfilled_deps=False,  # they ran in this process; a file removed since then fails when read
-            check_complete_on_run=self._config.check_complete_on_run,
-            task_completion_cache=self._task_completion_cache,
-        )
-        thread.threads = self._threads
-        return thread
+    def _create_task_process(self, task: luigi.Task) -> TaskProcess:
+        reporter = TaskStatusReporter(self._scheduler, task.task_id, self._id, None)
+        return InPlace(task, self._id, self._task_result_queue, reporter, check_complete_on_run=self._checks_output)
 
-    def __exit__(self, *arguments: Any) -> bool:
-        self._threads.end()
-        return bool(super().__exit__(*arguments))
+    def _get_work_task_id(self, get_work_response: dict[str, Any]) -> str | None:
+        batch_id = get_work_response.get("batch_id")
+        if batch_id is None:
+            task_id: str | None = super()._get_work_task_id(get_work_response)
+            return task_id
+        family, parameters = get_work_response["task_family"], get_work_response["task_params"]
+        group = Register.get_task_cls(family).from_str_params(parameters)
+        self._scheduled_tasks[group.task_id] = group
+        # Luigi would name it after the family of its tasks, and count it as one more of them.
+        described = {"family": group.task_family, "params": group.to_str_params(), "status": RUNNING}
+        self._scheduler.add_task(worker=self._id, task_id=group.task_id, batch_id=batch_id, **described)
+        return str(group.task_id)
 
+    def _add_task(self, *arguments: Any, **described: Any) -> None:
+        group = self._scheduled_tasks.get(described["task_id"])
+        # Before the group, whose status becomes that of each task without one of its own.
+        for task, status, message, page in getattr(group, "outcomes", ()):
+            if status == FAILED:
+                self._email_task_failure(task, message)
+            own = {"task_id": task.task_id, "status": status, "expl": json.dumps(message), "tracking_url": page}
+            super()._add_task(*arguments, **described | own)
+        super()._add_task(*arguments, **described)
 
-class _TaskThread(ContextManagedTaskProcess):
-    """Luigi's task process, backed by a thread."""
-
-    exitcode = None  # a signal does not kill a thread
-    threads: _Threads
-
-    def start(self) -> None:
-        self._ended = self.threads.run(self.run)
-
-    def is_alive(self) -> bool:
-        return not self._ended.is_set()
-
-    def join(self, timeout: float | None = None) -> None:
-        self._ended.wait(timeout)
-
-    def terminate(self) -> None:
-        """Do nothing: the thread is a daemon, and ends with the process."""
-
-
-class _Threads:
-    """Reusable threads: starting one takes as long as some tasks. They are daemons, so Ctrl-C ends them."""
-
-    def __init__(self, most: int) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], threading.Event] | None] = queue.SimpleQueue()
-        self._running = [threading.Thread(target=self._work, daemon=True) for _ in range(most)]
-        for thread in self._running:
-            thread.start()
-
-    def run(self, job: Callable[[], Any]) -> threading.Event:
-        """Run a job in a thread, with the caller's context (`settings.overridden`). The event is set at its end."""
-        ended = threading.Event()
-        self._jobs.put((functools.partial(contextvars.copy_context().run, job), ended))
-        return ended
-
-    def end(self) -> None:
-        """End the threads once they are idle."""
-        for _ in self._running:
-            self._jobs.put(None)
-
-    def _work(self) -> None:
-        while item := self._jobs.get():
-            job, ended = item
-            try:
-                job()
-            finally:
-                ended.set()
+    @property
+    def _checks_output(self) -> bool:
+        return bool(self._config.check_complete_on_run)
 
 
 class _Results(queue.Queue):  # type: ignore[type-arg]
@@ -221,3 +192,40 @@ class _Results(queue.Queue):  # type: ignore[type-arg]
 
     def close(self) -> None:
         """Do nothing; Luigi's queue between processes has this method."""
+
+
+class InPlace(TaskProcess):
+    """Luigi's run of a task, with its events and checks, in the calling thread instead of a process."""
+
+    exitcode = None
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        # The tasks before it ran in this process; a file removed since then fails when it is read.
+        self.check_unfulfilled_deps = False
+        # A thread cannot be ended from outside.
+        self.timeout_time, self.use_multiprocessing = None, False
+
+    def is_alive(self) -> bool:
+        return False
+
+
+def run_all(jobs: Iterable[Callable[[], Any]], threads: int) -> None:
+    """Run jobs in threads, each with the caller's context (`settings.overridden`), and wait for all of them.
+
+    The threads are daemons, so Ctrl-C ends them. A job must not raise. A lane that is stopped begins no more of them.
+    """
+    ending = _ending.get() or threading.Event()
+    left = deque((contextvars.copy_context(), job) for job in jobs)
+
+    def work() -> None:
+        with contextlib.suppress(IndexError):
+            while not ending.is_set():
+                context, job = left.popleft()
+                context.run(job)
+
+    running = [threading.Thread(target=work, daemon=True) for _ in range(min(threads, len(left)))]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,7 @@ class WholeFile(luigi.LocalTarget):
 
     def write(self, content: bytes, value: Any = None) -> None:
         """Replace the file's content, atomically and durably; ``value`` is its decoded form, for `take`."""
-        durable.write_whole(self.file, content)
-        if value is not None:
-            self.remember(value)
+        write_all([(self, content, value)])
 
     def remember(self, value: Any) -> None:
         """Hold the decoded form of the file, which this process has just written, for `take`."""
@@ -63,6 +61,14 @@ class WholeFile(luigi.LocalTarget):
         except FileNotFoundError:
             return ()
         return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def write_all(written: Sequence[tuple[WholeFile, bytes, Any]]) -> None:
+    """Write several targets as `WholeFile.write` does, given as target, content and value."""
+    durable.write_all({target.file: content for target, content, _ in written})
+    for target, _, value in written:
+        if value is not None:
+            target.remember(value)
 
 
 class JsonFile(WholeFile):

@@ -10,7 +10,7 @@ do imports Luigi alone, and a parent that forks workers never uses them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, lanes, sharing
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
-from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile
+from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile, write_all
 from champion_luigi.storage import adjustments, due, lake, raw, tables
 from champion_luigi.warehouse import opened
 
@@ -40,10 +40,15 @@ if TYPE_CHECKING:
 
     from champion_luigi.datasets.model import Source
     from champion_luigi.exchange.archive import Published
+    from champion_luigi.parsing.normalize import Normalized
     from champion_luigi.parsing.payload import Recognised
 
     # See `sharing.stored_for_others`.
     Stored = Callable[[Source], Published | None]
+
+
+# The counts of a day's rows besides those that are normalized or rejected, as `Normalized` names them.
+_BESIDE = ("skipped", "further")
 
 
 class ScrapeBhavcopy(DayTask):
@@ -120,7 +125,24 @@ class ScrapeBhavcopy(DayTask):
             raise NotPublished(error.what, **about, todo=todo) from None
 
 
-class ParseBhavcopy(DayTask):
+class _Table(DayTask):
+    """A task whose output lies between two stages: a fill, perhaps of another process, removes it at the day's end."""
+
+    # Whether the lake waited for the output when Luigi last looked. If not, who runs the task wants the table itself.
+    _is_awaited = False
+
+    def complete(self) -> bool:
+        """Whether the output exists, or the lake, which waited for it, has the day by now."""
+        if super().complete():
+            return True
+        in_lake = WriteParquet(date=self.date, dataset=self.dataset).complete()
+        if in_lake and self._is_awaited:
+            return True
+        self._is_awaited = not in_lake
+        return False
+
+
+class ParseBhavcopy(_Table):
     """The payload as a table of text under the source's column names; ``normalize`` casts the types."""
 
     stage = 1
@@ -131,31 +153,41 @@ class ParseBhavcopy(DayTask):
     def output(self) -> WholeFile:
         return WholeFile(self.files.table("parsed", self.date))
 
-    def work(self) -> None:
-        from champion_luigi.parsing import lines, payload
+    @classmethod
+    def work_together(cls, tasks: Sequence[ParseBhavcopy]) -> None:
+        from champion_luigi.parsing import lines
 
-        receipt, kept = raw.payload_of(self.files, self.date)
-        recognised = WholeFile(kept).take()
+        receipts = [raw.payload_of(task.files, task.date) for task in tasks]
+        tables_of = lines.parse_all(
+            [task._recognised(receipt, kept) for task, (receipt, kept) in zip(tasks, receipts, strict=True)]
+        )
+        written: list[tuple[WholeFile, bytes, Any]] = []
+        for task, (receipt, _), table in zip(tasks, receipts, tables_of, strict=True):
+            metadata = {
+                "source_file": receipt["file"],
+                "source_sha256": receipt["sha256"],
+                "format": receipt["format"],
+                "raw_rows": str(table.height),
+            }
+            written.append((task.output(), tables.table_bytes(table, metadata), (table, metadata)))
+            task.facts |= {"raw_rows_parsed": table.height, **_source_in(metadata)}
+        write_all(written)
+        for task, (_, kept) in zip(tasks, receipts, strict=True):
+            task.say(f"{task.facts['raw_rows_parsed']:,} rows of {kept.name}")
+
+    def _recognised(self, receipt: Mapping[str, Any], kept: Path) -> Recognised:
+        from champion_luigi.parsing import payload
+
+        recognised: Recognised | None = WholeFile(kept).take()
         # Another data set may have recognised the same file.
-        if recognised is None or recognised.dataset.name != self.dataset:
-            content = raw.content_of(self.files, self.date, receipt)
-            limit, format = wiring.max_unzipped_bytes(), receipt["format"]
-            recognised = payload.recognise(content, self.definition, self.date, str(kept), limit, format=format)
-        table = lines.parse(recognised)
-
-        metadata = {
-            "source_file": receipt["file"],
-            "source_sha256": receipt["sha256"],
-            "format": receipt["format"],
-            "raw_rows": str(table.height),
-        }
-        self.output().write(tables.table_bytes(table, metadata), (table, metadata))
-
-        self.facts |= {"raw_rows_parsed": table.height, **_source_in(metadata)}
-        self.say(f"{table.height:,} rows of {kept.name}")
+        if recognised is not None and recognised.dataset.name == self.dataset:
+            return recognised
+        content = raw.content_of(self.files, self.date, receipt)
+        limit, format = wiring.max_unzipped_bytes(), receipt["format"]
+        return payload.recognise(content, self.definition, self.date, str(kept), limit, format=format)
 
 
-class NormalizeBhavcopy(DayTask):
+class NormalizeBhavcopy(_Table):
     """Canonical columns and types. Rejected rows are stored under ``rejects/``; oddities are counted."""
 
     stage = 2
@@ -166,42 +198,64 @@ class NormalizeBhavcopy(DayTask):
     def output(self) -> WholeFile:
         return WholeFile(self.files.table("normalized", self.date))
 
-    def work(self) -> None:
+    @classmethod
+    def work_together(cls, tasks: Sequence[NormalizeBhavcopy]) -> None:
         from champion_luigi.parsing import normalize
 
-        table, metadata = _table(self.input())
-        normalized = normalize.normalize(table, self.definition, metadata["format"], self.date)
+        found = [_table(task.input()) for task in tasks]
+        days = [
+            normalize.Parsed(table, metadata["format"], task.date)
+            for task, (table, metadata) in zip(tasks, found, strict=True)
+        ]
+        together = list(zip(tasks, found, normalize.normalize_all(days, tasks[0].definition), strict=True))
+        for task, (_, metadata), normalized in together:
+            task._check(normalized, metadata, is_alone=len(tasks) == 1)
+        written: list[tuple[WholeFile, bytes, Any]] = []
+        for task, (_, metadata), normalized in together:
+            _keep_rejects(task.files.rejects(task.date), normalized.rejects)
+            task._describe(normalized, metadata)
+            content = tables.table_bytes(normalized.rows, metadata)
+            written.append((task.output(), content, (normalized.rows, metadata)))
+        write_all(written)
+        for task, (_, metadata), normalized in together:
+            beside = {name: metadata[f"{name}_rows"] for name in _BESIDE if f"{name}_rows" in metadata}
+            counts = "".join(f", {int(count):,} {name}" for name, count in beside.items())
+            rejected, warned = len(normalized.rejects), sum(normalized.warnings.values())
+            task.say(f"{normalized.rows.height:,} rows, {rejected} rejected{counts}, {warned} warnings")
 
-        _keep_rejects(self.files.rejects(self.date), normalized.rejects)
-        self.facts |= {
-            "normalized_rows": normalized.rows.height,
-            "filtered_rows": len(normalized.rejects),
-            "warnings": normalized.warnings,
-            **_source_in(metadata),
-        }
+    def _check(self, normalized: Normalized, metadata: Mapping[str, str], *, is_alone: bool) -> None:
+        from champion_luigi.parsing import normalize
+
         try:
             normalize.check(normalized, self.date, metadata["source_file"], settings.get("max_rejected_share"))
         except CheckFailed:
-            # Otherwise, deleting the receipt to fetch again would not make parsing due.
-            self.input().file.unlink(missing_ok=True)
+            if is_alone:
+                _keep_rejects(self.files.rejects(self.date), normalized.rejects)
+                self._describe(normalized, dict(metadata))
+                # Otherwise, deleting the receipt to fetch again would not make parsing due.
+                self.input().file.unlink(missing_ok=True)
             raise
+
+    def _describe(self, normalized: Normalized, metadata: dict[str, str]) -> None:
+        """Note a day's counts, in what is recorded and in its table's metadata."""
+        rejected = len(normalized.rejects)
+        self.facts |= {
+            "normalized_rows": normalized.rows.height,
+            "filtered_rows": rejected,
+            "warnings": normalized.warnings,
+            **_source_in(metadata),
+        }
         metadata |= {
             "schema_version": str(self.definition.version),
             "rows": str(normalized.rows.height),
-            "rejected_rows": str(len(normalized.rejects)),
+            "rejected_rows": str(rejected),
             "warnings": json.dumps(normalized.warnings),
         }
         # Raw rows + further rows = rows + rejected rows + skipped rows.
-        beside = {"skipped": normalized.skipped, "further": normalized.further}
-        beside = {name: count for name, count in beside.items() if count}
-        for name, count in beside.items():
-            self.facts[f"{name}_rows"] = count
-            metadata[f"{name}_rows"] = str(count)
-        self.output().write(tables.table_bytes(normalized.rows, metadata), (normalized.rows, metadata))
-
-        warned = sum(normalized.warnings.values())
-        counts = "".join(f", {count:,} {name}" for name, count in beside.items())
-        self.say(f"{normalized.rows.height:,} rows, {len(normalized.rejects)} rejected{counts}, {warned} warnings")
+        for name in _BESIDE:
+            if count := getattr(normalized, name):
+                self.facts[f"{name}_rows"] = count
+                metadata[f"{name}_rows"] = str(count)
 
 
 class WriteParquet(DayTask):
@@ -215,19 +269,29 @@ class WriteParquet(DayTask):
     def output(self) -> WholeFile:
         return WholeFile(lake.partition(settings.lake_dir(), self.date, self.definition))
 
-    def work(self) -> None:
-        rows, metadata = _table(self.input())
-        self.definition.require_version(metadata.get("schema_version"), self.input().path, self.date)
-        rows = lake.sorted_by_key(lake.with_later_columns(rows, metadata, self.definition), self.definition)
-        # Rows of an older version have the later columns now.
-        content = lake.parquet_bytes(rows, metadata | {"schema_version": str(self.definition.version)})
-        self._ask_for_adjustments()
-        self.output().write(content, (rows, durable.sha256(content), metadata))
-        # Again, because adjustments may have been made in between, without this day.
-        self._ask_for_adjustments()
+    @classmethod
+    def work_together(cls, tasks: Sequence[WriteParquet]) -> None:
+        written: list[tuple[WholeFile, bytes, Any]] = []
+        for task in tasks:
+            rows, metadata = _table(task.input())
+            task.definition.require_version(metadata.get("schema_version"), task.input().path, task.date)
+            rows = lake.sorted_by_key(lake.with_later_columns(rows, metadata, task.definition), task.definition)
+            # Rows of an older version have the later columns now.
+            content = lake.parquet_bytes(rows, metadata | {"schema_version": str(task.definition.version)})
+            written.append((task.output(), content, (rows, durable.sha256(content), metadata)))
+            task.facts |= {"rows_written": rows.height, "parquet_bytes": len(content), **_source_in(metadata)}
+        tasks[0]._ask_for_adjustments()
+        write_all(written)
+        # Again, because adjustments may have been made in between, without these days.
+        tasks[0]._ask_for_adjustments()
+        for task in tasks:
+            task.say(f"{task.facts['rows_written']:,} rows, {task.facts['parquet_bytes']:,} bytes")
 
-        self.facts |= {"rows_written": rows.height, "parquet_bytes": len(content), **_source_in(metadata)}
-        self.say(f"{rows.height:,} rows, {len(content):,} bytes")
+    def on_success(self) -> None:
+        """As for each task; from now on the lake waits for no table of the day."""
+        super().on_success()
+        normalized = self.requires()
+        normalized._is_awaited = normalized.requires()._is_awaited = False
 
     def _ask_for_adjustments(self) -> None:
         if self.definition.is_for_adjustments:
@@ -265,33 +329,46 @@ class LoadClickHouse(DayTask):
         path = self.files.marker(place.slug, self.date)
         return LoadMarker(path, self.definition, lake_file, place.identity(self.definition))
 
-    def work(self) -> None:
-        lake_file = self.input().file
-        status = lake_file.stat()
-        rows, content_sha256, metadata = self.input().take() or lake.rows_to_load(lake_file, self.definition)
-        self._require_untouched_as_loaded([status.st_size, status.st_mtime_ns], content_sha256)
-        table = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
-        loaded = table.load(self.definition, self.date, rows, company=lanes.in_threads.get() // 2)
-        name = table.name_of(self.definition)
-
-        marker = self.output()
-        marker.warehouse = wiring.warehouse_place().identity(self.definition)
-        marker.dump(
-            {
-                "date": self.date,
-                "warehouse": marker.warehouse,
-                "rows": loaded.rows,
-                "removed": loaded.removed,
-                "version": loaded.version,
-                "lake_file": lake_file.name,
+    @classmethod
+    def work_together(cls, tasks: Sequence[LoadClickHouse]) -> None:
+        place, definition = wiring.warehouse_place(), tasks[0].definition
+        inputs = {task.date: task._rows_to_load() for task in tasks}
+        table = opened.shared(place, settings.get("lock_wait_seconds"), tasks[0].say)
+        loaded = table.load_days(definition, {day: rows for day, (rows, *_) in inputs.items()})
+        # After the load, which makes the embedded warehouse and its id.
+        warehouse, name = place.identity(definition), table.name_of(definition)
+        written: list[tuple[WholeFile, bytes, Any]] = []
+        for task in tasks:
+            _, content_sha256, metadata, stat = inputs[task.date]
+            count, marker = loaded[task.date], task.output()
+            marker.warehouse = warehouse
+            document = {
+                "date": task.date,
+                "warehouse": warehouse,
+                "rows": count.rows,
+                "removed": count.removed,
+                "version": count.version,
+                "lake_file": task.input().file.name,
                 "lake_sha256": content_sha256,
-                "lake_stat": [status.st_size, status.st_mtime_ns],
-                "schema_version": self.definition.version,
+                "lake_stat": stat,
+                "schema_version": definition.version,
                 "loaded_at": durable.now(),
             }
-        )
-        self.facts |= {"rows_loaded": loaded.rows, "clickhouse_table": name, **_source_in(metadata)}
-        self.say(f"{loaded.rows:,} rows in {name}" + (f", {loaded.removed} removed" if loaded.removed else ""))
+            written.append((marker, durable.json_bytes(document), None))
+            task.facts |= {"rows_loaded": count.rows, "clickhouse_table": name, **_source_in(metadata)}
+        write_all(written)
+        for task in tasks:
+            count = loaded[task.date]
+            task.say(f"{count.rows:,} rows in {name}" + (f", {count.removed} removed" if count.removed else ""))
+
+    def _rows_to_load(self) -> tuple[pl.DataFrame, str, dict[str, str], list[int]]:
+        """The lake file's rows, sha256, metadata, and its size and time before it was read."""
+        lake_file = self.input().file
+        status = lake_file.stat()
+        stat = [status.st_size, status.st_mtime_ns]
+        rows, content_sha256, metadata = self.input().take() or lake.rows_to_load(lake_file, self.definition)
+        self._require_untouched_as_loaded(stat, content_sha256)
+        return rows, content_sha256, metadata, stat
 
     def _require_untouched_as_loaded(self, stat: list[int], found: str) -> None:
         """Raise DamagedFile if any warehouse's marker has the lake file's size and time but another sha256.

@@ -20,6 +20,8 @@ from champion_luigi.datasets.model import Dataset
 # The suffix of each kind of file. Receipts, and markers under ``loaded/<warehouse>``, end in `_DOCUMENT`.
 _SUFFIXES = {"parsed": ".arrows", "normalized": ".arrows", "rejects": ".jsonl"}
 _DOCUMENT = ".json"
+# The kinds of tables between two stages. Each can be made again from the payload.
+INTERMEDIATES = ("parsed", "normalized")
 # In place of a data set's folder. No data set has this name.
 SHARED = "shared"
 _SYMBOL_CHANGES = "symbol_changes"
@@ -53,7 +55,7 @@ class DayFiles:
         return self.root / "locks" / SHARED / name / f"{day}.lock"
 
     def table(self, stage: str, day: date) -> Path:
-        """The table that a stage, ``parsed`` or ``normalized``, writes for the next one."""
+        """The table that a stage writes for the next one; ``stage`` is one of `INTERMEDIATES`."""
         return self._of(stage, day)
 
     def rejects(self, day: date) -> Path:
@@ -114,7 +116,9 @@ class DayFiles:
         return sorted(int(name) for name in names if re.fullmatch(r"\d{4}", name))
 
     def _of(self, kind: str, day: date) -> Path:
-        return self.folder(kind) / f"{day:%Y}" / (name_of(self.dataset, day) + _SUFFIXES.get(kind, _DOCUMENT))
+        # In one step: a look at a day makes a dozen paths.
+        name = name_of(self.dataset, day) + _SUFFIXES.get(kind, _DOCUMENT)
+        return self.root.joinpath(kind, self.dataset.folder, f"{day.year:04}", name)
 
 
 @dataclass(frozen=True)

@@ -46,11 +46,13 @@ def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mappi
         receipt["shared"] = source.shared
     path = files.receipt(day)
     replaced = _keep_replaced(files, day, sha256)
+    described_by = {path: durable.json_bytes(receipt)}
     if "shared" in receipt:
         _keep_shared(files, day, receipt, content)
+        durable.write_all(described_by)
     else:
-        durable.write_whole(path.with_name(name), content)
-    durable.write_whole(path, durable.json_bytes(receipt))
+        # The receipt appears last.
+        durable.write_all({path.with_name(name): content} | described_by)
     if replaced is not None and replaced != place_of(files, day, receipt):
         # Another source publishes the day now.
         replaced.unlink(missing_ok=True)

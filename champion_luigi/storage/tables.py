@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 
 
 def table_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
-    """A table and its metadata as the content of one file."""
+    """A table and its metadata as the content of one file: the same bytes for the same rows, however they were made."""
+    import polars as pl
+
+    # A part of a larger table shares its memory with the other parts, and would be written another way.
+    own = pl.concat([table.slice(0, 1), table.slice(1)], rechunk=True)
     buffer = io.BytesIO()
-    table.write_ipc_stream(buffer, compression="lz4")
+    own.write_ipc_stream(buffer, compression="lz4", compat_level=pl.CompatLevel.oldest())
     stream = buffer.getvalue()
     document = {"metadata": dict(metadata), "sha256": _sha256(stream, metadata)}
     return stream + b"\n" + json.dumps(document).encode()

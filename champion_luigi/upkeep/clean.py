@@ -26,7 +26,7 @@ from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.storage import adjustments
-from champion_luigi.storage.paths import SHARED, DayFiles, ListFiles
+from champion_luigi.storage.paths import INTERMEDIATES, SHARED, DayFiles, ListFiles
 from champion_luigi.tracking import journal, record
 
 LEFTOVER_SECONDS = 3600.0
@@ -136,7 +136,7 @@ def _intermediates(of: type[DayTask], datasets: Sequence[Dataset]) -> Iterator[I
     """The tables between two tasks, for complete days."""
     for dataset in datasets:
         files = wiring.files(dataset)
-        found = [each for stage in ("parsed", "normalized") for each in files.days(stage).items()]
+        found = [each for stage in INTERMEDIATES for each in files.days(stage).items()]
         if found:
             first, last = min(day for day, _ in found), max(day for day, _ in found)
             complete = listing.complete_days(of, dataset, first, last + timedelta(days=1)) or set()

@@ -270,7 +270,7 @@ def _advice(code: int | None) -> str:
             return "Check CLICKHOUSE_USER and CLICKHOUSE_PASSWORD."
         case 497 | 164:
             return (
-                "Grant the user SELECT, INSERT and, for the first use, CREATE on the database; "
+                "Grant the user SELECT, INSERT and, for the first use, CREATE on the database, and OPTIMIZE to merge; "
                 "a profile with readonly lets nobody load."
             )
         case 452:

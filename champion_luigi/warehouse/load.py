@@ -1,17 +1,17 @@
-"""Loading: an atomic insert replaces a date's rows; threads that load at the same time share one insert.
+"""Loading: an atomic insert replaces the rows of a date, or of several dates of one year.
 
 A load is a new version of a date's rows in a ReplacingMergeTree, with tombstones for the keys that the date has lost.
 """
 
 from __future__ import annotations
 
-import copy
 import io
+import itertools
 import math
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -36,10 +36,8 @@ INSERT_SETTINGS: Mapping[str, Any] = {
     "input_format_null_as_default": 0,
     "input_format_arrow_allow_missing_columns": 0,
 }
-# The most rows of a shared insert.
+# The most rows of an insert of several dates.
 _MOST_ROWS = 500_000
-# How long a load waits for others to share its insert.
-_COMPANY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -51,123 +49,79 @@ class Loaded:
     version: int
 
 
-@dataclass
-class _Request:
-    """A requested load, and its outcome."""
-
-    dataset: Dataset
-    day: date
-    rows: pl.DataFrame
-    outcome: Loaded | BaseException | None = None
-    taken: bool = False
-    asked: float = field(default_factory=time.monotonic)
-    begun: float = 0.0
-
-
 class Loads:
     """The loads of a process's threads, one insert at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._named = connection.named
-        self._asking = threading.Condition()
         self._loading = threading.Lock()
-        self._asked: list[_Request] = []
 
-    def load(self, dataset: Dataset, day: date, rows: pl.DataFrame, company: int) -> Loaded:
-        """Replace a date's rows as `Warehouse.load` does. The table has to exist."""
-        mine = _Request(dataset, day, rows)
-        with self._asking:
-            self._asked.append(mine)
-            self._asking.notify_all()
-            self._asking.wait_for(lambda: mine.taken or len(self._asked) >= company, _COMPANY_SECONDS * (company > 1))
+    def load(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+        """Replace the rows of these dates as `Warehouse.load_days` does. The table has to exist."""
+        asked = time.monotonic()
+        loaded: dict[date, Loaded] = {}
         with self._loading:
-            # An earlier thread may have loaded this request with its own.
-            if mine.outcome is None:
-                self._load_together(self._take_with(mine))
-        locks.note_wait(mine.begun - mine.asked)
-        if isinstance(mine.outcome, Loaded):
-            return mine.outcome
-        raise mine.outcome or AssertionError("a load request has no outcome")
+            locks.note_wait(time.monotonic() - asked)
+            # An insert is atomic within a partition, which is a year.
+            for _, some in itertools.groupby(sorted(days), key=lambda day: day.year):
+                loaded |= self._load_year(dataset, {day: days[day] for day in some})
+        return loaded
 
-    def _take_with(self, mine: _Request) -> list[_Request]:
-        """This request, and the others that fit into the same insert, as long as there is room for their rows."""
-        with self._asking:
-            taken, room = {mine.day: mine}, _MOST_ROWS - mine.rows.height
-            for each in self._asked:
-                # The same table and partition, but another date.
-                fits = each.dataset is mine.dataset and each.day.year == mine.day.year and each.day not in taken
-                if fits and each.rows.height <= room:
-                    taken[each.day] = each
-                    room -= each.rows.height
-            self._asked = [each for each in self._asked if taken.get(each.day) is not each]
-            for each in taken.values():
-                each.taken = True
-                each.begun = time.monotonic()
-            self._asking.notify_all()
-        return list(taken.values())
-
-    def _load_together(self, requests: list[_Request]) -> None:
+    def _load_year(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
         import polars as pl
 
-        table = self._named(requests[0].dataset.table)
-        try:
-            for frames in _inserts(self._versions(requests)):
-                rows, stream = pl.concat(frames), io.BytesIO()
-                rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
-                self._connection.insert_arrow(table, rows.columns, stream.getvalue(), INSERT_SETTINGS)
-            self._check([each for each in requests if isinstance(each.outcome, Loaded)])
-        except BaseException as error:
-            for each in requests:
-                each.outcome = copy.copy(error)
-            raise
+        loaded: dict[date, Loaded] = {}
+        for frames in _inserts(self._versions(dataset, days, loaded)):
+            rows, stream = pl.concat(frames), io.BytesIO()
+            rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+            self._connection.insert_arrow(self._named(dataset.table), rows.columns, stream.getvalue(), INSERT_SETTINGS)
+        self._check(dataset, days)
+        return loaded
 
-    def _versions(self, requests: list[_Request]) -> Iterator[list[pl.DataFrame]]:
-        """The frames of each request that fits into a block: its rows, and tombstones for the keys that are gone."""
-        dataset = requests[0].dataset
+    def _versions(
+        self, dataset: Dataset, days: Mapping[date, pl.DataFrame], loaded: dict[date, Loaded]
+    ) -> Iterator[list[pl.DataFrame]]:
+        """The frames of each date: its rows, and tombstones for the keys that are gone; ``loaded`` takes its counts."""
         known = self._connection.query(
             f"SELECT trade_date, {', '.join(dataset.key)}, version, is_deleted FROM {self._named(dataset.table)} FINAL "
-            f"WHERE trade_date IN ({_dates(requests)})"
+            f"WHERE trade_date IN ({_dates(days)})"
         )
         version = max([time.time_ns() // 1000, *(row[-2] + 1 for row in known)])
-        for each in requests:
-            visible = {row[1:-2] for row in known if row[0] == each.day and not row[-1]}
-            gone = visible - set(each.rows.select(dataset.key).iter_rows()) if visible else set()
-            if (count := each.rows.height + len(gone)) > _BLOCK_ROWS:
-                each.outcome = WarehouseError(
+        for day, rows in days.items():
+            visible = {row[1:-2] for row in known if row[0] == day and not row[-1]}
+            gone = visible - set(rows.select(dataset.key).iter_rows()) if visible else set()
+            if (count := rows.height + len(gone)) > _BLOCK_ROWS:
+                raise WarehouseError(
                     f"the day has too many rows for {self._connection.place.database}.{dataset.table}",
-                    day=each.day,
+                    day=day,
                     source=self._connection.place.words,
                     expected=f"at most {_BLOCK_ROWS:,} rows, including the rows to delete",
                     found=f"{count:,}",
                     todo="Nothing of the day was loaded, because readers would have seen a part of it. "
                     "Check its lake file.",
                 )
-                continue
-            each.outcome = Loaded(each.rows.height, len(gone), version)
-            frames = [_as_version(dataset, each.rows, version, deleted=False)]
-            yield frames + ([_tombstones(dataset, gone, each.day, version)] if gone else [])
+            loaded[day] = Loaded(rows.height, len(gone), version)
+            frames = [_as_version(dataset, rows, version, deleted=False)]
+            yield frames + ([_tombstones(dataset, gone, day, version)] if gone else [])
 
-    def _check(self, requests: list[_Request]) -> None:
-        """Compare the rows that readers see with the rows sent. A date that differs gets an error as its outcome."""
-        if not requests:
-            return
-        dataset = requests[0].dataset
+    def _check(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> None:
+        """Compare the rows that readers see with the rows sent. Raises WarehouseError, naming the date that differs."""
         sums = "".join(f", sum({name})" for name in dataset.sums)
         seen = {
             day: tuple(value or 0 for value in values)
             for day, *values in self._connection.query(
                 f"SELECT trade_date, count(){sums} FROM {self._named(dataset.view)} "
-                f"WHERE trade_date IN ({_dates(requests)}) GROUP BY trade_date"
+                f"WHERE trade_date IN ({_dates(days)}) GROUP BY trade_date"
             )
         }
-        for each in requests:
-            sent = (each.rows.height, *(each.rows[name].sum() for name in dataset.sums))
-            found = seen.get(each.day, (0,) * len(sent))
+        for day, rows in days.items():
+            sent = (rows.height, *(rows[name].sum() for name in dataset.sums))
+            found = seen.get(day, (0,) * len(sent))
             if not all(math.isclose(one, other, rel_tol=1e-9) for one, other in zip(sent, found, strict=True)):
-                each.outcome = WarehouseError(
+                raise WarehouseError(
                     f"{self._connection.place.database}.{dataset.table} does not hold the rows that were sent",
-                    day=each.day,
+                    day=day,
                     source=self._connection.place.words,
                     expected=f"rows, and sums of {', '.join(dataset.sums)}: {sent}",
                     found=str(found),
@@ -177,7 +131,7 @@ class Loads:
 
 
 def _inserts(versions: Iterable[list[pl.DataFrame]]) -> Iterator[list[pl.DataFrame]]:
-    """The frames of as many whole requests as fit into one insert; tombstones count as rows."""
+    """The frames of as many whole dates as fit into one insert; tombstones count as rows."""
     together: list[pl.DataFrame] = []
     for frames in versions:
         if together and sum(frame.height for frame in [*together, *frames]) > _MOST_ROWS:
@@ -208,5 +162,5 @@ def _tombstones(dataset: Dataset, keys: set[tuple[Any, ...]], day: date, version
     return _as_version(dataset, pl.DataFrame(rows, schema=dataset.types), version, deleted=True)
 
 
-def _dates(requests: list[_Request]) -> str:
-    return ", ".join(date_of(each.day) for each in requests)
+def _dates(days: Iterable[date]) -> str:
+    return ", ".join(map(date_of, days))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING
@@ -16,14 +16,15 @@ from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
+from champion_luigi.warehouse import merging
 from champion_luigi.warehouse.connection import Address, Connection, date_of, quoted, text_of
 from champion_luigi.warehouse.load import Loaded, Loads
 
 if TYPE_CHECKING:
     import polars as pl
 
-# A partition with more parts than this is merged when the warehouse is closed: each part slows FINAL down, and the
-# background merges of the embedded engine end with a process that loads one day.
+# A year with more parts than this is merged when the embedded warehouse is closed, whoever loaded it. A fill merges the
+# years that it loads; days that are loaded one at a time would pay for a whole year each.
 _MOST_PARTS = 20
 # The words that begin something else in a list of columns.
 _CLAUSES = frozenset({"constraint", "index", "projection"})
@@ -94,14 +95,18 @@ class Warehouse:
             self._make_further_views(dataset)
             self._can_load.add(dataset)
 
-    def load(self, dataset: Dataset, day: date, rows: pl.DataFrame, company: int = 1) -> Loaded:
-        """Replace a date's rows atomically, and check the rows that readers then see. Repeating it changes nothing.
+    def load(self, dataset: Dataset, day: date, rows: pl.DataFrame) -> Loaded:
+        """Replace a date's rows, as `load_days` does."""
+        return self.load_days(dataset, {day: rows})[day]
 
-        Threads that load at the same time share one insert; each date is checked by itself. With ``company`` above 1,
-        a load waits a moment for that many loads to come together: an insert costs more than its rows.
+    def load_days(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+        """Replace the rows of each date atomically, and check the rows that readers then see.
+
+        The dates of a year share inserts, because an insert costs more than its rows. Repeating a load changes nothing;
+        if it raises, any of the dates may be loaded.
         """
         self.prepare(dataset)
-        return self._loads.load(dataset, day, rows, company)
+        return self._loads.load(dataset, days)
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""
@@ -130,15 +135,23 @@ class Warehouse:
         years = f"SELECT DISTINCT toYear(trade_date) AS year FROM {self._named(dataset.table)} ORDER BY year"
         return [int(year) for (year,) in self.query(years)]
 
+    def hold_merges(self, dataset: Dataset) -> None:
+        """Have the embedded engine merge nothing of the table in the background until `merge`."""
+        merging.hold(self.connection, dataset.table)
+
+    def merge(self, dataset: Dataset, years: Collection[int] | None = None) -> None:
+        """Merge the parts of each year, of all or of these, so that the view reads fast.
+
+        A server's user needs the right OPTIMIZE on the table. Raises WarehouseError or WarehouseUnreachable; readers
+        see the same rows then, too.
+        """
+        merging.merge(self.connection, dataset.table, self.years(dataset) if years is None else years)
+
     def tidy(self) -> None:
-        """Merge partitions with too many parts before the process ends; a server does this by itself."""
-        tables = ", ".join(text_of(dataset.table) for dataset in DATASETS.values())
-        parts = self.query(
-            f"SELECT table, partition FROM system.parts WHERE active AND database = {text_of(self.place.database)} "
-            f"AND table IN ({tables}) GROUP BY table, partition HAVING count() > {_MOST_PARTS}"
-        )
-        for table, partition in parts:
-            self.command(f"OPTIMIZE TABLE {self._named(table)} PARTITION {int(partition)}")
+        """Merge years with too many parts before the process ends; a server does this by itself."""
+        tables = [dataset.table for dataset in DATASETS.values()]
+        for table, years in merging.crowded(self.connection, tables, _MOST_PARTS).items():
+            merging.merge(self.connection, table, years)
 
     def _is_there(self, dataset: Dataset) -> bool:
         """Whether a data set's table exists. Its columns are checked; a missing view is made anew.

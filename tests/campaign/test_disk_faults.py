@@ -186,6 +186,8 @@ def fill_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Subject], tup
     def fill(subject: Subject) -> tuple[Path, Seen]:
         folder = tmp_path_factory.mktemp("undisturbed") / "data"
         environment = {"NSE_ARCHIVE_URL": "simulated:", "CHAMPION_TRACKING": "journal", "DATA_DIR": str(folder)}
+        # Tests take the tables between two stages from here, or spoil them.
+        environment["CHAMPION_KEEP_INTERMEDIATES"] = "true"
         code, output = run(*FILL, *subject.options, environment=environment)
         assert code == 0, output
         with contextlib.closing(open_warehouse(connection.Address(folder=folder / "warehouse"))) as table:

@@ -244,7 +244,7 @@ def at_its_last_day(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[
     """A fill of the week that has done all but its last day, which is kept from it until the block ends."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(locks.locked(folder / "locks" / f"{WEEK_DAYS[-1]}.lock", "the day", 0))
-        process = start_champion("fill", *WEEK, *arguments)
+        process = start_champion("fill", *WEEK, *arguments, CHAMPION_FILL_GROUP="1")
         try:
             wait_for(lambda: len(list((folder / "loaded").rglob("*.json"))) == len(WEEK_DAYS) - 1, "all but one day")
             yield process

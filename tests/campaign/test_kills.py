@@ -42,6 +42,7 @@ from champion_luigi.config import wiring
 from champion_luigi.pipeline import complete
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import lake
+from champion_luigi.storage.paths import INTERMEDIATES
 from champion_luigi.tracking import journal, mlflow_store
 from champion_luigi.upkeep import verify
 from champion_luigi.warehouse import opened
@@ -257,12 +258,12 @@ _TIMES = {"fetched_at", "loaded_at", "version", "lake_stat", "warehouse", "noted
 
 
 def state(folder: Path, subject: Subject) -> State:
-    """What there is, in folder and configured warehouse."""
+    """What there is, in folder and configured warehouse; a fill removes the tables between stages of its own days."""
     found = {}
     slug = wiring.warehouse_place().slug
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_file() and name.split("/")[0] not in ("warehouse", "journal", "mlflow", "pids"):
+        if path.is_file() and name.split("/")[0] not in ("warehouse", "journal", "mlflow", "pids", *INTERMEDIATES):
             found[name.replace(slug, "*")] = _content(path)
     return State(found, _rows(subject))
 

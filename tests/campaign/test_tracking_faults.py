@@ -103,6 +103,8 @@ def _own_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.
     for name in mlflow_store._ENVIRONMENT:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
+    # Some days of a fill are done while others are not.
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
     empty_store(tmp_path / "mlflow" / "mlflow.db")
     yield

@@ -25,16 +25,19 @@ from helpers import (
     lines_of,
     payload,
     publish,
+    retry_at_once,
     run_champion,
     run_luigi,
     snapshot,
     start_python,
     wait_for,
 )
+from luigi.task_register import Register
 
 from champion_luigi.base import locks
 from champion_luigi.commands.clean import command
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.pipeline import day_task
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, WriteParquet
 from champion_luigi.storage import lake
 from champion_luigi.upkeep import clean as cleaning
@@ -290,6 +293,69 @@ def test_a_day_that_a_task_is_at_keeps_its_intermediates(tmp_path: Path) -> None
         assert len(intermediates(DAY)) == 2
     finally:
         holder.communicate("end\n", timeout=30)
+
+
+@pytest.mark.parametrize("of", ["LoadClickHouse", "WriteParquet"])
+def test_a_fill_removes_the_intermediates_of_its_days(of: str) -> None:
+    """Of loaded days, or where it fills the lake alone, of those in the lake; nothing is due after it."""
+    done = champion_here("fill", *RANGE, "--of", of)
+    assert done.returncode == 0, done.stderr
+    assert intermediates(DAY) + intermediates(NEXT) == []
+    assert champion_here("fill", *RANGE, "--of", of).stderr.splitlines()[-1] == "Nothing is missing."
+
+
+def test_a_fill_leaves_the_intermediates_that_are_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For whoever reads them, or often does days again."""
+    monkeypatch.setenv("CHAMPION_KEEP_INTERMEDIATES", "true")
+    assert champion_here("fill", *RANGE).returncode == 0
+    assert len(intermediates(DAY) + intermediates(NEXT)) == 4
+
+
+def test_a_fill_leaves_the_intermediates_of_a_day_that_it_could_not_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warehouse is down: the next fill loads from the lake, and removes none that it did not need."""
+    retry_at_once(monkeypatch)
+    monkeypatch.setenv("CLICKHOUSE_HOST", "127.0.0.1")
+    monkeypatch.setenv("CLICKHOUSE_PORT", "9")
+    assert champion_here("fill", *RANGE).returncode == 30
+    assert len(intermediates(DAY) + intermediates(NEXT)) == 4
+
+
+def test_a_fill_leaves_the_intermediates_of_a_day_that_is_requested_again() -> None:
+    """By another process, between two tasks."""
+    run(LoadClickHouse(date=DAY))
+    redo.make_due(EQUITY, DAY, NormalizeBhavcopy)
+    token = day_task.last_of_fill.set(LoadClickHouse)
+    try:
+        LoadClickHouse(date=DAY).run()
+    finally:
+        day_task.last_of_fill.reset(token)
+    assert len(intermediates(DAY)) == 2
+
+
+def test_tasks_have_nothing_to_do_for_a_day_that_a_fill_has_completed_meanwhile() -> None:
+    """They were scheduled before; whoever asks for a table afterwards gets it."""
+    scheduled = [ParseBhavcopy(date=DAY), NormalizeBhavcopy(date=DAY)]
+    assert [task.complete() for task in scheduled] == [False, False]
+    assert run_champion("fill", *RANGE).returncode == 0
+    assert [task.complete() for task in scheduled] == [True, True]
+    scheduled[1].run()
+    assert intermediates(DAY) == []
+    Register.clear_instance_cache()
+    run(NormalizeBhavcopy(date=DAY))
+    assert len(intermediates(DAY)) == 2
+
+
+@pytest.mark.parametrize("left", [ParseBhavcopy, NormalizeBhavcopy])
+def test_a_day_whose_intermediates_are_half_removed_is_complete(left: type[ParseBhavcopy]) -> None:
+    """As a kill between the two leaves it; a redo makes the other again."""
+    run(LoadClickHouse(date=DAY))
+    for path in intermediates(DAY):
+        if path != left(date=DAY).output().file:
+            path.unlink()
+    assert LoadClickHouse(date=DAY).complete()
+    done = champion_here("redo", "--date", str(DAY), "--from", "write")
+    assert done.returncode == 0, done.stderr
+    assert LoadClickHouse(date=DAY).complete()
 
 
 # The command

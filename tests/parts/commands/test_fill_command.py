@@ -297,8 +297,11 @@ def test_a_terminal_shows_what_failed(archive: SimulatedArchive) -> None:
     assert f"failed {DAYS[1]}" in shown
 
 
-def test_a_terminal_has_its_cursor_back_after_ctrl_c(archive: SimulatedArchive, tmp_path: Path) -> None:
+def test_a_terminal_has_its_cursor_back_after_ctrl_c(
+    archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The bar hides it meanwhile."""
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
     archive.faults.update(dict.fromkeys(DAYS[2:], Fault("hanging")))
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -344,9 +347,10 @@ ENDINGS += [(signal.SIGINT, "luigi with 2 workers"), (signal.SIGTERM, "luigi"), 
 @pytest.mark.faults
 @pytest.mark.parametrize(("name", "command"), campaign.few(ENDINGS, fast=2))
 def test_a_fill_that_is_told_to_end_ends(
-    archive: SimulatedArchive, tmp_path: Path, command: str, name: signal.Signals
+    archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: signal.Signals
 ) -> None:
     """Within seconds, not with a success, with no half of a file and no process left; a later fill does the rest."""
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
     archive.faults.update(dict.fromkeys(DAYS[2:], Fault("hanging")))
     if command == "champion":
         process = subprocess.Popen(

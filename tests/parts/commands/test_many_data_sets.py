@@ -149,8 +149,11 @@ def test_an_archive_that_refuses_is_left_alone_by_every_data_set(archive: Simula
 
 
 @pytest.mark.integration
-def test_intermediates_of_a_data_set_are_cleaned_alone(archive: SimulatedArchive) -> None:
+def test_intermediates_of_a_data_set_are_cleaned_alone(
+    archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without the option, those of all are."""
+    monkeypatch.setenv("CHAMPION_KEEP_INTERMEDIATES", "true")
     assert champion_here("fill", "--dataset", "all", "--start", str(DAY), "--stop", "2024-07-10").returncode == 0
     first, *others = catalog.DATASETS.values()
     assert champion_here("clean", "--intermediates", "--dataset", first.name).returncode == 0

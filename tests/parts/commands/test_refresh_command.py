@@ -396,14 +396,15 @@ def test_an_archive_that_is_away_is_given_up(in_lake: None, monkeypatch: pytest.
 _KILLED = """
 import os, signal, sys
 from champion_luigi.base import durable, locks
-write_whole, left = durable.write_whole, int(os.environ["WRITES"])
-def write_some(path, content):
+from pathlib import Path
+replace, left = Path.replace, int(os.environ["WRITES"])
+def replace_some(path, name):
     global left
     left -= 1
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    write_whole(path, content)
-durable.write_whole = write_some
+    return replace(path, name)
+Path.replace = replace_some
 """
 
 

@@ -247,7 +247,7 @@ def test_the_view_has_the_columns_that_are_declared() -> None:
 
 
 # The rights that the guide to a ClickHouse server names, and those that it adds for adjustments.
-RIGHTS = "SELECT, INSERT, CREATE TABLE, CREATE VIEW, CREATE DATABASE"
+RIGHTS = "SELECT, INSERT, OPTIMIZE, CREATE TABLE, CREATE VIEW, CREATE DATABASE"
 TABLES = ("champion_market.normalized_adjustments", "champion_market.normalized_adjustment_spans")
 LOADER = User("loader", "word", (f"{RIGHTS} ON champion_market.*", "TABLE ENGINE ON *"))
 DROPPER = User("dropper", "word", (*(LOADER.grants or ()), *(f"ALTER DELETE ON {table}" for table in TABLES)))

@@ -49,6 +49,7 @@ def test_the_visualiser_shows_the_five_families_during_a_fill(
 ) -> None:
     """Each with all its days, in their states: done, failed, and what waits for the failed one."""
     monkeypatch.setenv("CHAMPION_SCRAPE_RETRY_SECONDS", "0")
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
     with SimulatedArchive() as archive:
         monkeypatch.setenv("NSE_ARCHIVE_URL", archive.url)
         archive.faults[DAYS[0]] = Fault("html")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import hear, start_python, tell, wait_for
+from helpers import hear, start_python, tell
 
 from champion_luigi.base.errors import Busy, WarehouseError, WarehouseUnreachable, is_transient
 from champion_luigi.datasets import model
@@ -530,46 +530,8 @@ def test_threads_that_load_the_same_day_leave_one_version_of_it(table: Warehouse
     assert closes == [float(count)]
 
 
-def test_loads_that_wait_for_each_other_share_one_insert(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All are one version, every day is loaded, and no day loses rows that it never had."""
-    monkeypatch.setattr(loading, "_COMPANY_SECONDS", 120.0)
-    days = [date(2024, 1, number) for number in (1, 2, 3)]
-    rows = {day: frame(row(f"OF{day.day}", day=day)) for day in days}
-    for day in days:
-        table.load(EQUITY, day, rows[day])
-    with ThreadPoolExecutor(len(days)) as threads:
-        loads = []
-        for number, day in enumerate(days):
-            wait_for(lambda others=number: len(table._loads._asked) == others, "the loads before")  # type: ignore[misc]
-            loads.append(threads.submit(table.load, EQUITY, day, rows[day], len(days)))
-        loaded = {load.result(60) for load in loads}
-    assert [(each.rows, each.removed) for each in loaded] == [(1, 0)]
-    assert table.rows_by_day(EQUITY) == [(day, 1) for day in days]
-
-
-def test_days_of_two_years_never_share_an_insert(table: Warehouse) -> None:
-    """A year is a partition: an insert into two would be two parts, and a reader could see one without the other."""
-    days = [date(2023, 12, 28), date(2023, 12, 29), date(2024, 1, 1)]
-    with ThreadPoolExecutor(len(days)) as threads:
-        with table._loads._loading:
-            loads = [threads.submit(table.load, EQUITY, day, frame(row(day=day))) for day in days]
-            wait_for(lambda: len(table._loads._asked) == len(days), "all of them to be asked for")
-        first, second, other = (load.result(60).version for load in loads)
-    assert first == second != other
-    assert table.rows_by_day(EQUITY) == [(day, 1) for day in days]
-
-
-def test_a_load_that_nobody_joins_goes_on_alone(table: Warehouse) -> None:
-    """It waits for company for a moment, and not for ever."""
-    thread = threading.Thread(target=table.load, args=(EQUITY, DAY, frame(row()), 2), daemon=True)
-    thread.start()
-    thread.join(60)
-    assert not thread.is_alive()
-    assert table.rows_by_day(EQUITY) == [(DAY, 1)]
-
-
-def test_a_day_that_fails_among_others_fails_alone(table: Warehouse) -> None:
-    """Threads share what they send; an error belongs to the day that it is about."""
+def test_a_day_that_fails_beside_others_fails_alone(table: Warehouse) -> None:
+    """Threads take turns."""
     hide_block_deals(table)
     days = [date(2024, 1, number) for number in range(1, 6)]
     outcomes = load_at_once(
@@ -580,75 +542,91 @@ def test_a_day_that_fails_among_others_fails_alone(table: Warehouse) -> None:
     assert outcomes[2].day == days[2]
 
 
-# Rows that share an insert
+# Days that share an insert
 
 
-def parts_of(table: Warehouse) -> list[set[date]]:
+def parts_of(table: Warehouse) -> list[list[date]]:
     """The dates in each part that the table has."""
-    found = table.query(f"SELECT groupUniqArray(trade_date) FROM {named(table, EQUITY)} GROUP BY _part")
-    return [set(days) for (days,) in found]
+    found = table.query(f"SELECT arraySort(groupUniqArray(trade_date)) FROM {named(table, EQUITY)} GROUP BY _part")
+    return sorted(days for (days,) in found)
 
 
-def load_in_order(table: Warehouse, loads: Sequence[tuple[date, pl.DataFrame]]) -> list[Loaded | BaseException]:
-    """What comes of loads that were all requested, in this order, before the first of them began."""
-    with ThreadPoolExecutor(len(loads)) as threads:
-        futures = []
-        with table._loads._loading:
-            for number, (day, rows) in enumerate(loads):
-                wait_for(lambda others=number: len(table._loads._asked) == others, "the loads before")  # type: ignore[misc]
-                futures.append(threads.submit(table.load, EQUITY, day, rows))
-            wait_for(lambda: len(table._loads._asked) == len(loads), "all of them to be requested")
-        return [future.exception(60) or future.result() for future in futures]
-
-
-def test_an_insert_has_a_bounded_number_of_rows(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More rows than ClickHouse's block would be two parts: requests share an insert by rows, and none is divided."""
-    monkeypatch.setattr(loading, "_MOST_ROWS", 10)
+@pytest.fixture
+def unmerged(table: Warehouse) -> Warehouse:
+    table.prepare(EQUITY)
     table.command(f"SYSTEM STOP MERGES {named(table, EQUITY)}")
+    return table
+
+
+def test_days_share_an_insert(unmerged: Warehouse) -> None:
+    """All are one version, every day is loaded, and no day loses rows that it never had."""
+    days = [date(2024, 1, number) for number in (1, 2, 3)]
+    rows = {day: frame(row(f"OF{day.day}", day=day)) for day in days}
+    unmerged.load_days(EQUITY, rows)
+    assert parts_of(unmerged) == [days]
+    loaded = unmerged.load_days(EQUITY, rows)
+    assert {(each.rows, each.removed) for each in loaded.values()} == {(1, 0)}
+    assert len({each.version for each in loaded.values()}) == 1
+    assert unmerged.rows_by_day(EQUITY) == [(day, 1) for day in days]
+
+
+def test_days_of_two_years_never_share_an_insert(unmerged: Warehouse) -> None:
+    """A year is a partition: an insert into two would be two parts, and a reader could see one without the other."""
+    days = [date(2024, 1, 1), date(2023, 12, 28), date(2023, 12, 29)]
+    loaded = unmerged.load_days(EQUITY, {day: frame(row(day=day)) for day in days})
+    assert loaded.keys() == set(days)
+    assert loaded[days[1]].version == loaded[days[2]].version != loaded[days[0]].version
+    assert parts_of(unmerged) == [sorted(days)[:2], days[:1]]
+
+
+def test_the_error_of_a_day_among_others_names_it(table: Warehouse) -> None:
+    """A task then loads each of them by itself."""
+    hide_block_deals(table)
+    days = [date(2024, 1, number) for number in range(1, 6)]
+    with pytest.raises(WarehouseError) as raised:
+        table.load_days(EQUITY, {day: frame(row(day=day, series="BL" if day == days[2] else "EQ")) for day in days})
+    assert raised.value.day == days[2]
+
+
+def test_an_insert_has_a_bounded_number_of_rows(unmerged: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than ClickHouse's block would be two parts: days share an insert by rows, and none is divided."""
+    monkeypatch.setattr(loading, "_MOST_ROWS", 10)
     days = [date(2024, 1, number) for number in range(1, 7)]
-    outcomes = load_in_order(table, [(day, many(4, 1.0, day)) for day in days])
-    assert [type(each) for each in outcomes] == [Loaded] * len(days)
-    parts = parts_of(table)
-    assert len(parts) == 3
-    assert all(len(days_of_one) == 2 for days_of_one in parts)
-    assert sorted(day for days_of_one in parts for day in days_of_one) == days
+    unmerged.load_days(EQUITY, {day: many(4, 1.0, day) for day in days})
+    assert parts_of(unmerged) == [days[:2], days[2:4], days[4:]]
 
 
 def test_tombstones_count_as_rows_of_an_insert(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Days that were requested together are inserted one by one where they replace many rows."""
+    """Days are inserted one by one where they replace many rows."""
     days = [date(2024, 1, number) for number in (1, 2, 3)]
-    for day in days:
-        table.load(EQUITY, day, many(8, 1.0, day))
+    table.load_days(EQUITY, {day: many(8, 1.0, day) for day in days})
     table.command(f"OPTIMIZE TABLE {named(table, EQUITY)} FINAL")
     table.command(f"SYSTEM STOP MERGES {named(table, EQUITY)}")
     monkeypatch.setattr(loading, "_MOST_ROWS", 10)
-    outcomes = load_in_order(table, [(day, many(2, 2.0, day)) for day in days])
-    assert [each.removed for each in outcomes if isinstance(each, Loaded)] == [6, 6, 6]
-    assert sorted(map(sorted, parts_of(table))) == [[days[0]], days, [days[1]], [days[2]]]
+    loaded = table.load_days(EQUITY, {day: many(2, 2.0, day) for day in days})
+    assert [each.removed for each in loaded.values()] == [6, 6, 6]
+    assert parts_of(table) == [days[:1], days, days[1:2], days[2:]]
     assert table.rows_by_day(EQUITY) == [(day, 2) for day in days]
 
 
-def test_a_day_of_more_rows_than_the_bound_is_one_insert(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_of_more_rows_than_the_bound_is_one_insert(unmerged: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shares with nobody; up to ClickHouse's block it is one part all the same."""
     monkeypatch.setattr(loading, "_MOST_ROWS", 10)
     days = [date(2024, 1, number) for number in (1, 2, 3)]
-    outcomes = load_in_order(table, [(day, many(5 + 20 * (day == days[1]), 1.0, day)) for day in days])
-    assert [each.rows for each in outcomes if isinstance(each, Loaded)] == [5, 25, 5]
-    assert table.rows_by_day(EQUITY) == [(days[0], 5), (days[1], 25), (days[2], 5)]
+    unmerged.load_days(EQUITY, {day: many(5 + 20 * (day == days[1]), 1.0, day) for day in days})
+    assert parts_of(unmerged) == [days[:1], days[1:2], days[2:]]
+    assert unmerged.rows_by_day(EQUITY) == [(days[0], 5), (days[1], 25), (days[2], 5)]
 
 
-def test_a_day_of_more_rows_than_a_block_is_refused_alone(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readers would see a part of it. The days that came with it are loaded, and its last version stays."""
+def test_a_day_of_more_rows_than_a_block_is_refused(table: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers would see a part of it. Its last version stays, and the error names it among others."""
     days = [date(2024, 1, number) for number in (1, 2, 3)]
     table.load(EQUITY, days[1], many(8, 1.0, days[1]))
     monkeypatch.setattr(loading, "_BLOCK_ROWS", 20)
-    outcomes = load_in_order(table, [(day, many(5 + 16 * (day == days[1]), 2.0, day)) for day in days])
-    assert [type(each) for each in outcomes] == [Loaded, WarehouseError, Loaded]
-    error = outcomes[1]
-    assert isinstance(error, WarehouseError)
-    assert (error.day, error.found) == (days[1], "21")
-    assert "at most 20 rows" in str(error)
-    assert table.rows_by_day(EQUITY) == [(days[0], 5), (days[1], 8), (days[2], 5)]
+    with pytest.raises(WarehouseError, match="at most 20 rows") as raised:
+        table.load_days(EQUITY, {day: many(5 + 16 * (day == days[1]), 2.0, day) for day in days})
+    assert (raised.value.day, raised.value.found) == (days[1], "21")
+    assert table.held(EQUITY, days[1], days[2])[days[1]].rows == 8
 
 
 @pytest.mark.parametrize("place", ["embedded", "served"], indirect=True)
@@ -661,7 +639,7 @@ def test_a_block_of_rows_is_one_part(table: Warehouse) -> None:
     rows = frame(row()).select(pl.all().repeat_by(count).explode())
     rows = rows.with_columns(symbol=numbers, name=pl.lit("x" * 1000) + numbers)
     assert table.load(EQUITY, DAY, rows).rows == count
-    assert parts_of(table) == [{DAY}]
+    assert parts_of(table) == [[DAY]]
 
 
 # Another data set, in the same database
@@ -772,8 +750,8 @@ def test_data_sets_never_share_an_insert(table: Warehouse) -> None:
     with ThreadPoolExecutor(4) as threads:
         loads = []
         for day in days:
-            loads.append(threads.submit(table.load, SMALL, day, small("A", day=day), 4))
-            loads.append(threads.submit(table.load, EQUITY, day, frame(row(day=day)), 4))
+            loads.append(threads.submit(table.load, SMALL, day, small("A", day=day)))
+            loads.append(threads.submit(table.load, EQUITY, day, frame(row(day=day))))
         assert [load.result(60).rows for load in loads] == [1, 1, 1, 1]
     for dataset in (SMALL, EQUITY):
         assert table.rows_by_day(dataset) == [(day, 1) for day in days]

@@ -25,7 +25,7 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.answers import Answer
 from champion_luigi.exchange.sessions import INDIA
-from champion_luigi.pipeline import absence, chunks
+from champion_luigi.pipeline import absence
 from champion_luigi.storage import raw
 from champion_luigi.tracking.record import journal_folder
 from champion_luigi.upkeep import coverage
@@ -574,7 +574,7 @@ def test_a_missing_file_in_the_last_chunk_is_settled_like_one_in_the_first(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it means is decided when all chunks have run."""
-    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
     for number in (4, 5):
         file_of(folder, UNPROVEN[number]).unlink()
     with time_machine.travel(LATER):

@@ -31,7 +31,7 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.sessions import INDIA
-from champion_luigi.pipeline import chunks, day_task
+from champion_luigi.pipeline import day_task
 from champion_luigi.storage import lake
 
 # A week without a holiday, and the range that is all of it.
@@ -264,7 +264,7 @@ def test_a_fill_completes_its_range(folder: Path) -> None:
 
 def test_a_fill_of_many_chunks_completes_its_range(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each chunk has a scheduler of its own."""
-    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
     assert run()[0] == LuigiStatusCode.SUCCESS
     assert filled() == WEEK
 
@@ -306,7 +306,7 @@ def test_the_range_runs_in_its_order(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_reverse_runs_the_newest_chunk_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a chunk days may overlap; chunks follow the order."""
-    monkeypatch.setattr(chunks, "CHUNK_DAYS", 1)
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "1")
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "1")
     run(reverse=True)
     times = [WriteParquet(date=day).output().file.stat().st_mtime_ns for day in WEEK]
@@ -452,7 +452,7 @@ def test_a_sunday_that_is_asked_for_by_hand_and_has_none_is_not_remembered(
 @pytest.mark.integration
 def test_an_archive_that_refuses_stops_the_fill(archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked by the workers that were at it already, and not again; nothing is entered as closed."""
-    monkeypatch.setattr(chunks, "CHUNK_DAYS", 1)
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "1")
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "2")
     archive.faults.update(dict.fromkeys(WEEK, Fault("forbidden")))
     status, task = run()
@@ -470,7 +470,7 @@ def test_an_archive_that_begins_to_refuse_stops_the_fill(
     archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it gave before is kept."""
-    monkeypatch.setattr(chunks, "CHUNK_DAYS", 1)
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "1")
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "1")
     archive.faults.update(dict.fromkeys(WEEK[2:], Fault("forbidden")))
     status, task = run()
@@ -484,7 +484,7 @@ def test_an_archive_that_begins_to_refuse_stops_the_fill(
 @pytest.mark.integration
 def test_an_archive_that_is_down_stops_the_fill(archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch) -> None:
     """No day of a chunk got an answer, after three attempts each; what is left is counted."""
-    monkeypatch.setattr(chunks, "CHUNK_DAYS", 2)
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
     monkeypatch.setenv("CHAMPION_FILL_WORKERS", "1")
     archive.faults.update(dict.fromkeys(WEEK, Fault("unavailable")))
     status, task = run()

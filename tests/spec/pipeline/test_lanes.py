@@ -1,4 +1,4 @@
-"""Luigi workers as threads: what `luigi.build` promises holds, in one process."""
+"""Luigi builds in threads: what `luigi.build` promises holds, in one process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from luigi.execution_summary import LuigiStatusCode
 from luigi.mock import MockFileSystem, MockTarget
 
 from champion_luigi.config import settings
-from champion_luigi.pipeline import lanes as threads
+from champion_luigi.pipeline import lanes
 
 
 class Noted(luigi.Task):
@@ -33,7 +33,7 @@ class Noted(luigi.Task):
         self.seen[self.name] = {
             "process": os.getpid(),
             "thread": threading.current_thread(),
-            "in_threads": threads.in_threads.get(),
+            "in_threads": lanes.in_threads.get(),
             "database": settings.get("clickhouse_database"),
             "done": sorted(self.seen),
         }
@@ -51,7 +51,7 @@ class After(Noted):
 
 
 class Together(Noted):
-    """A task that ends only while three of its kind run at a time."""
+    """A task that ends only while two of its kind run at a time."""
 
     barrier: ClassVar[threading.Barrier]
 
@@ -110,21 +110,21 @@ def _nothing_done() -> None:
     MockFileSystem().clear()
 
 
-def build(*tasks: luigi.Task, workers: int = 3, company: int = 1) -> LuigiStatusCode:
-    with threads.economy():
-        status: LuigiStatusCode = threads.Lane(tasks, workers, company, local_scheduler=True).wait().status
+def build(*tasks: luigi.Task, threads: int = 3) -> LuigiStatusCode:
+    with lanes.economy():
+        status: LuigiStatusCode = lanes.Lane(tasks, threads, local_scheduler=True).wait().status
     return status
 
 
 def test_all_tasks_are_run() -> None:
-    """Many more than there are threads."""
+    """One after the other."""
     names = sorted(str(number) for number in range(40))
     assert build(*(Noted(name=name) for name in names)) == LuigiStatusCode.SUCCESS
     assert sorted(Noted.seen) == names
 
 
 def test_a_task_is_run_after_those_that_it_requires() -> None:
-    """Threads or not, dependencies come first."""
+    """Dependencies come first."""
     build(After(name="last", needs=["a", "b", "c"]))
     assert Noted.seen["last"]["done"] == ["a", "b", "c"]
 
@@ -148,18 +148,6 @@ def test_tasks_run_in_threads_of_this_process() -> None:
     build(*(Noted(name=str(number)) for number in range(6)))
     assert {each["process"] for each in Noted.seen.values()} == {os.getpid()}
     assert threading.main_thread() not in {each["thread"] for each in Noted.seen.values()}
-
-
-def test_as_many_tasks_as_there_are_workers_run_at_a_time() -> None:
-    """Each of these waits for the two others."""
-    Together.barrier = threading.Barrier(3)
-    assert build(*(Together(name=name) for name in "abcdef"), workers=3) == LuigiStatusCode.SUCCESS
-
-
-def test_one_worker_runs_one_task_at_a_time() -> None:
-    """In one thread, which is used again."""
-    build(*(Noted(name=name) for name in "abc"), workers=1)
-    assert len({each["thread"] for each in Noted.seen.values()}) == 1
 
 
 def test_a_failing_task_does_not_stop_the_others() -> None:
@@ -205,8 +193,8 @@ def test_overridden_settings_hold_in_the_threads() -> None:
 
 def test_a_task_knows_how_many_may_run_beside_it() -> None:
     """And outside of a build, nobody does."""
-    build(Noted(name="a"), company=3)
-    assert (Noted.seen["a"]["in_threads"], threads.in_threads.get()) == (3, 0)
+    build(Noted(name="a"), threads=3)
+    assert (Noted.seen["a"]["in_threads"], lanes.in_threads.get()) == (3, 0)
 
 
 @pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO, logging.ERROR])
@@ -230,30 +218,71 @@ def test_the_threads_end_with_the_build() -> None:
 
 
 def test_two_lanes_run_at_the_same_time() -> None:
-    """Each of these waits for two others, which are in the other lane."""
-    Together.barrier = threading.Barrier(3)
-    with threads.economy():
-        lanes = [
-            threads.Lane([Together(name=name) for name in names], 2, 1, local_scheduler=True) for names in ("a", "bc")
-        ]
-        assert [lane.wait().status for lane in lanes] == [LuigiStatusCode.SUCCESS] * 2
+    """Each of these waits for the other, which is in the other lane."""
+    Together.barrier = threading.Barrier(2)
+    with lanes.economy():
+        both = [lanes.Lane([Together(name=name)], 1, local_scheduler=True) for name in "ab"]
+        assert [lane.wait().status for lane in both] == [LuigiStatusCode.SUCCESS] * 2
 
 
 def test_a_lane_that_is_stopped_starts_nothing_more() -> None:
     """What runs is given the time to end."""
     Waiting.begun, Waiting.go_on = threading.Event(), threading.Event()
-    with threads.economy():
-        lane = threads.Lane([Waiting(name="a"), After(name="b", needs=["c"])], 1, 1, local_scheduler=True)
+    with lanes.economy():
+        lane = lanes.Lane([Waiting(name="a"), After(name="b", needs=["c"])], 1, local_scheduler=True)
         assert Waiting.begun.wait(30)
         threading.Timer(0.2, Waiting.go_on.set).start()
         lane.stop(30)
     assert list(Noted.seen) == ["a"]
 
 
+def test_a_time_limit_of_luigis_worker_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Luigi itself would fork, to end the task from outside."""
+    monkeypatch.setattr(Noted, "worker_timeout", 60)
+    assert build(Noted(name="a")) == LuigiStatusCode.SUCCESS
+    assert Noted.seen["a"]["process"] == os.getpid()
+
+
+def test_as_many_jobs_run_at_a_time_as_there_are_threads() -> None:
+    """Each of these waits for two others, and each has the context of the caller."""
+    barrier, seen = threading.Barrier(3), []
+
+    def job() -> None:
+        barrier.wait(timeout=30)
+        seen.append(settings.get("clickhouse_database"))
+
+    with settings.overridden({"clickhouse_database": "given"}):
+        lanes.run_all([job] * 6, 3)
+    assert seen == ["given"] * 6
+
+
+def test_a_lane_that_is_stopped_begins_no_more_jobs() -> None:
+    """A group may have many days left to fetch."""
+    begun, go_on, ran = threading.Event(), threading.Event(), []
+
+    class Many(Noted):
+        def run(self) -> None:
+            lanes.run_all([job] * 9, 2)
+            super().run()
+
+    def job() -> None:
+        ran.append(threading.get_ident())
+        begun.set()
+        go_on.wait(timeout=30)
+
+    with lanes.economy():
+        lane = lanes.Lane([Many(name="a")], 2, local_scheduler=True)
+        assert begun.wait(30)
+        wait_for(lambda: len(ran) == 2, "both threads to be at it")
+        threading.Timer(0.2, go_on.set).start()
+        lane.stop(30)
+    assert len(ran) == 2
+
+
 def test_garbage_is_collected_again_afterwards() -> None:
     """The collector is off during builds alone."""
     assert gc.isenabled()
-    with threads.economy():
+    with lanes.economy():
         assert not gc.isenabled()
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
