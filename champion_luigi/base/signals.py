@@ -48,6 +48,28 @@ def noted() -> Iterator[list[int]]:
         yield presses
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Within the block, Ctrl-C and SIGTERM raise nothing; they take effect at its end.
+
+    Python loses what is raised in a finalizer, so no signal may be handled while objects are freed.
+    """
+    if not _is_main_thread():
+        yield
+        return
+    pending: list[int] = []
+    earlier = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM) if is_heeded(each)}
+    for each in earlier:
+        signal.signal(each, lambda number, _: pending.append(number))
+    try:
+        yield
+    finally:
+        for each, handler in earlier.items():
+            signal.signal(each, handler)
+        for number in pending[:1]:
+            signal.raise_signal(number)
+
+
 def heed_end() -> None:
     """From now on, SIGTERM ends the process as Ctrl-C does."""
     if _is_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:

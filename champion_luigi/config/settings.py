@@ -25,7 +25,7 @@ from luigi.cmdline_parser import CmdlineParser
 
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
-from champion_luigi.config import luigi_defaults
+from champion_luigi.config import luigi_defaults, steady
 from champion_luigi.config.parameters import (
     DAY_SECONDS,
     Choice,
@@ -191,6 +191,7 @@ class mlflow(luigi.Config):  # noqa: N801 - Luigi names the section after the cl
 SECTIONS = (champion, clickhouse, mlflow)
 
 
+@steady.kept
 def get(name: str) -> Any:
     """The value of a setting of ``[champion]``, or of another section, as in ``clickhouse_host``.
 
@@ -234,6 +235,7 @@ def _written(
     return bare(written)
 
 
+@steady.kept
 def clickhouse_password() -> str:
     """The password: from the environment, or from ``[clickhouse] password``. It may hold every character.
 
@@ -264,7 +266,8 @@ def overridden(values: Mapping[str, Any]) -> Iterator[None]:
     given = {name: _checked(name, value) for name, value in values.items() if value is not None}
     token = _overrides.set({**_overrides.get(), **given})
     try:
-        yield
+        with steady.anew():
+            yield
     finally:
         _overrides.reset(token)
 
@@ -286,6 +289,7 @@ def require_usable(*, with_warehouse: bool) -> None:
         clickhouse_password()
 
 
+@steady.kept
 def data_dir() -> Path:
     """The folder of all outputs."""
     return _path(get("data_dir"))
@@ -295,6 +299,7 @@ def data_dir() -> Path:
 _path = functools.lru_cache(maxsize=16)(Path)
 
 
+@steady.kept
 def lake_dir() -> Path:
     """The root of the Parquet lake."""
     return Path(get("lake_dir")) if get("lake_dir") else data_dir() / "lake"
@@ -335,27 +340,32 @@ def _as_written(name: str) -> str:
     return str(_overrides.get().get(name) or _written(*_found_by(name)))
 
 
-def secrets() -> set[str]:
+def secrets() -> frozenset[str]:
     """Every password and token that the settings hold, as written and as decoded."""
     # Ignore unreadable settings here: reporting one redacts its message, which would call this again.
     if _asked.get():
-        return set()
+        return frozenset()
     token = _asked.set(True)
     try:
-        found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
-        with contextlib.suppress(SettingsError):
-            found.add(clickhouse_password())
-        addresses: list[Callable[[], str | None]] = [
-            *(functools.partial(_as_written, name) for name in _MAY_HOLD_A_PASSWORD),
-            lambda: _scheduler_url(CmdlineParser.get_instance()),
-            *(functools.partial(os.environ.get, name) for name in _PROXY_VARIABLES),
-        ]
-        for address in addresses:
-            with contextlib.suppress(SettingsError, ValueError):
-                found |= hiding.in_address(address() or "")
-        return found - {""}
+        return _secrets()
     finally:
         _asked.reset(token)
+
+
+@steady.kept
+def _secrets() -> frozenset[str]:
+    found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
+    with contextlib.suppress(SettingsError):
+        found.add(clickhouse_password())
+    addresses: list[Callable[[], str | None]] = [
+        *(functools.partial(_as_written, name) for name in _MAY_HOLD_A_PASSWORD),
+        lambda: _scheduler_url(CmdlineParser.get_instance()),
+        *(functools.partial(os.environ.get, name) for name in _PROXY_VARIABLES),
+    ]
+    for address in addresses:
+        with contextlib.suppress(SettingsError, ValueError):
+            found |= hiding.in_address(address() or "")
+    return frozenset(found - {""})
 
 
 # The text with every secret replaced by stars, in whatever form it is written.

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from champion_luigi.base import secrets
 from champion_luigi.base.errors import SettingsError
-from champion_luigi.config import settings
+from champion_luigi.config import settings, steady
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.answers import Ledger
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _PORTS = {"http": 80, "https": 443}
 
 
+@steady.kept
 def warehouse_place() -> connection.Address:
     """The configured warehouse."""
     names = ("host", "port", "user", "database", "secure", "verify", "query_seconds")

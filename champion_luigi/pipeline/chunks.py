@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from champion_luigi.base import signals
 from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, SettingsError, TransientError
-from champion_luigi.config import settings, wiring
+from champion_luigi.config import settings, steady, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import sessions
@@ -113,7 +114,7 @@ def fill_days(
     lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     missing: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()
-    with threads.economy(), listening(_Recorder(of, progress, show)) as errors:
+    with steady.still(), threads.economy(), listening(_Recorder(of, progress, show)) as errors:
         try:
             while chunks or running:
                 while chunks and len(running) < lanes:
@@ -127,10 +128,11 @@ def fill_days(
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
                     chunks.clear()
-                for task in chunk:
-                    errors.pop(task.date, None)  # with all that the frames of its traceback hold
-                del chunk, lane
-                threads.collect()
+                with signals.deferred():
+                    for task in chunk:
+                        errors.pop(task.date, None)  # with all that the frames of its traceback hold
+                    del chunk, lane
+                    threads.collect()
                 record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:

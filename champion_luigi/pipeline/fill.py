@@ -317,6 +317,7 @@ class FillBhavcopy(RangeDailyBase):
             # While there is room on the disk: the engine cannot read half a statement. A load reports what is wrong.
             with contextlib.suppress(ChampionError):
                 warehouse.prepare(self.definition)
+                warehouse.hold_merges(self.definition)
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         days = sorted({*days, *self._now_whole(self.task_limit - len(days))}, reverse=self.reverse)

@@ -135,6 +135,10 @@ class Warehouse:
         years = f"SELECT DISTINCT toYear(trade_date) AS year FROM {self._named(dataset.table)} ORDER BY year"
         return [int(year) for (year,) in self.query(years)]
 
+    def hold_merges(self, dataset: Dataset) -> None:
+        """Have the embedded engine merge nothing of the table in the background until `merge`."""
+        merging.hold(self.connection, dataset.table)
+
     def merge(self, dataset: Dataset, years: Collection[int] | None = None) -> None:
         """Merge the parts of each year, of all or of these, so that the view reads fast.
 

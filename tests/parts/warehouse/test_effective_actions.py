@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).parents[3]
 VIEW = "champion_market.corporate_actions_effective"
-RIGHTS = "SELECT, INSERT, CREATE TABLE, CREATE VIEW, CREATE DATABASE"
+RIGHTS = "SELECT, INSERT, OPTIMIZE, CREATE TABLE, CREATE VIEW, CREATE DATABASE"
 HEADER = "SERIES,SYMBOL,SECURITY,RECORD_DT,BC_STRT_DT,BC_END_DT,EX_DT,ND_STRT_DT,ND_END_DT,PURPOSE"
 
 Lists = Mapping[date, pl.DataFrame]

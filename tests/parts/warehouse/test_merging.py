@@ -138,6 +138,23 @@ def folders(place: Address) -> list[Path]:
     return [path for path in place.folder.glob("store/*/*/*_*_*_*") if path.is_dir()]
 
 
+def test_held_merges_begin_again_with_the_merge(embedded: Address) -> None:
+    """Until then the engine refuses one, even if it is asked for by name, and says so."""
+    table = open_warehouse(embedded)
+    crowd(table, symbols=10)
+    table.hold_merges(EQUITY)
+    by_name = f"OPTIMIZE TABLE champion_market.{EQUITY.table} PARTITION 2023 FINAL"
+    with pytest.raises(WarehouseError, match="Cancelled merging"):
+        table.command(by_name)
+    assert parts_of(table)[2023] == 4
+    table.merge(EQUITY)
+    assert parts_of(table) == dict.fromkeys(YEARS, 1)
+    crowd(table, symbols=10)
+    table.command(by_name)
+    assert parts_of(table)[2023] == 1
+    table.close()
+
+
 def test_the_next_merge_removes_the_files_of_replaced_parts(embedded: Address) -> None:
     """A process that ends after seconds would leave them for good; the engine spares those of the last second."""
     table = open_warehouse(embedded)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import re
 import signal
 import threading
@@ -80,6 +82,54 @@ def test_an_interrupt_that_is_noted_raises_nothing() -> None:
         signal.raise_signal(signal.SIGINT)
         wait_for(lambda: bool(presses), "the interrupt")
     assert presses == [signal.SIGINT]
+
+
+class PressesWhenFreed:
+    """An object in a circle, so that only the collector frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_in_a_finalizer_is_not_lost() -> None:
+    """Python itself loses it there, as the first line shows."""
+    for freeing, is_raised in ((contextlib.nullcontext(), False), (signals.deferred(), True)):
+        PressesWhenFreed()
+        after = []
+        with pytest.raises(KeyboardInterrupt) if is_raised else contextlib.nullcontext(), freeing:
+            gc.collect()
+            after.append("collected")
+        assert after == ["collected"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_end_that_is_deferred_comes_later() -> None:
+    """SIGTERM too, if it ends the process as Ctrl-C does; a thread's block defers nothing."""
+    program = (
+        "import os, signal, threading\n"
+        "from champion_luigi.base import signals\n"
+        "signals.heed_end()\n"
+        "try:\n"
+        "    with signals.deferred():\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        print('goes on')\n"
+        "    print('not raised')\n"
+        "except KeyboardInterrupt:\n"
+        "    print('raised')\n"
+        "def in_thread():\n"
+        "    with signals.deferred():\n"
+        "        print('in a thread')\n"
+        "thread = threading.Thread(target=in_thread)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+    )
+    with start_python(program) as process:
+        output, _ = process.communicate(timeout=60)
+    assert output.splitlines() == ["goes on", "raised", "in a thread"]
 
 
 def test_a_handler_that_a_library_installs_in_c_is_undone() -> None:
