@@ -82,4 +82,4 @@ $(VENV)/.test: requirements-test.lock $(SOURCES) | $(VENV)/bin/python
 	@touch $@ $(VENV)/.runtime
 
 clean:  ## remove all generated files, but no data
-	rm -rf $(VENV) demo mutants .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) demo tutorial mutants .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
