@@ -236,9 +236,7 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
             text = block.text if campaign.IS_WHOLE else block.text.replace(YEAR, MONTH)
             output = run(replace(block, text=text), tmp_path, environment)
     assert left_out == OF_THE_YEAR, "a text that is listed here is gone from the tutorial"
-    assert {path.name for path in tmp_path.iterdir()} <= {"tutorial"}, (
-        "an example writes elsewhere"
-    )
+    assert {path.name for path in tmp_path.iterdir()} <= {"tutorial"}, "an example writes elsewhere"
     journal = (tmp_path / "tutorial" / "journal").glob("*.jsonl")
     events = [json.loads(line) for file in journal for line in file.read_text(encoding="utf-8").splitlines()]
     described = (ROOT / "docs" / "reference" / "journal.md").read_text(encoding="utf-8")
