@@ -89,4 +89,4 @@ $(VENV)/.uv: | $(VENV)/bin/python
 	@touch $@
 
 clean:  ## remove all generated files, but no data
-	rm -rf $(VENV) demo mutants .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build
+	rm -rf $(VENV) demo tutorial mutants .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build

@@ -1,4 +1,4 @@
-"""Delivery of runs to MLflow, each exactly once. The only module that imports mlflow.
+"""Delivery of runs to MLflow, each exactly once. Only this module and `pages` import mlflow.
 
 MLflow itself is the memory of what was delivered. Before the first run of an execution is created, the runs of that
 execution are looked up by the tag ``execution``. They are looked up again after each doubt (a lost answer, a killed

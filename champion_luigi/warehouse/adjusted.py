@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from champion_luigi.adjustments.tables import EVENTS, PREVIOUS, PRICES, SPANS, VOLUME
+from champion_luigi.adjustments.tables import ADJUSTED_PRICES, EVENTS, PREVIOUS, PRICES, SPANS, VOLUME
 from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column
+from champion_luigi.warehouse import comments
 from champion_luigi.warehouse.connection import Connection, quoted, text_of
 from champion_luigi.warehouse.load import INSERT_SETTINGS
 from champion_luigi.warehouse.table import column_in_ddl
@@ -31,6 +32,11 @@ _KEPT = 2
 _COLUMNS: Mapping[str, tuple[Sequence[Column], str]] = {
     ADJUSTMENTS: (EVENTS, "instrument, ex_date"),
     ADJUSTMENT_SPANS: (SPANS, "symbol, series, start"),
+}
+# The comments of the views' columns, by view and column.
+COMMENTS: Mapping[str, Mapping[str, str]] = {
+    name: {column.name: comments.of(column) for column in columns}
+    for name, columns in ((ADJUSTMENTS, EVENTS), (ADJUSTMENT_SPANS, SPANS), (ADJUSTED, ADJUSTED_PRICES))
 }
 _REPLACE, _CREATE = "CREATE OR REPLACE VIEW", "CREATE VIEW IF NOT EXISTS"
 # ClickHouse's code for a right that the user lacks.
@@ -136,6 +142,7 @@ def _prepare(connection: Connection) -> None:
                 connection.command(f"DROP TABLE {connection.named(name)}")
             # To replace needs the right to drop, also where there is nothing to replace.
             connection.command(statement if name in found else statement.replace(_REPLACE, _CREATE, 1))
+    comments.complete(connection, COMMENTS)
 
 
 def _drop_old(connection: Connection) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.warehouse import adjusted, table
+from champion_luigi.warehouse import adjusted, comments, table
 from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_embedded, text_of
 from champion_luigi.warehouse.statements import Questions
 
@@ -37,9 +37,13 @@ def open_over_files(
     inside = replace(place, host="", folder=root, in_memory=True)
     inside.require_engine()
     statements = [statement for dataset in datasets for statement in table.ddl(place.database, dataset)]
+    shown: dict[str, Mapping[str, str]] = {}
+    for dataset in datasets:
+        shown |= table.comments_of(dataset)
     files = {dataset.table: pattern for dataset, pattern in datasets.items()}
     if adjustments and EQUITY in datasets:
         statements += adjusted.ddl(place.database).values()
+        shown |= adjusted.COMMENTS
         files |= {adjusted.table_of(name): str(path) for name, path in adjustments.items()}
     client = connect_embedded(inside, {})
     questions = Questions(inside, client, lambda: None, write=False)
@@ -47,6 +51,7 @@ def open_over_files(
         with as_warehouse_errors(inside):
             for statement in statements:
                 client.command(_over(statement, files))
+        comments.complete(questions, shown)
         questions.prepare(most_rows)
     except BaseException:
         questions.close()

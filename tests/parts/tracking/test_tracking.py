@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -10,11 +11,13 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import browser
 import campaign
 import luigi
 import pytest
@@ -795,7 +798,61 @@ def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str, monkey
         process.wait(60)
     assert uri() in output
     assert os.environ["MLFLOW_EXPERIMENT_NAME"] in output
-    assert f"http://127.0.0.1:{port}" in output
+    assert f"http://127.0.0.1:{port}/#/experiments/{run.info.experiment_id}/runs?" in output
+
+
+@contextlib.contextmanager
+def pages(port: int, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`champion track ui` on a port, until the end of the block."""
+    process = subprocess.Popen(
+        champion_command("track", "ui", "--port", str(port), *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+
+
+@pytest.mark.skipif(browser.find() is None, reason="there is no Chromium here")
+def test_the_address_of_the_pages_shows_the_columns_of_the_picture(tmp_path: Path) -> None:
+    """It is opened in the user's browser once the server answers; MLflow's pages report nothing to its makers."""
+    empty_store(Path(os.environ["DATA_DIR"]) / "mlflow" / "mlflow.db")
+    run_day(LEGACY_DAY, load_to_clickhouse=False)
+    in_store()
+    opened, program = tmp_path / "opened", tmp_path / "browser"
+    program.write_text('#!/bin/sh\necho "$2" > "$1.new" && mv "$1.new" "$1"\n')
+    program.chmod(0o755)
+    port = free_port()
+    with pages(port, "--browser", BROWSER=f"{program} {opened} %s"):
+        wait_for(opened.exists, "the browser to be opened")
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), "the page")
+        address = f"http://127.0.0.1:{port}/ajax-api/3.0/mlflow/ui-telemetry"
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert json.load(answer)["disable_ui_telemetry"] is True
+        with browser.running() as tab:
+            tab.open(opened.read_text().strip(), width=3000)
+            shown = "[...document.querySelectorAll('[role=columnheader]')].map((each) => each.innerText.trim())"
+            expected = {"Created", "flow_duration_seconds", "rows_loaded", "status", "trade_date"}
+            wait_for(lambda: expected <= set(tab.evaluate(shown)), "the columns")
+            assert not any("scrape" in each or "layout" in each for each in tab.evaluate(shown))
+
+
+def test_pages_without_runs_are_shown_too() -> None:
+    """With an address that opens MLflow's first page, as there is no experiment yet."""
+    empty_store(Path(os.environ["DATA_DIR"]) / "mlflow" / "mlflow.db")
+    port = free_port()
+    with pages(port, "--no-browser") as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("Runs:"))
+    assert "none have reached MLflow yet" in line
+    assert f"http://127.0.0.1:{port}" in line
 
 
 def test_the_pages_need_a_port_of_their_own() -> None:
