@@ -15,7 +15,7 @@ from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands import output
 from champion_luigi.pipeline import log
 from champion_luigi.pipeline.chunks import Progress as FillProgress
-from champion_luigi.pipeline.fill import FillBhavcopy
+from champion_luigi.pipeline.fill import FillBhavcopy, FillFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,11 +102,15 @@ def shown(console: Console) -> Iterator[Callable[[FillProgress], None]]:
 def _summary(task: FillBhavcopy) -> list[str]:
     if task.progress is None:
         return [task.why_complete() if task.complete() else "The fill did not run: the log says why."]
-    if task.error is not None and not task.progress.due:
-        return [f"The fill did not begin: {task.error}"]
-    # The log has the failed days, and `FillBhavcopy.outstanding` the absent ones.
+    # Luigi's log leaves out what is reported here; it has the failed days.
+    trouble = task.error if not isinstance(task.error, FillFailed) else None
+    if trouble and not task.progress.due:
+        return [f"The fill did not begin: {type(trouble).__name__}: {trouble}"]
+    # `FillBhavcopy.outstanding` has the absent days.
     named = [f"closed {day}: {reason}" for day, reason in sorted(task.progress.closed.items())]
     lines = [*output.some(named, " closed: champion status --json names each"), *task.outstanding()]
+    if trouble:
+        lines.append(f"The fill ended before its end: {type(trouble).__name__}: {trouble}")
     if task.progress.due:
         return [*lines, task.progress.sentence()]
     return lines or ["Nothing is due."]

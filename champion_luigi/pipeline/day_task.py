@@ -149,6 +149,7 @@ class DayTask(luigi.Task):
 
     def is_made(self) -> bool:
         """Whether the output exists, and neither this stage nor an earlier one is requested again."""
+        version.require(settings.data_dir())
         # Stages that another process requested since a run are left to that process, or to the next run.
         has_just_run, self._has_just_run = self._has_just_run, False
         if not super().complete():

@@ -284,11 +284,11 @@ class FillBhavcopy(RangeDailyBase):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and report each day's outcome. Raises FillFailed if days failed."""
-        version.claim(settings.data_dir())
         try:
             with record.execution():
                 self.progress = Progress(due=0)
                 try:
+                    version.claim(settings.data_dir())
                     self._fill(self.progress)
                 except BaseException as error:
                     self.error = error

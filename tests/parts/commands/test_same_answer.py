@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from helpers import HOLIDAY, UDIFF_DAY, champion_here, run, run_champion, run_luigi
+from helpers import HOLIDAY, UDIFF_DAY, beside_python, champion_here, run, run_champion, run_luigi
 from luigid_server import luigid
 
 from champion_luigi.exchange import sessions
@@ -70,7 +70,7 @@ def test_the_visualiser_shows_no_such_date_as_failed(tmp_path_factory: pytest.Te
     with luigid(tmp_path_factory.mktemp("luigid")) as port:
         for day, code in ((HOLIDAY, 0), (NEXT_SESSION, 20)):
             arguments = ("LoadClickHouse", "--date", str(day), "--scheduler-port", str(port))
-            command = ["luigi", "--module", "champion_luigi", *arguments]
+            command = [beside_python("luigi"), "--module", "champion_luigi", *arguments]
             assert run(command).returncode == code
         lists = {
             status: _tasks(port, status) for status in ("DONE", "PENDING", "RUNNING", "FAILED", "DISABLED", "UNKNOWN")
@@ -140,7 +140,7 @@ def test_a_scheduler_that_does_not_answer_is_said_at_once_and_in_the_end(tmp_pat
     (tmp_path / "luigi.cfg").write_text("[core]\nrpc_retry_wait = 0\n")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-    command = ["luigi", "--module", "champion_luigi", "LoadClickHouse", "--date", str(UDIFF_DAY)]
+    command = [beside_python("luigi"), "--module", "champion_luigi", "LoadClickHouse", "--date", str(UDIFF_DAY)]
     done = run([*command, "--scheduler-port", port])
     first = f"WARNING: the central scheduler does not answer yet [http://localhost:{port}]"
     sentence = "the central scheduler does not answer. Start luigid, or add --local-scheduler, then run the same again"

@@ -297,7 +297,7 @@ def test_a_statement_of_many_lines_is_shown_as_such(embedded: Address) -> None:
     """A lone column of text is not a table's cell."""
     lines = printed("SHOW CREATE TABLE equity_ohlc").splitlines()
     assert lines[2] == "CREATE VIEW champion_market.equity_ohlc"
-    assert "    `trade_date` Date," in lines
+    assert "    `trade_date` Date COMMENT 'the trading day [date, IST]'," in lines
 
 
 def test_what_would_move_the_cursor_is_shown_by_its_code(embedded: Address) -> None:
