@@ -551,6 +551,39 @@ also `closed`, `unpublished`), `error`. Of a fill: `first`, `last`, `of`, `worke
 """
 
 
+def python_page() -> str:
+    """Each public function: its signature, and its own words."""
+    public = {name: getattr(champion_luigi, name) for name in champion_luigi.__all__}
+    public["lake.scan"] = champion_luigi.lake.scan
+    sessions = champion_luigi.sessions
+    public |= {f"sessions.{name}": getattr(sessions, name) for name in sessions.__all__}
+    functions = {name: each for name, each in sorted(public.items()) if inspect.isfunction(each)}
+    intro = (
+        "What `from champion_luigi import ...` gives, beside the Luigi tasks. [How to work from "
+        "Python](../how-to/python.md). Every error is one of [these](errors.md)."
+    )
+    return "\n\n".join(["# Python", intro, *(_function(name, each) for name, each in functions.items())]) + "\n"
+
+
+def _function(name: str, function: Callable[..., object]) -> str:
+    # Annotations are texts, and the defaults' own texts keep their quotes.
+    signature = inspect.signature(function)
+    shown = [f"{name}("]
+    is_keyword = False
+    for each in signature.parameters.values():
+        if each.kind is each.KEYWORD_ONLY and not is_keyword:
+            shown.append("    *,")
+            is_keyword = True
+        default = "" if each.default is each.empty else f" = {each.default!r}"
+        shown.append(f"    {each.name}: {each.annotation}{default},")
+    shown.append(f") -> {signature.return_annotation}")
+    words = []
+    for paragraph in (inspect.getdoc(function) or "").split("\n\n"):
+        is_example = paragraph.lstrip().startswith(">>>")
+        words.append(f"```text\n{inspect.cleandoc(paragraph)}\n```" if is_example else paragraph.replace("``", "`"))
+    return "\n\n".join([f"## {name}", "```text\n" + "\n".join(shown) + "\n```", *words])
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings": settings_page,
     "schema": schema_page,
@@ -559,6 +592,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "exit-codes": exit_codes_page,
     "journal": journal_page,
     "metrics": metrics_page,
+    "python": python_page,
 }
 
 MARK = "<!-- made by tools/write_reference.py from the code: change it there -->\n"
