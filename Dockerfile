@@ -12,7 +12,7 @@ WORKDIR /app
 COPY requirements.lock ./
 RUN pip install --require-hashes -r requirements.lock
 
-COPY setup.cfg pyproject.toml README.md LICENSE ./
+COPY setup.cfg setup.py pyproject.toml README.md LICENSE ./
 COPY champion_luigi ./champion_luigi
 RUN pip install --no-deps --no-build-isolation . \
     && rm -rf build *.egg-info \

@@ -96,20 +96,26 @@ def compare(  # noqa: PLR0917 - every argument has a clear name
     runs: int,
     days: int,
     prepare: Callable[[Path], None] = lambda _folder: None,
+    check: Callable[[str, Path], None] = lambda _name, _folder: None,
 ) -> dict[str, Cost]:
-    """Run the contenders in turn, each on a fresh folder, and print medians and ratios to the first."""
+    """Run the contenders in turn, each on a fresh folder, and print medians and ratios to the first.
+
+    ``check`` gets the contender's name and the folder after each run.
+    """
     costs: dict[str, list[Cost]] = {name: [] for name in contenders}
     for _ in range(runs):
         for name, command in contenders.items():
             with tempfile.TemporaryDirectory() as folder:
                 prepare(Path(folder))
                 costs[name].append(run(command, url, Path(folder)))
+                check(name, Path(folder))
     medians = {name: median(found) for name, found in costs.items()}
     floor = next(iter(medians.values()))
     print(f"\n{title}; {runs} runs each in turn, medians")
     for name, cost in medians.items():
         per_day = f"{cost.wall / days * 1000:8.1f} ms a day {cost.cpu / days * 1000:8.1f} CPU ms"
-        ratios = f"time x {cost.wall / floor.wall:.2f}  memory x {cost.memory / floor.memory:.2f}"
+        ratios = f"time x {cost.wall / floor.wall:.2f}  CPU x {cost.cpu / floor.cpu:.2f}"
+        ratios += f"  memory x {cost.memory / floor.memory:.2f}"
         print(f"  {name:26} {cost.wall:8.2f} s {per_day} {cost.memory:6.0f} MiB   {ratios}", flush=True)
     return medians
 

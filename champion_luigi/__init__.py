@@ -11,7 +11,7 @@ The packages in the order in which a day's data meets them; `pipeline/tasks.py` 
     warehouse   the ClickHouse tables: create, load, query
     simulated   the simulated exchange
     config      settings, and the archive, lake and warehouse that they name
-    reading     what users read from Python: adjusted prices
+    reading     what users read from Python: adjusted prices, SQL
     tracking    what happened: the journal, and its way to MLflow
     pipeline    Luigi: the five tasks of a day, the range, one day from Python
     upkeep      the state of the data, and putting it right: status, verify, redo, refresh, clean
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments
     from champion_luigi.pipeline.fill import FillBhavcopy
     from champion_luigi.pipeline.run_day import DayResult, run_day
+    from champion_luigi.pipeline.run_fill import FillResult, fill
     from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges
     from champion_luigi.pipeline.tasks import (
         LoadClickHouse,
@@ -43,14 +44,19 @@ if TYPE_CHECKING:
         ScrapeBhavcopy,
         WriteParquet,
     )
+    from champion_luigi.reading.actions import actions
     from champion_luigi.reading.prices import prices
+    from champion_luigi.reading.sql import sql
     from champion_luigi.storage import lake
+    from champion_luigi.upkeep.coverage import Coverage, status
 
     __version__: str
 
 __all__ = [
+    "Coverage",
     "DayResult",
     "FillBhavcopy",
+    "FillResult",
     "LoadAdjustments",
     "LoadClickHouse",
     "NormalizeBhavcopy",
@@ -59,16 +65,22 @@ __all__ = [
     "ScrapeSymbolChanges",
     "WriteAdjustments",
     "WriteParquet",
+    "actions",
+    "fill",
     "lake",
     "prices",
     "run_day",
     "sessions",
+    "sql",
+    "status",
 ]
 
 # The module of each public name, and the public names that are modules themselves.
 _MODULE_OF = {
+    "Coverage": "upkeep.coverage",
     "DayResult": "pipeline.run_day",
     "FillBhavcopy": "pipeline.fill",
+    "FillResult": "pipeline.run_fill",
     "LoadAdjustments": "pipeline.adjust_tasks",
     "LoadClickHouse": "pipeline.tasks",
     "NormalizeBhavcopy": "pipeline.tasks",
@@ -77,10 +89,14 @@ _MODULE_OF = {
     "ScrapeSymbolChanges": "pipeline.scrape_symbol_changes",
     "WriteAdjustments": "pipeline.adjust_tasks",
     "WriteParquet": "pipeline.tasks",
+    "actions": "reading.actions",
+    "fill": "pipeline.run_fill",
     "lake": "storage.lake",
     "prices": "reading.prices",
     "run_day": "pipeline.run_day",
     "sessions": "sessions",
+    "sql": "reading.sql",
+    "status": "upkeep.coverage",
 }
 _ARE_MODULES = ("lake", "sessions")
 

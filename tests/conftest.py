@@ -91,6 +91,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     # A carrier spends seconds on importing MLflow: only the tests of carriers switch it on.
     monkeypatch.setenv("CHAMPION_TRACKING", "journal")
+    # With a carrier, a test looks at what has arrived: the command waits for it.
+    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "30")
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from champion_luigi.config import settings
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange.archive import Archive, Published, fetch
-from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.day_task import NOT_PUBLISHED, DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.simulated import exchange
 
@@ -143,6 +143,19 @@ def champion_here(*arguments: str, **environment: str) -> subprocess.CompletedPr
     return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)
 
 
+def without(folder: Path, *modules: str) -> dict[str, str]:
+    """The environment of a process that finds none of these modules, as if they were not installed."""
+    (folder / "sitecustomize.py").write_text(
+        "from importlib.machinery import PathFinder as Finder\n"
+        "find = Finder.find_spec\n"
+        "def rest(name, path=None, target=None):\n"
+        f"    return None if name.partition('.')[0] in {modules!r} else find(name, path, target)\n"
+        "Finder.find_spec = rest\n",
+        encoding="utf-8",
+    )
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))}
+
+
 def start_champion(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     """Start `champion` in a process group of its own."""
     return subprocess.Popen(
@@ -217,7 +230,10 @@ def tell(process: subprocess.Popen[str], line: str = "") -> None:
 
 @dataclass
 class Built:
-    """The result of a build: whether all tasks are done, their status messages and their errors, in order."""
+    """The result of a build: whether all tasks are done, their status messages and their errors, in order.
+
+    That a day has no file is among the errors, though no task has failed.
+    """
 
     tasks: tuple[DayTask, ...]
     messages: list[str] = field(default_factory=list)
@@ -225,7 +241,7 @@ class Built:
 
     @property
     def is_done(self) -> bool:
-        return all(task.complete() for task in self.tasks)
+        return all(task.is_made() for task in self.tasks)
 
     @property
     def error(self) -> BaseException:
@@ -272,10 +288,10 @@ def build(*tasks: DayTask, on_message: Callable[[str], None] | None = None) -> B
         if on_message is not None:
             on_message(message)
 
-    def note(_task: luigi.Task, error: BaseException) -> None:
+    def note(_task: luigi.Task, error: BaseException, *_: str) -> None:
         built.errors.append(error)
 
-    events = (luigi.Event.FAILURE, luigi.Event.BROKEN_TASK)
+    events = (luigi.Event.FAILURE, luigi.Event.BROKEN_TASK, NOT_PUBLISHED)
     for event in events:
         DayTask.event_handler(event)(note)
     try:

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import csv
 import functools
 import http.client
+import io
 import os
 import shutil
 import signal
@@ -185,14 +187,15 @@ def free_port() -> int:
 class Gateway:
     """An HTTP server before another one, on a port of its own, which is free while the gateway is closed.
 
-    With ``status``, every request gets this status and none is forwarded. ``before`` is called with a request's path
-    before it is forwarded, ``after`` before its answer is passed on. If one of them returns True, the connection ends
-    there.
+    With ``status``, every request gets this status and ``reason``, and none is forwarded. ``before`` is called with a
+    request's path before it is forwarded, ``after`` before its answer is passed on. If one of them returns True, the
+    connection ends there.
     """
 
     def __init__(self, upstream: str = "", *, status: int | None = None) -> None:
         self.port = free_port()
         self.status = status
+        self.reason = "this server takes no requests"
         self.requests: list[str] = []
         self.before: Callable[[str], bool] = lambda _path: False
         self.after: Callable[[str], bool] = lambda _path: False
@@ -247,7 +250,7 @@ class Gateway:
 
     def _answer(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, str, bytes]:
         if self.status is not None:
-            return self.status, "text/plain", b"this server takes no requests"
+            return self.status, "text/plain", self.reason.encode()
         connection = http.client.HTTPConnection(self._upstream.hostname or HOST, self._upstream.port, timeout=60)
         try:
             headers = {"Content-Type": request.headers.get("Content-Type", "application/json")}
@@ -288,6 +291,24 @@ def metrics_once(uri: str, run: Run) -> dict[str, float]:
         history = store.get_metric_history(run.info.run_id, name)
         assert len(history) == 1, f"{name} of {run.info.run_name} has {len(history)} entries"
     return dict(run.data.metrics)
+
+
+def steps_once(uri: str, run: Run) -> dict[str, dict[int, float]]:
+    """The series of a long fill's days by metric and step, after a check that each point was delivered exactly once."""
+    store, found = client(uri), {}
+    for name in run.data.metrics:
+        if name.startswith("day/"):
+            history = store.get_metric_history(run.info.run_id, name)
+            found[name.removeprefix("day/")] = {each.step: each.value for each in history}
+            assert len(history) == len(found[name.removeprefix("day/")]), f"{name} has points twice"
+    return found
+
+
+def days_table(uri: str, run: Run) -> dict[str, dict[str, str]]:
+    """The lines of a long fill's table by date."""
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(client(uri).download_artifacts(run.info.run_id, "days.csv", folder)).read_text(encoding="utf-8")
+    return {line["trade_date"]: line for line in csv.DictReader(io.StringIO(text))}
 
 
 def told() -> list[Run]:

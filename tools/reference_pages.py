@@ -24,7 +24,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import chunks
-from champion_luigi.tracking import runs
+from champion_luigi.tracking import days, fills
 from champion_luigi.tracking.journal import Event
 from champion_luigi.warehouse import adjusted
 
@@ -48,7 +48,10 @@ _EVENTS = {
     "timeout": ("Luigi ended a worker's process by `worker_timeout`", "`error`"),
     "broken_task": ("Luigi could not find out what a task requires", "`error`, `error_type`"),
     "range": ("Luigi's event of a range", "`name`, `value`"),
-    "fill_start": ("a fill starts", "`first`, `last`, `of`, `workers`, `days_due`, `version`, `clickhouse_table`"),
+    "fill_start": (
+        "a fill starts",
+        "`first`, `last`, `of`, `workers`, `days_due`, `version`, `clickhouse_table`, `days_as_steps` (of a long fill)",
+    ),
     "fill_progress": ("a fill has finished a chunk of days", "`metrics`"),
     "settled": ("the outcome of a day that a fill could not complete", "`outcome`, `reason`"),
     "restatement": (
@@ -395,10 +398,12 @@ def _command(name: str, command: click.Command) -> str:
     context = click.Context(command, info_name=name)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     records = [record for each in command.params if (record := each.get_help_record(context))]
-    rows = [(f"`{names}`".replace("[%Y-%m-%d]", "YYYY-MM-DD"), " ".join(text.split())) for names, text in records]
+    rows = [(f"`{names}`", " ".join(text.split())) for names, text in records]
     text = inspect.cleandoc(command.help or "").replace("\b\n", "")
+    examples = "\n".join(line.strip() for line in (command.epilog or "").splitlines()[2:])
+    blocks = [f"```sh\n{examples}\n```"] if examples else []
     return "\n\n".join(
-        [f"## {name}", f"`{usage}`", text, *([table(("option", "what it does"), *rows)] if rows else [])]
+        [f"## {name}", f"`{usage}`", text, *blocks, *([table(("option", "what it does"), *rows)] if rows else [])]
     )
 
 
@@ -479,7 +484,7 @@ events and fields that they do not know.
 
 {table(("event", "when", "its fields"), *rows)}
 
-`outcome` is one of {", ".join(f"`{name}`" for name in sorted(runs._OUTCOMES))}. Beside the records, `delivered.json`
+`outcome` is one of {", ".join(f"`{name}`" for name in sorted(days.OUTCOMES))}. Beside the records, `delivered.json`
 notes how far they have been carried to MLflow, `carrier.log` what the carrier met with, and `running/` which processes
 may still write.
 """
@@ -487,10 +492,10 @@ may still write.
 
 def metrics_page() -> str:
     """The metrics and tags that MLflow gets."""
-    agreed("counts", _COUNTS, runs._COUNTS)
+    agreed("counts", _COUNTS, days.COUNTS)
     agreed("warnings", _WARNINGS, warning_names())
     agreed("metrics of a fill", _PROGRESS, chunks.Progress(due=0).metrics())
-    agreed("metrics of a range", _RANGE, runs._RANGE_METRICS.values())
+    agreed("metrics of a range", _RANGE, fills.RANGE_METRICS.values())
     day = [
         (f"`{stage}_duration_seconds`", f"seconds of `{task}` without waiting") for stage, task in stages.TASKS.items()
     ]
@@ -500,12 +505,15 @@ def metrics_page() -> str:
     day += [(f"`warning_{name}`", text) for name, text in _WARNINGS.items()]
     fill = [(f"`{name}`", text) for name, text in {**_PROGRESS, **_RANGE}.items()]
     fill += [("`flow_duration_seconds`", "from the first day's start to the end of the fill")]
-    tags = ", ".join(f"`{name}`" for name in sorted({*runs._TAGS, "package_version", "host", "retries", "execution"}))
+    fill += [("`first_day`, `last_day`", "of a long fill: its first and its last date, as numbers such as 20240115")]
+    tags = ", ".join(f"`{name}`" for name in sorted({*days.TAGS, "package_version", "host", "retries", "execution"}))
+    before, after = (", ".join(f"`{name}`" for name in names) for names in (fills.PARAMS, fills.TABLE_TAGS))
+    most = settings.champion.fill_day_runs._default
     return f"""# What MLflow gets
 
 One run a trade date and execution, `bhavcopy-etl-2024-01-15`, and one for each fill,
-`bhavcopy-fill-2024-01-01-2024-12-31`, with its days nested below. Status FINISHED, FAILED or KILLED; a fill is RUNNING
-while it runs.
+`bhavcopy-fill-2024-01-01-2024-12-31`, with its days nested below; [a long fill](#the-days-of-a-long-fill) holds its
+days itself. Status FINISHED, FAILED or KILLED; a fill is RUNNING while it runs.
 
 ## Metrics of a day
 
@@ -516,6 +524,20 @@ while it runs.
 Its progress is a series, a step for each number of days done.
 
 {table(("metric", "what it is"), *fill)}
+
+## The days of a long fill
+
+A fill of more than {most} days (`CHAMPION_FILL_DAY_RUNS`) is one run, because MLflow has no call for many runs: a run a
+date would cost more than a third of the date's work. Its days are
+
+- steps of the metrics `{fills.DAY}…`, such as `{fills.DAY}rows_loaded`. The step is the date, 20240115; so is the time,
+  at noon UTC, for charts over *Time (wall)*. A warning has points only for days that have some;
+- lines of the artifact `days.csv`: {before}; all metrics;
+  {after}.
+
+A day that failed, was killed, is absent or not published yet has a run of its own below the fill, as in a short fill,
+and a line of the table; a closed day is a line alone. If the store of artifacts refuses the table, the tag
+`days_table` has the reason.
 
 ## Parameters
 
@@ -529,6 +551,39 @@ also `closed`, `unpublished`), `error`. Of a fill: `first`, `last`, `of`, `worke
 """
 
 
+def python_page() -> str:
+    """Each public function: its signature, and its own words."""
+    public = {name: getattr(champion_luigi, name) for name in champion_luigi.__all__}
+    public["lake.scan"] = champion_luigi.lake.scan
+    sessions = champion_luigi.sessions
+    public |= {f"sessions.{name}": getattr(sessions, name) for name in sessions.__all__}
+    functions = {name: each for name, each in sorted(public.items()) if inspect.isfunction(each)}
+    intro = (
+        "What `from champion_luigi import ...` gives, beside the Luigi tasks. [How to work from "
+        "Python](../how-to/python.md). Every error is one of [these](errors.md)."
+    )
+    return "\n\n".join(["# Python", intro, *(_function(name, each) for name, each in functions.items())]) + "\n"
+
+
+def _function(name: str, function: Callable[..., object]) -> str:
+    # Annotations are texts, and the defaults' own texts keep their quotes.
+    signature = inspect.signature(function)
+    shown = [f"{name}("]
+    is_keyword = False
+    for each in signature.parameters.values():
+        if each.kind is each.KEYWORD_ONLY and not is_keyword:
+            shown.append("    *,")
+            is_keyword = True
+        default = "" if each.default is each.empty else f" = {each.default!r}"
+        shown.append(f"    {each.name}: {each.annotation}{default},")
+    shown.append(f") -> {signature.return_annotation}")
+    words = []
+    for paragraph in (inspect.getdoc(function) or "").split("\n\n"):
+        is_example = paragraph.lstrip().startswith(">>>")
+        words.append(f"```text\n{inspect.cleandoc(paragraph)}\n```" if is_example else paragraph.replace("``", "`"))
+    return "\n\n".join([f"## {name}", "```text\n" + "\n".join(shown) + "\n```", *words])
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "settings": settings_page,
     "schema": schema_page,
@@ -537,6 +592,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "exit-codes": exit_codes_page,
     "journal": journal_page,
     "metrics": metrics_page,
+    "python": python_page,
 }
 
 MARK = "<!-- made by tools/write_reference.py from the code: change it there -->\n"

@@ -1,4 +1,4 @@
-"""Write the README's tables (data sets, settings, columns, errors) and docs/reference/, from the code they describe.
+"""Write the README's table of data sets and docs/reference/, from the code that they describe.
 
     python tools/write_reference.py [--check]
 
@@ -10,34 +10,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from reference_pages import errors_table, made_pages, setting_rows, table
+from reference_pages import made_pages, table
 
-from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
-from champion_luigi.datasets.equity import EQUITY
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 REFERENCE = ROOT / "docs" / "reference"
-
-
-def settings_table() -> str:
-    """Each setting: environment variable, place in luigi.cfg, default and meaning."""
-    rows = [
-        (f"`{env}`", f"`{place}`", f"`{default}`", meaning)
-        for env, place, default, _, meaning in setting_rows(*settings.SECTIONS)
-    ]
-    rows.append(("`CLICKHOUSE_PASSWORD`", "`[clickhouse] password`", "`(empty)`", "never shown, logged or stored"))
-    return table(("environment", "`luigi.cfg`", "default", "what it is"), *rows)
-
-
-def schema_table() -> str:
-    """Each canonical column of the equity bhavcopy: type, unit and meaning."""
-    rows = [
-        (f"`{each.name}`", each.kind.type, each.unit or "–", "never" if each.required else "may be", each.meaning)
-        for each in EQUITY.columns
-    ]
-    return table(("column", "Polars", "unit", "null?", "meaning"), *rows)
 
 
 def _file_name(path: str) -> str:
@@ -65,28 +44,20 @@ def data_sets_table() -> str:
     return table(("data set", "what it holds", "since", "files", "view", "table", "published by (IST)"), *rows)
 
 
-def with_tables(text: str) -> str:
-    """The README with each marked table replaced."""
-    tables = {
-        "data sets": data_sets_table,
-        "settings": settings_table,
-        "schema": schema_table,
-        "errors": errors_table,
-    }
-    for name, made in ((name, make()) for name, make in tables.items()):
-        start, end = f"<!-- {name}: made by tools/write_reference.py -->", f"<!-- end of {name} -->"
-        before, _, rest = text.partition(start)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise SystemExit(f"README.md has no place for the table of {name}")
-        text = f"{before}{start}\n{made}\n{end}{after}"
-    return text
+def with_table(text: str) -> str:
+    """The README with its marked table replaced."""
+    start, end = "<!-- data sets: made by tools/write_reference.py -->", "<!-- end of data sets -->"
+    before, _, rest = text.partition(start)
+    _, found, after = rest.partition(end)
+    if not found:
+        raise SystemExit("README.md has no place for the table of data sets")
+    return f"{before}{start}\n{data_sets_table()}\n{end}{after}"
 
 
 def made_files() -> dict[Path, str]:
     """Every generated file, with the content that it must have."""
     pages = {REFERENCE / name: text for name, text in made_pages().items()}
-    return {README: with_tables(README.read_text(encoding="utf-8")), **pages}
+    return {README: with_table(README.read_text(encoding="utf-8")), **pages}
 
 
 def main() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Final
 
 from champion_luigi.datasets.corporate_actions import SHARES
+from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import COUNT, DAY, FLAG, PRICE, TEXT, Column
 
 if TYPE_CHECKING:
@@ -125,6 +127,22 @@ FURTHER: Final[tuple[Column, ...]] = (
         required=True,
     ),
 )
+
+
+def _adjusted(column: Column) -> Column:
+    """A column of the published prices, as the view of adjusted prices has it."""
+    if column.name in PRICES:
+        return replace(column, meaning=f"{column.meaning}; divided by factor")
+    if column.name == PREVIOUS:
+        meaning = "previous close, divided by the factor of its own day, unless the exchange adjusted it"
+        return replace(column, meaning=meaning)
+    if column.name == VOLUME:
+        return replace(column, kind=PRICE, meaning=f"{column.meaning}, multiplied by factor")
+    return column
+
+
+# All that the view of adjusted prices has, in order.
+ADJUSTED_PRICES: Final[tuple[Column, ...]] = (*map(_adjusted, EQUITY.columns), *FURTHER)
 
 
 def types_of(columns: Sequence[Column]) -> dict[str, pl.DataType]:

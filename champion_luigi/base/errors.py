@@ -20,6 +20,7 @@ ChampionError
     ├── OtherVersion        written by a newer or an older version of this package
     ├── Busy                another process holds a lock
     ├── SettingsError       a setting that cannot be used
+    │   └── NotInstalled    what is set needs a library that is not installed
     ├── UnknownSymbol       no instrument had this symbol
     └── WrongClock          this machine's clock is before the first file
 
@@ -207,6 +208,13 @@ class SettingsError(TerminalError):
     """A setting cannot be used as it is.
 
     The message names the setting and says what was expected.
+    """
+
+
+class NotInstalled(SettingsError):
+    """What was requested needs a library that only an extra installs.
+
+    The message has the command that installs it. Nothing was begun: run the same again afterwards.
     """
 
 

@@ -61,13 +61,18 @@ def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], 
 
 def is_locked(path: Path) -> bool:
     """Whether a process holds this lock, which may be a folder."""
+    return holder(path) is not None
+
+
+def holder(path: Path) -> str | None:
+    """The process that holds this lock, in words; None if nobody does."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
+        return None
     try:
         with naming(path, _NO_LOCKS, _MOUNT_WITH_LOCKS):
-            return not _taken(descriptor, fcntl.LOCK_SH)
+            return None if _taken(descriptor, fcntl.LOCK_SH) else _holder(descriptor)
     finally:
         os.close(descriptor)
 
@@ -88,17 +93,17 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
             file.close()
             raise
         if not is_ours:
-            holder = _holder(file)
+            found = _holder(file.fileno())
             file.close()
             if time.monotonic() >= started + wait_seconds:
                 raise Busy(
                     f"{what} is in use by another process",
-                    found=holder,
+                    found=found,
                     source=str(path),
                     todo="Wait for it to end, or stop it, and run the same command again.",
                 ) from None
             if on_wait is not None and not has_waited:
-                on_wait(f"waiting for {what}, in use by {holder}")
+                on_wait(f"waiting for {what}, in use by {found}")
             has_waited = True
             time.sleep(0.05)
             continue
@@ -124,9 +129,9 @@ def _taken(descriptor: int, kind: int) -> bool:
     return True
 
 
-def _holder(file: IO[bytes]) -> str:
+def _holder(descriptor: int) -> str:
     try:
-        name = os.pread(file.fileno(), 500, 0).decode(errors="replace")
+        name = os.pread(descriptor, 500, 0).decode(errors="replace")
     except OSError:
         # A lock on an SMB share keeps others from reading the file, too.
         name = "another process"

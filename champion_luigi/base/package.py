@@ -1,8 +1,10 @@
-"""The version of this package, as installed."""
+"""The name of this package, and its version, as installed."""
 
 from importlib.metadata import PackageNotFoundError, version
 
+PACKAGE = "champion_luigi"
+
 try:
-    VERSION = version("champion_luigi")
+    VERSION = version(PACKAGE)
 except PackageNotFoundError:  # imported from a checkout that is not installed
     VERSION = "0+unknown"

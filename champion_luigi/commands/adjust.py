@@ -27,8 +27,11 @@ def command(*, lake_only: bool) -> None:
 
     Exits 0 when the adjustments are up to date, 30 when they could not be made or loaded.
     """
+    from champion_luigi.config import wiring
     from champion_luigi.pipeline import adjust_tasks
 
+    if not lake_only:
+        wiring.warehouse_place().require_engine()
     adjust_tasks.ask()
     sys.exit(_run(adjust_tasks.last_task(lake_only=lake_only)))
 
@@ -53,9 +56,10 @@ def _run(task: luigi.Task) -> int:
     import luigi
 
     from champion_luigi.commands import bar
-    from champion_luigi.pipeline import adjust_tasks
+    from champion_luigi.pipeline import adjust_tasks, log
     from champion_luigi.warehouse import opened
 
+    log.quieten()
     level = "WARNING" if sys.stderr.isatty() else "INFO"
     with opened.kept_open():
         result = luigi.build([task], workers=1, local_scheduler=True, detailed_summary=True, log_level=level)

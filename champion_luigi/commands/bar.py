@@ -13,8 +13,9 @@ from luigi.rpc import RPCError
 
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands import output
+from champion_luigi.pipeline import log
 from champion_luigi.pipeline.chunks import Progress as FillProgress
-from champion_luigi.pipeline.fill import FillBhavcopy
+from champion_luigi.pipeline.fill import FillBhavcopy, FillFailed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,8 +33,15 @@ _EXIT_CODES = {
 
 
 def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
-    """Run a fill, print its summary on standard error, and return the exit code."""
-    task.complete()  # raises settings errors here, because Luigi would log them with a traceback
+    """Run a fill, print its result on standard error, and return the exit code.
+
+    Raises SettingsError, before the first day, if any setting cannot be used: a day would only say so itself.
+    """
+    if not task.complete():
+        task.require_settings()
+        task.deps()  # raises NotInstalled here, where Luigi would log it, and go on to the next data set
+    task.is_reported = True
+    log.quieten()
     on_terminal = sys.stderr.isatty()
     with ExitStack() as stack:
         if on_terminal:
@@ -45,13 +53,12 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
                 [task], workers=1, detailed_summary=True, log_level="WARNING" if on_terminal else "INFO", **scheduler
             )
         except RPCError:
-            # Luigi has logged each attempt.
             raise ChampionError(
                 "the central scheduler does not answer",
                 source=f"{scheduler.get('scheduler_host')}:{scheduler.get('scheduler_port')}",
                 todo="Start luigid, or leave out --scheduler-host, then run the same fill again: completed days stay.",
             ) from None
-    output.say("\n".join([*_summary(task), *task.outstanding()]))
+    output.say("\n".join(_summary(task)))
     code = code_of(result)
     return output.ABSENT if code == output.MISSING and task.is_done_but_for_absent else code
 
@@ -94,12 +101,16 @@ def shown(console: Console) -> Iterator[Callable[[FillProgress], None]]:
 
 def _summary(task: FillBhavcopy) -> list[str]:
     if task.progress is None:
-        return ["Nothing is missing." if task.complete() else "The fill did not run: the log says why."]
-    if task.error is not None and not task.progress.due:
-        return [f"The fill did not begin: {task.error}"]
-    lines = [task.progress.sentence() if task.progress.due else "Nothing is due."]
-    # `FillBhavcopy.outstanding` has the absent ones.
-    for words, reasons in (("failed", task.progress.failed), ("closed", task.progress.closed)):
-        named = [f"{words} {day}: {reason}" for day, reason in sorted(reasons.items())]
-        lines += output.some(named, f" {words}: the log names each")
-    return lines
+        return [task.why_complete() if task.complete() else "The fill did not run: the log says why."]
+    # Luigi's log leaves out what is reported here; it has the failed days.
+    trouble = task.error if not isinstance(task.error, FillFailed) else None
+    if trouble and not task.progress.due:
+        return [f"The fill did not begin: {type(trouble).__name__}: {trouble}"]
+    # `FillBhavcopy.outstanding` has the absent days.
+    named = [f"closed {day}: {reason}" for day, reason in sorted(task.progress.closed.items())]
+    lines = [*output.some(named, " closed: champion status --json names each"), *task.outstanding()]
+    if trouble:
+        lines.append(f"The fill ended before its end: {type(trouble).__name__}: {trouble}")
+    if task.progress.due:
+        return [*lines, task.progress.sentence()]
+    return lines or ["Nothing is due."]

@@ -62,7 +62,8 @@ def _in_words(document: dict[str, Any]) -> str:
                 lines += [f"  {line}" for line in output.some(named, ": --json names each", _MOST_NAMED)]
     lines.append(_count("would free" if dry_run else "freed", removed) if removed else "There is nothing to remove.")
     reasons = Counter(each["why"] for each in document["kept"])
-    lines += [f"stays: {count} {output.plural(count, 'file')}, {why}" for why, count in sorted(reasons.items())]
+    for why, count in sorted(reasons.items()):
+        lines += output.wrapped(f"stays: {count} {output.plural(count, 'file')}, {why}", "  ")
     return "\n".join(lines)
 
 

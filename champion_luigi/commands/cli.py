@@ -12,6 +12,9 @@ from typing import Any
 
 import click
 
+from champion_luigi.base import words
+from champion_luigi.commands import overview
+
 # The module of each command; the click command in it is named `command`.
 _MODULES = {
     name: name for name in "actions adjust clean demo fill redo refresh schedule sessions status track verify".split()
@@ -31,7 +34,24 @@ class _Commands(click.Group):
         if cmd_name not in _MODULES:
             return None
         command: click.Command = importlib.import_module(f"champion_luigi.commands.{_MODULES[cmd_name]}").command
+        # \b: click would join the lines.
+        command.epilog = "\n".join(["\b", "Examples:", *(f"  {each}" for each in overview.ENTRIES[cmd_name].examples)])
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The commands by what people want of them."""
+        for title, entries in overview.GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.line) for name, entry in entries.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _MODULES:
+            found = words.nearest(args[0], self.list_commands(ctx))
+            hint = f"Did you mean {' or '.join(found[:2])}?" if found else "champion --help lists them."
+            ctx.fail(f"There is no command {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[__name__] = list(args)
@@ -51,6 +71,12 @@ class _Commands(click.Group):
 
                     version.require(settings.data_dir())
                 return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            # Click compares the spelling alone: to it, --from is near --of.
+            options = error.ctx.command.params if error.ctx else []
+            found = words.nearest(error.option_name, (name for each in options for name in each.opts))
+            hint = f"Did you mean {' or '.join(found[:2])}?" if found else "--help lists them."
+            raise click.UsageError(f"There is no option {error.option_name}. {hint}", error.ctx) from None
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -70,4 +96,7 @@ def _show_crash(kind: type[BaseException], error: BaseException, trace: Tracebac
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="champion_luigi", prog_name="champion")
 def main() -> None:
-    """NSE end-of-day prices, every trading day: tools around the Luigi pipeline."""
+    """NSE end-of-day prices, every trading day: tools around the Luigi pipeline.
+
+    Each command has its own --help, with examples.
+    """

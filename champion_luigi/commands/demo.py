@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from champion_luigi.base import extras
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands import output
 from champion_luigi.datasets import catalog
@@ -27,19 +28,20 @@ def command(data_dir: Path) -> None:
     """Run the pipeline for a few simulated days of the first data set, and one day of the others; show the result."""
     import luigi
 
-    from champion_luigi.config import settings
+    from champion_luigi.config import settings, wiring
     from champion_luigi.pipeline.tasks import LoadClickHouse
     from champion_luigi.warehouse import opened
 
     values = {"data_dir": str(data_dir), "archive_url": "simulated:", "clickhouse_host": "", "lake_dir": ""}
     with output.ending("demo", output.FAILED), settings.overridden(values):
+        wiring.warehouse_place().require_engine()
         click.echo(f"Loading {len(DAYS)} simulated trading days ...")
         tasks = [LoadClickHouse(date=day) for day in DAYS]
         tasks += [LoadClickHouse(date=DAYS[-1], dataset=name) for name in catalog.NAMES if name != catalog.DEFAULT]
         # Check complete() here first: Luigi only logs the errors that it raises, such as an invalid setting.
-        if not all(task.complete() for task in tasks):
+        if not all(task.is_made() for task in tasks):
             luigi.build(tasks, local_scheduler=True, workers=1, log_level="WARNING")
-        incomplete = [task.label for task in tasks if not task.complete()]
+        incomplete = [task.label for task in tasks if not task.is_made()]
         if incomplete:
             raise ChampionError(f"not loaded: {', '.join(incomplete)}; the log above says why")
         try:
@@ -51,6 +53,7 @@ def command(data_dir: Path) -> None:
 def _show(data_dir: Path) -> None:
     from champion_luigi.config import settings
     from champion_luigi.config.wiring import warehouse_place
+    from champion_luigi.tracking import record
     from champion_luigi.warehouse import opened
 
     first = catalog.DATASETS[catalog.DEFAULT]
@@ -66,11 +69,14 @@ def _show(data_dir: Path) -> None:
         if dataset.example:
             [[text]] = table.query(dataset.example.format(view=name, day=DAYS[-1]))
             click.echo(f"  {dataset.name:<{max(map(len, catalog.NAMES))}}  {text}")
+    metrics = f"{settings.without_secrets(settings.tracking_uri())}  (MLflow: durations and counts of every run)"
+    if extras.lacking(settings.mlflow_extra()):
+        metrics = f"{record.journal_folder()}  (durations and counts of every run; MLflow is not installed)"
     click.echo(
         f"""
   Lake      {settings.lake_dir()}  (Parquet, one file a day)
   Warehouse {warehouse_place().folder}  (embedded ClickHouse)
-  Metrics   {settings.without_secrets(settings.tracking_uri())}  (MLflow: durations and counts of every run)
+  Metrics   {metrics}
 
 Run it again: no task runs, because every output exists:
 

@@ -6,7 +6,7 @@ import itertools
 import sys
 import textwrap
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,19 +20,23 @@ if TYPE_CHECKING:
 
 @click.command(name="fill")
 @output.of_datasets()
-@click.option("--start", type=output.DAY, help="First date. Default: --days-back days before today.")
-@click.option("--stop", type=output.DAY, help="The date after the last one. Default: the day after the latest session.")
+@click.option("--start", type=output.DAY, help="First date. Default: CHAMPION_FIRST_DATE, or 100 days ago.")
 @click.option(
-    "--days-back",
-    type=click.IntRange(min=0),
-    default=100,
+    "--end", type=output.DAY, help="Last date, included. Default: the latest session that should be published by now."
+)
+@click.option("--stop", type=output.DAY, help="The date after the last one, in place of --end.")
+@click.option("--date", "day", type=output.DAY, help="A single day, in place of --start and --end.")
+@click.option("--days-back", type=click.IntRange(min=0), help="How many days to look back, in place of --start.")
+@click.option(
+    "--of",
+    "last_task",
+    default="LoadClickHouse",
     show_default=True,
-    help="How many days to look back without --start.",
+    metavar="TASK",
+    shell_complete=lambda _context, _option, typed: [each for each in output.LAST_TASKS if each.startswith(typed)],
+    help="Last task of each day: WriteParquet fills the lake only.",
 )
-@click.option(
-    "--of", "last_task", default="LoadClickHouse", show_default=True, help="WriteParquet fills the lake only."
-)
-@click.option("--workers", type=int, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
+@click.option("--workers", type=output.WORKERS, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
 @click.option("--reverse", is_flag=True, help="Newest day first.")
 @click.option(
     "--task-limit", type=click.IntRange(min=0), help="Maximum number of days in this run; the rest is reported as left."
@@ -46,7 +50,9 @@ if TYPE_CHECKING:
 def command(  # noqa: PLR0917 - click calls it by name
     datasets: Sequence[Dataset],
     start: datetime | None,
+    end: datetime | None,
     stop: datetime | None,
+    day: datetime | None,
     last_task: str,
     workers: int | None,
     task_limit: int | None,
@@ -71,12 +77,17 @@ def command(  # noqa: PLR0917 - click calls it by name
     from champion_luigi.base.errors import SettingsError
     from champion_luigi.commands import adjust, bar
     from champion_luigi.config import settings
+    from champion_luigi.exchange import sessions
     from champion_luigi.pipeline.fill import FillBhavcopy
     from champion_luigi.warehouse import opened
 
     if as_json and not dry_run:
         raise click.UsageError("--json needs --dry-run")
-    parameters["start"], parameters["stop"] = output.dates(start, stop, "--stop")
+    if start is None and day is None and (days_back := parameters.pop("days_back")) is not None:
+        # Whatever the first date of the data is.
+        start = datetime.combine(datetime.now(sessions.INDIA), time()) - timedelta(days=days_back)
+    parameters |= _range(start, end, stop, day)
+    parameters = {name: value for name, value in parameters.items() if value is not None}
     if task_limit is not None:
         parameters["task_limit"] = task_limit
     scheduler: dict[str, Any] = {"local_scheduler": True}
@@ -111,6 +122,16 @@ def command(  # noqa: PLR0917 - click calls it by name
         if not dry_run and of.__name__ in ("LoadClickHouse", "WriteParquet"):
             code = max(code, adjust.after(datasets, lake_only=of.__name__ == "WriteParquet"))
     sys.exit(code)
+
+
+def _range(
+    start: datetime | None, end: datetime | None, stop: datetime | None, day: datetime | None
+) -> dict[str, date | None]:
+    if (day and (start or end or stop)) or (end and stop):
+        raise click.UsageError("give --date, or --start with --end, or --start with --stop")
+    first, last = output.dates(day or start, day or end)
+    _, after = output.dates(start, stop, "--stop")
+    return {"start": first, "end": last, "stop": after}
 
 
 def _plan(task: FillBhavcopy) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
@@ -19,7 +19,31 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 
 F = TypeVar("F", bound=Callable[..., object])
-DAY = click.DateTime(["%Y-%m-%d"])
+# The two tasks that a fill can end with.
+LAST_TASKS = ("LoadClickHouse", "WriteParquet")
+
+
+class _Day(click.DateTime):
+    """A date as people and messages write it."""
+
+    name = "date"
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def get_metavar(self, *_: object, **__: object) -> str:
+        return "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is no date of the form YYYY-MM-DD", param, ctx)
+
+
+DAY = _Day()
+# As CHAMPION_FILL_WORKERS.
+WORKERS = click.IntRange(1, 1000)
 # The word for all data sets of the catalog.
 ALL = "all"
 WIDTH = 80
@@ -51,6 +75,9 @@ def of_datasets(default: str = catalog.DEFAULT, what: str = "Data sets") -> Call
         show_default=True,
         metavar="NAME[,NAME...]",
         callback=_named,
+        shell_complete=lambda _context, _option, typed: [
+            each for each in (*catalog.NAMES, ALL) if each.startswith(typed)
+        ],
         help=f"{what}, by name: {', '.join(catalog.NAMES)}, or {ALL}. Can be repeated.",
     )
 

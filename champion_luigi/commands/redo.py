@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="The last stage to run: write stops at the lake, and makes a changed file due for loading.",
 )
-@click.option("--workers", type=int, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
+@click.option("--workers", type=output.WORKERS, help="Number of tasks at a time. Default: CHAMPION_FILL_WORKERS.")
 @click.option("--dry-run", is_flag=True, help="Only list, for each day, the outputs to replace and the stages to run.")
 @click.option("--json", "as_json", is_flag=True, help="Print each day and its outcome as one JSON document.")
 @click.pass_context
@@ -124,7 +124,7 @@ def _run(dataset: Dataset, requests: Mapping[date, tuple[Stage, Stage]]) -> tupl
         codes.append(bar.execute(task, {"local_scheduler": True}))
         progress = task.progress
         reasons = {**progress.failed, **progress.absent, **progress.closed, **progress.unpublished} if progress else {}
-        return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).complete()}
+        return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).is_made()}
 
     reasons = again.again(dataset, requests, fill, output.say)
     return {day: reasons.get(day, "done") for day in requests}, max(codes)

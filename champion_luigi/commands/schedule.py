@@ -22,7 +22,7 @@ from champion_luigi.datasets.model import Dataset
 _NOON = time(12, 0)
 _DEFAULT = (catalog.DATASETS[catalog.DEFAULT],)
 _INDIA_MINUTES = 5 * 60 + 30
-# Debian's cron refuses a longer command, and Vixie cron cuts it off; cronie takes 131,071 bytes.
+# Debian's and Vixie cron take a variable's line of 999 bytes; cronie takes 131,071.
 _LONGEST_COMMAND = 998
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
@@ -118,21 +118,19 @@ def runs(datasets: Sequence[Dataset]) -> list[Run]:
 def crontab(job: Job, datasets: Sequence[Dataset] = _DEFAULT) -> str:
     """Lines for ``crontab -e``, in UTC; the machine's cron must run in UTC or support CRON_TZ.
 
-    Raises SettingsError if a line would be longer than cron takes, or hold a control character.
+    Folder, settings and program stand once, in the variable CHAMPION, so that each run is a short line. Raises
+    SettingsError if that line would be longer than cron takes, or hold a control character.
     """
     _require_one_line(job)
     settings = {name: f"{name}={shlex.quote(text)} " for name, text in sorted(job.environment.items())}
-    of_runs = {
-        run: _for_cron(
-            f"cd {shlex.quote(str(job.folder))} && {''.join(settings.values())}"
-            f"flock -n .champion-fill.lock {shlex.quote(str(job.champion))} {run.arguments} >> champion.log 2>&1"
-        )
-        for run in runs(datasets)
-    }
-    if (size := max(len(line.encode()) for line in of_runs.values())) > _LONGEST_COMMAND:
+    prefix = (
+        f"CHAMPION=cd {shlex.quote(str(job.folder))} && {''.join(settings.values())}"
+        f"flock -n .champion-fill.lock {shlex.quote(str(job.champion))}"
+    )
+    if (size := len(prefix.encode())) > _LONGEST_COMMAND:
         longest = sorted(settings, key=lambda name: len(settings[name]), reverse=True)
         raise SettingsError(
-            "a command in the crontab would be too long: some versions of cron cut it off",
+            "a line of the crontab would be too long: some versions of cron cut it off",
             expected=f"{_LONGEST_COMMAND} bytes at most",
             found=f"{size} bytes; the longest settings are {', '.join(longest[:3])}",
             todo=f"Put these into luigi.cfg in {job.folder} instead of the environment, or use --systemd.",
@@ -142,11 +140,14 @@ def crontab(job: Job, datasets: Sequence[Dataset] = _DEFAULT) -> str:
         "# Times are UTC; India is 5:30 ahead. A cron without support for CRON_TZ needs a machine in UTC.",
         "# Passwords, and addresses that hold one, are left out: put them into luigi.cfg in this folder.",
         "CRON_TZ=UTC",
+        "# The folder, the settings, a lock against two runs at once, and the program.",
+        prefix,
     ]
-    for run, line in of_runs.items():
+    for run in runs(datasets):
         utc = (run.at.hour * 60 + run.at.minute - _INDIA_MINUTES) % (24 * 60)
         days = "*" if run.is_next_day else "1-5"
-        lines += [f"# {run.at:%H:%M} IST, {run.why}", f"{utc % 60} {utc // 60} * * {days} {line}"]
+        command = f'eval "$CHAMPION {run.arguments} >> champion.log 2>&1"'
+        lines += [f"# {run.at:%H:%M} IST, {run.why}", f"{utc % 60} {utc // 60} * * {days} {command}"]
     return "\n".join(lines) + "\n"
 
 
@@ -188,6 +189,8 @@ ExecStart={_started(str(job.champion), arguments)}
 SuccessExitStatus=15 20
 TimeoutStartSec=2h
 KillSignal=SIGTERM
+# The process that carries metrics to MLflow may go on for some seconds after the fill.
+KillMode=process
 """,
         f"{name}.timer": f"""[Unit]
 Description=NSE bhavcopy: evenings, and a catch-up in the morning, India time
@@ -211,15 +214,6 @@ def _require_one_line(job: Job) -> None:
                 expected="text without line ends and control characters, in UTF-8",
                 found=ascii(text),
             )
-
-
-def _for_cron(line: str) -> str:
-    """A command as cron reads it: %, which would end it, is escaped.
-
-    After a backslash that escape would not work. Such a backslash is within single quotes, which can end and begin
-    again in between.
-    """
-    return line.replace("\\%", "\\''%").replace("%", r"\%")
 
 
 def _quoted(text: str) -> str:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import click
 
 from champion_luigi.commands import output
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.exchange import sessions
+
+# Days in a row are one span.
+_MOST_SPANS = 40
 
 
 @click.command(name="status")
 @output.of_datasets()
-@click.option("--start", type=output.DAY, help="First date. Default: the first day fetched or absent.")
+@click.option("--start", type=output.DAY, help="First date. Default: CHAMPION_FIRST_DATE, or the first day fetched.")
 @click.option("--end", type=output.DAY, help="Last date. Default: the latest session that should be published by now.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status as one JSON document.")
 @click.pass_context
@@ -59,6 +63,15 @@ def _adjustments_in_words(found: dict[str, Any]) -> str:
     return words if found["loaded"] else f"{words}, not loaded: champion adjust"
 
 
+def _tracking_in_words(document: dict[str, Any]) -> str:
+    from champion_luigi.base import extras
+    from champion_luigi.config import settings
+
+    if settings.tracking_is_on() and extras.lacking(settings.mlflow_extra()):
+        return "in the journal: MLflow is not installed"
+    return f"tracking: {document['tracking']}"
+
+
 def _in_words(document: dict[str, Any]) -> str:
     states = ("lake_only", "failed", "absent", "missing", "closed")
     counts = (f"{name.replace('_', ' ')} {len(document[name])}" for name in states)
@@ -71,16 +84,24 @@ def _in_words(document: dict[str, Any]) -> str:
         ", ".join(counts),
         f"latest loaded  {latest}" + (f", {late} behind {document['latest_due']}" if late else ", up to date"),
         *([f"adjustments    {_adjustments_in_words(found)}"] if (found := document["adjustments"]) else []),
-        f"unsent records {document['unsent_records']} (tracking: {document['tracking']})",
+        f"unsent records {document['unsent_records']} ({_tracking_in_words(document)})",
         f"warehouse      {document['warehouse']}",
         f"lake           {document['lake']}",
         f"archive        {document['archive']}",
     ]
     for name in ("failed", "lake_only", "absent", "missing"):
         words = name.replace("_", " ")
-        entries = [entry if isinstance(entry, dict) else {"date": entry, "reason": ""} for entry in document[name]]
-        if named := [f"{words} {each['date']}" + (each["reason"] and f": {each['reason']}") for each in entries]:
-            lines += ["", *output.some(named, f" {words}: --json names each")]
+        days_of: dict[str, list[date]] = {}
+        for entry in document[name]:
+            day, reason = (entry["date"], entry["reason"]) if isinstance(entry, dict) else (entry, "")
+            days_of.setdefault(reason, []).append(day)
+        named = [
+            f"{words} {sessions.in_words(days, _MOST_SPANS)}" + (reason and f": {reason}")
+            for reason, days in days_of.items()
+        ]
+        if named:
+            shown = output.some(named, f" reasons of {words} days: --json names each")
+            lines += ["", *(line for each in shown for line in output.wrapped(each, "    "))]
     if document["failed"] or document["missing"] or document["lake_only"]:
         of = f" --dataset {document['dataset']}" if "dataset" in document else ""
         lines += ["", f"To complete them: champion fill{of} --start {document['start']}"]

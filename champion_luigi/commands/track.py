@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import click
 
+from champion_luigi.base import extras
 from champion_luigi.base.errors import ChampionError, SettingsError
 from champion_luigi.commands import output
 
@@ -26,8 +27,9 @@ def flush() -> None:
     from champion_luigi.tracking.carrier import DELIVERED, Carrier
 
     with output.ending("track flush", output.FAILED):
+        extras.require(settings.mlflow_extra(), "delivery to MLflow", "Until then, the records stay in the journal.")
         store = settings.without_secrets(settings.tracking_uri())
-        carrier = Carrier(record.job())
+        carrier = Carrier(record.job(), is_alone=True)
         if carrier.run() != DELIVERED:
             count = journal.count_undelivered(record.journal_folder())
             raise ChampionError(
@@ -44,23 +46,38 @@ def flush() -> None:
 @command.command("ui")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on, without a password.")
 @click.option("--port", default=5000, show_default=True, help="Port to listen on.")
-def ui_command(host: str, port: int) -> None:
-    """Show MLflow's pages for the configured store, until Ctrl-C."""
+@click.option("--browser/--no-browser", default=None, help="Open the page. Default: on a terminal of a desktop.")
+def ui_command(host: str, port: int, browser: bool | None) -> None:
+    """Show MLflow's pages for the configured store, until Ctrl-C.
+
+    The address that is printed opens the experiment's runs with their date, status, error, rows and durations.
+    """
     from champion_luigi.config import settings
 
     store = settings.without_secrets(settings.tracking_uri())
     if store.startswith(("http:", "https:")):
         click.echo(f"MLflow's pages are on the configured server: {store}")
         return
+    with output.ending("track ui"):
+        extras.require("mlflow", "MLflow's server")
     click.echo(f"MLflow starts on http://{host}:{port} in a few seconds; Ctrl-C ends it.")
     click.echo(f"Store:      {store}")
     click.echo(f"Experiment: {settings.get('mlflow_experiment_name')}")
     with output.ending("track ui"):
-        ui(host, port)
+        ui(host, port, _is_on_desktop() if browser is None else browser)
 
 
-def ui(host: str, port: int) -> NoReturn:
-    """Replace this process by MLflow's server on the configured store. Raises SettingsError if the port is taken."""
+def _is_on_desktop() -> bool:
+    """Whether a person looks at a terminal on a machine with windows. In a text browser, MLflow's pages are empty."""
+    has_windows = sys.platform == "darwin" or any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return sys.stdout.isatty() and has_windows
+
+
+def ui(host: str, port: int, browser: bool) -> NoReturn:
+    """Replace this process by MLflow's server on the configured store; with ``browser``, its page is opened.
+
+    Raises SettingsError if the port is taken.
+    """
     from champion_luigi.config import settings
     from champion_luigi.tracking import mlflow_store
 
@@ -74,8 +91,10 @@ def ui(host: str, port: int) -> NoReturn:
             ) from error
     folder = settings.data_dir() / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
-    # MLflow would start seven more processes, for evaluations of language models.
-    defaults = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # MLflow would start seven more processes, for evaluations of language models. Its assistant cannot be switched off
+    # for this machine's own browsers, but for others.
+    off = ("SERVER_ENABLE_JOB_EXECUTION", "ENABLE_AI_GATEWAY", "ENABLE_REMOTE_ASSISTANT")
+    defaults = {f"MLFLOW_{name}": "false" for name in off}
     # The store's address may hold a password, which an argument would show to every user of the machine.
     environment = {**defaults, **os.environ, "MLFLOW_BACKEND_STORE_URI": settings.tracking_uri()}
     environment.pop("MLFLOW_TRACKING_URI", None)
@@ -84,5 +103,6 @@ def ui(host: str, port: int) -> NoReturn:
     # folder, so that MLflow's own files stay out of the user's.
     if not settings.get("mlflow_tracking_uri"):
         os.chdir(folder)
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "champion_luigi.tracking.pages", host, str(port)]
+    command += [settings.get("mlflow_experiment_name"), *(["--open"] if browser else [])]
     os.execve(command[0], command, environment)  # noqa: S606 - ours

@@ -84,7 +84,12 @@ DEFAULTS: dict[tuple[str, str], str] = {
     ("core", "log_level"): "INFO",
     # Two commands for one day wait for each other at the day's own lock; Luigi's lock would end the second with 10.
     ("core", "no_lock"): "true",
+    # Three attempts at a scheduler that does not answer, within seconds: Luigi's own take minutes, without a word.
+    ("core", "rpc_retry_wait"): "2",
+    ("core", "rpc_connect_timeout"): "5",
 }
+
+_users: set[tuple[str, str]] = set()
 
 
 # Luigi warns of an option that is not a parameter, and shows its value. These options are read all the same, and can
@@ -92,10 +97,21 @@ DEFAULTS: dict[tuple[str, str], str] = {
 _READ_ALL_THE_SAME = r"The configuration contains the parameter '(default_scheduler_url|password)'"
 
 
+def is_users(section: str, option: str) -> bool:
+    """Whether a configuration file, and not a default from here, has set an option."""
+    if (section, option) in DEFAULTS:
+        return (section, option) in _users
+    return bool(luigi.configuration.get_config().has_option(section, option))
+
+
 def apply() -> None:
     """Set each default that no configuration file has set."""
     warnings.filterwarnings("ignore", _READ_ALL_THE_SAME, luigi.parameter.UnconsumedParameterWarning)
+    # Luigi reads these, and would warn of each as of a misspelt one.
+    luigi.interface.core.ignore_unconsumed |= {"rpc_retry_wait", "rpc_connect_timeout"}
     configuration = luigi.configuration.get_config()
     for (section, option), value in DEFAULTS.items():
-        if not configuration.has_option(section, option):
+        if configuration.has_option(section, option):
+            _users.add((section, option))
+        else:
             configuration.set(section, option, value)

@@ -282,6 +282,20 @@ class Day(Setting, luigi.DateParameter):
         return value
 
 
+class FirstDay(Setting, luigi.Parameter):
+    """A date, or empty."""
+
+    expected = "a date, YYYY-MM-DD"
+
+    def accepted(self, value: Any) -> Any:
+        if value == "":
+            return value
+        day = datetime.date.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(day, datetime.datetime) or not isinstance(day, datetime.date):
+            raise TypeError
+        return day
+
+
 class TimeOfDay(Setting, luigi.Parameter):
     """A time of day; empty if its default holds for each data set."""
 

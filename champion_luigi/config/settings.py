@@ -23,6 +23,7 @@ from urllib.parse import quote
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from champion_luigi.base import extras
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import luigi_defaults, steady
@@ -30,6 +31,7 @@ from champion_luigi.config.parameters import (
     DAY_SECONDS,
     Choice,
     Day,
+    FirstDay,
     Folder,
     Host,
     Location,
@@ -95,6 +97,12 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         unit="MiB",
     )
     udiff_from = Day("CHAMPION_UDIFF_FROM", UDIFF_FROM, "first date for which the UDiFF file is requested first")
+    first_date = FirstDay(
+        "CHAMPION_FIRST_DATE",
+        "",
+        "first date of your data, YYYY-MM-DD: where status, report and a fill begin without --start; "
+        "empty: the first day fetched, of a fill 100 days back",
+    )
     published_at = TimeOfDay(
         "CHAMPION_PUBLISHED_AT",
         "",
@@ -137,6 +145,15 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         most=100,
         unit="days",
     )
+    fill_day_runs = Whole(
+        "CHAMPION_FILL_DAY_RUNS",
+        20,
+        "most days of a fill that have an MLflow run each; those of a longer fill are steps of the fill's run, except "
+        "days that failed",
+        least=0,
+        most=1_000_000,
+        unit="days",
+    )
     lock_wait_seconds = seconds(
         "CHAMPION_LOCK_WAIT_SECONDS",
         600.0,
@@ -150,8 +167,8 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     )
     tracking_wait_seconds = seconds(
         "CHAMPION_TRACKING_WAIT",
-        30.0,
-        "longest wait at the end of a command for MLflow to receive its metrics; 0: none",
+        0.0,
+        "longest wait at the end of a command for MLflow to receive its metrics; 0: none, they arrive by themselves",
     )
 
 
@@ -272,6 +289,16 @@ def _checked(name: str, value: Any) -> Any:
     return parameter.checked(value, parameter.option or name) if parameter and value != "" else value
 
 
+def require_usable(*, with_warehouse: bool) -> None:
+    """Read every setting. Raises the SettingsError of the first one that cannot be used."""
+    for section in SECTIONS:
+        for name, _ in section.get_params():
+            if with_warehouse or section is not clickhouse:
+                get(name if section is champion else f"{section.__name__}_{name}")
+    if with_warehouse:
+        clickhouse_password()
+
+
 @steady.kept
 def data_dir() -> Path:
     """The folder of all outputs."""
@@ -288,6 +315,11 @@ def lake_dir() -> Path:
     return Path(get("lake_dir")) if get("lake_dir") else data_dir() / "lake"
 
 
+def first_date(dataset: Dataset) -> datetime.date | None:
+    """The first date of the user's data, which is not before a data set's own; None if the setting is empty."""
+    return max(first, dataset.first_date) if (first := get("first_date")) else None
+
+
 def published_at(dataset: Dataset) -> datetime.time:
     """When a day's file of a data set is expected, India time."""
     return get("published_at") or dataset.published_at
@@ -300,7 +332,16 @@ def tracking_is_on() -> bool:
 
 def tracking_is_carried() -> bool:
     """Whether journalled events go to MLflow automatically."""
-    return bool(get("tracking") == "on")
+    return bool(get("tracking") == "on") and not _lacking(mlflow_extra())
+
+
+# Asked for with each record, as long as there is no carrier.
+_lacking = functools.cache(extras.lacking)
+
+
+def mlflow_extra() -> str:
+    """The extra that the configured store needs: a server needs a client alone."""
+    return "mlflow-client" if tracking_uri().startswith(("http:", "https:")) else "mlflow"
 
 
 def tracking_uri() -> str:

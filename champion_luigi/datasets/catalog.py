@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.delivery import DELIVERY
 from champion_luigi.datasets.equity import EQUITY
@@ -16,6 +17,14 @@ DATASETS: dict[str, Dataset] = {
 }
 NAMES = tuple(DATASETS)
 DEFAULT = EQUITY.name
+
+
+def dataset_of(name: str) -> Dataset:
+    """The data set of a name. Raises SettingsError, which lists the names."""
+    try:
+        return DATASETS[name]
+    except KeyError:
+        raise SettingsError("there is no data set of that name", expected=" or ".join(NAMES), found=str(name)) from None
 
 
 def named(dataset: str) -> dict[str, str]:

@@ -325,4 +325,12 @@ CORPORATE_ACTIONS = Dataset(
     warnings=_warnings,
     derive=_derived,
     views={"corporate_actions_effective": _EFFECTIVE},
+    view_comments={
+        "series": "the series whose notices state the action: a list",
+        "ex_date": "the first day without the right, by the latest notice [date, IST]",
+        "first_listed": "the day of the first list with this ex-date [date, IST]",
+        "last_listed": "the day of the latest list with this ex-date [date, IST]",
+        "vanished": "whether later lists before the ex-date lack the notice [true or false]",
+        "moved_from": "the ex-dates of earlier notices that this one replaces: a list [date, IST]",
+    },
 )

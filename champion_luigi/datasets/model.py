@@ -344,6 +344,8 @@ class Dataset:
     derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     # Further views in the warehouse, by name: a SELECT, in which ``{view}`` is the data set's view with its database.
     views: Mapping[str, str] = field(default_factory=dict)
+    # What those of their columns mean that the data set does not have, or has with another meaning.
+    view_comments: Mapping[str, str] = field(default_factory=dict)
     # When `champion schedule` lets a day be requested, India time: evenings of the day, then mornings after it.
     requested_at: tuple[time, ...] = (time(18, 0), time(22, 30), time(7, 0))
     # Whether adjustments are made from its rows.

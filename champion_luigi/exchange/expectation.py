@@ -155,6 +155,18 @@ class Expectation:
             return Expected("unpublished", "not published yet")
         return Expected("session", sessions.describe(day))
 
+    def without_request(self, day: date) -> Expected | None:
+        """Why nobody need ask for a day's file: it is closed, or its date is still to come. None if it is to be asked.
+
+        Raises WrongClock.
+        """
+        found = self.of(day)
+        if found.state == "closed":
+            return found
+        if day > self.now.astimezone(INDIA).date():
+            return Expected("unpublished", self.of_unpublished(day))
+        return None
+
     def after_404(self, day: date, answered: datetime | None, closed_after_days: int) -> Expected:
         """What it means that no source has a day's file. ``answered`` is the time by the archive's clock, if known.
 
@@ -167,11 +179,10 @@ class Expectation:
                 return Expected("absent", f"{self._what_it_is(day)}, and no source has its file")
             why = "not published yet, as far as is known: the archive has no later file, and no clock of its own"
             return Expected("unpublished", why)
-        expected = datetime.combine(day, self.published_at, INDIA)
         if today < day <= self.now.astimezone(INDIA).date():
             why = f"not published yet: by the archive's clock it is {today}. Set this machine's clock"
-        elif expected > self.now:
-            why = f"not published yet, expected from {expected:%Y-%m-%d %H:%M} India time: try again then"
+        elif datetime.combine(day, self.published_at, INDIA) > self.now:
+            why = self.of_unpublished(day)
         else:
             why = "not published yet, though it should be: try again in an hour, or check if the exchange was closed"
         return Expected("unpublished", why)
@@ -179,6 +190,11 @@ class Expectation:
     def is_recent(self, day: date, closed_after_days: int) -> bool:
         """Whether a day is recent enough that its file may still appear."""
         return (self.now.astimezone(INDIA).date() - day).days <= closed_after_days
+
+    def of_unpublished(self, day: date) -> str:
+        """The words about a session whose file is not out yet, with the time from which it is expected."""
+        at = datetime.combine(day, self.published_at, INDIA)
+        return f"not published yet, expected from {at:%Y-%m-%d %H:%M} India time: try again then"
 
     @cached_property
     def _without_file(self) -> frozenset[date]:

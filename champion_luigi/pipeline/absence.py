@@ -40,6 +40,36 @@ def enter(dataset: Dataset, missing: Mapping[date, NotPublished]) -> dict[date, 
     return found
 
 
+def nothing_to_fetch(dataset: Dataset, day: date) -> Expected | None:
+    """Why no request is sent for a day: it is closed, or still to come. None if one is; `ask_closed` sends them all."""
+    return None if settings.get("ask_closed") else wiring.expectation(dataset).without_request(day)
+
+
+def no_session(label: str, expected: Expected | None) -> str:
+    """The sentence about a day, or days, without a session, which is the same from every command."""
+    return f"{label}: nothing to do, there is no session" + (f": {expected.why}" if expected else " on these dates")
+
+
+def require_due(dataset: Dataset, day: date) -> None:
+    """Raise NotPublished if no request is sent for a day."""
+    if expected := nothing_to_fetch(dataset, day):
+        raise NotPublished(
+            f"there is nothing to fetch: {expected.why}",
+            day=day,
+            todo="No request was sent. To send one all the same, set CHAMPION_ASK_CLOSED=true.",
+        )
+
+
+def settle(dataset: Dataset, error: NotPublished) -> tuple[str, str]:
+    """The outcome of a day that got no file, and its reason; an absent day is entered in the ledger."""
+    assert error.day is not None
+    expected = wiring.expectation(dataset).without_request(error.day)
+    if expected is None:
+        _, expected = enter(dataset, {error.day: error})[error.day]
+    asked = error.source or error.found
+    return expected.state, f"{expected.why} ({asked})" if asked else expected.why
+
+
 def enter_found(dataset: Dataset, day: date, source: str, url: str) -> None:
     """Enter a day's file in the ledger, if the calendar or an earlier answer said otherwise, or if it is partial."""
     expectation, name = wiring.expectation(dataset), wiring.archive_name()

@@ -170,6 +170,12 @@ class LoadAdjustments(_AdjustTask):
     def requires(self) -> WriteAdjustments:
         return WriteAdjustments()
 
+    def deps(self) -> list[luigi.Task]:
+        """Luigi's own, called for a load that is due: without the engine's library, nothing begins."""
+        wiring.warehouse_place().require_engine()
+        found: list[luigi.Task] = super().deps()
+        return found
+
     def before(self) -> Sequence[luigi.Task]:
         return (self.requires(),)
 

@@ -20,7 +20,8 @@ from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, S
 from champion_luigi.config import settings, steady, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.pipeline import absence
+from champion_luigi.exchange import sessions
+from champion_luigi.pipeline import absence, day_task
 from champion_luigi.pipeline import lanes as threads
 from champion_luigi.pipeline.day_task import DayTask, listening
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
@@ -147,6 +148,7 @@ class _Recorder:
 
     def __init__(self, of: type[DayTask], progress: Progress, show: Callable[[Progress], None]) -> None:
         self._of, self._progress, self._show = of, progress, show
+        self._further = min if day_task.newest_first.get() else max
         self._lock = threading.Lock()
         self._shown = self._logged = time.monotonic()
 
@@ -157,7 +159,8 @@ class _Recorder:
                 self._progress.fetched += 1
             if isinstance(task, self._of):
                 self._progress.done += 1
-                self._progress.current = task.date
+                # Two lanes overlap: the date of the one behind would go back.
+                self._progress.current = self._further(self._progress.current or task.date, task.date)
                 self._progress.rows += next((count for name, count in task.facts.items() if "rows" in name), 0)
                 now = time.monotonic()
                 if now - self._shown >= _SHOW_SECONDS:
@@ -177,7 +180,7 @@ def _settle(
 ) -> None:
     """Record the outcome of each incomplete day of a chunk. ``missing`` takes those whose file may still appear."""
     found: dict[date, NotPublished] = {}
-    for day in (task.date for task in chunk if not task.complete()):
+    for day in (task.date for task in chunk if not task.is_made()):
         error = errors.get(day)
         if error is None:
             progress.elsewhere.append(day)
@@ -186,6 +189,11 @@ def _settle(
         else:
             progress.failed[day] = f"{type(error).__name__}: {error}"
             _record_outcome(dataset, day, "failed", progress.failed[day])
+    reasons: dict[str, list[date]] = {}
+    for day in (task.date for task in chunk if task.date in progress.failed):
+        reasons.setdefault(progress.failed[day].replace(f"{day}: ", "", 1), []).append(day)
+    for reason, days in reasons.items():
+        logger.error("%s failed: %s", sessions.in_words(days), reason)
     _settle_missing(dataset, found, progress)
     missing |= {day: _without_frames(error) for day, error in found.items() if day in progress.unpublished}
 

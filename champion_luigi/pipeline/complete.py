@@ -69,4 +69,4 @@ def _rows_of(
     except (OSError, ValueError, KeyError, TypeError):
         pass
     # In any less clear case the task itself decides, by comparing the content.
-    return rows if LoadClickHouse(date=day, dataset=dataset.name).complete() else None
+    return rows if LoadClickHouse(date=day, dataset=dataset.name).is_made() else None

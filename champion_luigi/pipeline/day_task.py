@@ -16,15 +16,15 @@ import luigi
 import tenacity
 
 from champion_luigi.base import durable, locks
-from champion_luigi.base.errors import ChampionError, is_transient
+from champion_luigi.base.errors import ChampionError, NotPublished, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.pipeline import lanes
+from champion_luigi.pipeline import absence, lanes
 from champion_luigi.pipeline.group import Group
 from champion_luigi.storage import due, version
 from champion_luigi.storage.paths import INTERMEDIATES, DayFiles
-from champion_luigi.tracking import record, runs
+from champion_luigi.tracking import record, run
 
 # Luigi shows this logger; one of our own would be silent under the `luigi` command.
 logger = logging.getLogger("luigi-interface")
@@ -32,8 +32,22 @@ logger = logging.getLogger("luigi-interface")
 newest_first: ContextVar[bool] = ContextVar("champion_newest_first", default=False)
 # The task after which a fill removes a day's tables between two stages; None if they stay.
 last_of_fill: ContextVar[type[luigi.Task] | None] = ContextVar("champion_last_of_fill", default=None)
+# The MLflow run of the fill that holds the days of tasks that run now; None if each day has a run of its own.
+run_of_fill: ContextVar[str | None] = ContextVar("champion_run_of_fill", default=None)
 # Fires in the parent of the workers when the first task of a day is found missing.
 WORK_AHEAD = "event.champion.work_ahead"
+# Fires where a task ran, outside of a fill, and its day has no file: with the error, the outcome and its reason.
+NOT_PUBLISHED = "event.champion.not_published"
+
+
+class Outstanding(luigi.ExternalTask):
+    """Work that could not be done: this task appears in Luigi's summary, and makes the exit code 20."""
+
+    what = luigi.Parameter(description="what is outstanding, and when to try again")
+
+    def complete(self) -> bool:
+        """Never true in the run that reports it."""
+        return False
 
 
 class DayTask(luigi.Task):
@@ -124,22 +138,62 @@ class DayTask(luigi.Task):
 
     @durable.explained()
     def complete(self) -> bool:
-        """Whether the output exists, and neither this stage nor an earlier one is requested again."""
+        """Whether nothing is left to do: the output is made, or the date has no session, and never has an output."""
         version.require(settings.data_dir())
         try:
-            # Stages that another process requested since a run are left to that process, or to the next run.
-            has_just_run, self._has_just_run = self._has_just_run, False
-            if not super().complete():
-                return False
-            return has_just_run or all(each > self.stage for each in due.stages(self.files.due, self.date))
+            return self.is_made() or self._has_no_session()
         except ChampionError as error:
             # For example an unusable setting. Luigi logs an error raised here, but fires no event.
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
             raise
 
+    def is_made(self) -> bool:
+        """Whether the output exists, and neither this stage nor an earlier one is requested again."""
+        version.require(settings.data_dir())
+        # Stages that another process requested since a run are left to that process, or to the next run.
+        has_just_run, self._has_just_run = self._has_just_run, False
+        if not super().complete():
+            return False
+        return has_just_run or all(each > self.stage for each in due.stages(self.files.due, self.date))
+
+    def _has_no_session(self) -> bool:
+        # A fill runs such a day on purpose, and reports what became of it.
+        if lanes.in_threads.get() or due.stages(self.files.due, self.date):
+            return False
+        # If the ledger cannot be read, running the task says so.
+        with contextlib.suppress(OSError):
+            expected = absence.nothing_to_fetch(self.definition, self.date)
+            return expected is not None and expected.state == "closed"
+        return False
+
+    def why_complete(self) -> str:
+        """The sentence about a task for which nothing is left to do."""
+        if not self.is_made() and (expected := absence.nothing_to_fetch(self.definition, self.date)):
+            return absence.no_session(self.label, expected)
+        return f"{self.task_family} {self.label}: complete already"
+
     @durable.explained()
-    def run(self) -> None:
-        """Do the work once, in one process at a time, retrying only transient errors."""
+    def run(self) -> Iterator[list[luigi.Task]] | None:
+        """Do the work once, in one process at a time, retrying only transient errors.
+
+        A day without a file has not failed: the task then waits, in Luigi's terms, for data from outside.
+        """
+        try:
+            self._run()
+        except NotPublished as error:
+            if lanes.in_threads.get() or error.day is None:
+                raise  # a fill itself settles its days
+            outcome, reason = absence.settle(self.definition, error)
+            self.trigger_event(NOT_PUBLISHED, self, error, outcome, reason)
+            what = settings.without_secrets(f"{self.label}: {reason}")
+            logger.warning("%s", what)
+            show(self, "set_status_message", what)
+            # Luigi takes nothing but a generator.
+            outstanding: list[luigi.Task] = [Outstanding(what=what)]
+            return (each for each in [outstanding])
+        return None
+
+    def _run(self) -> None:
         started = time.monotonic()
         with locks.counting_waits() as waits:
             try:
@@ -162,11 +216,11 @@ class DayTask(luigi.Task):
         self._has_just_run = True
 
     def begin(self) -> None:
-        """Prepare a run: nothing to report yet, and a link to the day's page in MLflow."""
+        """Prepare a run: nothing to report yet, and a link to the page in MLflow that has the day."""
         self._has_just_run = False
         version.claim(settings.data_dir())
         self.facts: dict[str, Any] = {"worker": self._worker()}
-        if page := record.runs_page(runs.name_of_day(self.date, self.dataset)):
+        if page := record.runs_page(run_of_fill.get() or run.name_of_day(self.date, self.dataset)):
             show(self, "set_tracking_url", page)
 
     def locked(self, wait_seconds: float) -> contextlib.AbstractContextManager[None]:
@@ -175,7 +229,7 @@ class DayTask(luigi.Task):
 
     def was_found_complete(self) -> bool:
         """Whether another process has done the work. The caller holds the day's lock."""
-        self.was_complete = self.complete()
+        self.was_complete = self.is_made()
         if self.was_complete:
             self.say("done by another process meanwhile")
             self._remove_intermediates()
@@ -263,10 +317,11 @@ def listening(on_success: Callable[[DayTask], None] | None = None) -> Iterator[d
     """
     errors: dict[date, BaseException] = {}
 
-    def on_failure(task: DayTask, error: BaseException) -> None:
+    def on_failure(task: DayTask, error: BaseException, *_: str) -> None:
         errors.setdefault(task.date, error)
 
-    handlers: dict[str, Callable[..., None]] = dict.fromkeys((luigi.Event.FAILURE, luigi.Event.BROKEN_TASK), on_failure)
+    events = (luigi.Event.FAILURE, luigi.Event.BROKEN_TASK, NOT_PUBLISHED)
+    handlers: dict[str, Callable[..., None]] = dict.fromkeys(events, on_failure)
     if on_success:
         handlers[luigi.Event.SUCCESS] = on_success
     for event, handler in handlers.items():

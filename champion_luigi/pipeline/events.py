@@ -13,14 +13,15 @@ from datetime import date
 from typing import Any
 
 import luigi
+from luigi.cmdline_parser import CmdlineParser
 from luigi.tools.range import RangeDailyBase, RangeEvent
 
 from champion_luigi.base.package import VERSION
 from champion_luigi.base.stages import NUMBER_OF
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
-from champion_luigi.pipeline import log, process
-from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
+from champion_luigi.pipeline import command_line, log, process
+from champion_luigi.pipeline.day_task import NOT_PUBLISHED, WORK_AHEAD, DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.tracking import record as recording
 from champion_luigi.tracking.journal import Event
@@ -58,6 +59,11 @@ def _on_processing_time(task: DayTask, seconds: float) -> None:
         _record(Event.PROCESSING_TIME, task, seconds=round(seconds - waited, 6), waited=round(waited, 6))
 
 
+@DayTask.event_handler(NOT_PUBLISHED)
+def _on_not_published(task: DayTask, _error: BaseException, outcome: str, reason: str) -> None:
+    _record(Event.SETTLED, task, outcome=outcome, reason=settings.without_secrets(reason))
+
+
 @DayTask.event_handler(luigi.Event.FAILURE)
 def _on_failure(task: DayTask, error: BaseException) -> None:
     _record(Event.FAILURE, task, facts=getattr(task, "facts", {}), error=_text(error), error_type=type(error).__name__)
@@ -76,6 +82,14 @@ def _on_dependency_discovered(task: luigi.Task, dependency: luigi.Task) -> None:
         key = recording.current(), task.dataset, task.date
         if task.stage >= NUMBER_OF.get(_last_tasks.get(key, ""), -1):
             _last_tasks[key] = task.task_family
+
+
+@luigi.Task.event_handler(luigi.Event.DEPENDENCY_PRESENT)
+def _on_dependency_present(task: luigi.Task) -> None:
+    parser = CmdlineParser.get_instance()
+    # Of the task that the `luigi` command names: without a word, nobody would know that nothing was to do.
+    if parser and parser.known_args.root_task == task.task_family and hasattr(task, "why_complete"):
+        log.logger.info("%s", task.why_complete())
 
 
 @DayTask.event_handler(WORK_AHEAD)
@@ -108,3 +122,4 @@ for _name in (RangeEvent.DELAY, RangeEvent.COMPLETE_COUNT, RangeEvent.COMPLETE_F
 
 # At import, before Luigi logs its first line.
 log.filter_luigi()
+command_line.explain()

@@ -39,11 +39,12 @@ from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, day_task, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import complete_days
-from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.day_task import DayTask, Outstanding
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import due, version
-from champion_luigi.tracking import record, runs
+from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
+from champion_luigi.tracking.run import name_of_fill
 from champion_luigi.warehouse import opened
 
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
@@ -51,6 +52,8 @@ logger = logging.getLogger("luigi-interface.fill")
 
 _ALL = 1_000_000
 _MOST_NAMED = 10
+# Luigi's default.
+DAYS_BACK = 100
 # A fill of so many days may merge years that it did not load.
 _MANY_DAYS = 20
 
@@ -58,18 +61,11 @@ _MANY_DAYS = 20
 class FillFailed(TerminalError):
     """Days of a fill failed; the others are complete.
 
-    The reasons are in the message and in the log. Run the same fill again once the causes are removed.
+    The reasons are in the message and in the log. Run the same fill again once the causes are removed. ``short`` is the
+    message without the reasons.
     """
 
-
-class Outstanding(luigi.ExternalTask):
-    """Work that a fill could not do: this task appears in Luigi's summary, and makes the exit code 20."""
-
-    what = luigi.Parameter(description="what is outstanding, and when to try again")
-
-    def complete(self) -> bool:
-        """Never true in the run that reports it."""
-        return False
+    short = ""
 
 
 class Found(NamedTuple):
@@ -100,11 +96,16 @@ class FillBhavcopy(RangeDailyBase):
     )
     start: date | None = luigi.DateParameter(  # type: ignore[assignment]
         default=None,  # type: ignore[arg-type]  # as in RangeDailyBase
-        description="first date; default: --days-back days before today",
+        description="first date; default: CHAMPION_FIRST_DATE, or else --days-back days before today",
     )
     stop: date | None = luigi.DateParameter(  # type: ignore[assignment]
         default=None,  # type: ignore[arg-type]  # as in RangeDailyBase
         description="date after the last one; default: up to the latest session",
+    )
+    end: date | None = luigi.DateParameter(  # type: ignore[assignment]
+        default=None,  # type: ignore[arg-type]  # as `stop`, which it becomes
+        significant=False,
+        description="last date, included; in place of --stop",
     )
     task_limit = luigi.IntParameter(default=_ALL, description="most days in one run; the log says how many are left")
     dataset: str = luigi.ChoiceParameter(  # type: ignore[assignment]
@@ -130,8 +131,28 @@ class FillBhavcopy(RangeDailyBase):
     error: BaseException | None = None
     # The absent sessions of the range, after a run.
     absent: Sequence[date] = ()
+    # Whether the caller reports the outcome of each day and of the whole; otherwise the log has both.
+    is_reported = False
     _is_recorded = False
+    # The name of this fill's run in MLflow, and whether its days are steps of that run.
+    _run_name = ""
+    _has_steps = False
     _has_just_run = False
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
+        """Luigi's own, with the last date as the stop after it, so that both spellings are one task.
+
+        Raises ParameterException for both at once, and for a range that ends before it begins.
+        """
+        values = dict(super().get_param_values(params, args, kwargs))
+        start, stop, end = values["start"], values["stop"], values["end"]
+        if end is not None and stop is not None:
+            raise ParameterException(f"--end {end} and --stop {stop} are given: one of them, please; --end is included")
+        if start and (end or stop) and start > (end or stop):
+            raise ParameterException(f"--start {start} is after {f'--end {end}' if end else f'--stop {stop}'}")
+        values |= {"stop": end + timedelta(days=1), "end": None} if end is not None else {}
+        return list(values.items())
 
     @property
     def definition(self) -> Dataset:
@@ -147,6 +168,8 @@ class FillBhavcopy(RangeDailyBase):
         # Luigi calls this in the parent of the workers, and only if something is missing. Absent sessions that are not
         # requested now need neither Polars nor the carrier of metrics.
         if self._days or self._partial:
+            if issubclass(self.of, LoadClickHouse):
+                wiring.warehouse_place().require_engine()
             process.prepare()
         return []
 
@@ -161,7 +184,45 @@ class FillBhavcopy(RangeDailyBase):
         found = self._found()
         # A day that was rechecked and is still closed is not missing.
         closed = self.progress.closed if self.progress else {}
-        return not found.absent and not found.partial and all(day in closed for day in found.due)
+        is_complete = not found.absent and not found.partial and all(day in closed for day in found.due)
+        return is_complete and not self._ahead()
+
+    def why_complete(self) -> str:
+        """The sentence about a range in which nothing is missing."""
+        start, stop = self._bounds()
+        if self.finite_datetimes(start, stop):
+            if self._is_cut_off:
+                latest = (stop - timedelta(days=1)).date()
+                return f"Nothing is missing up to {latest}, the latest session that should be published by now."
+            return "Nothing is missing."
+        first, last = self._asked()
+        if last < first:
+            return "Nothing is missing."
+        expectation = wiring.expectation(self.definition)
+        found = expectation.without_request(first)
+        if first != last or found is None:
+            before = last < expectation.first_date and found
+            return absence.no_session(f"{first} to {last}", before or None)
+        return absence.no_session(f"{first}", found)
+
+    def _asked(self) -> tuple[date, date]:
+        """The first and the last date of the range as it was asked for, whatever is published by now."""
+        start, stop = self._bounds()
+        return start.date(), (_midnight(self.stop) if self.stop else stop).date() - timedelta(days=1)
+
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether the range goes on after the latest session that should be published by now."""
+        return self.stop is not None and _midnight(self.stop) > self._bounds()[1]
+
+    def _ahead(self) -> dict[date, str]:
+        """The sessions of the range, and why they are not published yet, if all of them are still to come."""
+        if not self._is_cut_off or self.finite_datetimes(*self._bounds()):
+            return {}
+        first, last = self._asked()
+        expectation = wiring.expectation(self.definition)
+        days = (each for each in sorted(expectation.days(first, last + timedelta(days=1))) if each > expectation.latest)
+        return {day: expectation.of_unpublished(day) for day in days}
 
     def _requires(self) -> list[luigi.Task]:
         """This task itself, for Luigi's summary: it is pending only because of what its own `run` yielded."""
@@ -176,6 +237,8 @@ class FillBhavcopy(RangeDailyBase):
     def moving_start(self, now: datetime) -> datetime:
         """The first date; an explicit start is never clipped."""
         today = now.replace(tzinfo=UTC).astimezone(sessions.INDIA).date()
+        if self.start is None and self.days_back == DAYS_BACK and (first := settings.first_date(self.definition)):
+            return _midnight(first)
         return _midnight(self.start or today - timedelta(days=self.days_back))
 
     def moving_stop(self, now: datetime) -> datetime:
@@ -221,11 +284,11 @@ class FillBhavcopy(RangeDailyBase):
 
     def run(self) -> Iterator[list[luigi.Task]]:
         """Run the missing days, and report each day's outcome. Raises FillFailed if days failed."""
-        version.claim(settings.data_dir())
         try:
             with record.execution():
                 self.progress = Progress(due=0)
                 try:
+                    version.claim(settings.data_dir())
                     self._fill(self.progress)
                 except BaseException as error:
                     self.error = error
@@ -251,6 +314,8 @@ class FillBhavcopy(RangeDailyBase):
         if overruled := absence.judge_again(self.definition):
             words = "days were recorded as closed, though nothing shows that: they are absent, and stay due"
             self._say(f"{len(overruled)} {words}: {sessions.in_words(overruled)}")
+        self.require_settings()
+        progress.unpublished |= self._ahead()
         days = self._days
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
             # Wait here, once, for another fill that holds the embedded engine, and skip the days that it completed.
@@ -265,6 +330,7 @@ class FillBhavcopy(RangeDailyBase):
         probes = wiring.expectation(self.definition).absent.intersection(days)
         progress.due, progress.left = len(days), self._beyond_limit
         self._record_start(days)
+        self._say_plan(days)
         self._run(days, progress)
         after = wiring.expectation(self.definition)
         waiting = self._waiting if probes - after.absent - after.closed else []
@@ -279,22 +345,30 @@ class FillBhavcopy(RangeDailyBase):
         others = progress.failed | progress.unpublished
         self.absent = [day for day in self._found().absent if day not in others]
         progress.all_absent = len(self.absent)
-        self._say(progress.sentence())
-        for words, reasons in (("absent", progress.absent), ("closed", progress.closed), ("failed", progress.failed)):
-            for day, reason in sorted(reasons.items()):
-                logger.warning("%s %s: %s", day, words, reason)
+        if not self.is_reported:
+            # The failed days are in the log already, and the others that are outstanding follow.
+            for day, reason in sorted(progress.closed.items()):
+                logger.warning("%s closed: %s", day, reason)
+            for what in self.outstanding():
+                logger.warning("%s", what)
         if progress.failed:
-            raise FillFailed(_failures_in_words(progress))
+            failed = FillFailed(_failures_in_words(progress))
+            failed.short = progress.sentence()
+            raise failed
+        if progress.due and not self.is_reported:
+            self._say(progress.sentence())
 
     def _run(self, days: Sequence[date], progress: Progress) -> None:
         order = day_task.newest_first.set(self.reverse)
         last = day_task.last_of_fill.set(self._last_of_day)
+        place = day_task.run_of_fill.set(self._run_name if self._has_steps else None)
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
                 fill_days(
                     self.of, self.definition, days, progress, self._show, workers=_workers(), **_scheduler_of(self)
                 )
         finally:
+            day_task.run_of_fill.reset(place)
             day_task.last_of_fill.reset(last)
             day_task.newest_first.reset(order)
 
@@ -338,12 +412,31 @@ class FillBhavcopy(RangeDailyBase):
         # Luigi's events of the range are records of this run.
         self._emit_metrics([_midnight(day) for day in self._due], start, stop)
         first, last = start.date(), (stop - timedelta(days=1)).date()
-        if page := record.runs_page(runs.name_of_fill(first, last, self.dataset)):
+        self._run_name = name_of_fill(first, last, self.dataset)
+        self._has_steps = len(days) > settings.get("fill_day_runs")
+        if page := record.runs_page(self._run_name):
             day_task.show(self, "set_tracking_url", page)
         what: dict[str, Any] = {"first": first, "last": last, "days_due": len(days), **catalog.named(self.dataset)}
+        if self._has_steps:
+            what["days_as_steps"] = True
         if self.of is LoadClickHouse:
             what["clickhouse_table"] = f"{settings.get('clickhouse_database')}.{self.definition.table}"
         record.record(Event.FILL_START, of=self.of.__name__, workers=_workers(), version=VERSION, **what)
+
+    def _say_plan(self, days: Sequence[date]) -> None:
+        if not days:
+            return
+        count = "1 day" if len(days) == 1 else f"{len(days)} days"
+        span = f"{days[0]}" if len(days) == 1 else f"from {min(days)} to {max(days)}"
+        ahead = ", the latest session that should be published by now" if self._is_cut_off else ""
+        self._say(f"{count} of {self.dataset} to do, {span}{ahead}; the last task is {self.of.__name__}")
+
+    def require_settings(self) -> None:
+        """Raise SettingsError, before the first day, if a setting cannot be used: each day would only say so itself."""
+        settings.require_usable(with_warehouse=self.of is LoadClickHouse)
+        days = set(self._days)
+        if days and days - wiring.files(self.definition).days("raw", min(days), max(days) + timedelta(days=1)).keys():
+            wiring.configured_archive()
 
     def _record_end(self, status: str, words: str, error: BaseException | str) -> None:
         assert self.progress is not None
@@ -364,13 +457,9 @@ class FillBhavcopy(RangeDailyBase):
         return ordered
 
     def _bounds(self) -> tuple[datetime, datetime]:
-        if self.start and self.stop and self.start > self.stop:
-            raise ParameterException(f"start {self.start} is after stop {self.stop}")
         now = datetime.fromtimestamp(time.time() if self.now is None else self.now, UTC).replace(tzinfo=None)
         start, stop = self.moving_start(now), self.moving_stop(now)
         if self.stop is not None:
-            if _midnight(self.stop) > stop:
-                logger.warning("stop %s is ahead of publication: the range ends before %s", self.stop, stop.date())
             stop = min(stop, _midnight(self.stop))
         return start, max(start, stop)
 

@@ -20,7 +20,6 @@ from luigi.worker import TaskStatusReporter
 
 from champion_luigi.base import locks
 from champion_luigi.base.errors import Busy
-from champion_luigi.config import settings
 from champion_luigi.pipeline import lanes
 
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
@@ -108,8 +107,7 @@ class Group(luigi.Task):
             try:
                 done = self._work_together(stack)
             except Exception as error:  # noqa: BLE001 - whatever it is, the day that it is about shows it again
-                what = settings.without_secrets(str(error))
-                logger.info("%s: %d days run again, one by one: %s", self.family, len(self.tasks), what)
+                logger.debug("%s: %d days run again, one by one: %s", self.family, len(self.tasks), error)
                 return set()
         seconds = (time.time() - started) / len(self.tasks)
         for task in done:
@@ -138,7 +136,7 @@ class Group(luigi.Task):
         share = len(self.tasks)
         for task in [*found, *due]:
             task.waited_seconds, task.run_seconds = sum(waits) / share, (time.monotonic() - started) / share
-        return [*found, *(task for task in due if task.complete())]
+        return [*found, *(task for task in due if task.is_made())]
 
 
 class _Reporter(TaskStatusReporter):

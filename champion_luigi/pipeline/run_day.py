@@ -13,6 +13,7 @@ import luigi
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
+from champion_luigi.pipeline import absence
 from champion_luigi.pipeline.day_task import DayTask, listening
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake, raw
@@ -75,14 +76,16 @@ def run_day(
 
 
 def _build(task: DayTask) -> None:
-    # Checked here first, as Luigi only logs what complete() raises, such as an unusable setting.
-    if task.complete():
+    # Both called here first, as Luigi only logs what they raise, such as an unusable setting.
+    if task.is_made():
         return
+    task.deps()
     with listening() as errors:
         result = luigi.build([task], local_scheduler=True, workers=1, detailed_summary=True, log_level="WARNING")
     if task.date in errors:
         raise errors[task.date]
-    if not result.scheduling_succeeded or not task.complete():
+    if not result.scheduling_succeeded or not task.is_made():
+        absence.require_due(task.definition, task.date)
         raise ChampionError(f"{task} did not complete: {result.summary_text}")
 
 

@@ -63,6 +63,14 @@ class ScrapeBhavcopy(DayTask):
         self.trigger_event(WORK_AHEAD, self)
         return []
 
+    def deps(self) -> list[luigi.Task]:
+        """Nothing to schedule beforehand."""
+        return self.requires()
+
+    def _requires(self) -> list[luigi.Task]:
+        """This task itself, for Luigi's summary: it is left pending only because of what its own `run` yielded."""
+        return [self]
+
     def output(self) -> JsonFile:
         return JsonFile(self.files.receipt(self.date))
 
@@ -95,14 +103,8 @@ class ScrapeBhavcopy(DayTask):
         self.say(f"{published.name}, {size}" + (", stored before for another data set" if published.fetched_at else ""))
 
     def _fetch(self, stored: Stored) -> tuple[Published, Recognised]:
+        absence.require_due(self.definition, self.date)
         expected = wiring.expectation(self.definition)
-        found = expected.of(self.date)
-        if found.state == "closed" and not settings.get("ask_closed"):
-            raise NotPublished(
-                f"there is nothing to fetch: {found.why}",
-                day=self.date,
-                todo="No request was sent. To send one all the same, set CHAMPION_ASK_CLOSED=true.",
-            )
         try:
             return fetch(self, stored)
         except (RejectedPayload, StorageError, TruncatedPayload) as error:
@@ -112,10 +114,8 @@ class ScrapeBhavcopy(DayTask):
             todo = f"By the calendar: {sessions.describe(self.date)}."
             if expected.is_recent(self.date, settings.get("closed_after_days")):
                 todo += f" A session's file is expected from {expected.published_at:%H:%M} India time."
-            elif found.state != "closed" and not self.output().exists():
+            elif expected.of(self.date).state != "closed" and not self.output().exists():
                 todo += " The day stays due: champion fill requests it again, less and less often."
-                if not lanes.in_threads.get():  # a fill enters its days itself
-                    absence.enter(self.definition, {self.date: error})
             about: dict[str, Any] = {
                 "day": self.date,
                 "source": error.source,
@@ -131,11 +131,11 @@ class _Table(DayTask):
     # Whether the lake waited for the output when Luigi last looked. If not, who runs the task wants the table itself.
     _is_awaited = False
 
-    def complete(self) -> bool:
+    def is_made(self) -> bool:
         """Whether the output exists, or the lake, which waited for it, has the day by now."""
-        if super().complete():
+        if super().is_made():
             return True
-        in_lake = WriteParquet(date=self.date, dataset=self.dataset).complete()
+        in_lake = WriteParquet(date=self.date, dataset=self.dataset).is_made()
         if in_lake and self._is_awaited:
             return True
         self._is_awaited = not in_lake
@@ -313,6 +313,12 @@ class LoadClickHouse(DayTask):
 
     def requires(self) -> WriteParquet:
         return WriteParquet(date=self.date, dataset=self.dataset)
+
+    def deps(self) -> list[luigi.Task]:
+        """Luigi's own, called for a load that is due: without the engine's library, no stage of the day begins."""
+        wiring.warehouse_place().require_engine()
+        found: list[luigi.Task] = super().deps()
+        return found
 
     def prepare(self) -> None:
         """Take the embedded engine.

@@ -6,10 +6,11 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from champion_luigi.base.dates import day_of
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.datasets.corporate_actions import SHARES
 from champion_luigi.datasets.equity import EQUITY
@@ -191,21 +192,6 @@ def _texts(given: str | Sequence[str]) -> list[str]:
     if others := [each for each in texts if not isinstance(each, str)]:
         raise SettingsError("this is not a text", expected="texts, such as RELIANCE", found=repr(others[0]))
     return texts
-
-
-def day_of(given: date | str | None, name: str) -> date | None:
-    """A date, or an ISO text, as a date. Raises SettingsError, with the argument's name.
-
-    A datetime is its date, unless it has a time zone: its date in India may be another one.
-    """
-    if given is None or type(given) is date:
-        return given
-    if isinstance(given, datetime) and given.tzinfo is None:
-        return given.date()
-    try:
-        return date.fromisoformat(given)  # type: ignore[arg-type]  # what it is not shows here
-    except (TypeError, ValueError):
-        raise SettingsError(f"{name} is not a date", expected="YYYY-MM-DD", found=repr(given)) from None
 
 
 def _columns(fields: str | Sequence[str] | None) -> list[str]:

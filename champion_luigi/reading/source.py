@@ -57,7 +57,7 @@ class Source(Protocol):
 def opened(name: Name, root: str | Path | None) -> Iterator[Source]:
     """The configured source of that name, or the lake at ``root``. Raises SettingsError, and errors of a warehouse."""
     if name == "lake":
-        yield Lake(Path(root) if root is not None else settings.lake_dir())
+        yield Lake(lake.root_at(root) if root is not None else settings.lake_dir())
         return
     if name != "warehouse" or root is not None:
         raise SettingsError(

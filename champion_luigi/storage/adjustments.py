@@ -117,6 +117,13 @@ def read(root: Path) -> Made:
     )
 
 
+def files(root: Path) -> dict[str, Path]:
+    """The files of the state that counts, by name; nothing if it was never made or is being replaced."""
+    about = durable.read_json(document(root)) or {}
+    found = {name: _file(root, name, str(about.get("inputs"))) for name in TABLES}
+    return found if all(path.exists() for path in found.values()) else {}
+
+
 def _file(root: Path, name: str, inputs: str) -> Path:
     return document(root).with_name(f"{name}_{inputs[:16]}.parquet")
 

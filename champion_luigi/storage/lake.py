@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, SettingsError
-from champion_luigi.base.secrets import hidden
-from champion_luigi.datasets.catalog import DATASETS, DEFAULT
+from champion_luigi.base.secrets import hidden, public
+from champion_luigi.datasets.catalog import DEFAULT, dataset_of
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage.paths import day_in, name_of
 
@@ -135,20 +135,25 @@ def days(
                             yield found, entry
 
 
+def root_at(place: str | Path) -> Path:
+    """The root of a lake that a caller names. Raises SettingsError if it is a URL, which would be an empty folder."""
+    if "://" in str(place):
+        raise SettingsError("a lake is read from a folder", expected="its path", found=f"a URL, {public(str(place))}")
+    return Path(place)
+
+
 def scan(
     root: str | Path, start: date = date.min, stop: date = date.max, *, dataset: str | Dataset = DEFAULT
 ) -> pl.LazyFrame:
     """All rows of the lake from ``start`` to ``stop`` (exclusive) as a LazyFrame in the canonical columns, by date.
 
     Leftovers of killed runs are skipped. An empty lake gives an empty frame of the same schema. ``dataset`` is the name
-    of a data set.
+    of a data set. Raises SettingsError if that is no data set, or the root no folder but a URL.
     """
     import polars as pl
 
-    of = DATASETS.get(dataset) if isinstance(dataset, str) else dataset
-    if of is None:
-        raise SettingsError("there is no data set of that name", expected=" or ".join(DATASETS), found=str(dataset))
-    found = sorted((day, entry.path) for day, entry in days(Path(root), of, start, stop))
+    of = dataset_of(dataset) if isinstance(dataset, str) else dataset
+    found = sorted((day, entry.path) for day, entry in days(root_at(root), of, start, stop))
     return scan_files([path for _, path in found], of) if found else pl.LazyFrame(schema=of.types)
 
 

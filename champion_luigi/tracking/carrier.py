@@ -22,14 +22,19 @@ from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
 from champion_luigi.tracking.mlflow_store import Tracker
-from champion_luigi.tracking.runs import Run, Runs, process_of
+from champion_luigi.tracking.run import Run
+from champion_luigi.tracking.runs import Runs, process_of
 
 # Exit codes.
 DELIVERED = 0
 LEFT = 1
 CANNOT = 3
 
+# How often the carrier looks whether the process has ended, for which a command waits: each 30 ms, later each hundredth
+# of the time that it has run. New records are read less often, because that costs ten times as much.
 _POLL_SECONDS = 0.03
+_POLL_SHARE = 0.01
+_READ_SECONDS = 0.25
 _NOTE_SECONDS = 1.0
 # How long `champion track flush` waits for another carrier: a request to MLflow takes less, and a carrier in trouble
 # releases the journal while it pauses.
@@ -76,10 +81,14 @@ class Job:
 
 
 class Carrier:
-    """Reads the journal as it grows, and delivers the runs that are final."""
+    """Reads the journal as it grows, and delivers the runs that are final.
 
-    def __init__(self, job: Job) -> None:
+    ``is_alone`` means that the process does nothing else.
+    """
+
+    def __init__(self, job: Job, *, is_alone: bool = False) -> None:
         self._job = job
+        self._is_alone = is_alone
         self._runs = Runs()
         self._tracker: Tracker | None = None
         self._note = journal.delivery(job.folder)
@@ -124,8 +133,8 @@ class Carrier:
         doubtful = self._runs.open_executions()
         if self._is_first:
             doubtful = {each for each in doubtful if process_of(each) != self._job.process}
-        pause = _POLL_SECONDS
-        last_use = time.monotonic()
+        pause = 0.0
+        started = last_use = time.monotonic()
         while True:
             # Before reading: the last records of a process are then read before it counts as gone.
             is_over = self._is_over()
@@ -153,15 +162,11 @@ class Carrier:
                 return None
             if now - self._noted > _NOTE_SECONDS:
                 self._write_note()
-            pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self.trouble else _POLL_SECONDS
-            self._sleep(pause)
-
-    def _sleep(self, seconds: float) -> None:
-        """Sleep, but wake as soon as the process ends, for one more attempt."""
-        was_over = self._is_over()
-        wake = time.monotonic() + seconds
-        while time.monotonic() < wake and self._is_over() == was_over:
-            time.sleep(min(_POLL_SECONDS, seconds))
+            pause = min(_LONGEST_PAUSE, 2 * max(pause, 0.25)) if self.trouble else 0.0
+            wake = now + max(pause, _READ_SECONDS)
+            # The end of the process is worth one more attempt at once.
+            while time.monotonic() < wake and self._is_over() == is_over:
+                time.sleep(min(_READ_SECONDS, max(_POLL_SECONDS, _POLL_SHARE * (now - started))))
 
     def _read(self) -> bool:
         """Read the new records. Returns whether there were any."""
@@ -178,7 +183,8 @@ class Carrier:
         self.trouble = ""
         try:
             if self._tracker is None:
-                self._tracker = Tracker(self._job.uri, self._job.experiment, self._job.artifacts)
+                job = self._job
+                self._tracker = Tracker(job.uri, job.experiment, job.artifacts, job.secrets, lightly=self._is_alone)
                 self._tracker.doubt(doubtful)
                 gc.freeze()
                 gc.enable()
@@ -247,7 +253,7 @@ def main() -> None:
     """Carry the job that standard input holds."""
     # Imported modules stay in memory: collecting garbage among them would take a sixth of the start.
     gc.disable()
-    code = Carrier(Job.from_json(sys.stdin.read())).run()
+    code = Carrier(Job.from_json(sys.stdin.read()), is_alone=True).run()
     sys.stdout.flush()
     # MLflow's regular shutdown takes 0.6 s, and a command would wait for it. Everything has been written.
     os._exit(code)

@@ -1,7 +1,8 @@
 """The lock that shows that this process uses a journal, and the carrier that the process starts.
 
 A process holds the lock as long as it may write records, so a carrier knows which executions can still continue. The
-first record starts the carrier. At its end the process waits for the carrier, within bounds.
+first record starts the carrier. The carrier goes on alone when the process has ended; only a setting makes the process
+wait for it.
 """
 
 from __future__ import annotations
@@ -70,8 +71,24 @@ def attend(folder: Path, job: Callable[[], Job], stop_recording: Callable[[], No
             presence.enter_context(locks.locked(journal.presence_file(folder, PROCESS), "this process", 10))
             wait = float(settings.get("tracking_wait_seconds"))
             tracked = _tracked[folder] = _Tracked(os.getpid(), presence, job(), wait)
+            if settings.tracking_is_carried():
+                _say_who_delivers(folder)
         if _is_due(tracked):
             _start(tracked)
+
+
+def _say_who_delivers(folder: Path) -> None:
+    """Say, once in a journal's life, who delivers it; and later only what MLflow has not taken."""
+    note = journal.delivery(folder)
+    if note.trouble and (count := journal.count_undelivered(folder)):
+        logger.warning(
+            "MLflow has not taken %d records of earlier commands (%s). They stay in %s, and are sent again now.",
+            count,
+            note.trouble,
+            folder,
+        )
+    elif not note.store and not note.trouble:
+        logger.info("MLflow gets durations and counts in the background; `champion track flush` waits for that")
 
 
 def _is_due(tracked: _Tracked) -> bool:
@@ -105,7 +122,7 @@ def _start(tracked: _Tracked) -> None:
 
 
 def _end(stop_recording: Callable[[], None]) -> None:
-    """Record the end of this process, and wait for the carriers as long as the settings allow."""
+    """Record the end of this process, and see that a carrier delivers it; wait for that only if a setting says so."""
     mine = [each for each in _tracked.values() if each.pid == os.getpid()]
     try:
         for tracked in mine:
@@ -123,7 +140,7 @@ def _end(stop_recording: Callable[[], None]) -> None:
 
 
 def _wait(tracked: _Tracked) -> None:
-    if tracked.carrier is None or tracked.wait <= 0:
+    if tracked.carrier is None:
         return
     deadline = time.monotonic() + tracked.wait
     folder, code = tracked.job.folder, tracked.carrier.poll()
@@ -133,6 +150,8 @@ def _wait(tracked: _Tracked) -> None:
         return
     if code not in (None, CANNOT):
         _start(tracked)  # it was killed, gave up, or had nothing to do for a while
+    if tracked.wait <= 0:
+        return
     code = _exit_code(tracked.carrier, min(_TELL_SECONDS, tracked.wait))
     if code is None:
         logger.info("waiting up to %g s for durations and counts to reach MLflow", tracked.wait)

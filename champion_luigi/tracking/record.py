@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from champion_luigi.base import extras
 from champion_luigi.base.errors import Busy, SettingsError, StorageError
 from champion_luigi.config import settings
 from champion_luigi.tracking import journal, presence
@@ -33,6 +34,8 @@ _used: set[str] = set()
 _ended: set[str] = set()
 _ending = threading.Lock()
 _warned: set[Path] = set()
+_mentioned: set[Path] = set()
+_HOST = socket.gethostname()
 
 
 def journal_folder() -> Path:
@@ -48,7 +51,7 @@ def record(event: str, **what: Any) -> None:
             if name in _ended or PROCESS in _ended:
                 return
             _used.add(name)
-            _append({"event": event, "execution": name, "host": socket.gethostname(), **what})
+            _append({"event": event, "execution": name, "host": _HOST, **what})
 
 
 def conclude(event: str, **what: Any) -> None:
@@ -96,6 +99,7 @@ def start() -> None:
     if not settings.tracking_is_on():
         return
     try:
+        _mention_mlflow()
         presence.attend(journal_folder().absolute(), lambda: job(PROCESS, is_first=True), _stop)
     except (OSError, StorageError, Busy, SettingsError) as error:
         _warn_once(journal_folder(), f"durations and counts are not recorded, or not carried to MLflow: {error}")
@@ -126,6 +130,24 @@ def job(process: str | None = None, *, is_first: bool = False) -> Job:
         is_first=is_first,
         secrets=sorted(settings.secrets()),
     )
+
+
+def _mention_mlflow() -> None:
+    """Say once that MLflow is missing: in each process where it is configured or was used, or else in a new journal."""
+    folder = journal_folder()
+    if folder in _mentioned:
+        return
+    _mentioned.add(folder)
+    extra = settings.mlflow_extra()
+    if settings.get("tracking") != "on" or not extras.lacking(extra):
+        return
+    is_used = settings.get("mlflow_tracking_uri") or (settings.data_dir() / "mlflow" / "mlflow.db").exists()
+    if is_used or not any(folder.glob("*.jsonl")):
+        logger.warning(
+            "MLflow is not installed: durations and counts stay in %s. %s, then `champion track flush`, sends them on",
+            folder,
+            extras.command(extra),
+        )
 
 
 def _stop() -> None:

@@ -7,11 +7,12 @@ from datetime import date
 
 import luigi
 
-from champion_luigi.config import settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.upkeep import redo
 
 Stage = type[DayTask]
@@ -27,8 +28,11 @@ def again(
 ) -> dict[date, str]:
     """Make each day's stages due, from a first to a last one, and run them; the reasons for failures, by date.
 
-    ``fill`` runs them, by default `quietly`. Raises Busy if another process holds a day's lock for too long.
+    ``fill`` runs them, by default `quietly`. Raises Busy if another process holds a day's lock for too long, and
+    NotInstalled before any day is due.
     """
+    if any(issubclass(last, LoadClickHouse) for _, last in requests.values()):
+        wiring.warehouse_place().require_engine()
     for day, (first, last) in requests.items():
         redo.make_due(dataset, day, first, last, on_message)
     return complete(dataset, {day: last for day, (_, last) in requests.items()}, fill)
@@ -59,5 +63,5 @@ def quietly(dataset: Dataset, last: Stage, days: Sequence[date]) -> dict[date, s
     finally:
         DayTask.remove_event_handler(luigi.Event.FAILURE, note)
     left = progress.stopped_because or "the day is incomplete: another process may be working on it"
-    missing = [day for day in days if day not in reasons and not last(date=day, dataset=dataset.name).complete()]
+    missing = [day for day in days if day not in reasons and not last(date=day, dataset=dataset.name).is_made()]
     return {**reasons, **{day: progress.failed.get(day, left) for day in missing}}

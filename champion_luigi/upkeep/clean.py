@@ -71,8 +71,8 @@ def find(
         else:
             kept.append(Kept(path, "younger than an hour: a process may be writing it"))
     for path in _locks():
-        if locks.is_locked(path):
-            kept.append(Kept(path, "held by a process"))
+        if by := locks.holder(path):
+            kept.append(Kept(path, f"held by {by}"))
         else:
             with contextlib.suppress(FileNotFoundError):
                 items.append(Item("lock", path, path.stat().st_size))
@@ -92,12 +92,12 @@ def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | 
         with locks.locked(lock, lock.name, 0):
             if item.files and item.day:
                 name = item.files.dataset.name
-                if intermediates_of and not intermediates_of(date=item.day, dataset=name).complete():
+                if intermediates_of and not intermediates_of(date=item.day, dataset=name).is_made():
                     return Kept(item.path, "its day has become due in the meantime")
                 item.path.unlink(missing_ok=True)
             return None
-    except Busy:
-        return Kept(item.path, "in use by a process")
+    except Busy as error:
+        return Kept(item.path, f"in use by {error.found}")
     except OSError as error:
         raise StorageError(
             f"the file could not be removed: {error.strerror or error}",

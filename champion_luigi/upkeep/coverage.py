@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import luigi
 
+from champion_luigi.base.dates import day_of
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
@@ -38,7 +40,10 @@ class Day:
 
 @dataclass(frozen=True)
 class Coverage:
-    """A data set's sessions from a first to a last date, both included, oldest first."""
+    """A data set's sessions from a first to a last date, both included, oldest first.
+
+    ``latest_due`` is the last session of the range.
+    """
 
     dataset: str
     first: date
@@ -53,11 +58,23 @@ class Coverage:
         return [day for day in self.days if day.state in states]
 
 
+def status(dataset: str = catalog.DEFAULT, start: date | str | None = None, end: date | str | None = None) -> Coverage:
+    """The state of each session of a data set, as `champion status` has it.
+
+        >>> from champion_luigi import status
+        >>> [day.date for day in status(start="2024-01-01", end="2024-01-31").of("missing", "failed")]
+
+    ``start`` and ``end`` are dates or ISO texts, both included; by default, those of `of_range`. Raises SettingsError.
+    """
+    return of_range(catalog.dataset_of(dataset), day_of(start, "start"), day_of(end, "end"))
+
+
 def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Coverage:
     """The coverage from ``start`` to ``end``, both included.
 
-    The default range starts with the first day that was fetched or is absent, or 100 days back if there is none,
-    and ends with the latest session that should be published by now.
+    The default range starts with CHAMPION_FIRST_DATE, or else with the first day that was fetched or is absent, or 100
+    days back if there is none, and ends with the latest session that should be published by now. Raises SettingsError
+    if the range ends before it begins.
     """
     expected = wiring.expectation(dataset)
     latest = expected.latest
@@ -66,7 +83,11 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
     in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, start or date.min, stop)}
     absent = expected.absent
     known = (day for day in (*in_lake, *absent, *wiring.files(dataset).days("raw", stop=stop)) if day <= last)
-    first = start or min(known, default=last - timedelta(days=_DAYS_BACK))
+    first = start or settings.first_date(dataset) or min(known, default=last - timedelta(days=_DAYS_BACK))
+    if first > last:
+        begins = f"--start {first}" if start else f"CHAMPION_FIRST_DATE {first}"
+        ends = f"--end {end}" if end == last else f"the latest session that should be published by now, {last}"
+        raise SettingsError(f"{begins} is after {ends}")
     loaded = complete.loaded_rows(dataset, first, stop)
     closed = expected.closed
     due = sorted(expected.days(first, stop, recheck_closed=True) | {day for day in in_lake if day >= first})
@@ -86,7 +107,9 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
             return Day(day, "absent", reason=expected.of(day).why)
         return Day(day, "missing")
 
-    return Coverage(dataset.name, first, last, tuple(day_of(day) for day in due), latest, expected.lost)
+    days = tuple(day_of(day) for day in due)
+    latest_due = max((day.date for day in days if day.state != "closed"), default=last)
+    return Coverage(dataset.name, first, last, days, latest_due, expected.lost)
 
 
 def as_document(found: Coverage) -> dict[str, Any]:

@@ -79,13 +79,13 @@ def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] 
     replaced = outputs_from(dataset, day, stage, last)
     chain = [(name, task(date=day, dataset=dataset.name)) for name, task in STAGES.items()]
     start = stage.stage
-    while start and not chain[start - 1][1].complete():
+    while start and not chain[start - 1][1].is_made():
         start -= 1
     runs = []
     for number, (name, task) in enumerate(chain[start : last.stage + 1], start):
         if not replaced:
             # No note is written for such a day: complete stages stay.
-            if not task.complete():
+            if not task.is_made():
                 runs.append((name, "output missing"))
         elif number > stage.stage:
             runs.append((name, f"follows {stages.STAGES[number - 1]}"))

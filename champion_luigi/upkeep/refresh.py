@@ -29,7 +29,7 @@ from champion_luigi.base.errors import (
     StorageError,
     is_transient,
 )
-from champion_luigi.config import settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import sharing
@@ -103,6 +103,8 @@ def refresh(dataset: Dataset, days: Sequence[date]) -> Iterator[Outcome]:
     Ends early if the archive refuses a request, or gives no answer for several days in a row; the last outcome has the
     reason.
     """
+    if any(is_loaded(dataset, day) for day in days):
+        wiring.warehouse_place().require_engine()
     unanswered = 0
     for day in days:
         try:
@@ -127,7 +129,7 @@ def refresh_day(dataset: Dataset, day: date) -> Outcome:
     lock = locks.locked(task.files.lock(day), task.label, settings.get("lock_wait_seconds"))
     with lock, sharing.stored_for_others(task, is_used=False) as stored:
         outcome = _ask(task, last, stored)
-    if last(date=day, dataset=dataset.name).complete():
+    if last(date=day, dataset=dataset.name).is_made():
         return outcome
     if reason := again.complete(dataset, {day: last}).get(day):
         return replace(outcome, state="failed", reason=reason)

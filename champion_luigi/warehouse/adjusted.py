@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from champion_luigi.adjustments.tables import EVENTS, PREVIOUS, PRICES, SPANS, VOLUME
+from champion_luigi.adjustments.tables import ADJUSTED_PRICES, EVENTS, PREVIOUS, PRICES, SPANS, VOLUME
 from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column
+from champion_luigi.warehouse import comments
 from champion_luigi.warehouse.connection import Connection, quoted, text_of
 from champion_luigi.warehouse.load import INSERT_SETTINGS
 from champion_luigi.warehouse.table import column_in_ddl
@@ -32,6 +33,11 @@ _COLUMNS: Mapping[str, tuple[Sequence[Column], str]] = {
     ADJUSTMENTS: (EVENTS, "instrument, ex_date"),
     ADJUSTMENT_SPANS: (SPANS, "symbol, series, start"),
 }
+# The comments of the views' columns, by view and column.
+COMMENTS: Mapping[str, Mapping[str, str]] = {
+    name: {column.name: comments.of(column) for column in columns}
+    for name, columns in ((ADJUSTMENTS, EVENTS), (ADJUSTMENT_SPANS, SPANS), (ADJUSTED, ADJUSTED_PRICES))
+}
 _REPLACE, _CREATE = "CREATE OR REPLACE VIEW", "CREATE VIEW IF NOT EXISTS"
 # ClickHouse's code for a right that the user lacks.
 _NO_RIGHT = "Code: 497."
@@ -44,14 +50,14 @@ def ddl(database: str) -> dict[str, str]:
     statements = {}
     for name, (columns, key) in _COLUMNS.items():
         declared = ",\n".join(f"    {column_in_ddl(column)}" for column in columns)
-        statements[_table(name)] = (
-            f"CREATE TABLE {quoted(database)}.{_table(name)} (\n    generation UInt64 CODEC(T64, ZSTD(1)),\n"
+        statements[table_of(name)] = (
+            f"CREATE TABLE {quoted(database)}.{table_of(name)} (\n    generation UInt64 CODEC(T64, ZSTD(1)),\n"
             f"{declared}\n) ENGINE = MergeTree\nPARTITION BY generation\nORDER BY ({key})\n"
             "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
         )
         statements[name] = (
             f"{_REPLACE} {quoted(database)}.{name} AS\nSELECT * EXCEPT (generation) FROM "
-            f"{quoted(database)}.{_table(name)}\nWHERE generation = {_newest(database, name)} "
+            f"{quoted(database)}.{table_of(name)}\nWHERE generation = {_newest(database, name)} "
             f"AND {columns[0].name} != {text_of(_MARK)}"
         )
     statements[ADJUSTED] = f"{_REPLACE} {quoted(database)}.{ADJUSTED} AS\n{_adjusted(database)}"
@@ -81,13 +87,13 @@ def load(
         rows = pl.concat([mark, frame]).with_columns(pl.lit(generation, pl.UInt64).alias("generation"))
         stream = io.BytesIO()
         rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
-        connection.insert_arrow(connection.named(_table(name)), rows.columns, stream.getvalue(), INSERT_SETTINGS)
+        connection.insert_arrow(connection.named(table_of(name)), rows.columns, stream.getvalue(), INSERT_SETTINGS)
         [(found,)] = connection.query(
-            f"SELECT count() FROM {connection.named(_table(name))} WHERE generation = {generation}"
+            f"SELECT count() FROM {connection.named(table_of(name))} WHERE generation = {generation}"
         )
         if found != rows.height:
             raise WarehouseError(
-                f"{database}.{_table(name)} does not hold the rows that were sent",
+                f"{database}.{table_of(name)} does not hold the rows that were sent",
                 source=connection.place.words,
                 expected=f"{rows.height:,} rows",
                 found=f"{found:,}",
@@ -99,7 +105,7 @@ def load(
         if _NO_RIGHT not in (error.found or ""):
             raise
         if on_trouble:
-            tables = " and ".join(f"{quoted(database)}.{_table(name)}" for name in _COLUMNS)
+            tables = " and ".join(f"{quoted(database)}.{table_of(name)}" for name in _COLUMNS)
             on_trouble(
                 f"replaced adjustments stay in ClickHouse; to drop them, the user needs ALTER DELETE on {tables}"
             )
@@ -136,23 +142,25 @@ def _prepare(connection: Connection) -> None:
                 connection.command(f"DROP TABLE {connection.named(name)}")
             # To replace needs the right to drop, also where there is nothing to replace.
             connection.command(statement if name in found else statement.replace(_REPLACE, _CREATE, 1))
+    comments.complete(connection, COMMENTS)
 
 
 def _drop_old(connection: Connection) -> None:
     """Drop all generations of a table but the newest ones."""
     for name in _COLUMNS:
-        table = connection.named(_table(name))
+        table = connection.named(table_of(name))
         old = connection.query(f"SELECT DISTINCT generation FROM {table} ORDER BY generation DESC LIMIT {_KEPT}, 1000")
         for (generation,) in old:
             connection.command(f"ALTER TABLE {table} DROP PARTITION {int(generation)}")
 
 
-def _table(name: str) -> str:
+def table_of(name: str) -> str:
+    """The table behind a view of this module."""
     return f"normalized_{name}"
 
 
 def _newest(database: str, name: str) -> str:
-    return f"(SELECT max(generation) FROM {quoted(database)}.{_table(name)})"
+    return f"(SELECT max(generation) FROM {quoted(database)}.{table_of(name)})"
 
 
 def _blank(schema: Mapping[str, pl.DataType]) -> dict[str, object]:
@@ -175,7 +183,7 @@ def _adjusted(database: str) -> str:
         "if(known, s.unadjusted, 0) AS unadjusted",
         "known AND is_first AND s.prev_close_by_exchange AS prev_close_by_exchange",
     ]
-    equity, spans = f"{quoted(database)}.{EQUITY.table}", f"{quoted(database)}.{_table(ADJUSTMENT_SPANS)}"
+    equity, spans = f"{quoted(database)}.{EQUITY.table}", f"{quoted(database)}.{table_of(ADJUSTMENT_SPANS)}"
     return (
         f"WITH (SELECT max(trade_date) FROM {equity}) AS through,\n"
         f"    {_newest(database, ADJUSTMENT_SPANS)} AS newest,\n"

@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi.base import durable, locks, secrets, signals
+from champion_luigi.base import durable, extras, locks, secrets, signals
 from champion_luigi.base.errors import ChampionError, SettingsError, WarehouseError, WarehouseUnreachable
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE
 
 @dataclass(frozen=True)
 class Address:
-    """The address of the warehouse. Without ``host``, the embedded engine in ``folder``. The password is in no repr."""
+    """The address of the warehouse. Without ``host``, the embedded engine in ``folder``. The password is in no repr.
+
+    With ``in_memory``, the embedded engine stores nothing: its tables are the files of the lake in ``folder``.
+    """
 
     host: str = ""
     port: int = 8123
@@ -51,6 +54,7 @@ class Address:
     verify: bool = True
     query_seconds: int = 300
     folder: Path = Path("data/warehouse")
+    in_memory: bool = False
 
     @property
     def slug(self) -> str:
@@ -74,10 +78,17 @@ class Address:
         """Whether this is the embedded engine, with nothing loaded yet."""
         return not self.host and not self._id_file.exists()
 
+    def require_engine(self) -> None:
+        """Raise NotInstalled if this is the embedded engine, and its library is missing. Imports nothing."""
+        if not self.host:
+            instead = "Or set CLICKHOUSE_HOST to a server, or fill the lake alone: champion fill --of WriteParquet."
+            extras.require("embedded", "the embedded ClickHouse", instead)
+
     @property
     def words(self) -> str:
         """The warehouse as messages name it."""
-        where = f"{self.host}:{self.port}" if self.host else f"embedded in {self.folder}"
+        where = f"the lake {self.folder}" if self.in_memory else f"embedded in {self.folder}"
+        where = f"{self.host}:{self.port}" if self.host else where
         return f"{where}, database {self.database}"
 
     @property
@@ -139,6 +150,7 @@ def connected(
     """A client, and a function that releases the embedded engine for other processes once the client is closed."""
     if place.host:
         return connect_server(place, settings), lambda: None
+    place.require_engine()
     lock = place.folder.with_name(place.folder.name + ".lock")
     with contextlib.ExitStack() as holding:
         holding.enter_context(locks.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
@@ -185,14 +197,14 @@ def connect_embedded(place: Address, settings: dict[str, Any]) -> Client:
             source=str(place.folder),
             todo="Set DATA_DIR to another folder, or CLICKHOUSE_HOST to a server.",
         )
-    durable.make_folder(place.folder)
-    if not place._id_file.exists():
-        durable.write_whole(place._id_file, uuid.uuid4().hex.encode())
+    path = ":memory:" if place.in_memory else str(place.folder.absolute())
+    if not place.in_memory:
+        durable.make_folder(place.folder)
+        if not place._id_file.exists():
+            durable.write_whole(place._id_file, uuid.uuid4().hex.encode())
     # The engine installs a handler of Ctrl-Z that does nothing.
     with as_warehouse_errors(place), signals.kept(signal.SIGTSTP):
-        return clickhouse_connect.get_client(
-            interface="chdb", path=str(place.folder.absolute()), database="default", settings=settings
-        )
+        return clickhouse_connect.get_client(interface="chdb", path=path, database="default", settings=settings)
 
 
 @contextlib.contextmanager
@@ -215,6 +227,8 @@ def as_warehouse_errors(place: Address) -> Iterator[None]:
             reason = WarehouseError, "the server that answers is not ClickHouse", _where(place)
         elif status or (code is None and isinstance(error, exceptions.OperationalError)):
             reason = WarehouseUnreachable, "ClickHouse did not answer", _where(place)
+            # The driver quotes each layer below it, with another query id each time.
+            text = _cause(error) or text
         else:
             reason = WarehouseError, "ClickHouse refuses the request", _advice(code)
         kind, what, todo = reason
@@ -255,6 +269,16 @@ def _shown(place: Address, error: Exception) -> str:
     """The driver's message on one line, with the password removed, also in base64: servers echo headers."""
     as_sent = b64encode(f"{place.user}:{place.password}".encode()).decode() if place.password else ""
     return " ".join(secrets.starred(str(error), [as_sent, place.password]).split())
+
+
+def _cause(error: BaseException) -> str:
+    """The operating system's own error below the driver's, such as ``ConnectionRefusedError (Connection refused)``."""
+    each: BaseException | None = error
+    while each is not None:
+        if isinstance(each, OSError) and each.strerror:
+            return f"{type(each).__name__} ({each.strerror})"
+        each = each.__cause__ or each.__context__
+    return ""
 
 
 def _where(place: Address) -> str | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from champion_luigi.base.errors import StorageError, WarehouseError
+from champion_luigi.base import signals
+from champion_luigi.base.errors import ChampionError, StorageError, WarehouseError
 from champion_luigi.warehouse.connection import (
     NO_DATABASE_CODE,
     Address,
@@ -33,6 +37,67 @@ _ASKING_SETTINGS: Mapping[str, Any] = {
     "output_format_json_quote_64bit_integers": 0,
     "cancel_http_readonly_queries_on_client_close": 1,
 }
+
+# ClickHouse's own read-only mode allows UNDROP, BACKUP and KILL, so list the reading statements here.
+_READING = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "EXPLAIN", "EXISTS"})
+_WITHOUT_EFFECT = frozenset({"USE", "SET"})
+_LITERAL = re.compile(r"""'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`|"(?:[^"\\]|\\.)*\"""")
+_OWN_OUTPUT = re.compile(r"\bINTO OUTFILE\b|\bPARALLEL WITH\b|\bFORMAT \w+( SETTINGS .*)?$")
+
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement, and whether it only reads: it returns rows and changes nothing."""
+
+    text: str
+    reads: bool
+
+
+def understood(questions: Questions, text: str, *, write: bool) -> Statement:
+    """The user's text as one allowed statement. Raises WarehouseError otherwise, also for syntax errors."""
+    try:
+        parsed = questions.parse(text)
+    except WarehouseError as error:
+        if "Multi-statements" not in error.what:
+            raise
+        raise WarehouseError(
+            "only one statement at a time: nothing was run", todo="Run each statement with its own command."
+        ) from None
+    word = parsed.split(maxsplit=1)[0]
+    if word in _WITHOUT_EFFECT:
+        raise WarehouseError(
+            f"{word} would have no effect: each statement runs on its own",
+            todo="Name a table as database.table, and put SETTINGS at the end of a query.",
+        )
+    if word in _READING:
+        if _OWN_OUTPUT.search(_LITERAL.sub("''", parsed)):
+            raise WarehouseError(
+                "a statement cannot set the format or the file",
+                todo="Leave out FORMAT and INTO OUTFILE, and use --format and --output.",
+            )
+        # Run exactly the text that was checked.
+        return Statement(parsed, reads=True)
+    if not write:
+        raise WarehouseError(f"{word} is not a reading statement", todo="Use --write to allow all statements.")
+    # The parsed text of an INSERT lacks its values.
+    return Statement(text, reads=False)
+
+
+def interruptibly(questions: Questions, work: Callable[[], _T]) -> _T:
+    """Run work that waits for ClickHouse. Ctrl-C stops the engine, then raises KeyboardInterrupt."""
+    with signals.noted() as presses, ThreadPoolExecutor(1, "champion-sql") as executor:
+        future = executor.submit(work)
+        while not wait([future], timeout=1 if presses else 0.1).done:
+            if presses:
+                # Repeat this, in case the query had not begun. If it cannot be stopped, its time limit ends it.
+                with contextlib.suppress(ChampionError):
+                    questions.interrupt()
+    if presses:
+        raise KeyboardInterrupt
+    return future.result()
 
 
 class Questions(Connection):
@@ -131,6 +196,7 @@ def open_for_questions(
     ``most_rows`` ends a result at about that number. Raises the errors of `open_warehouse`, and WarehouseError if no
     warehouse exists.
     """
+    place.require_engine()
     if place.is_absent:
         raise WarehouseError(
             "there is no warehouse yet", source=place.words, todo="Load a day first (champion fill), or check DATA_DIR."

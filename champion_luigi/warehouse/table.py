@@ -16,7 +16,7 @@ from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
-from champion_luigi.warehouse import merging
+from champion_luigi.warehouse import comments, merging
 from champion_luigi.warehouse.connection import Address, Connection, date_of, quoted, text_of
 from champion_luigi.warehouse.load import Loaded, Loads
 
@@ -80,7 +80,7 @@ class Warehouse:
         with self._preparing:
             if dataset in self._can_load:
                 return
-            table, view = self._columns(dataset)
+            table, view, has_comments = self._columns(dataset)
             create_database, create_table, create_view, *_ = ddl(self.place.database, dataset)
             lacking = self._lacking(dataset, table, "table") if table else ()
             is_behind = bool(view and self._lacking(dataset, view, "view"))
@@ -92,7 +92,9 @@ class Warehouse:
             elif not view:
                 # Only if it is missing: the user may lack the right to make a view.
                 self.command(create_view)
-            self._make_further_views(dataset)
+            is_changed = self._make_further_views(dataset) or bool(lacking) or is_behind
+            if is_changed or not has_comments:
+                comments.complete(self.connection, comments_of(dataset))
             self._can_load.add(dataset)
 
     def load(self, dataset: Dataset, day: date, rows: pl.DataFrame) -> Loaded:
@@ -161,7 +163,7 @@ class Warehouse:
         with self._preparing:
             if dataset in self._can_read | self._can_load:
                 return True
-            table, view = self._columns(dataset)
+            table, view, _ = self._columns(dataset)
             if not table:
                 return False
             self._lacking(dataset, table, "table")
@@ -172,31 +174,38 @@ class Warehouse:
             self._can_read.add(dataset)
             return True
 
-    def _columns(self, dataset: Dataset) -> tuple[dict[str, str], dict[str, str]]:
-        """The columns of a data set's table and view, with their types; empty if there is none."""
-        found: dict[str, dict[str, str]] = {dataset.table: {}, dataset.view: {}}
-        for table, name, type_ in self.query(
-            f"SELECT table, name, type FROM system.columns WHERE database = {text_of(self.place.database)} "
-            f"AND table IN ({text_of(dataset.table)}, {text_of(dataset.view)})"
+    def _columns(self, dataset: Dataset) -> tuple[dict[str, str], dict[str, str], bool]:
+        """The columns of a data set's table and view, with their types, empty if there is none.
+
+        Then whether all its views are there, with their comments.
+        """
+        declared = comments_of(dataset)
+        found: dict[str, dict[str, str]] = {name: {} for name in (dataset.table, *declared)}
+        has_comments = True
+        for table, name, type_, comment in self.query(
+            f"SELECT table, name, type, comment FROM system.columns WHERE database = {text_of(self.place.database)} "
+            f"AND table IN ({', '.join(map(text_of, found))})"
         ):
             found[table][name] = type_
-        return found[dataset.table], found[dataset.view]
+            has_comments &= bool(comment) or name not in declared.get(table, {})
+        return found[dataset.table], found[dataset.view], has_comments and all(found[view] for view in declared)
 
-    def _make_further_views(self, dataset: Dataset) -> None:
-        """Make the data set's further views that are missing, and replace those of another version."""
+    def _make_further_views(self, dataset: Dataset) -> bool:
+        """Make the data set's further views that are missing, and replace those of another version; whether any was."""
         if not dataset.views:
-            return
+            return False
         found = self.query(
             f"SELECT name, comment FROM system.tables WHERE database = {text_of(self.place.database)} "
             f"AND name IN ({', '.join(map(text_of, dataset.views))})"
         )
-        comments = dict(found)
+        made_from = dict(found)
         for name, select in dataset.views.items():
-            if name not in comments:
+            if name not in made_from:
                 self.command(_further_view(self.place.database, dataset, name))
-            elif comments[name] != _made_from(select):
+            elif made_from[name] != _made_from(select):
                 # Only if it is another one: the user may lack the right to replace a view.
                 self._replace_further_view(dataset, name)
+        return any(made_from.get(name) != _made_from(select) for name, select in dataset.views.items())
 
     def _replace_further_view(self, dataset: Dataset, name: str) -> None:
         statement = _further_view(self.place.database, dataset, name, "CREATE OR REPLACE VIEW")
@@ -260,6 +269,12 @@ def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
     ]
 
 
+def comments_of(dataset: Dataset) -> dict[str, dict[str, str]]:
+    """The comments of the columns of a data set's views, by view and column."""
+    declared = {column.name: comments.of(column) for column in dataset.columns}
+    return {dataset.view: declared, **{name: declared | dict(dataset.view_comments) for name in dataset.views}}
+
+
 def growth(database: str, dataset: Dataset, lacking: tuple[Column, ...]) -> list[str]:
     """The statements that add later columns to an existing table, and show them in its view."""
     before = dict(zip(dataset.names[1:], dataset.names, strict=False))
@@ -314,8 +329,7 @@ def _made_from(select: str) -> str:
 
 def column_in_ddl(column: Column) -> str:
     """A column as `CREATE TABLE` has it, with its comment."""
-    comment = f"{column.meaning} [{column.unit}]" if column.unit else column.meaning
-    return f"{_name(column.name)} {column.clickhouse} COMMENT {text_of(comment)}"
+    return f"{_name(column.name)} {column.clickhouse} COMMENT {text_of(comments.of(column))}"
 
 
 def _name(column: str) -> str:

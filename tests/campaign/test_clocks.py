@@ -294,7 +294,7 @@ def test_the_latest_session_is_the_same_in_every_time_zone(tmp_path: Path, numbe
     answer = json.loads(done.stdout)
     expected = [[start, latest, latest, latest] for latest, start in MOMENTS.values()]
     assert dict(zip(moments, answer["found"], strict=True)) == dict(zip(moments, expected, strict=True)), zone
-    times = [line.split(" cd ")[0] for line in answer["cron"].splitlines() if " cd " in line]
+    times = [line.split(" eval ")[0] for line in answer["cron"].splitlines() if " eval " in line]
     assert ["CRON_TZ=UTC" in answer["cron"], *times] == [True, "30 12 * * 1-5", "0 17 * * 1-5", "30 1 * * *"], zone
     campaign.tell(
         AREA,

@@ -149,7 +149,6 @@ def test_a_year_with_faults_comes_to_what_was_published(
     passing: tuple[Kind, ...] = ("unavailable", "truncated", "cut")
     staying: tuple[Kind, ...] = ("html", "empty", "stale", "wrong_header")
     cured = {day: Fault(passing[place % 3], times=1) for place, day in enumerate(year[5::15])}
-    # No more than the summary lists.
     bad = {day: Fault(staying[place % 4]) for place, day in enumerate(year[6 :: 30 if campaign.IS_WHOLE else 12])}
     missing = {day: Fault("not_found") for day in (year[40], year[-3])}
     archive.faults.update({**cured, **bad, **missing})
@@ -157,11 +156,10 @@ def test_a_year_with_faults_comes_to_what_was_published(
 
     code, output = fill(*asked)
     assert code == 30, output
-    summary = output[output.rindex(" days a second") :]
-    assert [line[len("failed ") :][:10] for line in summary.splitlines() if line.startswith("failed ")] == [
-        str(day) for day in sorted(bad)
-    ]
-    assert f"2 sessions are absent: {', '.join(map(str, sorted(missing)))};" in summary
+    failed = [line.removeprefix("ERROR: ")[:10] for line in output.splitlines() if " failed: " in line]
+    assert sorted(failed) == [str(day) for day in sorted(bad)]
+    assert f"2 sessions are absent: {', '.join(map(str, sorted(missing)))};" in output
+    assert output.splitlines()[-1].endswith(f", {len(bad)} failed, 2 absent")
     assert sorted(lake_files(tmp_path)) == [day for day in year if day not in bad and day not in missing]
 
     before = times_asked(archive)

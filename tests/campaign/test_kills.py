@@ -32,13 +32,13 @@ import subjects
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import ROOT, build, champion_command, luigi_command, retry_at_once, wait_for
-from mlflow_server import carriers, empty_store, kill_carriers, told
+from mlflow_server import carriers, days_table, empty_store, kill_carriers, steps_once, told
 from subjects import SHARES, Subject
 from ten_days import DAYS, START, STOP
 
 from champion_luigi.base import durable, locks
 from champion_luigi.commands.cli import main
-from champion_luigi.config import wiring
+from champion_luigi.config import settings, wiring
 from champion_luigi.pipeline import complete
 from champion_luigi.pipeline.tasks import LoadClickHouse
 from champion_luigi.storage import lake
@@ -444,6 +444,11 @@ class Kill:
     who: str
     is_carried: bool = False
 
+    @property
+    def at_once(self) -> int:
+        """How many days may be in hand in one stage: all of them, where a fill's days go through it together."""
+        return len(DAYS) if self.command != "TenDays" and self.workers > 1 else self.workers
+
     def as_typed(self) -> list[str]:
         workers = ("--workers", str(self.workers))
         if self.command == "champion fill":
@@ -503,6 +508,8 @@ def test_a_run_that_is_killed_at_a_random_moment_is_completed_by_the_next(
             looks["view"] = stack.enter_context(on_server(shared_server, monkeypatch))
         if kill.is_carried:
             monkeypatch.setenv("CHAMPION_TRACKING", "on")
+            # Every fill is a long one, or a short one.
+            monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", dice.choice(["0", "20"]))
             empty_store(tmp_path / "mlflow" / "mlflow.db")
         reader = Reader(looks, versions(undisturbed))
         with reader.reading(), started(kill.as_typed(), tmp_path) as process:
@@ -517,9 +524,9 @@ def test_a_run_that_is_killed_at_a_random_moment_is_completed_by_the_next(
         if kill.is_carried:
             code, output = champion("track", "flush")
             assert code == 0, (what, output)
-            check_mlflow(tmp_path, at_once=kill.workers, what=what)
+            check_mlflow(tmp_path, at_once=kill.at_once, what=what)
         check(tmp_path, undisturbed.state, what)
-        check_journal(tmp_path, kill.workers, what)
+        check_journal(tmp_path, kill.at_once, what)
     # The moment may have come when all was over.
     if is_killed:
         campaign.tell(AREA, *told_of(kill))
@@ -561,7 +568,10 @@ def check_between(folder: Path, what: str, subject: Subject = SHARES) -> None:
 
 
 def check_mlflow(folder: Path, at_once: int, what: str) -> None:
-    """Each execution has one run for each day that it was at, and one for its fill; all of them have ended."""
+    """Each execution has one run for each day that it was at, and one for its fill; all of them have ended.
+
+    A long fill has the days that were done as steps, and all days in its table.
+    """
     runs = Counter((each.data.tags["execution"], each.info.run_name) for each in told())
     records = list(journal.read(folder / "journal"))
     fills = {
@@ -572,10 +582,23 @@ def check_mlflow(folder: Path, at_once: int, what: str) -> None:
     # A day of which everything that was begun was found done has no run.
     begun = Counter((each["execution"], each["date"]) for each in records if each["event"] == "start")
     begun -= Counter((each["execution"], each["date"]) for each in records if each["event"] == "found_complete")
-    days = {(execution, f"bhavcopy-etl-{day}") for execution, day in begun}
+    finished = {each.info.run_name for each in told() if each.info.status == "FINISHED"}
+    long = {each["execution"] for each in records if each.get("days_as_steps")}
+    done = set()
+    for fill in told():
+        execution = fill.data.tags["execution"]
+        of_fill = {day for each, day in begun if each == execution}
+        if execution in long and of_fill and (execution, fill.info.run_name) in fills:
+            table = days_table(settings.tracking_uri(), fill)
+            assert table.keys() == of_fill, what
+            successes = {day for day, line in table.items() if line["status"] == "success"}
+            points = steps_once(settings.tracking_uri(), fill).get("flow_duration_seconds", {})
+            assert points.keys() == {int(day.replace("-", "")) for day in successes}, what
+            done |= {(execution, day) for day in successes}
+            finished |= {f"bhavcopy-etl-{day}" for day in successes}
+    days = {(execution, f"bhavcopy-etl-{day}") for execution, day in begun.keys() - done}
     assert runs == Counter(fills | days), what
     assert [each.info.run_name for each in told() if each.info.status == "RUNNING"] == [], what
-    finished = {each.info.run_name for each in told() if each.info.status == "FINISHED"}
     # The record of a success can be lost with the process: then the rerun has nothing to do for that day.
     assert len({f"bhavcopy-etl-{day}" for day in DAYS} - finished) <= at_once, what
 

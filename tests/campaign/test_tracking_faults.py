@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,9 +36,11 @@ from mlflow_server import (
     carriers,
     carry,
     client,
+    days_table,
     empty_store,
     kill_carriers,
     metrics_once,
+    steps_once,
     told,
 )
 from simulated_server import Fault, SimulatedArchive
@@ -51,6 +53,7 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, mlflow_store, record
 from champion_luigi.tracking.carrier import LEFT, Carrier
+from champion_luigi.tracking.runs import Runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -198,6 +201,36 @@ def check_fill() -> None:
         assert metrics_once(settings.tracking_uri(), run).keys() == METRICS
 
 
+@pytest.fixture
+def long_fills(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fill counts as a long one: its days are steps of its run."""
+    monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", "0")
+
+
+def steps(days: Iterable[date]) -> set[int]:
+    """The places of days in a series."""
+    return {int(f"{day:%Y%m%d}") for day in days}
+
+
+def check_long_fill() -> None:
+    """The whole long fill is told of once: one run, with each point of each day once, and a table of all days."""
+    [run] = told()
+    assert (run.info.run_name, run.info.status, run.data.params["status"]) == (FILL, "FINISHED", "success")
+    assert run.data.metrics["days_done"] == len(FILL_DAYS)
+    store = client(settings.tracking_uri())
+    assert len(store.get_metric_history(run.info.run_id, "flow_duration_seconds")) == 1
+    series = steps_once(settings.tracking_uri(), run)
+    assert series.keys() <= METRICS
+    for name in METRICS:
+        if not name.startswith("warning_"):
+            assert series[name].keys() == steps(FILL_DAYS), name
+    table = days_table(settings.tracking_uri(), run)
+    assert {day: line["status"] for day, line in table.items()} == {str(day): "success" for day in FILL_DAYS}
+    for name, points in series.items():
+        assert points.items() <= {int(day.replace("-", "")): float(line[name]) for day, line in table.items()}.items()
+    assert "days_table" not in run.data.tags
+
+
 def killed(runs: list[Run]) -> list[str]:
     """The runs that are killed, in MLflow's words and in ours."""
     names = [run.info.run_name for run in runs if run.info.status == "KILLED"]
@@ -297,6 +330,31 @@ def test_a_fill_that_is_killed_is_told_of_by_its_own_carrier(archive: SimulatedA
     assert parent.info.end_time >= max(run.info.end_time for run in runs)
     for name in {**done, **dict.fromkeys(in_hand)}:
         assert once(runs, name).data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert carry() == 0
+
+
+@pytest.mark.usefixtures("with_carrier", "long_fills")
+def test_a_long_fill_that_is_killed_has_the_days_that_were_done(archive: SimulatedArchive, tmp_path: Path) -> None:
+    """As steps and in its table; the days in hand have runs of their own, KILLED, below it."""
+    archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
+    with at_work(start_champion("fill", *RANGE, *LAKE, "--workers", "2")) as process:
+        wait_for(lambda: statuses(told()) == {FILL: "RUNNING"}, "the fill to be at it")
+        wait_for(lambda: len(archive.requests) == 4, "the fetches to begin")
+        process.kill()
+        process.wait(60)
+        in_hand = {each["date"] for each in records(tmp_path, event="start")} - set(map(str, FILL_DAYS[:2]))
+        assert len(in_hand) == 2
+        wait_for(lambda: not carriers(tmp_path), "the carrier to end")
+    runs = told()
+    names = [f"bhavcopy-etl-{day}" for day in in_hand]
+    assert statuses(runs) == dict.fromkeys([FILL, *names], "KILLED")
+    parent = once(runs, FILL)
+    assert [once(runs, name).data.tags["mlflow.parentRunId"] for name in names] == [parent.info.run_id] * 2
+    series = steps_once(settings.tracking_uri(), parent)
+    assert {frozenset(points) for points in series.values()} == {frozenset(steps(FILL_DAYS[:2]))}
+    table = days_table(settings.tracking_uri(), parent)
+    done = dict.fromkeys(map(str, FILL_DAYS[:2]), "success")
+    assert {day: line["status"] for day, line in table.items()} == done | dict.fromkeys(in_hand, "killed")
     assert carry() == 0
 
 
@@ -464,6 +522,44 @@ def test_a_carrier_that_is_killed_while_the_command_works_is_replaced(tmp_path: 
     assert len(told()) == 1
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("when", "path", "number"),
+    campaign.few(
+        [
+            ("after", "/runs/log-batch", 2),
+            ("after", "/runs/create", 1),
+            ("before", "/runs/log-batch", 1),
+            ("before", "/days.csv", 1),
+            ("after", "/days.csv", 1),
+            ("after", "/runs/update", 1),
+        ]
+    ),
+)
+@pytest.mark.usefixtures("with_carrier", "long_fills")
+def test_a_carrier_that_is_killed_leaves_nothing_of_a_long_fill_twice(
+    gateway: Gateway, tmp_path: Path, when: str, path: str, number: int
+) -> None:
+    """At whichever request: no point and no line is lost, and none is told twice."""
+    asked_before: list[str] = []
+
+    def kill(asked: str) -> bool:
+        asked_before.extend([asked] if asked.endswith(path) else [])
+        if not asked.endswith(path) or len(asked_before) != number:
+            return False
+        kill_carriers(tmp_path)
+        return True
+
+    setattr(gateway, when, kill)
+    with at_work(start_champion("fill", *RANGE, *LAKE)) as process:
+        output = end_of(process)
+    assert process.returncode == 0, output
+    assert len(asked_before) >= number
+    carry()
+    check_long_fill()
+    assert carry() == 0
+
+
 @pytest.mark.torture
 @carried
 def test_a_carrier_that_is_killed_in_the_middle_of_a_fill_is_replaced(tmp_path: Path) -> None:
@@ -545,6 +641,21 @@ def test_what_an_outage_left_goes_out_with_the_next_command(gateway: Gateway, mo
     check_day()
     client(settings.tracking_uri()).delete_run(once(told(), f"bhavcopy-etl-{DAY}").info.run_id)
     check_fill()
+
+
+@pytest.mark.usefixtures("long_fills")
+def test_what_an_outage_left_of_a_long_fill_goes_out_with_the_next_flush(gateway: Gateway) -> None:
+    """All of it, once; and again, if the note of it is lost."""
+    gateway.close()
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    assert Carrier(record.job()).run() == LEFT
+    gateway.open()
+    flush = champion("track", "flush")
+    assert flush.exit_code == 0, flush.output
+    check_long_fill()
+    (settings.data_dir() / "journal" / "delivered.json").unlink()
+    carry()
+    check_long_fill()
 
 
 @pytest.mark.faults
@@ -645,6 +756,133 @@ def test_lost_answers_in_the_middle_of_a_fill_double_nothing(gateway: Gateway) -
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize(
+    "path", campaign.few(["/runs/log-batch", "/days.csv", "/runs/create", "/runs/update", "/experiments/create"])
+)
+@pytest.mark.usefixtures("long_fills")
+def test_an_answer_about_a_long_fill_that_is_lost_doubles_nothing(gateway: Gateway, path: str) -> None:
+    """What was done all the same is found by the next carrier, or by this one."""
+    lost: list[str] = []
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    gateway.after = lambda asked: asked.endswith(path) and not lost and not lost.append(asked)  # type: ignore[func-returns-value]
+    Carrier(record.job()).run()
+    assert len(lost) == 1
+    carry()
+    check_long_fill()
+
+
+@pytest.mark.usefixtures("long_fills")
+def test_a_long_fill_that_comes_late_takes_the_place_of_none(
+    gateway: Gateway, archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that has its days stays, and the other one goes, whichever MLflow names first."""
+    from mlflow.exceptions import MlflowException
+
+    archive.faults[FILL_DAYS[1]] = Fault("wrong_header")
+    assert champion("fill", *RANGE, *LAKE).exit_code == 30
+    made: list[int] = []
+    again, done = threading.Event(), threading.Event()
+
+    def hold_the_first(path: str) -> bool:
+        if path.endswith("/runs/create"):
+            made.append(threading.get_ident())
+            if len(made) == 1:
+                again.wait(60)
+        return False
+
+    def lose_the_third(path: str) -> bool:
+        if path.endswith("/runs/create"):
+            if threading.get_ident() == made[0]:
+                done.set()
+            elif len(made) == 2:
+                again.set()
+                done.wait(60)
+            else:
+                return len(made) == 3
+        return False
+
+    gateway.before, gateway.after = hold_the_first, lose_the_third
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    book, job, failures = Runs(), record.job(), 0
+    for place, each in journal.read_from(job.folder, {}):
+        book.add(place, each)
+    tracker = mlflow_store.Tracker(job.uri, job.experiment, None)
+    while runs_left := list(book.tell([])):
+        try:
+            tracker.deliver(runs_left, book.delivered)
+        except MlflowException:
+            failures += 1
+            assert failures < 9
+    tracker.settle()
+    assert (failures, len(made)) == (2, 3)
+    runs = told()
+    assert statuses(runs) == {FILL: "FAILED", f"bhavcopy-etl-{FILL_DAYS[1]}": "FAILED"}
+    series = steps_once(settings.tracking_uri(), once(runs, FILL))
+    assert series["rows_written"].keys() == steps({*FILL_DAYS} - {FILL_DAYS[1]})
+
+
+@pytest.mark.torture
+@pytest.mark.usefixtures("with_carrier", "long_fills")
+def test_lost_answers_in_the_middle_of_a_long_fill_double_nothing(gateway: Gateway) -> None:
+    """The same carrier goes on."""
+    asked: list[str] = []
+
+    def lose(path: str) -> bool:
+        if not path.endswith(("/runs/create", "/runs/log-batch", "/runs/update", "/days.csv")):
+            return False
+        asked.append(path)
+        return len(asked) % 2 == 1 and len(asked) < 8
+
+    gateway.after = lose
+    with at_work(start_champion("fill", *RANGE, *LAKE)) as process:
+        output = end_of(process)
+    assert process.returncode == 0, output
+    assert "have not reached MLflow" not in output
+    assert len(asked) >= 4
+    check_long_fill()
+
+
+@pytest.mark.usefixtures("long_fills")
+def test_a_store_of_files_that_refuses_keeps_no_metric_back(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be another than MLflow's own: the run has all but the table, and a tag has the reason, without secrets."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    refused: list[str] = []
+
+    def refuse(path: str) -> bool:
+        is_file = path.endswith("/days.csv")
+        gateway.status = 403 if is_file else None
+        gateway.reason = f"no bucket for {PASSWORD}"
+        refused.extend([path] if is_file else [])
+        return False
+
+    gateway.before = refuse
+    carry()
+    assert refused
+    [run] = told()
+    assert (run.info.run_name, run.info.status) == (FILL, "FINISHED")
+    assert steps_once(settings.tracking_uri(), run)["rows_written"].keys() == steps(FILL_DAYS)
+    assert "no bucket for ***" in run.data.tags["days_table"]
+    assert carry() == 0
+
+
+@pytest.mark.usefixtures("long_fills")
+def test_no_table_goes_to_a_folder_of_the_servers_machine(
+    server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's client would make that folder here, where nobody looks for it."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    client(server.url).create_experiment(settings.get("mlflow_experiment_name"), "/of-another-machine/artifacts/1")
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    carry()
+    [run] = told()
+    assert (run.info.status, run.data.metrics["days_done"]) == ("FINISHED", len(FILL_DAYS))
+    assert "/of-another-machine" in run.data.tags["days_table"]
+    assert not Path("/of-another-machine").exists()
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("status", campaign.few([500, 403]))
 @carried
 def test_a_server_that_refuses_is_said_to_and_fails_nothing(
@@ -742,16 +980,46 @@ def test_a_carrier_that_cannot_be_started_loses_no_record(tmp_path: Path) -> Non
 
 @carried
 def test_a_command_need_not_wait_for_mlflow(gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With CHAMPION_TRACKING_WAIT=0 it ends before MLflow answers; the records arrive by themselves."""
+    """As it is by default, it ends before MLflow answers, and says so once; the records arrive by themselves."""
     ready = threading.Event()
     gateway.before = lambda _path: not ready.wait(60)
-    monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "0")
+    monkeypatch.delenv("CHAMPION_TRACKING_WAIT")
     done = run_luigi(*COMMAND)
     assert done.returncode == 0, done.stderr
-    assert "MLflow" not in done.stderr
+    said, *_, result = done.stderr.splitlines()
+    assert said == "INFO: MLflow gets durations and counts in the background; `champion track flush` waits for that"
+    assert result.startswith("INFO: WriteParquet ")
     ready.set()
     wait_for(lambda: not carriers(tmp_path), "the carrier to have told all")
     check_day()
+    assert "MLflow" not in run_luigi("WriteParquet", "--date", str(UDIFF_DAY)).stderr
+
+
+@carried
+def test_the_end_of_a_commands_process_group_ends_no_delivery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As cron and a closed terminal end it: the carrier has a session of its own."""
+    monkeypatch.delenv("CHAMPION_TRACKING_WAIT")
+    with at_work(start_luigi(*COMMAND)) as process:
+        end_of(process)
+        assert process.returncode == 0
+    # Its group is killed by now.
+    wait_for(lambda: not carriers(tmp_path), "the carrier to have told all")
+    check_day()
+
+
+@carried
+def test_what_mlflow_did_not_take_is_said_by_the_next_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, at its beginning, with the reason; the command itself waits for nothing."""
+    monkeypatch.delenv("CHAMPION_TRACKING_WAIT")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    assert run_luigi(*COMMAND).returncode == 0
+    wait_for(lambda: bool(journal.delivery(tmp_path / "journal").trouble), "the carrier to give up")
+    kill_carriers(tmp_path)
+    said, *_, result = run_luigi("WriteParquet", "--date", str(UDIFF_DAY)).stderr.splitlines()
+    assert said.startswith("WARNING: MLflow has not taken ")
+    assert "records of earlier commands (" in said
+    assert result.startswith("INFO: WriteParquet ")
 
 
 @pytest.mark.usefixtures("with_carrier", "endless_mlflow")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlencode, urlsplit
 
-from champion_luigi.base import locks, secrets
+from champion_luigi.base import extras, locks, secrets
 from champion_luigi.base.errors import ChampionError, NotPublished
 from champion_luigi.commands.doctor.ask import ask
 from champion_luigi.commands.doctor.disks import takes_files
@@ -105,6 +105,11 @@ def mlflow() -> Finding:
     """Whether MLflow's store can take the journal's records. Its problems fail no run, so they are warnings at most."""
     if not settings.tracking_is_on():
         return Finding("OK", "off (CHAMPION_TRACKING)")
+    if extras.lacking(extra := settings.mlflow_extra()):
+        words = "not installed: durations and counts stay in the journal"
+        if not settings.get("mlflow_tracking_uri"):
+            return Finding("OK", f"{words}; {extras.command(extra)} adds it")
+        return Finding("WARNING", f"{words}, although MLFLOW_TRACKING_URI is set", f"{extras.command(extra)} adds it.")
     uri = settings.tracking_uri()
     if uri.startswith(("http:", "https:")):
         return _mlflow_server(uri)
@@ -173,6 +178,8 @@ def unsent() -> Finding:
     it, is_being = ("it", "is being") if count == 1 else ("them", "are being")
     if locks.is_locked(folder / "carrier.lock"):
         return Finding("OK", f"{words}, and {is_being} sent")
+    if extras.lacking(settings.mlflow_extra()):
+        return Finding("OK", f"{words}, which is not installed")
     if not settings.tracking_is_carried():
         return Finding("OK", f"{words}: CHAMPION_TRACKING=journal leaves {it} to `champion track flush`")
     if trouble := journal.delivery(folder).trouble:

@@ -19,6 +19,7 @@ from luigi.configuration import LuigiTomlParser
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
+from champion_luigi.base import extras
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands.doctor.findings import Finding, told
 from champion_luigi.config import settings, wiring
@@ -27,7 +28,9 @@ from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import adjust_tasks
 from champion_luigi.storage import lake
 
-_SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow")
+_SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow")
+# The other extras have no upper limits.
+_CHECKED_EXTRAS = ("embedded", "mlflow")
 _TABLE_ENDS_DAYS = 60
 
 
@@ -51,9 +54,12 @@ def python() -> Finding:
 
 
 def packages() -> Finding:
-    """The versions of the required packages, compared with the requirements. No package is imported."""
+    """The versions of the required packages, and of installed extras, compared with the requirements. Imports none."""
+    absent = [extra for extra in extras.MODULES if extras.lacking(extra)]
     try:
         required = list(_required("champion_luigi"))
+        for extra in _CHECKED_EXTRAS:
+            required += () if extra in absent else _required("champion_luigi", extra)
     except metadata.PackageNotFoundError:
         return Finding("WARNING", "champion_luigi itself is not installed", "Install it: pip install -e .")
     found, wrong = [], []
@@ -69,7 +75,8 @@ def packages() -> Finding:
             found.append(f"{each.name} {version}")
     if wrong:
         return Finding("PROBLEM", "; ".join(wrong), "Install the package again, in a separate environment.")
-    return Finding("OK", ", ".join(found))
+    without = f"; extras not installed: {', '.join(absent)}" if absent else ""
+    return Finding("OK", ", ".join(dict.fromkeys(found)) + without)
 
 
 def _required(name: str, extra: str = "") -> Iterator[Requirement]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from champion_luigi.base import extras
 from champion_luigi.base.errors import Busy, ChampionError, WarehouseError
 from champion_luigi.commands.doctor.findings import Finding, of_error
 from champion_luigi.config import wiring
@@ -95,6 +96,9 @@ def _lacking(place: Address, client: Client, made: list[Dataset]) -> list[str] |
 
 def _embedded(place: Address) -> Finding:
     """Try the engine in a separate process, because it may crash or hang: on the tables, or in a temporary folder."""
+    if extras.lacking("embedded"):
+        todo = f"{extras.command('embedded')} installs it, or set CLICKHOUSE_HOST to a server."
+        return Finding("PROBLEM", f"{place.words}: the embedded engine is not installed", todo)
     # The engine's file names. If both files exist, opening the table makes nothing.
     name = re.sub(rb"[^A-Za-z0-9_]", lambda found: b"%%%02X" % found[0][0], place.database.encode()).decode()
     folder = place.folder.absolute() / "metadata" / name
@@ -116,7 +120,7 @@ def _embedded(place: Address) -> Finding:
     if tried.returncode:
         said = tried.stderr.decode(errors="replace").strip().splitlines()
         words = f"the embedded engine cannot be used: exit code {tried.returncode}" + (f", {said[-1]}" if said else "")
-        return Finding("PROBLEM", words, "Install clickhouse-connect[chdb] again, or set CLICKHOUSE_HOST to a server.")
+        return Finding("PROBLEM", words, f"{extras.command('embedded')} again, or set CLICKHOUSE_HOST to a server.")
     answer = json.loads(tried.stdout.splitlines()[-1])
     if "held" in answer:
         return Finding("OK", f"{place.words}: in use by {answer['held']}")

@@ -105,8 +105,12 @@ def command(
     if form == "parquet" and output is None and plot is None and sys.stdout.isatty():
         raise click.UsageError("parquet is not for terminals: give --output, or redirect it")
 
+    from champion_luigi.base import extras
     from champion_luigi.datasets.corporate_actions import SHARES
     from champion_luigi.reading.prices import DEFAULT_FIELDS, answered
+
+    if plot is not None:
+        extras.require("plot", "a chart")
 
     # The chart notes what prices are not adjusted for.
     more = ["unadjusted"] if plot is not None else []
@@ -135,7 +139,7 @@ def _form(form: str | None, output: Path | None) -> str:
     if form is None:
         form = _SUFFIXES.get(output.suffix.lower()) if output else "table"
     if form is None:
-        raise click.UsageError(f"give --format: the name {output} does not imply one")
+        raise click.UsageError(f"give --format ({', '.join(_FORMATS)}): the name {output} does not imply one")
     return form
 
 
@@ -192,28 +196,21 @@ def _require_dots(encoding: str) -> None:
 
 def _plot(answer: Answer, adjustment: Adjustment | None, path: Path | None) -> None:
     from champion_luigi.base import durable
-    from champion_luigi.base.errors import SettingsError
     from champion_luigi.commands.prices import chart
 
     found = chart.of(answer, adjustment)
     if found is None:
         shared.say("champion prices: there are no prices in this range, so nothing is drawn")
         return
-    try:
-        if path is None:
-            from champion_luigi.commands.prices import terminal
+    if path is None:
+        from champion_luigi.commands.prices import terminal
 
-            _require_dots(sys.stdout.encoding)
-            size = shutil.get_terminal_size()
-            for line in terminal.drawn(found, size.columns, size.lines - 2, in_color=sys.stdout.isatty()):
-                click.echo(line)
-            return
-        from champion_luigi.commands.prices import picture
+        _require_dots(sys.stdout.encoding)
+        size = shutil.get_terminal_size()
+        for line in terminal.drawn(found, size.columns, size.lines - 2, in_color=sys.stdout.isatty()):
+            click.echo(line)
+        return
+    from champion_luigi.commands.prices import picture
 
-        with durable.whole(path) as temporary:
-            picture.draw(found, temporary, _PICTURES[path.suffix.lower()])
-    except ImportError as error:
-        raise SettingsError(
-            f"charts need a library that is not installed: {error.name}",
-            todo="Install the extra: pip install 'champion_luigi[plot]'.",
-        ) from None
+    with durable.whole(path) as temporary:
+        picture.draw(found, temporary, _PICTURES[path.suffix.lower()])

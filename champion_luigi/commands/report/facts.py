@@ -19,6 +19,7 @@ from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.base.package import VERSION
 from champion_luigi.base.stages import STAGES
+from champion_luigi.commands.report import dictionary
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import lake
@@ -36,7 +37,8 @@ def document(dataset: Dataset, start: date | None = None, end: date | None = Non
     """The report's content for the sessions from ``start`` to ``end``, both included, as plain values.
 
     ``status`` equals the output of `champion status --json` for the same range; ``days`` are its sessions, oldest
-    first; ``periods`` are sums by day or month. Sizes are in bytes, durations in seconds without waiting, times in UTC.
+    first; ``periods`` are sums by day or month; ``dictionary`` is that of `dictionary.entries`. Sizes are in bytes,
+    durations in seconds without waiting, times in UTC.
     """
     found = coverage.of_range(dataset, start, end)
     recorded = history.of_range(journal_folder(), found.first, found.last, dataset.name)
@@ -57,18 +59,20 @@ def document(dataset: Dataset, start: date | None = None, end: date | None = Non
         days.append(known | facts | {"seconds": recorded.seconds.get(day.date.isoformat(), {})})
     states = {day["date"]: day["state"] for day in days}
     length = len("2024-01") if len(days) > _MOST_DAYS_BY_DAY else len("2024-01-15")
+    # With dates as ISO texts, as in that output.
+    status = json.loads(json.dumps(coverage.as_document(found), default=str))
     return {
         "made_at": durable.now(),
         "title": dataset.title,
         "version": VERSION,
-        # With dates as ISO texts, as in that output.
-        "status": json.loads(json.dumps(coverage.as_document(found), default=str)),
+        "status": status,
         "days": days,
         "periods": [
             _period(name, list(group)) for name, group in itertools.groupby(days, lambda day: day["date"][:length])
         ],
         "problems": [{**each, "state": states.get(each["date"], "")} for each in reversed(recorded.problems)],
         "unreadable": unreadable,
+        "dictionary": dictionary.entries(dataset, days, status["adjustments"]),
     }
 
 

@@ -41,24 +41,26 @@ _HELP = "A line is a statement; a \\ at its end continues it, up to a ;. \\q or 
 @click.option(
     "--wait",
     type=click.FloatRange(min=0),
-    default=5.0,
-    show_default=True,
     metavar="SECONDS",
-    help="How long to wait for another process that holds the embedded engine.",
+    help="How long to wait for another process that holds the embedded engine. Default: 5 with --write; otherwise the "
+    "lake is read at once instead.",
 )
-def command(query: str | None, form: str | None, output: Path | None, write: bool, wait: float) -> None:
+def command(query: str | None, form: str | None, output: Path | None, write: bool, wait: float | None) -> None:
     """Query the warehouse: champion sql "SELECT count() FROM equity_ohlc"
 
     QUERY is one statement in ClickHouse's SQL. Without it, the statement is read from a pipe, or from a prompt on a
     terminal. Nothing can be changed without --write. A result is complete before its first byte is shown: a large one
     needs disk space, in TMPDIR or beside --output, but no memory. On a terminal, a table shows 100 rows and the columns
     that fit; in a pipe or a file it has all rows and columns.
+
+    While a fill or another process holds the embedded engine, and where there is no warehouse yet, the same views are
+    read from the lake, and a line on standard error says so. A query of all days takes longer then.
     """
     is_terminal = sys.stdout.isatty()
     if form is None:
         form = _SUFFIXES.get(output.suffix.lower()) if output else "table"
     if form is None:
-        raise click.UsageError(f"give --format: the name {output} does not imply one")
+        raise click.UsageError(f"give --format ({', '.join(_FORMATS)}): the name {output} does not imply one")
     if output and not output.absolute().parent.is_dir():
         raise click.UsageError(f"--output: the folder {output.absolute().parent} does not exist")
     if form in _BINARY and output is None and is_terminal:
@@ -76,13 +78,14 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
     answer(query)
 
 
-def _answer(query: str, *, form: str, output: Path | None, write: bool, wait_seconds: float) -> None:
+def _answer(query: str, *, form: str, output: Path | None, write: bool, wait_seconds: float | None) -> None:
     """Run one statement, and show or store its result."""
     from champion_luigi.base import durable
     from champion_luigi.base.errors import WarehouseError
     from champion_luigi.commands.sql import result as sql
-    from champion_luigi.config import settings, wiring
-    from champion_luigi.warehouse.statements import open_for_questions
+    from champion_luigi.config import settings
+    from champion_luigi.reading.sql import opened
+    from champion_luigi.warehouse.statements import interruptibly, understood
 
     is_table = form == "table"
     terminal = output is None and sys.stdout.isatty()
@@ -91,23 +94,22 @@ def _answer(query: str, *, form: str, output: Path | None, write: bool, wait_sec
             result = kept.enter_context(durable.whole(output))
         else:
             result = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="champion-sql-"))) / "result"
-        questions = open_for_questions(
-            wiring.warehouse_place(),
-            wait_seconds,
+        questions = opened(
             lambda message: click.echo(f"champion sql: {settings.without_secrets(message)}", err=True),
+            wait_seconds,
             write=write,
             most_rows=sql.MOST_COUNTED if terminal and is_table else None,
         )
         # Close before showing anything: otherwise a pager at the end of the pipe would hold the engine.
         with contextlib.closing(questions):
-            statement = sql.understood(questions, query, write=write)
+            statement = understood(questions, query, write=write)
             if statement.reads:
                 work = functools.partial(questions.export, statement.text, sql.FORMATS[form], result)
-                sql.interruptibly(questions, work)
+                interruptibly(questions, work)
             elif output:
                 raise WarehouseError("the statement returns no rows, and was not run", todo="Leave out --output.")
             else:
-                said = sql.interruptibly(questions, functools.partial(questions.execute, statement.text))
+                said = interruptibly(questions, functools.partial(questions.execute, statement.text))
                 click.echo(said or ("done" if terminal else ""), nl=terminal and not said)
                 return
         if is_table and output:

@@ -47,8 +47,8 @@ def test_a_day_is_loaded(program: str, tmp_path: Path) -> None:
 
 def test_a_failure_still_has_its_exit_code() -> None:
     """A day that the archive does not have, and a query without a warehouse."""
-    holiday = luigi_command("LoadClickHouse", "--date", "2024-01-22")
-    assert run_with(ALL, holiday).returncode == 30
+    failing = luigi_command("LoadClickHouse", "--date", "2024-01-15", "--champion-archive-url", "/nowhere")
+    assert run_with(ALL, failing).returncode == 30
     assert run_with(ALL, champion_command("sql", "SELECT 1")).returncode == 40
 
 

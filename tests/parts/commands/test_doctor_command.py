@@ -306,7 +306,7 @@ def test_python_and_packages_are_those_that_are_required() -> None:
     assert setup.python().status == "OK"
     found = setup.packages()
     assert found.status == "OK", found
-    for name in ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow", "pyarrow"):
+    for name in ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow"):
         assert f"{name} {metadata.version(name)}" in found.found
 
 

@@ -196,7 +196,7 @@ def test_champion_fill_exits_20_when_days_are_left() -> None:
     """And says how to go on."""
     done = champion_here("fill", *RANGE, *LAKE, "--task-limit", "2")
     assert done.returncode == 20, done.stderr
-    assert "4 days are left" in done.stderr.splitlines()[-1]
+    assert "4 days are left" in done.stderr.splitlines()[-2]
 
 
 def test_champion_fill_exits_20_when_a_day_is_not_published_yet(archive: SimulatedArchive) -> None:
@@ -205,32 +205,35 @@ def test_champion_fill_exits_20_when_a_day_is_not_published_yet(archive: Simulat
     archive.faults[latest] = Fault("not_found")
     done = champion_here("fill", "--start", str(sessions.previous(latest)), *LAKE)
     assert done.returncode == 20, done.stderr
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"{latest}: not published yet")
-    assert "try again" in last
+    *_, outstanding, _ = done.stderr.splitlines()
+    assert outstanding.startswith(f"{latest}: not published yet")
+    assert "try again" in outstanding
 
 
 def test_champion_fill_exits_30_when_a_day_failed(tmp_path: Path, archive: SimulatedArchive) -> None:
-    """Its summary lists each failed day with the reason; the others are complete."""
+    """It names each failed day once, with the reason, and its result last; the others are complete."""
     archive.faults |= {DAYS[1]: Fault("html"), DAYS[3]: Fault("wrong_header")}
-    done = champion_here("fill", *RANGE, *LAKE)
+    done = run_champion("fill", *RANGE, *LAKE)
     assert done.returncode == 30, done.stderr
-    *_, first, second = done.stderr.splitlines()
-    assert first.startswith(f"failed {DAYS[1]}: RejectedPayload: ")
-    assert second.startswith(f"failed {DAYS[3]}: UnknownLayout: ")
+    plan, first, second, result = done.stderr.splitlines()
+    assert "6 days of equity to do, from 2024-01-01 to 2024-01-08" in plan
+    assert first.startswith(f"ERROR: {DAYS[1]} failed: RejectedPayload: ")
+    assert second.startswith(f"ERROR: {DAYS[3]} failed: UnknownLayout: ")
+    assert result.startswith("4 of 6 days, ")
+    assert result.endswith(", 2 failed")
     assert in_lake(tmp_path) == [DAYS[0], DAYS[2], *DAYS[4:]]
 
 
 def test_champion_fill_exits_15_when_only_absent_sessions_are_missing(archive: SimulatedArchive) -> None:
-    """Its last line names them, in this fill and in every later one, which has nothing to do."""
+    """It names them, in this fill and in every later one, which has nothing else to say."""
     archive.faults[DAYS[2]] = Fault("not_found")
-    for first in ("5 of 6 days, ", "Nothing is due."):
+    for result in (["5 of 6 days, "], []):
         done = champion_here("fill", *RANGE, *LAKE)
         assert done.returncode == 15, done.stderr
-        *_, summary, last = done.stderr.splitlines()
-        assert summary.startswith(first)
-        assert last.startswith(f"1 session is absent: {DAYS[2]}; no source of the archive has a file; requested ")
-        assert last.endswith("or now with champion fill --recheck-absent")
+        [absent, *last] = done.stderr.splitlines()
+        assert absent.startswith(f"1 session is absent: {DAYS[2]}; no source of the archive has a file; requested ")
+        assert absent.endswith("or now with champion fill --recheck-absent")
+        assert [line[:13] for line in last] == result
 
 
 def test_champion_fill_rechecks_what_was_absent(tmp_path: Path, archive: SimulatedArchive) -> None:
@@ -289,12 +292,12 @@ def test_a_terminal_shows_a_bar() -> None:
 
 
 def test_a_terminal_shows_what_failed(archive: SimulatedArchive) -> None:
-    """In the bar, and by day in the summary."""
+    """In the bar, and by day above it."""
     archive.faults[DAYS[1]] = Fault("html")
     shown, code = fill_on_a_terminal(*RANGE, *LAKE)
     assert code == 30, shown
     assert "1 failed" in shown
-    assert f"failed {DAYS[1]}" in shown
+    assert shown.count(f"{DAYS[1]} failed: RejectedPayload") == 1
 
 
 def test_a_terminal_has_its_cursor_back_after_ctrl_c(

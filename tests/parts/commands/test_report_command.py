@@ -21,11 +21,12 @@ from helpers import AT_ONCE, champion_command, lines_of, payload, publish, wait_
 from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.base import durable
+from champion_luigi.commands.report import dictionary, figures
 from champion_luigi.commands.report import facts as report
-from champion_luigi.commands.report import figures
 from champion_luigi.commands.report import page as report_page
 from champion_luigi.commands.report import text as report_text
 from champion_luigi.config import wiring
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.datasets.model import Dataset
@@ -92,6 +93,45 @@ def test_the_page_has_the_command_that_completes_the_days(dataset: Dataset, opti
     """For another data set than the default, it names the data set."""
     page = page_of(report.document(dataset, FIRST, LAST))
     assert f"<code>champion fill{option} --start {FIRST}</code>" in page
+
+
+@pytest.mark.parametrize("dataset", catalog.DATASETS.values(), ids=lambda each: each.name)
+def test_the_dictionary_is_that_of_the_declarations(dataset: Dataset) -> None:
+    """Each column of the view with type, unit and meaning; of a further view, those that its data set lacks."""
+    told = report.document(dataset, FIRST, LAST)["dictionary"]
+    assert [each["view"] for each in told] == [dataset.view, *dataset.views]
+    shown = [tuple(column.values()) for column in told[0]["columns"]]
+    assert shown == [
+        (each.name, each.kind.type, each.unit, not each.required, each.meaning) for each in dataset.columns
+    ]
+    for entry in told[1:]:
+        units = {column["name"]: column["unit"] for column in entry["columns"]}
+        assert units["moved_from"] == "date, IST"
+        assert units["series"] == ""
+
+
+def test_the_dictionary_has_the_extent_of_the_lake() -> None:
+    """First and last day and rows; of a file that does not say its rows, none are made up."""
+    [entry] = document()["dictionary"]
+    assert (entry["first"], entry["last"], entry["rows"]) == (None, None, 0)
+    put_in_lake(DAYS[1], rows="12")
+    put_in_lake(DAYS[3], rows="30")
+    [entry] = document()["dictionary"]
+    assert (entry["first"], entry["last"], entry["rows"]) == (str(DAYS[1]), str(DAYS[3]), 42)
+    assert f"equity_ohlc <span>{DAYS[1]} to {DAYS[3]}, 42 rows, 18 columns</span>" in page_of(document())
+    put_in_lake(DAYS[4])
+    assert document()["dictionary"][0]["rows"] is None
+
+
+def test_the_dictionary_has_adjusted_prices_where_they_are_made() -> None:
+    """With the views of their factors, and the number of events."""
+    told = dictionary.entries(EQUITY, [], {"events": 7})
+    views = {each["view"]: each for each in told}
+    assert list(views) == ["equity_ohlc", "equity_adjusted", "adjustments", "adjustment_spans"]
+    assert views["adjustments"]["rows"] == 7
+    volume = next(each for each in views["equity_adjusted"]["columns"] if each["name"] == "volume")
+    assert (volume["type"], volume["meaning"]) == ("Float64", "shares traded, multiplied by factor")
+    assert len(dictionary.entries(INDEX_CLOSE, [], {"events": 7})) == 1
 
 
 def test_what_a_lake_file_does_not_say_is_not_recorded() -> None:
@@ -379,9 +419,9 @@ def test_a_report_cannot_be_written_where_a_file_is_in_the_way(environment: dict
 
 @integration
 def test_a_report_of_nothing_is_a_page_too(environment: dict[str, str], tmp_path: Path) -> None:
-    """Of an empty folder, where all is missing; of a range that has not come yet, with no day at all."""
+    """Of an empty folder, where all is missing; of a Sunday, with no day at all."""
     empty = environment | {"DATA_DIR": str(tmp_path / "empty")}
-    for arguments in ((), ("--start", "2999-01-01")):
+    for arguments in ((), ("--start", "2024-01-21", "--end", "2024-01-21")):
         done = champion(empty, "report", *arguments, "--output", str(tmp_path / "new" / "page.html"))
         assert done.returncode == 0, done.stderr
         assert "0 of " in done.stdout
@@ -452,6 +492,21 @@ def test_a_page_never_scrolls_sideways(tab: browser.Browser, page: Path, width: 
         assert tab.evaluate(
             "(() => { const box = document.querySelector('.years'); return box.scrollWidth > box.clientWidth; })()"
         )
+
+
+@integration
+@in_browser
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_dictionary_can_be_read(tab: browser.Browser, page: Path, width: int) -> None:
+    """Each column without scrolling sideways: on a phone its meaning stands below, over the whole width."""
+    tab.open(page, width=width)
+    box = "document.querySelector('#dictionary .scroll')"
+    assert tab.evaluate(f"{box}.scrollWidth") <= tab.evaluate(f"{box}.clientWidth")
+    rows = tab.evaluate(f"[...{box}.querySelectorAll('tbody tr')].map((row) => row.cells[0].textContent)")
+    assert rows == list(EQUITY.names)
+    below = "(() => {{ const [n, m] = [0, 4].map((at) => {}.querySelector('tbody tr').cells[at]); return {}; }})()"
+    is_below = tab.evaluate(below.format(box, "m.getBoundingClientRect().top >= n.getBoundingClientRect().bottom"))
+    assert is_below == (width == 390)
 
 
 @integration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -43,22 +44,30 @@ def job(folder: Path, **environment: str) -> Job:
 
 def entries(text: str) -> list[tuple[list[str], str]]:
     """The five fields of time and the command of each line that cron would run."""
-    lines = [line for line in text.split("\n") if line and not line.startswith("#") and "=" not in line.split()[0]]
+    lines = [line for line in text.split("\n") if re.match(r"[\d*]", line)]
     return [(line.split(maxsplit=5)[:5], line.split(maxsplit=5)[5]) for line in lines]
 
 
-def as_cron_runs_it(command: str) -> str:
-    r"""What cron hands to the shell, as Vixie cron reads it: \% is a %, other escapes stay, and a bare % ends it."""
-    read = ""
-    is_escaped = False
-    for letter in command:
-        if letter == "%" and not is_escaped:
-            break
-        if letter == "%":
-            read = read.removesuffix("\\")
-        read += letter
-        is_escaped = letter == "\\" and not is_escaped
-    return read
+def variable(text: str) -> str:
+    """The value of CHAMPION, as cron reads a variable: to the end of the line, % and quotes within it included."""
+    [value] = [line.removeprefix("CHAMPION=") for line in text.split("\n") if line.startswith("CHAMPION=")]
+    assert value == value.strip()
+    return value
+
+
+def commands(text: str) -> list[str]:
+    """What the shell runs for each line."""
+    found = [re.fullmatch(r'eval "\$CHAMPION (.*)"', command) for _, command in entries(text)]
+    assert all(found)
+    return [f"{variable(text)} {each[1]}" for each in found if each]
+
+
+def run_by_cron(text: str) -> subprocess.CompletedProcess[bytes]:
+    """Run the first line as cron does: by sh, from another folder, with hardly an environment."""
+    [(_, command), *_] = entries(text)
+    assert "%" not in command
+    environment = {"PATH": os.defpath, "CHAMPION": variable(text)}
+    return subprocess.run(["/bin/sh", "-c", command], cwd="/", env=environment, check=False, timeout=30)
 
 
 # As systemd.syntax(7) has them; \s is a blank.
@@ -145,7 +154,7 @@ def test_crons_first_run_is_at_18_in_india_all_year(tmp_path: Path) -> None:
 
 def test_every_cron_line_has_a_folder_a_lock_and_a_log(tmp_path: Path) -> None:
     """Cron starts in the home folder, with hardly a PATH: lock and log are in the folder, as they always were."""
-    for _, command in entries(crontab(job(tmp_path))):
+    for command in commands(crontab(job(tmp_path))):
         assert command == (
             f"cd {tmp_path} && flock -n .champion-fill.lock {tmp_path}/bin/champion fill >> champion.log 2>&1"
         )
@@ -155,21 +164,28 @@ def test_every_cron_line_has_a_folder_a_lock_and_a_log(tmp_path: Path) -> None:
 def test_cron_and_the_shell_read_what_was_written(setting: str, folder: str, program: str) -> None:
     """Whatever a value holds, a backslash before a % too."""
     line = Job(Path(f"/{program}/champion"), Path(f"/{folder}"), {"DATA_DIR": setting})
-    for _, command in entries(crontab(line)):
-        cd, place, then, value, *rest = shlex.split(as_cron_runs_it(command))
+    for command in commands(crontab(line)):
+        cd, place, then, value, *rest = shlex.split(command)
         assert (cd, place, then, value) == ("cd", str(line.folder), "&&", f"DATA_DIR={setting}")
         assert rest == ["flock", "-n", ".champion-fill.lock", str(line.champion), "fill", ">>", "champion.log", "2>&1"]
 
 
 def test_a_line_is_no_longer_than_cron_takes(tmp_path: Path) -> None:
     """Debian's cron takes 998 bytes. A longer one names the settings that luigi.cfg can have instead."""
-    [(_, command), *_] = entries(crontab(job(tmp_path, DATA_DIR="")))
-    room = 998 - len(command) + len("''")
-    [(_, longest), *_] = entries(crontab(job(tmp_path, DATA_DIR="x" * room)))
-    assert len(longest) == 998
-    for text in ("x" * (room + 1), "é" * (room // 2 + 1), "%" * (room // 2 + 1)):
+    room = 998 - len(f"CHAMPION={variable(crontab(job(tmp_path, DATA_DIR='')))}") + len("''")
+    longest = crontab(job(tmp_path, DATA_DIR="x" * room))
+    assert max(map(len, longest.splitlines())) == 998
+    for text in ("x" * (room + 1), "é" * (room // 2 + 1)):
         with pytest.raises(SettingsError, match=r"expected 998 bytes at most; found .*DATA_DIR.*luigi\.cfg in "):
             crontab(job(tmp_path, DATA_DIR=text, CHAMPION_LAKE_DIR="lake"))
+
+
+def test_the_lines_of_the_runs_are_short(tmp_path: Path) -> None:
+    """A person sees at a glance what runs when: folder, settings and program stand once, above them."""
+    text = crontab(job(tmp_path / ("x" * 100), DATA_DIR="y" * 100))
+    for fields, command in entries(text):
+        assert len(" ".join([*fields, command])) <= 80
+    assert text.count("y" * 100) == 1
 
 
 @pytest.mark.parametrize("form", [crontab, systemd_units])
@@ -190,8 +206,7 @@ def test_a_cron_line_runs_as_it_stands(tmp_path: Path) -> None:
     command.parent.mkdir(parents=True)
     command.write_text(REPORTER)
     command.chmod(0o755)
-    _, line = entries(crontab(job(folder, DATA_DIR=str(folder / "data"))))[0]
-    subprocess.run(["/bin/sh", "-c", as_cron_runs_it(line)], cwd="/", env={"PATH": os.defpath}, check=True, timeout=30)
+    assert run_by_cron(crontab(job(folder, DATA_DIR=str(folder / "data")))).returncode == 0
     assert (folder / "champion.log").read_text().splitlines() == [
         "arguments: fill",
         f"folder: {folder}",
@@ -203,9 +218,9 @@ def test_a_cron_line_runs_as_it_stands(tmp_path: Path) -> None:
 @pytest.mark.skipif(shutil.which("flock") is None, reason="flock is not installed")
 def test_a_cron_line_does_nothing_while_the_last_run_lasts(tmp_path: Path) -> None:
     """The lock is the one that the line names."""
-    _, line = entries(crontab(Job(Path("/bin/echo"), tmp_path, {})))[0]
+    text = crontab(Job(Path("/bin/echo"), tmp_path, {}))
     with locks.locked(tmp_path / ".champion-fill.lock", "the fill", 0):
-        ended = subprocess.run(["/bin/sh", "-c", as_cron_runs_it(line)], check=False, timeout=30)
+        ended = run_by_cron(text)
     assert ended.returncode != 0
     assert (tmp_path / "champion.log").read_text() == ""
 
@@ -385,7 +400,7 @@ LATE = replace(INDEX_CLOSE, requested_at=(time(20, 30), time(7, 0)))
 def test_each_data_set_is_filled_at_its_own_times(tmp_path: Path) -> None:
     """Those of one time in one command; without the option, the lines are those for the first data set."""
     lines = entries(crontab(job(tmp_path), [EQUITY, LATE]))
-    at = [(" ".join(fields), command.partition("champion fill")[2].partition(" >>")[0]) for fields, command in lines]
+    at = [(" ".join(fields), command.partition("CHAMPION fill")[2].partition(" >>")[0]) for fields, command in lines]
     assert at == [
         ("30 12 * * 1-5", ""),
         ("0 15 * * 1-5", " --dataset index_close"),

@@ -35,7 +35,7 @@ from champion_luigi.commands.sql.command import command
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
-from champion_luigi.warehouse.statements import Questions, open_for_questions
+from champion_luigi.warehouse.statements import Questions, open_for_questions, understood
 
 if TYPE_CHECKING:
     import polars as pl
@@ -297,7 +297,7 @@ def test_a_statement_of_many_lines_is_shown_as_such(embedded: Address) -> None:
     """A lone column of text is not a table's cell."""
     lines = printed("SHOW CREATE TABLE equity_ohlc").splitlines()
     assert lines[2] == "CREATE VIEW champion_market.equity_ohlc"
-    assert "    `trade_date` Date," in lines
+    assert "    `trade_date` Date COMMENT 'the trading day [date, IST]'," in lines
 
 
 def test_what_would_move_the_cursor_is_shown_by_its_code(embedded: Address) -> None:
@@ -442,7 +442,7 @@ def test_the_engine_itself_refuses_what_is_no_reading(questions: Questions, tmp_
 def test_only_reading_statements_are_sent(questions: Questions, statement: str) -> None:
     """What the engine's own protection would let pass is not run either."""
     with pytest.raises(WarehouseError, match=r"is not a reading statement\. Use --write"):
-        sql.understood(questions, statement, write=False)
+        understood(questions, statement, write=False)
 
 
 @pytest.mark.parametrize("write", [False, True])
@@ -463,7 +463,7 @@ def test_a_statement_does_not_say_where_its_result_goes(
 ) -> None:
     """INTO OUTFILE would write a file in spite of the engine's protection; --output and --format are for that."""
     with pytest.raises(WarehouseError, match="--format and --output"):
-        sql.understood(questions, statement.format(folder=tmp_path), write=write)
+        understood(questions, statement.format(folder=tmp_path), write=write)
 
 
 @pytest.mark.parametrize(
@@ -483,9 +483,9 @@ def test_a_statement_does_not_say_where_its_result_goes(
 )
 def test_a_reading_statement_gives_a_result(questions: Questions, tmp_path: Path, statement: str) -> None:
     """Whatever it begins with, and whatever its texts and names say."""
-    understood = sql.understood(questions, statement, write=False)
-    assert understood.reads
-    questions.export(understood.text, "JSONEachRow", tmp_path / "result")
+    found = understood(questions, statement, write=False)
+    assert found.reads
+    questions.export(found.text, "JSONEachRow", tmp_path / "result")
     assert (tmp_path / "result").read_bytes().endswith(b"}\n")
 
 
@@ -493,14 +493,14 @@ def test_a_reading_statement_gives_a_result(questions: Questions, tmp_path: Path
 def test_several_statements_are_refused_and_none_is_run(questions: Questions, write: bool) -> None:
     """In the embedded engine too, which would run them one after the other."""
     with pytest.raises(WarehouseError, match="only one statement at a time"):
-        sql.understood(questions, "SELECT ';'; DROP TABLE normalized_equity_ohlc", write=write)
+        understood(questions, "SELECT ';'; DROP TABLE normalized_equity_ohlc", write=write)
 
 
 def test_what_would_be_forgotten_is_refused(questions: Questions) -> None:
     """Each statement stands alone, so USE and SET have no effect on the next one."""
     for statement in ("USE default", "SET max_threads = 1"):
         with pytest.raises(WarehouseError, match="runs on its own"):
-            sql.understood(questions, statement, write=True)
+            understood(questions, statement, write=True)
 
 
 def test_write_lets_statements_change_things(place: Address) -> None:
@@ -508,7 +508,7 @@ def test_write_lets_statements_change_things(place: Address) -> None:
     assert printed("--write", "CREATE TABLE notes (a Int8, b String) ENGINE = MergeTree ORDER BY a") == ""
     with contextlib.closing(open_for_questions(place, write=True)) as questions:
         for text in ("INSERT INTO notes VALUES (1, 'one; two')", "ALTER TABLE notes ADD COLUMN c Int8 DEFAULT 7"):
-            statement = sql.understood(questions, text, write=True)
+            statement = understood(questions, text, write=True)
             assert questions.execute(statement.text) == ""
         assert questions.execute("SELECT * FROM notes") == "1\tone; two\t7\n"
         questions.execute("DROP TABLE notes")

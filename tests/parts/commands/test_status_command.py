@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import build, payload, published
+from helpers import build, payload, published, run_champion
 from simulated_server import Fault, SimulatedArchive
 
 from champion_luigi.config import wiring
@@ -116,8 +116,61 @@ def test_missing_days_exit_20() -> None:
     code, output = status(*SPAN)
     assert code == 20
     assert "missing 4" in output
-    assert f"missing {WEEK[4]}" in output
+    assert f"missing {WEEK[1]} to {WEEK[4]} (4)\n" in output
     assert "champion fill --start 2023-06-12" in output
+
+
+def test_missing_days_are_spans_in_lines_of_a_terminal() -> None:
+    """Of hundreds of days as of one: sessions in a row are one span, whatever holidays lie between."""
+    load(WEEK[0], WEEK[2])
+    _, output = status("--start", "2023-06-12", "--end", "2024-06-11")
+    assert f"missing {WEEK[1]}, {WEEK[3]} to 2024-06-11 (" in output
+    assert all(len(line) <= 80 for line in output.splitlines() if "/" not in line)
+
+
+def test_behind_counts_to_the_end_of_the_range() -> None:
+    """Whatever was published since."""
+    load(WEEK[0])
+    _, output = status(*SPAN)
+    assert f"latest loaded  {WEEK[0]}, 4 behind {WEEK[4]}\n" in output
+    assert document(*SPAN)["latest_due"] == str(WEEK[4])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (("--start", "2023-06-16", "--end", "2023-06-12"), "", "--start 2023-06-16 is after --end 2023-06-12"),
+        (("--start", "2999-01-01"), "", "--start 2999-01-01 is after the latest session that should be published"),
+        (("--end", "2019-12-31"), "2020-01-01", "CHAMPION_FIRST_DATE 2020-01-01 is after --end 2019-12-31"),
+    ],
+)
+def test_a_range_that_ends_before_it_begins_is_refused(
+    arguments: tuple[str, ...], environment: str, words: str
+) -> None:
+    """Whichever of its ends is not given."""
+    for command in ("status", "report"):
+        done = run_champion(command, *arguments, CHAMPION_FIRST_DATE=environment)
+        assert done.returncode in (2, 40)
+        assert words in done.stderr
+        assert done.stdout == ""
+
+
+def test_a_user_says_once_where_the_data_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An older day that was once fetched is outside then; status, fill and report agree on the range."""
+    load(WEEK[0], WEEK[3], WEEK[4])
+    assert "2023-06-12 to 2023-06-18: 3 of 5 sessions loaded" in status("--end", "2023-06-18")[1]
+    monkeypatch.setenv("CHAMPION_FIRST_DATE", str(WEEK[3]))
+    code, output = status("--end", "2023-06-18")
+    assert output.startswith(f"{WEEK[3]} to 2023-06-18: 2 of 2 sessions loaded")
+    assert "up to date" in output
+    assert code == 0
+    assert run_champion("fill", "--end", "2023-06-18").stderr == "Nothing is missing.\n"
+    report = run_champion("report", "--end", "2023-06-18", "--output", str(tmp_path / "page.html"))
+    assert f"{WEEK[3]} to 2023-06-18, 2 of 2 sessions loaded" in report.stdout
+    # An explicit range is as it is given.
+    assert "3 of 5 sessions" in status(*SPAN)[1]
+    monkeypatch.setenv("CHAMPION_FIRST_DATE", "1990-01-01")
+    assert document("--end", "1994-11-04", "--dataset", "equity")["start"] == "1994-11-03"
 
 
 def test_a_day_that_failed_and_was_completed_is_loaded(archive: SimulatedArchive) -> None:

@@ -25,9 +25,11 @@ from helpers import ROOT, wait_for
 import champion_luigi
 from champion_luigi.commands.cli import main
 from champion_luigi.config import settings
+from champion_luigi.datasets.equity import EQUITY
 
 README = ROOT / "README.md"
 TUTORIAL = ROOT / "docs" / "tutorial.md"
+PYTHON = ROOT / "docs" / "how-to" / "python.md"
 TRADING_DAYS = ROOT / "docs" / "how-to" / "trading-days.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BIN = Path(sys.executable).parent
@@ -35,10 +37,7 @@ BIN = Path(sys.executable).parent
 # Examples of the README that no test can run, by what they begin with, and why.
 NOT_RUN = {
     "make demo": "makes an environment of its own",
-    ". .venv/bin/activate": "the environment that `make` has made",
-    "champion fill --start 1994-11-03": "thirty years",
-    "champion track ui": "serves until Ctrl-C",
-    "import mlflow": "needs runs in MLflow",
+    "pip install": "another environment's part",
 }
 
 # Variables of other programs that the pages speak of.
@@ -204,13 +203,18 @@ def test_the_reference_is_what_the_code_says() -> None:
 # The tutorial fills a year. Its last month tells the same, but for what these texts begin.
 YEAR, MONTH = "--start 2024-01-01 --stop 2025-01-01", "--start 2024-12-02 --stop 2025-01-01"
 OF_THE_YEAR = {
-    "248 of 248 days",
+    "...\n248 of 248 days",
     "symbol     highest",
     "month       symbol",
     "ex_date     symbol",
     "┌─────────┬────────┬",
-    "│ 2024-12-01 ┆",
+    "...\n│ 2024-12-01 ┆",
 }
+
+
+def shown(block: Block) -> list[str]:
+    """The lines of a result, without the dots that mark where it is cut."""
+    return [line.removesuffix("...").rstrip() for line in block.text.splitlines()]
 
 
 @pytest.mark.faults
@@ -223,12 +227,13 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
         needs_year = {start for start in OF_THE_YEAR if block.text.startswith(start)}
         left_out |= needs_year
         if block.language == "text":
-            expected = [] if needs_year and not campaign.IS_WHOLE else block.text.splitlines()
+            expected = [] if needs_year and not campaign.IS_WHOLE else shown(block)
             assert [line for line in expected if line not in output] == [], output
         elif not block.not_run:
             text = block.text if campaign.IS_WHOLE else block.text.replace(YEAR, MONTH)
             output = run(replace(block, text=text), tmp_path, environment)
     assert left_out == OF_THE_YEAR, "a text that is listed here is gone from the tutorial"
+    assert {path.name for path in tmp_path.iterdir()} <= {"tutorial"}, "an example writes elsewhere"
     journal = (tmp_path / "tutorial" / "journal").glob("*.jsonl")
     events = [json.loads(line) for file in journal for line in file.read_text(encoding="utf-8").splitlines()]
     described = (ROOT / "docs" / "reference" / "journal.md").read_text(encoding="utf-8")
@@ -239,15 +244,27 @@ def test_the_tutorial_can_be_followed(tmp_path: Path) -> None:
 
 @pytest.mark.integration
 def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
-    """All but those that say why not, on the simulated exchange."""
+    """All but those that say why not, on the simulated exchange; they print what stands below them."""
     environment = as_a_reader() | {"NSE_ARCHIVE_URL": "simulated:"}
-    left_out = set()
+    output, left_out, texts = "", set(), 0
     for block in blocks(README):
         reasons = {start for start in NOT_RUN if block.text.startswith(start)}
         left_out |= reasons
-        if block.language in ("sh", "python") and not (reasons or block.not_run):
-            run(block, tmp_path, environment)
+        if block.language == "text":
+            assert [line for line in block.text.splitlines() if line not in output] == [], output
+            texts += 1
+        elif not (reasons or block.not_run):
+            output = run(block, tmp_path, environment)
+    assert texts == 2
+    assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
     assert left_out == set(NOT_RUN), "an example that is listed here is gone from the README"
+
+
+def test_the_readme_can_be_read_in_one_go() -> None:
+    """What belongs in the reference is only there."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert len(lines) <= 200
+    assert not any("made by tools" in line and "data sets" not in line for line in lines)
 
 
 @pytest.mark.integration
@@ -260,6 +277,20 @@ def test_the_examples_of_the_trading_days_run(tmp_path: Path) -> None:
         else:
             output = run(block, tmp_path, as_a_reader())
     assert b"BEGIN:VEVENT" in (tmp_path / "nse.ics").read_bytes()
+
+
+@pytest.mark.integration
+def test_the_examples_of_the_page_about_python_run(tmp_path: Path) -> None:
+    """One after the other, as in a notebook, on the simulated exchange."""
+    for block in blocks(PYTHON):
+        output = run(block, tmp_path, as_a_reader() | {"NSE_ARCHIVE_URL": "simulated:"})
+        if "status(" in block.text:
+            assert output.splitlines()[-2:] == ["15 days, 37701 rows", "[]"]
+        elif "nifty" in block.text:
+            assert re.search(r"┆ 0\.\d+ +┆ 2\d{4}\.\d", output), "a delivery, and the index, beside the price"
+        elif "pandas" in block.text:
+            assert output.split() == ["object", str(len(EQUITY.columns))]
+        assert "Warning" not in output
 
 
 def as_a_reader() -> dict[str, str]:
@@ -276,7 +307,7 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> str:
     assert block.language in ("sh", "python"), f"a test cannot run {block.language}"
     command = ["bash", "-euc", block.text] if block.language == "sh" else [sys.executable, "-c", block.text]
     for line in re.findall(r"^export (.*)$", block.text, flags=re.MULTILINE):
-        environment |= dict(word.split("=", 1) for word in shlex.split(line))
+        environment |= dict(word.split("=", 1) for word in shlex.split(line, comments=True))
     ran = subprocess.run(
         command,
         cwd=folder,

@@ -323,7 +323,9 @@ def test_luigi_runs_both_tasks_and_a_second_time_none() -> None:
     assert done.returncode == 0, done.stderr
     assert "symbols are linked by ISIN alone" in done.stderr
     assert LoadAdjustments().complete()
-    again = run_luigi("LoadAdjustments", "--local-scheduler", NSE_ARCHIVE_URL=settings.get("archive_url"))
+    again = run_luigi(
+        "LoadAdjustments", "--local-scheduler", "--log-level", "INFO", NSE_ARCHIVE_URL=settings.get("archive_url")
+    )
     assert "1 complete ones were encountered" in again.stderr
 
 

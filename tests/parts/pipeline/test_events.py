@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import (
     BOTH_DAY,
@@ -116,13 +118,30 @@ def test_rejected_rows_are_counted(
     assert (success["facts"]["normalized_rows"], success["facts"]["filtered_rows"]) == (len(lines), 1)
 
 
-def test_a_failure_is_recorded_with_its_error(tmp_path: Path) -> None:
+def test_a_failure_is_recorded_with_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The type for machines and the sentence for people; no success, and no time either."""
-    error = build(LoadClickHouse(date=HOLIDAY)).error
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "/nowhere")
+    error = build(LoadClickHouse(date=DAY)).error
     assert [each["event"] for each in records(tmp_path)] == ["start", "failure"]
     [failure] = records(tmp_path, event="failure")
-    assert (failure["task"], failure["date"]) == ("ScrapeBhavcopy", str(HOLIDAY))
-    assert (failure["error_type"], failure["error"]) == ("NotPublished", str(error))
+    assert (failure["task"], failure["date"]) == ("ScrapeBhavcopy", str(DAY))
+    assert (failure["error_type"], failure["error"]) == ("SettingsError", str(error))
+
+
+def test_a_day_without_a_session_is_not_recorded(tmp_path: Path) -> None:
+    """Nothing was done, and nothing failed."""
+    assert not build(LoadClickHouse(date=HOLIDAY)).errors
+    assert not (tmp_path / "journal").exists()
+
+
+def test_a_day_that_is_not_published_yet_is_settled_and_has_not_failed(tmp_path: Path) -> None:
+    """As in a fill: the outcome and its reason are recorded."""
+    with time_machine.travel(datetime(2023, 6, 13, 14, 0, tzinfo=UTC)):
+        build(LoadClickHouse(date=DAY))
+    assert [each["event"] for each in records(tmp_path)] == ["start", "settled"]
+    [settled] = records(tmp_path, event="settled")
+    assert (settled["outcome"], settled["date"]) == ("unpublished", str(DAY))
+    assert settled["reason"].startswith("not published yet, expected from ")
 
 
 def test_a_setting_that_cannot_be_used_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

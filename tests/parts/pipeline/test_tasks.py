@@ -478,12 +478,25 @@ def test_a_404_on_the_evening_of_a_session_says_when_to_expect_the_file(archive:
 
 
 @pytest.mark.parametrize("day", [HOLIDAY, date(2023, 6, 17)])
-def test_a_day_without_a_session_is_not_published(archive: SimulatedArchive, day: date) -> None:
-    """The sentence says why: which holiday, or which day of the week."""
-    error = build(ScrapeBhavcopy(date=day)).error
+def test_a_day_without_a_session_has_nothing_to_do(archive: SimulatedArchive, day: date) -> None:
+    """It is complete without an output, and the sentence says why: which holiday, or which day of the week."""
+    built = build(ScrapeBhavcopy(date=day))
+    assert not built.errors
+    assert not built.is_done
+    assert ScrapeBhavcopy(date=day).complete()
+    sentence = f"{day}: nothing to do, there is no session: {sessions.describe(day)}"
+    assert ScrapeBhavcopy(date=day).why_complete() == sentence
+    assert archive.requests == []
+
+
+def test_a_day_that_is_still_to_come_is_outstanding(archive: SimulatedArchive) -> None:
+    """No request is sent for it, and no task has failed: the time of publication is named."""
+    with time_machine.travel(datetime(2023, 6, 13, 14, 0, tzinfo=UTC)):
+        error = build(LoadClickHouse(date=DAY)).error
+        assert not LoadClickHouse(date=DAY).complete()
     assert isinstance(error, NotPublished)
-    assert error.day == day
-    assert sessions.describe(day) in str(error)
+    assert f"not published yet, expected from {DAY} 19:00 India time: try again then" in str(error)
+    assert archive.requests == []
 
 
 def test_parse_tries_twice(archive: SimulatedArchive) -> None:

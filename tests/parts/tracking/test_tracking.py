@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -10,11 +11,13 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import browser
 import campaign
 import luigi
 import pytest
@@ -44,11 +47,13 @@ from mlflow_server import (
     answers,
     carry,
     client,
+    days_table,
     empty_store,
     free_port,
     kill_carriers,
     metrics_once,
     runs_in,
+    steps_once,
     told,
 )
 from simulated_server import Fault, SimulatedArchive
@@ -56,7 +61,7 @@ from simulated_server import Fault, SimulatedArchive
 from champion_luigi import ScrapeBhavcopy, WriteParquet, run_day
 from champion_luigi.base import locks
 from champion_luigi.base.durable import sha256
-from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload
+from champion_luigi.base.errors import ArchiveUnreachable, NotPublished, RejectedPayload, SettingsError
 from champion_luigi.base.package import VERSION
 from champion_luigi.commands.cli import main
 from champion_luigi.datasets.equity import EQUITY
@@ -295,13 +300,22 @@ def test_rejected_rows_are_filtered_rows(
     }
 
 
-def test_a_holiday_is_a_failed_run() -> None:
-    """With the error as the task gave it, and no metric of what did not happen."""
-    with pytest.raises(NotPublished) as caught:
+def test_a_holiday_is_no_run() -> None:
+    """Nothing has failed, and nothing was done."""
+    with pytest.raises(NotPublished):
         run_day(HOLIDAY)
+    run_day(LEGACY_DAY)
+    assert [run.info.run_name for run in in_store()] == [f"bhavcopy-etl-{LEGACY_DAY}"]
+
+
+def test_a_day_that_fails_is_a_failed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the error as the task gave it, and no metric of what did not happen."""
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "/nowhere")
+    with pytest.raises(SettingsError) as caught:
+        run_day(LEGACY_DAY)
     [run] = in_store()
-    assert (run.info.run_name, run.info.status) == (f"bhavcopy-etl-{HOLIDAY}", "FAILED")
-    assert run.data.params["trade_date"] == str(HOLIDAY)
+    assert (run.info.run_name, run.info.status) == (f"bhavcopy-etl-{LEGACY_DAY}", "FAILED")
+    assert run.data.params["trade_date"] == str(LEGACY_DAY)
     assert run.data.params["load_to_clickhouse"] == "True"
     assert run.data.params["status"] == "failed"
     assert run.data.params["error"] == str(caught.value)
@@ -415,10 +429,12 @@ def test_a_task_derived_from_ours_holds_nothing_up() -> None:
 def test_a_process_that_lives_on_has_its_runs_told(tmp_path: Path) -> None:
     """A notebook's days arrive while it is open, the failed one and the good one."""
     program = f"""
-from datetime import date
+from datetime import date, timedelta
 from champion_luigi import run_day
+from champion_luigi.config import settings
 try:
-    run_day(date.fromisoformat("{HOLIDAY}"))
+    with settings.overridden({{"archive_url": "/nowhere"}}):
+        run_day(date.fromisoformat("{HOLIDAY}") + timedelta(1))
 except Exception as error:
     print(type(error).__name__, flush=True)
 run_day(date.fromisoformat("{LEGACY_DAY}"))
@@ -427,7 +443,7 @@ input()
 """
     # It ends with its input, whatever becomes of the test.
     with start_python(program) as process:
-        assert [hear(process), hear(process)] == ["NotPublished", "done"]
+        assert [hear(process), hear(process)] == ["SettingsError", "done"]
         wait_for(lambda: [run.info.status for run in told()] == ["FAILED", "FINISHED"], "both runs")
         check_day(of_day(LEGACY_DAY, told()), LEGACY_DAY, "legacy")
         assert process.poll() is None
@@ -636,6 +652,71 @@ def test_a_fill_by_the_luigi_command_is_the_same(workers: str) -> None:
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
 
 
+# A fill of many days
+
+
+def series_of(day: date) -> int:
+    """A day's step."""
+    return int(f"{day:%Y%m%d}")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("store", campaign.few(["server", "sqlite"]), indirect=True)
+def test_a_long_fill_is_one_run_with_its_days_as_steps(
+    archive: SimulatedArchive, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that a run for each day would have is in its series and its table; days that failed have runs below it."""
+    monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", str(len(FILL_DAYS) - 1))
+    archive.faults[FILL_DAYS[1]] = Fault("wrong_header")
+    archive.faults[FILL_DAYS[2]] = Fault("not_found")
+    done = champion("fill", *RANGE, "--workers", "3")
+    assert done.exit_code == 30, done.output
+    runs = by_name(in_store())
+    names = [f"bhavcopy-etl-{day}" for day in FILL_DAYS[1:3]]
+    assert runs.keys() == {"bhavcopy-fill-2024-01-01-2024-01-08", *names}
+    parent = runs["bhavcopy-fill-2024-01-01-2024-01-08"]
+    assert [runs[name].data.tags["mlflow.parentRunId"] for name in names] == [parent.info.run_id] * 2
+    assert [runs[name].data.params["status"] for name in names] == ["failed", "absent"]
+
+    good = [FILL_DAYS[0], *FILL_DAYS[3:]]
+    series, table = steps_once(uri(), parent), days_table(uri(), parent)
+    for name in (*DURATIONS, *COUNTS, "parquet_size_mb", "flow_duration_seconds"):
+        assert series[name].keys() == set(map(series_of, good)), name
+    assert [*table] == [str(day) for day in FILL_DAYS]
+    for day in good:
+        line, truth = table[str(day)], counts_of(day, "legacy")
+        for name in METRICS:
+            assert series.get(name, {}).get(series_of(day), 0.0) == pytest.approx(float(line[name]))
+        assert {name: float(line[name]) for name in truth} == truth
+        asked = (line["load_to_clickhouse"], line["clickhouse_table"], line["status"], line["error"])
+        assert asked == ("True", "champion_market.normalized_equity_ohlc", "success", "")
+        assert (line["layout"], line["archive_sha256"]) == ("legacy", sha256(payload(day, "legacy")))
+    for name, day in zip(names, FILL_DAYS[1:3], strict=True):
+        of_run = {each: runs[name].data.params.get(each, "") for each in ("status", "error", "load_to_clickhouse")}
+        assert {each: table[str(day)][each] for each in of_run} == of_run
+
+
+def test_a_date_finds_the_long_fill_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By MLflow's own search; and its day is at the date in charts over time."""
+    monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", "0")
+    assert champion("fill", *RANGE, *LAKE).exit_code == 0
+    [run] = in_store()
+    store = client(uri())
+    day = series_of(FILL_DAYS[3])
+    for query, count in ((f"metrics.first_day <= {day} and metrics.last_day >= {day}", 1), ("metrics.last_day < 1", 0)):
+        assert len(store.search_runs([run.info.experiment_id], query)) == count
+    times = {each.step: each.timestamp for each in store.get_metric_history(run.info.run_id, "day/rows_written")}
+    assert datetime.fromtimestamp(times[day] / 1000, UTC).date() == FILL_DAYS[3]
+
+
+def test_a_fill_of_as_many_days_as_the_setting_has_a_run_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One day more, and it has one run. By default, an evening's fill has runs for its days."""
+    monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", "2")
+    for stop, count in (("2024-01-03", 3), ("2024-01-06", 4)):
+        assert champion("fill", "--start", "2024-01-01", "--stop", stop, *LAKE).exit_code == 0
+        assert len(in_store()) == count
+
+
 # The commands for people
 
 
@@ -717,7 +798,69 @@ def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str, monkey
         process.wait(60)
     assert uri() in output
     assert os.environ["MLFLOW_EXPERIMENT_NAME"] in output
-    assert f"http://127.0.0.1:{port}" in output
+    assert f"http://127.0.0.1:{port}/#/experiments/{run.info.experiment_id}/runs?" in output
+
+
+@contextlib.contextmanager
+def pages(port: int, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """`champion track ui` on a port, until the end of the block."""
+    process = subprocess.Popen(
+        champion_command("track", "ui", "--port", str(port), *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+
+
+@pytest.mark.skipif(browser.find() is None, reason="there is no Chromium here")
+def test_the_address_of_the_pages_shows_the_columns_of_the_picture(tmp_path: Path) -> None:
+    """It is opened in the user's browser once the server answers; MLflow's pages report nothing to its makers."""
+    empty_store(Path(os.environ["DATA_DIR"]) / "mlflow" / "mlflow.db")
+    run_day(LEGACY_DAY)
+    in_store()
+    opened, program = tmp_path / "opened", tmp_path / "browser"
+    program.write_text('#!/bin/sh\necho "$2" > "$1.new" && mv "$1.new" "$1"\n')
+    program.chmod(0o755)
+    port = free_port()
+    with pages(port, "--browser", BROWSER=f"{program} {opened} %s"):
+        wait_for(opened.exists, "the browser to be opened")
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), "the page")
+        address = f"http://127.0.0.1:{port}/ajax-api/3.0/mlflow/ui-telemetry"
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            assert json.load(answer)["disable_ui_telemetry"] is True
+        with browser.running() as tab:
+            shown = "[...document.querySelectorAll('[role=columnheader]')].map((each) => each.innerText.trim())"
+            expected = {"Created", "flow_duration_seconds", "rows_loaded", "status", "trade_date"}
+
+            def is_shown() -> bool:
+                # A page that came before the server had all its parts stays without them.
+                tab.open(opened.read_text().strip(), width=3000)
+                ends = time.monotonic() + 20
+                while not (found := expected <= set(tab.evaluate(shown))) and time.monotonic() < ends:
+                    time.sleep(0.1)
+                return found
+
+            wait_for(is_shown, "the columns", lambda: str(tab.evaluate("document.body.innerText")))
+            assert not any("scrape" in each or "layout" in each for each in tab.evaluate(shown))
+
+
+def test_pages_without_runs_are_shown_too() -> None:
+    """With an address that opens MLflow's first page, as there is no experiment yet."""
+    empty_store(Path(os.environ["DATA_DIR"]) / "mlflow" / "mlflow.db")
+    port = free_port()
+    with pages(port, "--no-browser") as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("Runs:"))
+    assert "none have reached MLflow yet" in line
+    assert f"http://127.0.0.1:{port}" in line
 
 
 def test_the_pages_need_a_port_of_their_own() -> None:
@@ -739,3 +882,60 @@ def test_a_servers_own_pages_are_pointed_at(monkeypatch: pytest.MonkeyPatch) -> 
     assert result.exit_code == 0
     assert "mlflow.example:5000" in result.output
     assert "planted-4711" not in result.output
+
+
+LIGHTLY = """
+import sys
+from champion_luigi.tracking import mlflow_store
+mlflow_store.import_lightly()
+print("mlflow" in sys.modules, sorted({"numpy", "pandas", "polars"} & sys.modules.keys()))
+import polars
+from mlflow import MlflowClient
+print(polars.DataFrame({"a": [1]}).height)
+"""
+
+
+def test_mlflow_is_imported_without_data_frames() -> None:
+    """Which takes 0.6 of the time; whoever needs them afterwards can import them."""
+    with start_python(LIGHTLY) as process:
+        output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output.splitlines()) == (0, ["True []", "1"])
+
+
+def test_an_mlflow_that_needs_data_frames_is_imported_with_them(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A later version may: it is imported as usual then."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "mlflow.py").write_text("import numpy\nMlflowClient = numpy.ndarray\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    lines = LIGHTLY.replace('"mlflow" in sys.modules, ', "")
+    with start_python(lines) as process:
+        output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output.splitlines()) == (0, ["[]", "1"])
+
+
+def test_a_plugin_of_mlflow_may_need_data_frames(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow imports it together with itself, and would go on without one that cannot be imported."""
+    folder = tmp_path_factory.mktemp("modules")
+    (folder / "plugin-1.0.dist-info").mkdir()
+    (folder / "plugin-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
+    named = "[mlflow.request_header_provider]\nheaders = headers:Provider\n"
+    (folder / "plugin-1.0.dist-info" / "entry_points.txt").write_text(named)
+    (folder / "headers.py").write_text(
+        "import numpy\n"
+        "from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider\n"
+        "class Provider(RequestHeaderProvider):\n"
+        "    def in_context(self): return True\n"
+        "    def request_headers(self): return {'X-Plugin': str(numpy.int64(7))}\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    asked = "from mlflow.tracking.request_header.registry import resolve_request_headers as of; print(of())"
+    with start_python(
+        f"from champion_luigi.tracking import mlflow_store\nmlflow_store.import_lightly()\n{asked}"
+    ) as process:
+        output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "'X-Plugin': '7'" in output

@@ -96,6 +96,24 @@ def test_each_task_links_to_its_runs_in_mlflow(
     assert "planted-4711" not in str(task_list(central))
 
 
+def test_a_task_of_a_long_fill_links_to_the_fills_run(
+    tmp_path: Path, central: int, server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the day is, as a step: it has no run of its own."""
+    monkeypatch.setenv("CHAMPION_TRACKING", "on")
+    monkeypatch.setenv("NSE_ARCHIVE_URL", "simulated:")
+    monkeypatch.setenv("CHAMPION_FILL_DAY_RUNS", "0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
+    assert start_fill(central, "--task-limit", "1").wait(120) == 20
+    assert start_fill(central, "--task-limit", "1").wait(120) == 20
+    kill_carriers(tmp_path)
+    links = {task["display_name"]: task["tracking_url"] or "" for task in task_list(central)}
+    for family in FAMILIES:
+        link = links[f"{family}(dataset=equity, date={DAYS[1]})"]
+        assert link.startswith(f"{server.url}/#/experiments/")
+        assert f"bhavcopy-fill-{DAYS[0]}-{DAYS[-1]}" in link
+
+
 def test_prometheus_can_read_what_the_tasks_did(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,7 @@ def mark(day: date, **changes: Any) -> Path:
 def asked_one_by_one(of: type[DayTask], start: date = START, stop: date = STOP) -> set[date]:
     """The complete days as the tasks themselves say it."""
     days = (start + timedelta(days=number) for number in range((stop - start).days))
-    return {day for day in days if of(date=day).complete()}
+    return {day for day in days if of(date=day).is_made()}
 
 
 @pytest.mark.parametrize("of", TASKS)

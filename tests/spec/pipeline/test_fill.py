@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from champion_luigi import (
     ScrapeBhavcopy,
     WriteParquet,
 )
-from champion_luigi.base.errors import NotPublished
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
@@ -103,7 +102,7 @@ def run(**parameters: Any) -> tuple[LuigiStatusCode, FillBhavcopy]:
 
 def filled() -> list[date]:
     """The days that the lake has."""
-    return [day for day in WEEK if WriteParquet(date=day).complete()]
+    return [day for day in WEEK if WriteParquet(date=day).is_made()]
 
 
 def verdicts() -> dict[date, str]:
@@ -217,10 +216,35 @@ def test_an_explicit_start_wins_over_days_back() -> None:
 
 def test_a_stop_ahead_of_publication_is_said_to_be_cut(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is cut silently."""
+    caplog.set_level("INFO")
     with at("2024-07-09 20:00"):
-        assert required(start=date(2024, 7, 9), stop=date(2024, 7, 31)) == [date(2024, 7, 9)]
-    assert "2024-07-31" in caplog.text
-    assert "2024-07-10" in caplog.text
+        run(start=date(2024, 7, 9), stop=date(2024, 7, 31))
+    assert "1 day of equity to do, 2024-07-09, the latest session that should be published by now" in caplog.text
+
+
+@pytest.mark.parametrize(("first", "last"), [((2024, 7, 10), (2024, 7, 12)), ((2031, 3, 3), (2031, 3, 3))])
+def test_sessions_that_are_all_to_come_are_outstanding(
+    archive: SimulatedArchive, first: tuple[int, int, int], last: tuple[int, int, int]
+) -> None:
+    """Nothing could be done yet, and no request is sent; a range that has begun is filled up to the latest session."""
+    with at("2024-07-09 20:00"):
+        status, task = run(start=date(*first), stop=date(*last) + timedelta(days=1))
+        sentences = task.outstanding()
+    assert status == LuigiStatusCode.MISSING_EXT
+    day = date(*first)
+    assert sentences[0] == f"{day}: not published yet, expected from {day} 19:00 India time: try again then"
+    assert archive.requests == []
+
+
+def test_the_last_date_of_a_range_is_given_in_either_of_two_ways() -> None:
+    """They are one task, with one id; both at once are an error, and so is a range that ends before it begins."""
+    inclusive: dict[str, Any] = {"end": WEEK[-1]}
+    exclusive: dict[str, Any] = {"stop": WEEK[-1] + timedelta(days=1)}
+    assert FillBhavcopy(start=WEEK[0], **inclusive) is FillBhavcopy(start=WEEK[0], **exclusive)
+    with pytest.raises(ParameterException, match=r"--end 20.* and --stop 20.* are given"):
+        FillBhavcopy(**inclusive, **exclusive)
+    with pytest.raises(ParameterException, match=r"--start 20.* is after --end 20"):
+        FillBhavcopy(start=WEEK[1], end=WEEK[0])
 
 
 def test_a_limit_leaves_the_newest_days_and_says_how_many(caplog: pytest.LogCaptureFixture) -> None:
@@ -402,20 +426,10 @@ def test_a_failed_day_outweighs_one_that_is_not_published_yet(folder: Path) -> N
 
 @pytest.mark.integration
 def test_a_sunday_is_not_asked_for(archive: SimulatedArchive) -> None:
-    """The error says what day it is."""
-    raised = []
-
-    def note(_task: luigi.Task, error: BaseException) -> None:
-        raised.append(error)
-
-    ScrapeBhavcopy.event_handler(luigi.Event.FAILURE)(note)
-    try:
-        luigi.build([LoadClickHouse(date=SUNDAY)], local_scheduler=True, log_level="ERROR")
-    finally:
-        ScrapeBhavcopy.remove_event_handler(luigi.Event.FAILURE, note)
-    [error] = raised
-    assert isinstance(error, NotPublished)
-    assert "Sunday" in str(error)
+    """There is nothing to do, and the sentence says what day it is."""
+    status, task = run(start=SUNDAY, stop=SUNDAY + timedelta(days=1))
+    assert status == LuigiStatusCode.SUCCESS
+    assert task.why_complete() == f"{SUNDAY}: nothing to do, there is no session: Sunday, no session"
     assert archive.requests == []
 
 
@@ -431,7 +445,7 @@ def test_a_sunday_that_is_asked_for_by_hand_and_has_a_file_is_a_session(
     WriteParquet(date=SUNDAY).output().file.unlink()
     assert required(start=SUNDAY, stop=WEEK[2]) == [SUNDAY, *WEEK[:2]]
     assert run(start=SUNDAY, stop=WEEK[2])[0] == LuigiStatusCode.SUCCESS
-    assert WriteParquet(date=SUNDAY).complete()
+    assert WriteParquet(date=SUNDAY).is_made()
 
 
 def lines_of_sunday() -> list[str]:
@@ -445,7 +459,8 @@ def test_a_sunday_that_is_asked_for_by_hand_and_has_none_is_not_remembered(
 ) -> None:
     """The table was right."""
     monkeypatch.setenv("CHAMPION_ASK_CLOSED", "true")
-    assert not luigi.build([WriteParquet(date=SUNDAY)], local_scheduler=True, log_level="CRITICAL")
+    luigi.build([WriteParquet(date=SUNDAY)], local_scheduler=True, log_level="CRITICAL")
+    assert not WriteParquet(date=SUNDAY).complete()
     assert verdicts() == {}
 
 

@@ -47,7 +47,7 @@ def fill(of: type[DayTask] = WriteParquet, days: Sequence[date] = WEEK) -> Progr
 
 
 def done(of: type[DayTask] = WriteParquet) -> list[date]:
-    return [day for day in WEEK if of(date=day).complete()]
+    return [day for day in WEEK if of(date=day).is_made()]
 
 
 def spoil(folder: Path, day: date) -> None:

@@ -19,6 +19,7 @@ from champion_luigi.base.errors import DamagedFile, OtherVersion, SettingsError,
 from champion_luigi.datasets import model
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
+from champion_luigi.reading.prices import prices
 from champion_luigi.storage import lake
 
 FRIDAY, MONDAY, TUESDAY = date(2024, 1, 12), date(2024, 1, 15), date(2024, 1, 16)
@@ -210,6 +211,13 @@ def test_scan_takes_a_path_as_text(tmp_path: Path) -> None:
     """As people write it in a notebook."""
     put(tmp_path, MONDAY)
     assert lake.scan(str(tmp_path)).collect().height == 1
+
+
+@pytest.mark.parametrize("read", [lake.scan, lambda root: prices(root=root)], ids=["scan", "prices"])
+def test_a_url_is_no_empty_lake(read: Callable[[str], object]) -> None:
+    """As a path, an object store's address is a folder that is not there."""
+    with pytest.raises(SettingsError, match=r"from a folder; expected its path; found a URL, s3://bucket/lake$"):
+        read("s3://key:hunter2@bucket/lake")
 
 
 def test_scan_takes_a_path_literally(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import csv
+import io
 import logging
 import os
 import signal
@@ -38,7 +40,8 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, mlflow_store, presence, record
-from champion_luigi.tracking.runs import Run, Runs
+from champion_luigi.tracking.run import Run
+from champion_luigi.tracking.runs import Runs
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse import table as warehouse
 
@@ -323,12 +326,14 @@ def test_a_process_that_recorded_nothing_says_nothing_at_its_end(tmp_path: Path)
 @pytest.mark.integration
 def test_run_day_is_an_execution_by_itself(tmp_path: Path, archive: None) -> None:
     """So a notebook's failure is final when the call returns, and its next attempt is another flow."""
-    with pytest.raises(ChampionError):
-        run_day(date(2024, 1, 22), load_to_clickhouse=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSE_ARCHIVE_URL", str(tmp_path / "nothing here"))
+        with pytest.raises(ChampionError):
+            run_day(DAY, load_to_clickhouse=False)
     run_day(DAY, load_to_clickhouse=False)
     told = flows(tmp_path)
     assert [(flow.params["trade_date"], flow.status) for flow in told] == [
-        ("2024-01-22", "FAILED"),
+        (str(DAY), "FAILED"),
         (str(DAY), "FINISHED"),
     ]
     assert len({flow.execution for flow in told}) == 2
@@ -721,6 +726,9 @@ def test_no_day_of_an_interrupted_fill_is_told_as_what_it_is_not(tmp_path: Path,
     [last] = [number for number, each in enumerate(found) if each["event"] == "end" and "." in each["execution"]]
     assert [each for each in found[last + 1 :] if each["event"] != "end"] == []
     loaded = {each["date"] for each in records(tmp_path, **loads)}
-    told = {flow.params["trade_date"]: flow.status for flow in flows(tmp_path) if flow.parent}
-    assert told == {day: "FINISHED" if day in loaded else "KILLED" for day in told}
+    [whole] = [flow for flow in flows(tmp_path) if flow.table]
+    told = {line["trade_date"]: line["status"] for line in csv.DictReader(io.StringIO(whole.table))}
+    assert told == {day: "success" if day in loaded else "killed" for day in told}
     assert told.keys() >= loaded
+    own = {flow.params["trade_date"]: flow.status for flow in flows(tmp_path) if flow.parent}
+    assert own == dict.fromkeys(told.keys() - loaded, "KILLED")

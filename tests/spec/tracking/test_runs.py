@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 
 from champion_luigi.base.stages import STAGE_OF as STAGES
 from champion_luigi.tracking.journal import Position
-from champion_luigi.tracking.runs import Metric, Run, Runs, process_of
+from champion_luigi.tracking.run import Metric, Run
+from champion_luigi.tracking.runs import Runs, process_of
 
 Record = dict[str, Any]
 
@@ -634,7 +637,7 @@ def test_a_fill_that_ended_well_has_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "status"), [("closed", "FINISHED"), ("unpublished", "FAILED"), ("failed", "FAILED")]
+    ("outcome", "status"), [("closed", "FINISHED"), ("unpublished", "FINISHED"), ("failed", "FAILED")]
 )
 def test_a_day_that_a_fill_has_settled_is_told_at_once(outcome: str, status: str) -> None:
     """With what became of it and why, while the fill goes on: a 404 of a holiday is no failure."""
@@ -714,6 +717,152 @@ def test_what_is_told_of_a_fill_at_once_has_each_point_once() -> None:
     flows = told(*fill_begins(), fill_goes_on(10, days_done=1), *fill_ends(12, days_done=2))
     points = [(each.name, each.time, each.step) for flow in flows for each in flow.metrics]
     assert sorted(points) == sorted(set(points))
+
+
+# Fills of many days
+
+
+def long_fill_begins(**what: Any) -> list[Record]:
+    """A fill that says that its days are steps of its run."""
+    return fill_begins(days_as_steps=True, **what)
+
+
+def table_of(flow: Run) -> dict[str, dict[str, str]]:
+    """The lines of a fill's table by date."""
+    return {line["trade_date"]: line for line in csv.DictReader(io.StringIO(flow.table))}
+
+
+def series(name: str, *flows: Run) -> list[Metric]:
+    """The points of a metric, where these are told one after the other."""
+    return [each for flow in flows for each in flow.metrics if each.name == name]
+
+
+def test_a_day_of_a_long_fill_is_a_step_of_each_of_its_metrics() -> None:
+    """The step names the date, and the time is that date; a warning of which there are none has no point."""
+    days = [*work(*STAGES, execution=FILL), *work(*STAGES, begin=10, date=OTHER_DAY, execution=FILL)]
+    flows = told(*long_fill_begins(), *days, *fill_ends(22, days_done=2))
+    assert {flow.name for flow in flows} == {"bhavcopy-fill-2024-01-02-2024-01-31"}
+    alone = metrics(only(*work(*STAGES)))
+    zeros = {name for name in alone if name.startswith("warning_") and not alone[name]}
+    assert zeros
+    for name in alone:
+        noons = [round(datetime(2024, 1, day, 12, tzinfo=UTC).timestamp() * 1000) for day in (15, 16)]
+        expected = [Metric(f"day/{name}", alone[name], noons[0], 20240115)]
+        expected.append(Metric(f"day/{name}", alone[name], noons[1], 20240116))
+        assert series(f"day/{name}", *flows) == ([] if name in zeros else expected)
+    assert metrics(*flows)["flow_duration_seconds"] == 22
+
+
+def test_a_long_fill_has_a_table_of_its_days() -> None:
+    """In the order of dates: the parameters, all metrics with their zeros, and the sources that a day's run has."""
+    days = [*work(*STAGES, date=OTHER_DAY, execution=FILL), *work(*STAGES, begin=10, execution=FILL)]
+    flow = told(*long_fill_begins(), *days, *fill_ends(22))[-1]
+    assert [*table_of(flow)] == [DAY, OTHER_DAY]
+    alone = only(*work(*STAGES))
+    line = table_of(flow)[DAY]
+    assert line["error"] == ""
+    assert alone.params.items() <= line.items()
+    assert {name: float(line[name]) for name in metrics(alone)} == metrics(alone)
+    sources = {name: SOURCE[name] for name in ("layout", "archive_file", "archive_sha256")}
+    assert {**sources, "retries": "0"}.items() <= line.items()
+
+
+def test_a_date_finds_its_long_fill() -> None:
+    """MLflow compares metrics: the first and the last date that the fill had are two of them."""
+    days = [*work(*STAGES, date=OTHER_DAY, execution=FILL), *work(*STAGES, begin=10, execution=FILL)]
+    flow = told(*long_fill_begins(), *days, *fill_ends(22))[-1]
+    assert (metrics(flow)["first_day"], metrics(flow)["last_day"]) == (20240115, 20240116)
+
+
+@each_failure
+def test_a_failed_day_of_a_long_fill_has_a_run_of_its_own(failure: Record) -> None:
+    """As in a short one, below the fill; the table has it too, and no series has a point of it."""
+    failure = {**failure, "execution": FILL}
+    day = [*work(SCRAPE, PARSE, NORMALIZE, WRITE, execution=FILL), start(LOAD, 8, execution=FILL), failure]
+    ending = fill_ends(20, "FAILED", "failed", "1 of 2 days failed")
+    flows = told(*long_fill_begins(), *day, *ending)
+    assert flows[1] == told(*fill_begins(), *day, *ending)[1]
+    assert (flows[1].status, flows[1].parent) == ("FAILED", flows[0].name)
+    line = table_of(flows[-1])[DAY]
+    assert (line["status"], line["error"], line["rows_written"]) == ("failed", failure["error"], "28")
+    assert [each for flow in flows for each in flow.metrics if each.name.startswith("day/")] == []
+
+
+def test_a_killed_long_fill_has_what_was_done() -> None:
+    """As steps and in its table; the days that it had in hand have runs of their own."""
+    days = [*work(*STAGES, execution=FILL), start(SCRAPE, 3, date=OTHER_DAY, execution=FILL)]
+    flows = told(*long_fill_begins(), *days, gone=[PROCESS])
+    assert [(flow.name[:12], flow.status) for flow in flows] == [
+        ("bhavcopy-fil", "RUNNING"),
+        ("bhavcopy-etl", "KILLED"),
+        ("bhavcopy-fil", "KILLED"),
+    ]
+    assert {day: line["status"] for day, line in table_of(flows[-1]).items()} == {DAY: "success", OTHER_DAY: "killed"}
+    assert [each.step for each in series("day/rows_loaded", *flows)] == [20240115]
+
+
+def test_a_closed_day_of_a_long_fill_is_a_line_of_its_table() -> None:
+    """No failure, and nothing to measure: neither a run nor a point."""
+    asked = [start(SCRAPE, 1, execution=FILL), failed(SCRAPE, 2, "404", execution=FILL, error_type="NotPublished")]
+    flows = told(*long_fill_begins(), *asked, settled(3, "closed", "a holiday"), *fill_ends(9))
+    assert {flow.name for flow in flows} == {"bhavcopy-fill-2024-01-02-2024-01-31"}
+    assert (table_of(flows[-1])[DAY]["status"], table_of(flows[-1])[DAY]["error"]) == ("closed", "a holiday")
+    assert [each for flow in flows for each in flow.metrics if each.name.startswith("day/")] == []
+
+
+def test_a_fill_of_an_earlier_version_has_a_run_for_each_day() -> None:
+    """However long: its journal may be told in part, and its days are not to be told again in another way."""
+    flows = told(*fill_begins(days_due=5000), *work(*STAGES, execution=FILL), *fill_ends(12))
+    assert [flow.name for flow in flows][1] == "bhavcopy-etl-2024-01-15"
+    assert [flow.table for flow in flows] == ["", "", ""]
+
+
+def dates(count: int) -> list[str]:
+    """Dates, one after the other."""
+    first = datetime(2000, 1, 1, tzinfo=UTC)
+    return [(first + timedelta(days=number)).date().isoformat() for number in range(count)]
+
+
+def test_a_long_fill_is_told_in_parts_that_mlflow_takes() -> None:
+    """Of up to 1000 metrics and parameters; a part that has arrived is not told again, and no point is lost."""
+    many = dates(200)
+    book = book_of(*long_fill_begins(), *(each for date in many for each in work(*STAGES, date=date, execution=FILL)))
+    first, *others = book.tell([])
+    assert max(len(flow.metrics) + len(flow.params) for flow in [first, *others]) <= 1000
+    assert len(others) > 1
+    book.delivered(first)
+    again = list(book.tell([PROCESS]))
+    points = [(each.name, each.step) for flow in [first, *again] for each in flow.metrics]
+    assert len(points) == len(set(points))
+    assert [each.step for each in series("day/rows_loaded", first, *again)] == [
+        int(each.replace("-", "")) for each in many
+    ]
+
+
+def test_news_of_a_long_fill_wait_for_others_but_not_for_long() -> None:
+    """A request costs as much as a hundred points: few of them wait for ten seconds of the journal."""
+    journal = Journal()
+    journal.write(*long_fill_begins(), *work(*STAGES, date=DAY, execution=FILL))
+    book = read(journal)
+    assert [flow.name for flow in deliver(book)] == ["bhavcopy-fill-2024-01-02-2024-01-31"]
+    for number, each in enumerate(work(*STAGES, begin=10, date=OTHER_DAY, execution=FILL)):
+        assert deliver(book) == []
+        book.add(Position(JANUARY, 1900 + 100 * number, 2000 + 100 * number), each)
+    [flow] = deliver(book)
+    assert [each.step for each in series("day/rows_loaded", flow)] == [20240116]
+    assert deliver(book) == []
+
+
+def test_offsets_stay_before_a_long_fill_until_its_end_is_delivered() -> None:
+    """Its table is made of all its days: a carrier that takes over reads them again."""
+    journal = Journal()
+    journal.write(*work(*STAGES, execution="aaaa"), *long_fill_begins(), *work(*STAGES, execution=FILL))
+    journal.write(*work(*STAGES, begin=10, date=OTHER_DAY, execution=FILL), file=FEBRUARY)
+    book = read(journal)
+    deliver(book)
+    assert book.offsets() == {JANUARY: 1500, FEBRUARY: 0}
+    journal.write(*fill_ends(22), file=FEBRUARY)
+    assert [*table_of(deliver(read(journal, book.offsets()))[-1])] == [DAY, OTHER_DAY]
 
 
 # Delivery
@@ -975,7 +1124,8 @@ def parts(draw: st.DrawFn, execution: str) -> list[Record]:
         status, words = draw(st.sampled_from([("FINISHED", "success"), ("FAILED", "failed"), ("KILLED", "killed")]))
         mixture.insert(draw(st.integers(0, len(mixture))), fill_goes_on(0, days_done=1))
         # A fill knows its outcomes before it ends, and its range before it begins.
-        mixture = [*fill_begins(), *mixture, fill_ends(0, status, words, days_done=2)[0]]
+        begin = fill_begins(**({"days_as_steps": True} if draw(st.booleans()) else {}))
+        mixture = [*begin, *mixture, fill_ends(0, status, words, days_done=2)[0]]
     return [{**each, "execution": execution} for each in [*mixture, end(0)]]
 
 
@@ -1037,6 +1187,7 @@ class Stored:
     metrics: set[Metric] = field(default_factory=set)
     status: str = "RUNNING"
     end: int | None = None
+    table: str = ""
 
 
 StoredRuns = dict[tuple[str, str], Stored]
@@ -1050,7 +1201,7 @@ def take(runs: StoredRuns, flow: Run) -> bool:
     run.params = {**flow.params, **run.params}
     run.metrics |= set(flow.metrics)
     if flow.end is not None:
-        run.status, run.end = flow.status, flow.end
+        run.status, run.end, run.table = flow.status, flow.end, flow.table
     return True
 
 
@@ -1113,6 +1264,7 @@ def test_whatever_is_interrupted_arrives_as_if_nothing_had_been(story: Story) ->
         {"date": "", "event": "fill_start"},
         {"date": "", "event": "fill_progress", "metrics": {"days_du%": 1, "days_done": 1}},
         {"date": "", "event": "fill_end", "status": "FINISHEE", "words": "", "metrics": {"days_done": 1}},
+        {"date": "", "event": "fill_start", "days_as_steps": "yes", "first": "", "last": "", "days_due": 1},
         {"date": "", "event": "range", "name": "event.tools.range.delay"},
     ],
     ids=str,

@@ -1,0 +1,135 @@
+"""A range of days from Python: what `champion fill` does, with its outcome as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import luigi
+
+from champion_luigi.base.dates import day_of
+from champion_luigi.base.errors import ChampionError, SettingsError
+from champion_luigi.config import settings
+from champion_luigi.datasets import catalog
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.pipeline import adjust_tasks
+from champion_luigi.pipeline.fill import FillBhavcopy
+from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
+from champion_luigi.warehouse import opened
+
+
+@dataclass(frozen=True)
+class FillResult:
+    """The outcome of a fill of one data set: ``done`` counts the days that it completed, ``rows`` their rows.
+
+    ``absent`` are the sessions of the range that no source of the archive has, ``closed`` the weekdays that turned out
+    to be no sessions, ``unpublished`` those whose file is not out yet, each with the reason. ``left`` counts the days
+    that were not run, ``why_left`` says why.
+    """
+
+    dataset: str
+    done: int
+    rows: int
+    absent: tuple[date, ...]
+    closed: dict[date, str]
+    unpublished: dict[date, str]
+    left: int
+    why_left: str
+
+
+def fill(
+    start: date | str | None = None,
+    end: date | str | None = None,
+    *,
+    dataset: str | Iterable[str] = catalog.DEFAULT,
+    lake_only: bool = False,
+    workers: int | None = None,
+    task_limit: int | None = None,
+    reverse: bool = False,
+    recheck_closed: bool = False,
+    recheck_absent: bool = False,
+) -> dict[str, FillResult]:
+    """Complete every missing session from ``start`` to ``end``, both included. Returns the outcome by data set.
+
+        >>> from champion_luigi import fill
+        >>> fill("2024-01-01", "2024-01-31", dataset="all")["equity"].done
+
+    ``start`` and ``end`` are dates or ISO texts; by default the last 100 days, up to the latest session that should be
+    published by now. ``dataset`` is a name, several, or ``"all"``. With ``lake_only``, nothing is loaded into the
+    warehouse. The other parameters are the options of `champion fill`. Afterwards the adjustments of prices are made
+    that are due.
+
+    Days that are complete are not run again, and one bad day does not stop the rest. Raises FillFailed, which names the
+    failed days, once the range has been tried; SettingsError; or the error that kept the fill from beginning, such as
+    Busy.
+    """
+    first, last = day_of(start, "start"), day_of(end, "end")
+    if first and last and first > last:
+        raise SettingsError(f"start {first} is after end {last}")
+    datasets = _datasets(dataset)
+    given = {
+        "of": WriteParquet if lake_only else LoadClickHouse,
+        "start": first,
+        "end": last,
+        "task_limit": task_limit,
+        "reverse": reverse,
+        "recheck_closed": recheck_closed,
+        "recheck_absent": recheck_absent,
+    }
+    parameters: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    results: dict[str, FillResult] = {}
+    failed: BaseException | None = None
+    with settings.overridden({"fill_workers": workers}), opened.kept_open():
+        for each in datasets:
+            task = FillBhavcopy(dataset=each.name, **parameters)
+            if not task.complete():
+                task.require_settings()
+                _build(task)
+            failed = failed or task.error
+            results[each.name] = _result(task)
+        _adjust(datasets, lake_only=lake_only)
+    if failed:
+        raise failed
+    return results
+
+
+def _datasets(given: str | Iterable[str]) -> list[Dataset]:
+    names = list(catalog.NAMES) if given == "all" else [given] if isinstance(given, str) else list(given)
+    return [catalog.dataset_of(name) for name in dict.fromkeys(names)]
+
+
+def _build(task: luigi.Task) -> bool:
+    """Run a task that is not complete. Returns whether Luigi could schedule it."""
+    # Checked here first, as Luigi only logs what complete() raises, such as an unusable setting.
+    if task.complete():
+        return True
+    task.deps()  # raises NotInstalled here, for the same reason
+    result = luigi.build([task], workers=1, local_scheduler=True, detailed_summary=True, log_level="WARNING")
+    return bool(result.scheduling_succeeded)
+
+
+def _result(task: FillBhavcopy) -> FillResult:
+    progress = task.progress
+    return FillResult(
+        dataset=task.dataset,
+        done=progress.done if progress else 0,
+        rows=progress.rows if progress else 0,
+        absent=tuple(task.absent),
+        closed=dict(progress.closed) if progress else {},
+        unpublished=dict(progress.unpublished) if progress else {},
+        left=progress.left if progress else 0,
+        why_left=(progress.stopped_because or "task_limit") if progress and progress.left else "",
+    )
+
+
+def _adjust(datasets: Iterable[Dataset], *, lake_only: bool) -> None:
+    if not any(dataset.is_for_adjustments for dataset in datasets) or not adjust_tasks.are_wanted():
+        return
+    task = adjust_tasks.last_task(lake_only=lake_only)
+    _build(task)
+    if not task.complete():
+        raise ChampionError(
+            "the adjustments of prices are not up to date", todo="The log says why. Then run champion adjust."
+        )
