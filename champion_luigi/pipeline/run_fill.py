@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 import luigi
+from luigi.execution_summary import LuigiStatusCode
 
 from champion_luigi.base.dates import day_of
 from champion_luigi.base.errors import ChampionError, SettingsError
@@ -100,14 +101,15 @@ def _datasets(given: str | Iterable[str]) -> list[Dataset]:
     return [catalog.dataset_of(name) for name in dict.fromkeys(names)]
 
 
-def _build(task: luigi.Task) -> bool:
-    """Run a task that is not complete. Returns whether Luigi could schedule it."""
+def _build(task: luigi.Task) -> None:
+    """Run a task that is not complete. Raises ChampionError if Luigi could not schedule it."""
     # Checked here first, as Luigi only logs what complete() raises, such as an unusable setting.
     if task.complete():
-        return True
+        return
     task.deps()  # raises NotInstalled here, for the same reason
     result = luigi.build([task], workers=1, local_scheduler=True, detailed_summary=True, log_level="WARNING")
-    return bool(result.scheduling_succeeded)
+    if result.status in (LuigiStatusCode.SCHEDULING_FAILED, LuigiStatusCode.FAILED_AND_SCHEDULING_FAILED):
+        raise ChampionError(f"{task} did not run: {result.summary_text}", todo="The log says why.")
 
 
 def _result(task: FillBhavcopy) -> FillResult:

@@ -57,8 +57,8 @@ def opened(
 ) -> Questions:
     """The warehouse for statements; for reading, the lake in its place if the warehouse is held or not there yet.
 
-    ``say`` is told which one is read if it is the lake, and whom the wait is for if it is given. Raises the errors of
-    `open_for_questions`.
+    ``say`` gets a message if the lake is read, and, with ``wait_seconds``, one that names the process that holds the
+    engine. Raises the errors of `open_for_questions`.
     """
     place = wiring.warehouse_place()
     waits = wait_seconds if wait_seconds is not None else _WRITING_SECONDS if write else _READING_SECONDS

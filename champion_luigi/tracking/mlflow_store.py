@@ -105,7 +105,7 @@ def import_lightly() -> None:
 class Tracker:
     """An experiment in an MLflow store. MLflow's errors are raised unchanged.
 
-    ``secrets`` are removed from what MLflow is told of errors. ``lightly`` is for a process whose other threads import
+    ``secrets`` are removed from errors that go to MLflow. ``lightly`` is for a process whose other threads import
     nothing meanwhile.
     """
 

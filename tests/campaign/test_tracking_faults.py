@@ -213,7 +213,7 @@ def steps(days: Iterable[date]) -> set[int]:
 
 
 def check_long_fill() -> None:
-    """The whole long fill is told of once: one run, with each point of each day once, and a table of all days."""
+    """The whole long fill arrives once: one run, with each point of each day once, and a table of all days."""
     [run] = told()
     assert (run.info.run_name, run.info.status, run.data.params["status"]) == (FILL, "FINISHED", "success")
     assert run.data.metrics["days_done"] == len(FILL_DAYS)
