@@ -73,14 +73,14 @@ def _not_loaded(document: Document) -> list[tuple[str, str, str, str, int]]:
     entries = [
         *((each["date"], "failed", each["reason"]) for each in status["failed"]),
         *((each["date"], "in the lake only", each["reason"]) for each in status["lake_only"]),
-        *((each["date"], "absent", "") for each in status["absent"]),
+        *((each["date"], "absent", each["reason"]) for each in status["absent"]),
         *((each, "missing", "") for each in status["missing"]),
         *((each["date"], "lake file not readable", each["reason"]) for each in document["unreadable"]),
     ]
     lines: list[tuple[str, str, str, str, int]] = []
     for day, state, reason in entries:
         first, last, *same, number = lines[-1] if lines else ("", "", "", "", 0)
-        if not reason and same == [state, reason] and order[day] == order[last] + 1:
+        if (not reason or state == "absent") and same == [state, reason] and order[day] == order[last] + 1:
             lines[-1] = (first, day, state, reason, number + 1)
         else:
             lines.append((day, day, state, reason, 1))

@@ -401,7 +401,8 @@ def test_a_pages_figures_are_those_of_champion_status(environment: dict[str, str
 def test_absent_sessions_are_among_those_not_loaded(page: Path) -> None:
     """With the option that requests them at once."""
     [section] = re.findall(r'<section id="attention".*?</section>', page.read_text(encoding="utf-8"), re.DOTALL)
-    assert re.search(rf'<th scope="row">{ABSENT}</th><td><b>absent</b>', section)
+    # With the reason that `champion status` gives.
+    assert re.search(rf'<th scope="row">{ABSENT}</th><td><b>absent</b></td><td>regular session; no file on 2', section)
     assert "<code>--recheck-absent</code>" in section
 
 
