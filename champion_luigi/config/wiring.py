@@ -42,6 +42,11 @@ def files(dataset: Dataset) -> DayFiles:
     return DayFiles(settings.data_dir(), dataset)
 
 
+def answers_file(dataset: Dataset) -> Path:
+    """The data set's ledger of the archive's answers: a file of this machine, because its lines are appended."""
+    return settings.local_dir() / files(dataset).answers.name
+
+
 def archive_name() -> str:
     """The archive's real location, without credentials, which the ledger and receipts record."""
     return real_location(settings.get("archive_url"))
@@ -91,7 +96,7 @@ def expectation(dataset: Dataset) -> Expectation:
 
 def ledger(dataset: Dataset) -> Ledger:
     """What this archive answered for days without a file, or on which the calendar is wrong."""
-    path = files(dataset).answers
+    path = answers_file(dataset)
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -128,7 +133,9 @@ def _open_archive(_pid: int, location: str, pace: Path, limits: tuple[tuple[str,
 
 def _limits() -> dict[str, Any]:
     names = ("requests_per_second", "connect_seconds", "read_seconds", "total_seconds")
-    return {name: settings.get(name) for name in names} | {"max_bytes": settings.get("max_payload_mb") * 1024 * 1024}
+    limits = {name: settings.get(name) for name in names}
+    limits["requests_per_second"] /= settings.get("hosts")
+    return limits | {"max_bytes": settings.get("max_payload_mb") * 1024 * 1024}
 
 
 def max_unzipped_bytes() -> int:

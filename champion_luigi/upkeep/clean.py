@@ -109,7 +109,8 @@ def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | 
 def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
     """The temporary files under DATA_DIR and the lake; symbolic links below them are not followed."""
     data, lake = settings.data_dir().absolute(), settings.lake_dir().absolute()
-    for root in [data] if lake.is_relative_to(data) else [data, lake]:
+    outside = {each for each in (lake, settings.local_dir().absolute()) if not each.is_relative_to(data)}
+    for root in [data, *sorted(outside)]:
         for folder, _, names in os.walk(root):
             for path in (Path(folder, name) for name in names if _LEFTOVER.fullmatch(name)):
                 # Its writer may rename it at this moment.

@@ -274,6 +274,8 @@ UNUSABLE = [
     ("data_dir", "s3://bucket/data", "it is a URL"),
     ("data_dir", "/srv/da\udcffta", "it is not UTF-8"),
     ("lake_dir", "/srv/data\nlake", "it contains a control character, such as a line break"),
+    ("local_dir", "https://files.example.com/local", "it is a URL"),
+    ("hosts", "0", ""),
     ("archive_url", "", "it is empty"),
     ("archive_url", "~nosuch/archive", "~nosuch is not a user's home"),
     ("archive_url", "https://archive.example\n", "it begins or ends with white space"),
