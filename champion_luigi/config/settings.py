@@ -95,6 +95,13 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         most=1000,
         unit="machines",
     )
+    host = Text("CHAMPION_HOST", "", "this machine's name among those that share a fill; empty: its host name")
+    claim_seconds = seconds(
+        "CHAMPION_CLAIM_SECONDS",
+        60.0,
+        "time after which other machines take over the days of one that was killed",
+        least=1,
+    )
     connect_seconds = seconds("CHAMPION_CONNECT_SECONDS", 10.0, "archive: time to connect", least=0.001)
     read_seconds = seconds("CHAMPION_READ_SECONDS", 30.0, "archive: longest silence", least=0.001)
     total_seconds = seconds("CHAMPION_TOTAL_SECONDS", 180.0, "archive: longest time for one file", least=0.001)

@@ -202,7 +202,7 @@ class NormalizeBhavcopy(_Table):
     def work_together(cls, tasks: Sequence[NormalizeBhavcopy]) -> None:
         from champion_luigi.parsing import normalize
 
-        found = [_table(task.input()) for task in tasks]
+        found = [_table(task) for task in tasks]
         days = [
             normalize.Parsed(table, metadata["format"], task.date)
             for task, (table, metadata) in zip(tasks, found, strict=True)
@@ -273,7 +273,7 @@ class WriteParquet(DayTask):
     def work_together(cls, tasks: Sequence[WriteParquet]) -> None:
         written: list[tuple[WholeFile, bytes, Any]] = []
         for task in tasks:
-            rows, metadata = _table(task.input())
+            rows, metadata = _table(task)
             task.definition.require_version(metadata.get("schema_version"), task.input().path, task.date)
             rows = lake.sorted_by_key(lake.with_later_columns(rows, metadata, task.definition), task.definition)
             # Rows of an older version have the later columns now.
@@ -433,10 +433,23 @@ def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> 
     return receipt
 
 
-def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
-    """A table and its metadata, from memory if this process has just written it."""
-    table: tuple[pl.DataFrame, dict[str, str]] = target.take() or tables.read_table(target.file)
-    return table
+def _table(task: NormalizeBhavcopy | WriteParquet) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The table that a task reads, and its metadata, from memory if this process has just written it.
+
+    One that is not on this host is made again from the payload: a central scheduler, or the end of another host, may
+    have left the stage before to another host.
+    """
+    target = task.input()
+    if (table := target.take()) is None:
+        if not target.exists():
+            before = task.requires()
+            before.facts = {}
+            before.say(f"made again: {target.path} is not here")
+            before.work()
+            return _table(task)
+        table = tables.read_table(target.file)
+    found: tuple[pl.DataFrame, dict[str, str]] = table
+    return found
 
 
 def _source_in(metadata: Mapping[str, str]) -> dict[str, str]:
