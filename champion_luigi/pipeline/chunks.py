@@ -119,11 +119,13 @@ def fill_days(
             while chunks or running:
                 while chunks and len(running) < lanes:
                     chunk = [of(date=day, dataset=dataset.name) for day in chunks.pop(0)]
+                    of.look(chunk)
                     running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), **scheduler)))
                 chunk, lane = running[0]
                 lane.wait()
                 running.popleft()
                 _settle(dataset, chunk, errors, missing, progress)
+                of.forget(chunk)
                 if because := _reason_to_stop(chunk, errors):
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
@@ -136,8 +138,9 @@ def fill_days(
                 record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:
-            for _, lane in running:
+            for chunk, lane in running:
                 lane.stop()
+                of.forget(chunk)
     # What a missing file means can depend on the files of later days.
     _settle_missing(dataset, missing, progress)
     _record_missing(dataset, progress)
@@ -180,7 +183,10 @@ def _settle(
 ) -> None:
     """Record the outcome of each incomplete day of a chunk. ``missing`` takes those whose file may still appear."""
     found: dict[date, NotPublished] = {}
-    for day in (task.date for task in chunk if not task.is_made()):
+    left = [task for task in chunk if not task.is_made()]
+    # Another process may have done them meanwhile.
+    type(chunk[0]).look(left)
+    for day in (task.date for task in left if not task.is_made()):
         error = errors.get(day)
         if error is None:
             progress.elsewhere.append(day)

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from champion_luigi.base.errors import WarehouseError
@@ -17,8 +18,10 @@ from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
 from champion_luigi.warehouse import comments, merging
+from champion_luigi.warehouse.claims import Claims
 from champion_luigi.warehouse.connection import Address, Connection, date_of
 from champion_luigi.warehouse.layout import SINGLE, Layout, Table, quoted, text_of
+from champion_luigi.warehouse.ledger import Entry, Ledger
 from champion_luigi.warehouse.load import Loaded, Loads
 
 if TYPE_CHECKING:
@@ -64,6 +67,9 @@ class Warehouse:
         self.command = connection.command
         self.close = connection.close
         self._named = connection.named
+        # Of a server; the embedded engine has neither.
+        self.ledger = Ledger(connection) if self.place.host else None
+        self._claims = Claims(connection)
         self._loads = Loads(connection)
         self._preparing = threading.Lock()
         self._can_read: set[Dataset] = set()
@@ -96,20 +102,38 @@ class Warehouse:
             is_changed = self._make_further_views(dataset) or bool(lacking) or is_behind
             if is_changed or not has_comments:
                 comments.complete(self.connection, comments_of(dataset))
+            if self.ledger:
+                self.ledger.prepare()
             self._can_load.add(dataset)
 
     def load(self, dataset: Dataset, day: date, rows: pl.DataFrame) -> Loaded:
         """Replace a date's rows, as `load_days` does."""
         return self.load_days(dataset, {day: rows})[day]
 
-    def load_days(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+    def load_days(
+        self,
+        dataset: Dataset,
+        days: Mapping[date, pl.DataFrame],
+        lake_sha256: Mapping[date, str] = MappingProxyType({}),
+    ) -> dict[date, Loaded]:
         """Replace the rows of each date atomically, and check the rows that readers then see.
 
         The dates of a year share inserts, because an insert costs more than its rows. Repeating a load changes nothing;
-        if it raises, any of the dates may be loaded.
+        if it raises, any of the dates may be loaded. A server's ledger then has the dates with the sha256 of the lake
+        files that the rows are from, as far as these are given. Raises Busy if other processes load the dates for long.
         """
         self.prepare(dataset)
-        return self._loads.load(dataset, days)
+        if not self.ledger:
+            return self._loads.load(dataset, days)
+        with self._claims.held(dataset, days):
+            loaded = self._loads.load(dataset, days)
+        entries = {
+            day: Entry(sha256, loaded[day].rows, loaded[day].version, dataset.version, loaded[day].version)
+            for day, sha256 in lake_sha256.items()
+        }
+        if entries:
+            self.ledger.write(dataset, entries)
+        return loaded
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""
