@@ -130,6 +130,7 @@ def fill_days(
                     if is_shared and not (chosen := _claimed(of, dataset, chosen, progress)):
                         continue
                     chunk = [of(date=day, dataset=dataset.name) for day in chosen]
+                    of.look(chunk)
                     running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), **scheduler)))
                 if not running:
                     break
@@ -138,6 +139,7 @@ def fill_days(
                 running.popleft()
                 hosts.give_back(dataset, [task.date for task in chunk])
                 _settle(dataset, chunk, errors, missing, progress)
+                of.forget(chunk)
                 if because := _reason_to_stop(chunk, errors):
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
@@ -150,10 +152,11 @@ def fill_days(
                 record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:
-            for _, lane in running:
+            for chunk, lane in running:
                 lane.stop()
             for chunk, _ in running:
                 hosts.give_back(dataset, [task.date for task in chunk])
+                of.forget(chunk)
     # What a missing file means can depend on the files of later days.
     _settle_missing(dataset, missing, progress)
     _record_missing(dataset, progress)
@@ -208,7 +211,10 @@ def _settle(
 ) -> None:
     """Record the outcome of each incomplete day of a chunk. ``missing`` takes those whose file may still appear."""
     found: dict[date, NotPublished] = {}
-    for day in (task.date for task in chunk if not task.is_made()):
+    left = [task for task in chunk if not task.is_made()]
+    # Another process may have done them meanwhile.
+    type(chunk[0]).look(left)
+    for day in (task.date for task in left if not task.is_made()):
         error = errors.get(day)
         if error is None:
             progress.elsewhere.append(day)

@@ -264,6 +264,14 @@ class DayTask(luigi.Task):
     def prepare(self) -> None:
         """Acquire, before the day's lock, what other processes may hold for longer than a day's work."""
 
+    @classmethod
+    def look(cls, tasks: Sequence[DayTask]) -> None:
+        """Find out at once which of the days are complete, where each look by itself costs a request."""
+
+    @classmethod
+    def forget(cls, tasks: Sequence[DayTask]) -> None:
+        """Forget what `look` found."""
+
     def on_success(self) -> None:
         """Luigi's message to the scheduler after a success: none. Luigi has checked the output, if configured to."""
         self._has_just_run = False

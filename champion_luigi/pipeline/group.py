@@ -126,6 +126,7 @@ class Group(luigi.Task):
         for task in self.tasks:
             task.begin()
         self.tasks[0].prepare()
+        self.tasks[0].look(self.tasks)
         due: list[DayTask] = []
         found: list[DayTask] = []
         for task in self.tasks:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers import archive_path, wait_for
@@ -49,13 +50,9 @@ def test_hosts_with_a_shared_folder_end_with_the_whole_range(
 ) -> None:
     """Each host has a fill of its own at the central scheduler, and waits for the days of the other."""
     shared = {"DATA_DIR": str(tmp_path / "shared"), "CHAMPION_FILL_GROUP": "2"}
-    hosts = [
-        Host(
-            name, tmp_path / name, shared | {"CHAMPION_HOST": name, "CHAMPION_LOCAL_DIR": str(tmp_path / name / "own")}
-        )
-        for name in ("first", "second")
-    ]
+    hosts = [Host(name, tmp_path / name, shared | {"CHAMPION_HOST": name}) for name in ("first", "second")]
     for host in hosts:
+        host.settings["CHAMPION_LOCAL_DIR"] = str(host.folder / "own")
         host.start("fill", *span(DAYS), "--of", "WriteParquet", *scheduler_at(port))
     codes = [host.end() for host in hosts]
     told = "\n".join(host.output for host in hosts)
@@ -98,7 +95,7 @@ def test_hosts_that_share_nothing_are_refused(archive: SimulatedArchive, port: i
 
 def test_a_fill_has_the_host_in_its_id_only_where_hosts_share(monkeypatch: pytest.MonkeyPatch) -> None:
     """On one machine, the id is the one that it had before."""
-    given = {"start": DAYS[0], "stop": DAYS[-1]}
+    given: dict[str, Any] = {"start": DAYS[0], "stop": DAYS[-1]}
     alone = FillBhavcopy(**given)
     assert alone.task_id == "FillBhavcopy_equity_100_0_e1891208c7"
     assert "host" not in alone.to_str_params()

@@ -276,6 +276,8 @@ UNUSABLE = [
     ("lake_dir", "/srv/data\nlake", "it contains a control character, such as a line break"),
     ("local_dir", "https://files.example.com/local", "it is a URL"),
     ("hosts", "0", ""),
+    ("host", "one\ntwo", "it contains a control character, such as a line break"),
+    ("claim_seconds", "0", ""),
     ("archive_url", "", "it is empty"),
     ("archive_url", "~nosuch/archive", "~nosuch is not a user's home"),
     ("archive_url", "https://archive.example\n", "it begins or ends with white space"),
