@@ -12,12 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 from champion_luigi.base import secrets
 from champion_luigi.base.errors import SettingsError
+from champion_luigi.base.places import ObjectPath, Place
 from champion_luigi.config import settings, steady
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.answers import Ledger
 from champion_luigi.exchange.expectation import Expectation
 from champion_luigi.storage import raw, version
+from champion_luigi.storage.claims import Claims
 from champion_luigi.storage.paths import DayFiles
 from champion_luigi.warehouse import connection
 
@@ -48,9 +50,21 @@ def host_name() -> str:
     return str(settings.get("host")) or socket.gethostname()
 
 
-def claims() -> Any:
+def claims() -> Claims | None:
     """This process's claims to days, in the store that hosts share; None if there is none."""
-    return None
+    if settings.get("raw_dir"):
+        root = settings.raw_dir()
+    elif isinstance(lake := settings.lake_dir(), ObjectPath):
+        root = lake
+    else:
+        return None
+    return _claims(os.getpid(), root / "claims", host_name(), settings.get("claim_seconds"))
+
+
+@functools.lru_cache(maxsize=4)
+def _claims(_pid: int, folder: Place, host: str, seconds: float) -> Claims:
+    # One for each process, whose threads share it.
+    return Claims(folder, host, seconds)
 
 
 def place(*, with_warehouse: bool) -> str:

@@ -152,7 +152,7 @@ def fill_days(
                 record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:
-            for chunk, lane in running:
+            for _, lane in running:
                 lane.stop()
             for chunk, _ in running:
                 hosts.give_back(dataset, [task.date for task in chunk])
