@@ -694,17 +694,17 @@ def test_a_server_that_hangs_gets_everything_once(
 
 def test_a_request_that_comes_late_doubles_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server may still do what the carrier has given up waiting for: once it has made the run anew, say."""
-    first: list[int] = []
+    first: list[threading.Thread] = []
     again, done = threading.Event(), threading.Event()
 
     def hold_the_first(path: str) -> bool:
         if path.endswith("/runs/create") and not first:
-            first.append(threading.get_ident())
+            first.append(threading.current_thread())
             again.wait(60)
         return False
 
     def let_it_go(path: str) -> bool:
-        if path.endswith("/runs/create") and threading.get_ident() in first:
+        if path.endswith("/runs/create") and threading.current_thread() in first:
             done.set()
         elif path.endswith("/runs/create"):
             again.set()
@@ -780,19 +780,20 @@ def test_a_long_fill_that_comes_late_takes_the_place_of_none(
 
     archive.faults[FILL_DAYS[1]] = Fault("wrong_header")
     assert champion("fill", *RANGE, *LAKE).exit_code == 30
-    made: list[int] = []
+    # Threads, not their numbers: a later thread can have the number of one that has ended.
+    made: list[threading.Thread] = []
     again, done = threading.Event(), threading.Event()
 
     def hold_the_first(path: str) -> bool:
         if path.endswith("/runs/create"):
-            made.append(threading.get_ident())
+            made.append(threading.current_thread())
             if len(made) == 1:
                 again.wait(60)
         return False
 
     def lose_the_third(path: str) -> bool:
         if path.endswith("/runs/create"):
-            if threading.get_ident() == made[0]:
+            if threading.current_thread() is made[0]:
                 done.set()
             elif len(made) == 2:
                 again.set()
