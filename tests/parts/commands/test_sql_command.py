@@ -282,8 +282,8 @@ def test_the_files_name_says_the_format(place: Address, tmp_path: Path, name: st
 
 
 def test_a_file_can_hold_the_table(embedded: Address, tmp_path: Path) -> None:
-    """With all its columns."""
-    output = tmp_path / "prices.txt"
+    """With all its columns; the file's folder is made."""
+    output = tmp_path / "new" / "prices.txt"
     printed(QUERY, "--output", str(output))
     assert output.read_text() == TABLE
 
@@ -644,7 +644,7 @@ def test_the_prompt_holds_the_engine_for_its_statements_alone(embedded: Address,
         ([], "the QUERY is empty"),
         ([" ; "], "the QUERY is empty"),
         (["SELECT 1", "--output", "prices.xlsx"], "give --format"),
-        (["SELECT 1", "--output", "nowhere/prices.csv"], "does not exist"),
+        (["SELECT 1", "--output", "/dev/null/prices.csv"], "--output: the folder /dev/null cannot be made"),
         (["SELECT 1", "--format", "xml"], "xml"),
         (["SELECT 1", "--wait", "-1"], "--wait"),
     ],
