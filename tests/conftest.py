@@ -12,10 +12,13 @@ import campaign
 import hypothesis
 import luigi
 import pytest
+import s3_server
 import subjects
 from helpers import SHARED, forget_settings
 from simulated_server import SimulatedArchive
 
+from champion_luigi.base.object_options import SECRET_VARIABLES
+from champion_luigi.base.places import Place, place_of
 from champion_luigi.config import settings
 
 # The password is no parameter, so no settings class names its variable.
@@ -88,6 +91,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forget_settings()
     for name in environment_variables():
         monkeypatch.delenv(name, raising=False)
+    for name in (*SECRET_VARIABLES, "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     # A carrier spends seconds on importing MLflow: only the tests of carriers switch it on.
     monkeypatch.setenv("CHAMPION_TRACKING", "journal")
@@ -115,6 +120,33 @@ def shared() -> Callable[[str], Path]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def _running_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[s3_server.Store]:
+    """The object store that the workers of a run share."""
+    if why := s3_server.missing():
+        pytest.skip(why)
+    base = tmp_path_factory.getbasetemp()
+    with s3_server.running((base if worker_id == "master" else base.parent) / "store") as store:
+        yield store
+
+
+@pytest.fixture
+def object_store(_running_store: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> s3_server.Store:
+    """A real object store, whose variables are set."""
+    for name, value in _running_store.environment.items():
+        monkeypatch.setenv(name, value)
+    return _running_store
+
+
+@pytest.fixture(params=["folder", pytest.param("store", marks=pytest.mark.integration)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """An empty folder, or an empty folder of the object store: what holds for one holds for the other."""
+    if request.param == "folder":
+        return tmp_path / "place"
+    store: s3_server.Store = request.getfixturevalue("object_store")
+    return place_of(store.address())
 
 
 @pytest.fixture

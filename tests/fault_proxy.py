@@ -48,7 +48,7 @@ Special = Literal[
 
 # Of any data set: a load asks for the keys that the table has, and adds up columns to check what readers see.
 _READING: dict[What, re.Pattern[bytes]] = {
-    "insert": re.compile(rb"INSERT INTO "),
+    "insert": re.compile(rb"INSERT INTO [^ ]+\.normalized_"),
     "known": re.compile(rb"SELECT trade_date, [\w, ]+, version, is_deleted FROM"),
     "check": re.compile(rb"SELECT trade_date, count\(\)(, sum\(\w+\))+ FROM [^ ]+ WHERE trade_date IN"),
 }

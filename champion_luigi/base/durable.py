@@ -20,12 +20,14 @@ from pathlib import Path
 from typing import IO, Any
 
 from champion_luigi.base.errors import StorageError
+from champion_luigi.base.places import ObjectPath, Place
 
 logger = logging.getLogger("champion_luigi")
 
 LEFTOVER_PREFIX = ".tmp-"
 
 _SYNCS_AT_ONCE = 4
+_PUTS_AT_ONCE = 8
 _NOT_WRITTEN = "the file could not be written"
 _NOTHING_LEFT = "Check free space and permissions of the disk; nothing half-written is left."
 
@@ -40,16 +42,38 @@ _CANNOT_SYNC_FOLDERS = frozenset(
 _has_warned = False
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` atomically, as `whole` does."""
-    write_all({path: content})
+def write_whole(place: Place, content: bytes) -> None:
+    """Write ``content`` to ``place`` atomically, as `whole` does."""
+    write_all({place: content})
 
 
-def write_all(contents: Mapping[Path, bytes]) -> None:
+def write_all(contents: Mapping[Place, bytes]) -> None:
     """Write several files, each as `whole` does, with one sync for all the names in a folder.
 
-    No file appears before the content of every one is safe on the disk.
+    No file appears before the content of every one is safe on the disk; of objects, the last one appears after all
+    others. Raises StorageError, or, of objects, the errors of `objects.ask`.
     """
+    of_objects = {place: content for place, content in contents.items() if isinstance(place, ObjectPath)}
+    of_files = {place: content for place, content in contents.items() if isinstance(place, Path)}
+    if of_objects:
+        _put_all(of_objects)
+    if of_files:
+        _write_all(of_files)
+
+
+def _put_all(contents: Mapping[ObjectPath, bytes]) -> None:
+    *first, last = contents
+    if len(first) > 1:
+        with ThreadPoolExecutor(min(_PUTS_AT_ONCE, len(first))) as threads:
+            for _ in threads.map(lambda place: place.write(contents[place]), first):
+                pass
+    else:
+        for place in first:
+            place.write(contents[place])
+    last.write(contents[last])
+
+
+def _write_all(contents: Mapping[Path, bytes]) -> None:
     with contextlib.ExitStack() as stack:
         temporaries = {path: stack.enter_context(_temporary(path)) for path in contents}
         for path, temporary in temporaries.items():
@@ -121,14 +145,19 @@ def append_line(descriptor: int, line: str) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def read_whole(path: Path) -> bytes:
-    """The bytes of a file. Raises StorageError, naming the file, if it cannot be read."""
-    with naming(path, "the file could not be read", "Check that it exists, and who may read it."):
-        return path.read_bytes()
+def read_whole(place: Place) -> bytes:
+    """The bytes of a file. Raises StorageError, naming the file, if it cannot be read, or as `objects.ask` does."""
+    todo = "Check that it exists, and who may read it."
+    if isinstance(place, ObjectPath):
+        if (found := place.read()) is None:
+            raise StorageError("the file could not be read: there is no such object", source=str(place), todo=todo)
+        return found[0]
+    with naming(place, "the file could not be read", todo):
+        return place.read_bytes()
 
 
 @contextlib.contextmanager
-def naming(path: Path, what: str, todo: str | None = None, day: date | None = None) -> Iterator[None]:
+def naming(path: Place, what: str, todo: str | None = None, day: date | None = None) -> Iterator[None]:
     """Turn any OSError about ``path`` into StorageError: the system does not always name the file."""
     try:
         yield
@@ -184,10 +213,19 @@ def json_bytes(value: object) -> bytes:
     return (json.dumps(value, indent=1, default=str, ensure_ascii=False) + "\n").encode()
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in a file; None if the file is absent, unreadable (which is logged) or not an object."""
+def read_json(path: Place) -> dict[str, Any] | None:
+    """The JSON object in a file; None if the file is absent, unreadable (which is logged) or not an object.
+
+    Of an object store, raises as `objects.ask` does.
+    """
     try:
-        document = json.loads(path.read_bytes())
+        if isinstance(path, Path):
+            content = path.read_bytes()
+        elif found := path.read():
+            content = found[0]
+        else:
+            return None
+        document = json.loads(content)
     except FileNotFoundError:
         return None
     except (ValueError, OSError) as error:

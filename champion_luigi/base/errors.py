@@ -4,6 +4,7 @@ ChampionError
 ├── TransientError          another attempt may succeed: tasks retry these, and only these
 │   ├── ArchiveUnreachable  time-out, connection error, 5xx
 │   ├── TruncatedPayload    fewer bytes than announced, or a zip whose size or CRC is wrong
+│   ├── StoreUnreachable    the object store of lake or raw files did not answer
 │   └── WarehouseUnreachable
 └── TerminalError           another attempt at once would fail the same way
     ├── NotPublished        the archive answered 404, or with the previous session's file
@@ -83,6 +84,13 @@ class TruncatedPayload(TransientError):
     """The payload ends too early: fewer bytes than announced, or a zip whose size or CRC is wrong.
 
     Retried. If it persists, the published file itself is damaged: wait for the exchange to replace it.
+    """
+
+
+class StoreUnreachable(TransientError):
+    """The object store did not answer, or cannot take more at present.
+
+    Retried. An object is whole or absent, whatever happens. Run the same again when the store can be reached.
     """
 
 

@@ -15,6 +15,7 @@ MODULES = {
     "mlflow-client": ("mlflow",),
     "pandas": ("pandas", "pyarrow"),
     "plot": ("matplotlib", "plotille"),
+    "s3": ("obstore",),
 }
 
 

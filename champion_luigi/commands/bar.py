@@ -60,6 +60,8 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
             ) from None
     output.say("\n".join(_summary(task)))
     code = code_of(result)
+    if code == 0 and task.progress is None and not task.complete():
+        return output.MISSING  # another worker of the central scheduler has the same fill
     return output.ABSENT if code == output.MISSING and task.is_done_but_for_absent else code
 
 
@@ -101,7 +103,12 @@ def shown(console: Console) -> Iterator[Callable[[FillProgress], None]]:
 
 def _summary(task: FillBhavcopy) -> list[str]:
     if task.progress is None:
-        return [task.why_complete() if task.complete() else "The fill did not run: the log says why."]
+        if task.complete():
+            return [task.why_complete()]
+        return [
+            "The fill did not run: the log says why. If the central scheduler has given the same fill to another "
+            "process, run this again when that has ended; on another host, set CHAMPION_HOST, so that each has its own."
+        ]
     # Luigi's log leaves out what is reported here; it has the failed days.
     trouble = task.error if not isinstance(task.error, FillFailed) else None
     if trouble and not task.progress.due:

@@ -38,7 +38,7 @@ def command(datasets: Sequence[Dataset], intermediates: bool, lake_only: bool, d
     of = (WriteParquet if lake_only else LoadClickHouse) if intermediates else None
     items, kept = clean.find(of, datasets)
     if not dry_run:
-        refused = {item: why for item in items if (why := clean.remove(item, of))}
+        refused = clean.remove_all(items, of)
         items = [item for item in items if item not in refused]
         kept += refused.values()
     document = {

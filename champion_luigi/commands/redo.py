@@ -71,7 +71,7 @@ def command(  # noqa: PLR0917 - click calls it by name
     stages = redo.STAGES[first], redo.STAGES[last]
 
     def redone(dataset: Dataset) -> tuple[object, int]:
-        plans = [redo.plan(dataset, each, *stages) for each in _days(dataset, day, start, end)]
+        plans = redo.plans(dataset, _days(dataset, day, start, end), *stages)
         if not as_json:
             click.echo(_in_words(plans, first, last, dry_run=dry_run), err=not dry_run)
         outcomes: dict[date, str] = {}
@@ -114,6 +114,7 @@ def _days(dataset: Dataset, day: datetime | None, start: datetime | None, end: d
 def _run(dataset: Dataset, requests: Mapping[date, tuple[Stage, Stage]]) -> tuple[dict[date, str], int]:
     """Make the days due and run them; the outcome of each, and the exit code."""
     from champion_luigi.commands import bar
+    from champion_luigi.pipeline import complete
     from champion_luigi.pipeline.fill import FillDays
     from champion_luigi.upkeep import again
 
@@ -124,7 +125,8 @@ def _run(dataset: Dataset, requests: Mapping[date, tuple[Stage, Stage]]) -> tupl
         codes.append(bar.execute(task, {"local_scheduler": True}))
         progress = task.progress
         reasons = {**progress.failed, **progress.absent, **progress.closed, **progress.unpublished} if progress else {}
-        return {day: reasons.get(day, "left") for day in days if not of(date=day, dataset=dataset.name).is_made()}
+        there = complete.made_days(of, dataset, days)
+        return {day: reasons.get(day, "left") for day in days if day not in there}
 
     reasons = again.again(dataset, requests, fill, output.say)
     return {day: reasons.get(day, "done") for day in requests}, max(codes)

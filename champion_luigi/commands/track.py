@@ -89,7 +89,7 @@ def ui(host: str, port: int, browser: bool) -> NoReturn:
             raise SettingsError(
                 f"port {port} of {host} cannot be used: {error.strerror}", todo="Choose another port with --port."
             ) from error
-    folder = settings.data_dir() / "mlflow"
+    folder = settings.local_dir() / "mlflow"
     folder.mkdir(parents=True, exist_ok=True)
     # MLflow would start seven more processes, for evaluations of language models. Its assistant cannot be switched off
     # for this machine's own browsers, but for others.

@@ -68,6 +68,11 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
 
     data_dir = Folder("DATA_DIR", "./data", "folder of all outputs")
     lake_dir = Folder("CHAMPION_LAKE_DIR", "", "root of the Parquet lake; empty: DATA_DIR/lake")
+    local_dir = Folder(
+        "CHAMPION_LOCAL_DIR",
+        "",
+        "folder of this machine's own state: journal, ledgers, MLflow's SQLite; empty: DATA_DIR",
+    )
     archive_url = Location(
         "NSE_ARCHIVE_URL",
         "https://nsearchives.nseindia.com",
@@ -81,6 +86,21 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         most=1000,
         unit="a second",
         or_zero=True,
+    )
+    hosts = Whole(
+        "CHAMPION_HOSTS",
+        1,
+        "machines that send requests to the archive: each takes its share of CHAMPION_REQUESTS_PER_SECOND",
+        least=1,
+        most=1000,
+        unit="machines",
+    )
+    host = Text("CHAMPION_HOST", "", "this machine's name among those that share a fill; empty: its host name")
+    claim_seconds = seconds(
+        "CHAMPION_CLAIM_SECONDS",
+        60.0,
+        "time after which other machines take over the days of one that was killed",
+        least=1,
     )
     connect_seconds = seconds("CHAMPION_CONNECT_SECONDS", 10.0, "archive: time to connect", least=0.001)
     read_seconds = seconds("CHAMPION_READ_SECONDS", 30.0, "archive: longest silence", least=0.001)
@@ -315,6 +335,12 @@ def lake_dir() -> Path:
     return Path(get("lake_dir")) if get("lake_dir") else data_dir() / "lake"
 
 
+@steady.kept
+def local_dir() -> Path:
+    """The folder of what belongs to this machine alone, where several share DATA_DIR."""
+    return _path(get("local_dir")) if get("local_dir") else data_dir()
+
+
 def first_date(dataset: Dataset) -> datetime.date | None:
     """The first date of the user's data, which is not before a data set's own; None if the setting is empty."""
     return max(first, dataset.first_date) if (first := get("first_date")) else None
@@ -348,7 +374,7 @@ def tracking_uri() -> str:
     """The address of MLflow's store, which may hold a password."""
     if configured := str(get("mlflow_tracking_uri")):
         return configured
-    path = str((data_dir() / "mlflow" / "mlflow.db").absolute())
+    path = str((local_dir() / "mlflow" / "mlflow.db").absolute())
     # As SQLAlchemy renders an address. MLflow itself reads addresses that begin with sqlite:/// too, does not decode
     # them, and would make the folder of that name.
     written = quote(path, safe=" +/")

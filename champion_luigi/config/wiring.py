@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.answers import Ledger
 from champion_luigi.exchange.expectation import Expectation
-from champion_luigi.storage import raw
+from champion_luigi.storage import raw, version
 from champion_luigi.storage.paths import DayFiles
 from champion_luigi.warehouse import connection
 
@@ -40,6 +41,29 @@ def warehouse_place() -> connection.Address:
 def files(dataset: Dataset) -> DayFiles:
     """The paths of a data set's files."""
     return DayFiles(settings.data_dir(), dataset)
+
+
+def host_name() -> str:
+    """The name of this machine among those that share a fill."""
+    return str(settings.get("host")) or socket.gethostname()
+
+
+def claims() -> Any:
+    """This process's claims to days, in the store that hosts share; None if there is none."""
+    return None
+
+
+def place(*, with_warehouse: bool) -> str:
+    """A name for where outputs go: the same on hosts that share them, and on no others. DATA_DIR has been used."""
+    folder = settings.data_dir()
+    own = f"{version.identity(folder)}"
+    warehouse = settings.get("clickhouse_database") if settings.get("clickhouse_host") else own
+    return f"{own} {warehouse}" if with_warehouse else own
+
+
+def answers_file(dataset: Dataset) -> Path:
+    """The data set's ledger of the archive's answers: a file of this machine, because its lines are appended."""
+    return settings.local_dir() / files(dataset).answers.name
 
 
 def archive_name() -> str:
@@ -91,7 +115,7 @@ def expectation(dataset: Dataset) -> Expectation:
 
 def ledger(dataset: Dataset) -> Ledger:
     """What this archive answered for days without a file, or on which the calendar is wrong."""
-    path = files(dataset).answers
+    path = answers_file(dataset)
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -128,7 +152,9 @@ def _open_archive(_pid: int, location: str, pace: Path, limits: tuple[tuple[str,
 
 def _limits() -> dict[str, Any]:
     names = ("requests_per_second", "connect_seconds", "read_seconds", "total_seconds")
-    return {name: settings.get(name) for name in names} | {"max_bytes": settings.get("max_payload_mb") * 1024 * 1024}
+    limits = {name: settings.get(name) for name in names}
+    limits["requests_per_second"] /= settings.get("hosts")
+    return limits | {"max_bytes": settings.get("max_payload_mb") * 1024 * 1024}
 
 
 def max_unzipped_bytes() -> int:

@@ -34,7 +34,7 @@ def enter(dataset: Dataset, missing: Mapping[date, NotPublished]) -> dict[date, 
     found = {day: (error, expectation.after_404(day, error.answered, after_days)) for day, error in missing.items()}
     absent = (day for day, (_, expected) in found.items() if expected.state == "absent")
     answers.record(
-        wiring.files(dataset).answers,
+        wiring.answers_file(dataset),
         [answers.given(day, "absent", name, missing[day].source or "") for day in absent],
     )
     return found
@@ -80,20 +80,20 @@ def enter_found(dataset: Dataset, day: date, source: str, url: str) -> None:
         verdicts.append("partial")
     elif day in expectation.ledger.partial:
         verdicts.append("whole")
-    answers.record(wiring.files(dataset).answers, [answers.given(day, each, name, url) for each in verdicts])
+    answers.record(wiring.answers_file(dataset), [answers.given(day, each, name, url) for each in verdicts])
 
 
 def enter_unusable(dataset: Dataset, day: date, asked: str) -> None:
     """Enter that an absent day's file came and cannot be used: the day is due at every fill from now on."""
     if wiring.expectation(dataset).of(day).state == "absent":
-        answers.record(wiring.files(dataset).answers, [answers.given(day, "unusable", wiring.archive_name(), asked)])
+        answers.record(wiring.answers_file(dataset), [answers.given(day, "unusable", wiring.archive_name(), asked)])
 
 
 def judge_again(dataset: Dataset) -> list[date]:
     """Enter as absent the days that an earlier version called closed and that are not. The answers keep their time."""
     overruled = wiring.expectation(dataset).overruled
     entered = [replace(answer, verdict="absent") for answer in overruled]
-    answers.record(wiring.files(dataset).answers, entered)
+    answers.record(wiring.answers_file(dataset), entered)
     return [answer.day for answer in overruled]
 
 
@@ -134,5 +134,5 @@ def find_whole(dataset: Dataset, days: Sequence[date]) -> list[date]:
         except ChampionError as error:
             logger.warning("the search for full files of days from a partial source ended: %s", error)
             break
-        answers.record(wiring.files(dataset).answers, [answers.given(day, "partial", wiring.archive_name(), asked)])
+        answers.record(wiring.answers_file(dataset), [answers.given(day, "partial", wiring.archive_name(), asked)])
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import luigi
@@ -15,11 +16,13 @@ import tenacity
 
 from champion_luigi.adjustments.tables import VERSION
 from champion_luigi.base import durable, locks
-from champion_luigi.base.errors import Busy, ChampionError, is_transient
+from champion_luigi.base.errors import Busy, ChampionError, StorageError, is_transient
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.pipeline import day_task, lanes, process
+from champion_luigi.exchange import sessions
+from champion_luigi.pipeline import day_task, lanes, loaded, process
 from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges
 from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.storage import adjustments, lake, symbol_changes, version
@@ -184,6 +187,8 @@ class LoadAdjustments(_AdjustTask):
         return _Loaded(settings.data_dir() / "loaded" / slug / f"{_NAME}.json")
 
     def work(self) -> None:
+        if wiring.warehouse_place().host:
+            _require_whole_lake()
         warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
         if not self.requires().complete():
             # A fill has written days while it held the embedded engine.
@@ -279,6 +284,25 @@ def are_wanted() -> bool:
     return adjustments.document(root).exists() or all(
         lake.folder(root, dataset).exists() for dataset in (EQUITY, CORPORATE_ACTIONS)
     )
+
+
+def _require_whole_lake() -> None:
+    """Raise StorageError if the lake lacks days that other hosts have loaded into the server.
+
+    Adjustments of the days that are here would replace those of all days.
+    """
+    root = settings.lake_dir()
+    for dataset in filter(lambda each: each.is_for_adjustments, catalog.DATASETS.values()):
+        here = {day for day, _ in lake.days(root, dataset)}
+        if lacking := sorted(loaded.entries(dataset, date.min, date.max).keys() - here):
+            days = "1 day" if len(lacking) == 1 else f"{len(lacking)} days"
+            raise StorageError(
+                "the lake lacks days that the warehouse has, and adjustments of the others would replace those of all",
+                source=str(root),
+                found=f"{days} of {dataset.name}: {sessions.in_words(lacking)}",
+                todo="Set CHAMPION_LAKE_DIR to the lake that has them, or fill this one: champion fill --of "
+                f"WriteParquet --dataset {dataset.name} --start {lacking[0]}",
+            )
 
 
 def _warehouse() -> dict[str, Any]:

@@ -12,17 +12,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 from champion_luigi.base import signals
-from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, SettingsError, TransientError
+from champion_luigi.base.errors import ArchiveUnusable, Busy, NotPublished, Refused, SettingsError, TransientError
 from champion_luigi.config import settings, steady, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import sessions
-from champion_luigi.pipeline import absence, day_task
+from champion_luigi.pipeline import absence, day_task, hosts
 from champion_luigi.pipeline import lanes as threads
+from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask, listening
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.tracking import record
@@ -34,6 +35,8 @@ logger = logging.getLogger("luigi-interface.fill")
 # With fewer workers, a lane would fetch its days one by one.
 _WORKERS_FOR_TWO_LANES = 4
 _LOG_SECONDS = 10.0
+# Where hosts share a range, each takes so many days at a time at least, and such a part of the range at most.
+_LEAST_SHARED, _SHARES = 4, 8
 _SHOW_SECONDS = 0.2
 
 
@@ -55,6 +58,7 @@ class Progress:
     closed: dict[date, str] = field(default_factory=dict)
     unpublished: dict[date, str] = field(default_factory=dict)
     elsewhere: list[date] = field(default_factory=list)
+    by_others: int = 0
     all_absent: int = 0
     left: int = 0
     stopped_because: str = ""
@@ -87,6 +91,7 @@ class Progress:
             "absent": len(self.absent),
             "closed": len(self.closed),
             "not published yet": len(self.unpublished),
+            "done by others": self.by_others,
             "run by another process": len(self.elsewhere),
             "left": self.left,
         }
@@ -109,7 +114,10 @@ def fill_days(
     the days left are then counted. A session that no source has is entered in the ledger as absent.
     """
     logger.setLevel(logging.INFO)
-    size = settings.get("fill_group")
+    is_shared, size = wiring.claims() is not None, settings.get("fill_group")
+    if is_shared:
+        # Hosts divide a range by the chunk.
+        size = min(size, max(_LEAST_SHARED, -(-len(days) // _SHARES)))
     chunks = [days[start : start + size] for start in range(0, len(days), size)]
     lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     missing: dict[date, NotPublished] = {}
@@ -118,12 +126,20 @@ def fill_days(
         try:
             while chunks or running:
                 while chunks and len(running) < lanes:
-                    chunk = [of(date=day, dataset=dataset.name) for day in chunks.pop(0)]
+                    chosen = chunks.pop(0)
+                    if is_shared and not (chosen := _claimed(of, dataset, chosen, progress)):
+                        continue
+                    chunk = [of(date=day, dataset=dataset.name) for day in chosen]
+                    of.look(chunk)
                     running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), **scheduler)))
+                if not running:
+                    break
                 chunk, lane = running[0]
                 lane.wait()
                 running.popleft()
+                hosts.give_back(dataset, [task.date for task in chunk])
                 _settle(dataset, chunk, errors, missing, progress)
+                of.forget(chunk)
                 if because := _reason_to_stop(chunk, errors):
                     progress.left += sum(map(len, chunks))
                     progress.stopped_because = because
@@ -136,11 +152,26 @@ def fill_days(
                 record.record(Event.FILL_PROGRESS, metrics=progress.metrics())
                 show(progress)
         finally:
-            for _, lane in running:
+            for chunk, lane in running:
                 lane.stop()
+            for chunk, _ in running:
+                hosts.give_back(dataset, [task.date for task in chunk])
+                of.forget(chunk)
     # What a missing file means can depend on the files of later days.
     _settle_missing(dataset, missing, progress)
     _record_missing(dataset, progress)
+
+
+def _claimed(of: type[DayTask], dataset: Dataset, days: Sequence[date], progress: Progress) -> list[date]:
+    """The days of a chunk that are left to do, claimed for this host; ``progress`` has those of other hosts."""
+    mine = hosts.take(dataset, days)
+    progress.elsewhere += [day for day in days if day not in mine]
+    # Another host may have completed them since they were listed.
+    complete = (mine and complete_days(of, dataset, min(mine), max(mine) + timedelta(days=1))) or set()
+    done = [day for day in mine if day in complete]
+    progress.by_others += len(done)
+    hosts.give_back(dataset, done)
+    return [day for day in mine if day not in complete]
 
 
 class _Recorder:
@@ -180,12 +211,17 @@ def _settle(
 ) -> None:
     """Record the outcome of each incomplete day of a chunk. ``missing`` takes those whose file may still appear."""
     found: dict[date, NotPublished] = {}
-    for day in (task.date for task in chunk if not task.is_made()):
+    left = [task for task in chunk if not task.is_made()]
+    # Another process may have done them meanwhile.
+    type(chunk[0]).look(left)
+    for day in (task.date for task in left if not task.is_made()):
         error = errors.get(day)
         if error is None:
             progress.elsewhere.append(day)
         elif isinstance(error, NotPublished):
             found[day] = error
+        elif isinstance(error, Busy) and wiring.claims():
+            progress.elsewhere.append(day)
         else:
             progress.failed[day] = f"{type(error).__name__}: {error}"
             _record_outcome(dataset, day, "failed", progress.failed[day])

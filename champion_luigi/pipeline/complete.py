@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from datetime import date
 
 import luigi
 
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.pipeline import loaded
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.pipeline.tasks import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import due, lake
@@ -30,9 +32,25 @@ def complete_days(of: type[luigi.Task], dataset: Dataset, start: date, stop: dat
     return None
 
 
+def made_days(of: type[DayTask], dataset: Dataset, days: Collection[date]) -> set[date]:
+    """Those of some days whose task has its output, and is not requested again; for a server, from one look."""
+    tasks = [of(date=day, dataset=dataset.name) for day in days]
+    of.look(tasks)
+    try:
+        return {task.date for task in tasks if task.is_made()}
+    finally:
+        of.forget(tasks)
+
+
 def loaded_rows(dataset: Dataset, start: date, stop: date) -> dict[date, int]:
-    """The rows of each day whose marker matches the configured warehouse and the current lake file."""
+    """The rows of each day that is loaded into the configured warehouse from the current lake file.
+
+    A server's ledger says so. A day of the embedded engine has a marker that matches both.
+    """
     place = wiring.warehouse_place()
+    if place.host:
+        due_again = _due(LoadClickHouse, dataset, start, stop)
+        return {day: rows for day, rows in loaded.rows(dataset, start, stop).items() if day not in due_again}
     warehouse = place.identity(dataset)
     lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
     markers = wiring.files(dataset).days(f"loaded/{place.slug}", start, stop)

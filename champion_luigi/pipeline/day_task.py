@@ -20,7 +20,7 @@ from champion_luigi.base.errors import ChampionError, NotPublished, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.pipeline import absence, lanes
+from champion_luigi.pipeline import absence, hosts, lanes
 from champion_luigi.pipeline.group import Group
 from champion_luigi.storage import due, version
 from champion_luigi.storage.paths import INTERMEDIATES, DayFiles
@@ -223,9 +223,17 @@ class DayTask(luigi.Task):
         if page := record.runs_page(run_of_fill.get() or run.name_of_day(self.date, self.dataset)):
             show(self, "set_tracking_url", page)
 
-    def locked(self, wait_seconds: float) -> contextlib.AbstractContextManager[None]:
-        """The day's lock, held while the block runs. Raises Busy, naming the holder, after ``wait_seconds``."""
-        return locks.locked(self.files.lock(self.date), self.label, wait_seconds, self.say)
+    @contextlib.contextmanager
+    def locked(self, wait_seconds: float) -> Iterator[None]:
+        """The day's lock, held while the block runs, and the claim to it where hosts share a place.
+
+        Raises Busy, naming the holder, after ``wait_seconds``.
+        """
+        with (
+            locks.locked(self.files.lock(self.date), self.label, wait_seconds, self.say),
+            hosts.claimed(hosts.key(self.definition, self.date), self.label, wait_seconds, self.say),
+        ):
+            yield
 
     def was_found_complete(self) -> bool:
         """Whether another process has done the work. The caller holds the day's lock."""
@@ -255,6 +263,14 @@ class DayTask(luigi.Task):
 
     def prepare(self) -> None:
         """Acquire, before the day's lock, what other processes may hold for longer than a day's work."""
+
+    @classmethod
+    def look(cls, tasks: Sequence[DayTask]) -> None:
+        """Find out at once which of the days are complete, where each look by itself costs a request."""
+
+    @classmethod
+    def forget(cls, tasks: Sequence[DayTask]) -> None:
+        """Forget what `look` found."""
 
     def on_success(self) -> None:
         """Luigi's message to the scheduler after a success: none. Luigi has checked the output, if configured to."""

@@ -36,7 +36,7 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import sessions
-from champion_luigi.pipeline import absence, day_task, process
+from champion_luigi.pipeline import absence, day_task, hosts, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask, Outstanding
@@ -56,6 +56,8 @@ _MOST_NAMED = 10
 DAYS_BACK = 100
 # A fill of so many days may merge years that it did not load.
 _MANY_DAYS = 20
+# How often a fill looks at days that other processes work on.
+_LOOK_SECONDS = 1.0
 
 
 class FillFailed(TerminalError):
@@ -121,6 +123,13 @@ class FillBhavcopy(RangeDailyBase):
         default=False, significant=False, description="request again, now, the sessions that no source had"
     )
 
+    host: str = luigi.Parameter(  # type: ignore[assignment]
+        default=None,  # see `get_param_values`
+        significant=False,  # but part of the id, unless it is empty
+        positional=False,
+        description="host that runs the fill, where several share its days; default: by CHAMPION_HOST",
+    )
+
     # As in Luigi, where the parameter's type warns of its own default.
     param_name: Any = luigi.OptionalParameter(default=None, significant=False, positional=False)
 
@@ -152,7 +161,15 @@ class FillBhavcopy(RangeDailyBase):
         if start and (end or stop) and start > (end or stop):
             raise ParameterException(f"--start {start} is after {f'--end {end}' if end else f'--stop {stop}'}")
         values |= {"stop": end + timedelta(days=1), "end": None} if end is not None else {}
+        if values["host"] is None:
+            values["host"] = hosts.name_in_luigi()
         return list(values.items())
+
+    def to_str_params(self, only_significant: bool = False, only_public: bool = False) -> dict[str, str]:
+        """Luigi's own. Hosts that share a range have a task each; where none shares, the id has no host."""
+        found: dict[str, str] = super().to_str_params(only_significant, only_public)
+        found.pop("host", None)
+        return found | ({"host": self.host} if self.host else {})
 
     @property
     def definition(self) -> Dataset:
@@ -299,6 +316,7 @@ class FillBhavcopy(RangeDailyBase):
                 outstanding = self.outstanding()
                 self._record_end("FINISHED", "incomplete" if outstanding else "success", "; ".join(outstanding))
         finally:
+            hosts.withdraw(self)
             # After the last record: a thread that still runs loses the engine here, which is no failure of its day.
             opened.close_shared()
         self._has_just_run = not outstanding
@@ -315,6 +333,8 @@ class FillBhavcopy(RangeDailyBase):
             words = "days were recorded as closed, though nothing shows that: they are absent, and stay due"
             self._say(f"{len(overruled)} {words}: {sessions.in_words(overruled)}")
         self.require_settings()
+        start, stop = self._bounds()
+        hosts.announce(self, self.definition, start.date(), stop.date(), with_warehouse=self.of is LoadClickHouse)
         progress.unpublished |= self._ahead()
         days = self._days
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:
@@ -332,6 +352,7 @@ class FillBhavcopy(RangeDailyBase):
         self._record_start(days)
         self._say_plan(days)
         self._run(days, progress)
+        self._await_others(progress)
         after = wiring.expectation(self.definition)
         waiting = self._waiting if probes - after.absent - after.closed else []
         if waiting and not progress.stopped_because:
@@ -340,6 +361,7 @@ class FillBhavcopy(RangeDailyBase):
             progress.due += len(waiting)
             progress.left += len(self._waiting) - len(waiting)
             self._run(waiting, progress)
+            self._await_others(progress)
         self._merge([*days, *waiting])
         # Each day has one outcome, and the latest answer counts.
         others = progress.failed | progress.unpublished
@@ -371,6 +393,34 @@ class FillBhavcopy(RangeDailyBase):
             day_task.run_of_fill.reset(place)
             day_task.last_of_fill.reset(last)
             day_task.newest_first.reset(order)
+
+    def _await_others(self, progress: Progress) -> None:
+        """Wait for days that other processes work on, and do those that they leave undone.
+
+        Only where others are known of: hosts that share a place, or a central scheduler. The wait ends once nothing has
+        changed for ``lock_wait_seconds``.
+        """
+        if not (wiring.claims() or hosts.is_central(self)):
+            return
+        changed = time.monotonic()
+        while progress.elsewhere and not progress.stopped_because:
+            before = list(progress.elsewhere)
+            self._show(progress)
+            time.sleep(_LOOK_SECONDS)
+            missing = {
+                each.date() for each in self.missing_datetimes([_midnight(day) for day in sorted(progress.elsewhere)])
+            }
+            progress.by_others += len(before) - len(missing)
+            left = [day for day in before if day in missing]
+            # In running order, so that the others' next days are not asked for one by one.
+            first, progress.elsewhere = left[: settings.get("fill_group")], left[settings.get("fill_group") :]
+            if first:
+                self._run(first, progress)
+            progress.elsewhere.sort(reverse=self.reverse)
+            if progress.elsewhere != before:
+                changed = time.monotonic()
+            elif time.monotonic() - changed > settings.get("lock_wait_seconds"):
+                return
 
     @property
     def _last_of_day(self) -> type[luigi.Task] | None:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import queue
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,6 +45,9 @@ class Group(luigi.Task):
     others: str = luigi.Parameter(  # type: ignore[assignment]
         description="the tasks' other parameters"
     )
+    batch: str = luigi.Parameter(  # type: ignore[assignment]
+        description="an id of this run: a central scheduler takes the end of a task from its first worker alone"
+    )
 
     tasks: Sequence[DayTask] = ()
     # The tasks that do not simply share the group's status: each with its own, a message, and MLflow's page of it.
@@ -55,7 +59,7 @@ class Group(luigi.Task):
         """A group of these tasks; ``parameters`` are as Luigi's scheduler joined them."""
         dates = ",".join(map(str, (task.date for task in tasks)))
         others = ", ".join(f"{name}={value}" for name, value in parameters.items() if isinstance(value, str))
-        group = cls(family=tasks[0].task_family, dates=dates, others=others)
+        group = cls(family=tasks[0].task_family, dates=dates, others=others, batch=uuid.uuid4().hex[:8])
         group.tasks = tasks
         return group
 
@@ -122,6 +126,7 @@ class Group(luigi.Task):
         for task in self.tasks:
             task.begin()
         self.tasks[0].prepare()
+        self.tasks[0].look(self.tasks)
         due: list[DayTask] = []
         found: list[DayTask] = []
         for task in self.tasks:

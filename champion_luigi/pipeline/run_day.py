@@ -69,6 +69,8 @@ def run_day(
         task = last(date=day, dataset=dataset)
         try:
             _build(task)
+            # Another host may have loaded the day, from a lake of its own.
+            _build(WriteParquet(date=task.date, dataset=dataset))
         finally:
             # A notebook that stays open must not keep other processes from the embedded engine.
             opened.close_shared()
@@ -95,13 +97,13 @@ def _result(day: date, dataset: str, load_to_clickhouse: bool) -> DayResult:
     metadata = lake.read_metadata(lake_path, written.definition)
     rejected = int(metadata["rejected_rows"])
     receipt = ScrapeBhavcopy(date=day, dataset=dataset).output().load() or {}
-    marker = LoadClickHouse(date=day, dataset=dataset).output().load() if load_to_clickhouse else None
+    loaded = LoadClickHouse(date=day, dataset=dataset).output().rows() if load_to_clickhouse else None
     return DayResult(
         trade_date=day,
         rows_processed=int(metadata["rows"]),
         raw_rows=int(metadata["raw_rows"]),
         rejected=rejected,
-        loaded=int(marker["rows"]) if marker else 0,
+        loaded=loaded or 0,
         layout=metadata["format"],
         warnings=json.loads(metadata["warnings"]),
         raw_path=raw.place_of(written.files, day, {**receipt, "file": metadata["source_file"]}),

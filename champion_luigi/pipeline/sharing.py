@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from champion_luigi.base import locks
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Source
+from champion_luigi.pipeline import hosts
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.storage import raw
 
@@ -31,7 +32,9 @@ def stored_for_others(task: DayTask, *, is_used: bool = True) -> Iterator[Callab
                 return None
             if source.shared not in locked:
                 lock, what = task.files.shared_lock(source.shared, task.date), f"{source.shared} {task.date}"
-                held.enter_context(locks.locked(lock, what, settings.get("lock_wait_seconds"), task.say))
+                wait = settings.get("lock_wait_seconds")
+                held.enter_context(locks.locked(lock, what, wait, task.say))
+                held.enter_context(hosts.claimed(f"shared/{source.shared}/{task.date}", what, wait, task.say))
                 locked.add(source.shared)
             return _stored(task, source) if is_used else None
 

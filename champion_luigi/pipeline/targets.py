@@ -100,6 +100,13 @@ class LoadMarker(JsonFile):
         self.dataset.require_version(document.get("schema_version"), self.path)
         return self._has_same_lake_file(document)
 
+    def rows(self) -> int | None:
+        """The rows that the warehouse has by the record, whatever lake file they are of; None if it has none."""
+        document = self.load()
+        if document is None or document.get("warehouse") != self.warehouse:
+            return None
+        return int(document.get("rows", 0))
+
     def _has_same_lake_file(self, document: Mapping[str, Any]) -> bool:
         try:
             status = self.lake_file.stat()

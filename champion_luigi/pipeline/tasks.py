@@ -29,7 +29,7 @@ from champion_luigi.base.errors import (
 )
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
-from champion_luigi.pipeline import absence, lanes, sharing
+from champion_luigi.pipeline import absence, lanes, loaded, sharing
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile, write_all
 from champion_luigi.storage import adjustments, due, lake, raw, tables
@@ -202,7 +202,7 @@ class NormalizeBhavcopy(_Table):
     def work_together(cls, tasks: Sequence[NormalizeBhavcopy]) -> None:
         from champion_luigi.parsing import normalize
 
-        found = [_table(task.input()) for task in tasks]
+        found = [_table(task) for task in tasks]
         days = [
             normalize.Parsed(table, metadata["format"], task.date)
             for task, (table, metadata) in zip(tasks, found, strict=True)
@@ -273,7 +273,7 @@ class WriteParquet(DayTask):
     def work_together(cls, tasks: Sequence[WriteParquet]) -> None:
         written: list[tuple[WholeFile, bytes, Any]] = []
         for task in tasks:
-            rows, metadata = _table(task.input())
+            rows, metadata = _table(task)
             task.definition.require_version(metadata.get("schema_version"), task.input().path, task.date)
             rows = lake.sorted_by_key(lake.with_later_columns(rows, metadata, task.definition), task.definition)
             # Rows of an older version have the later columns now.
@@ -299,7 +299,10 @@ class WriteParquet(DayTask):
 
 
 class LoadClickHouse(DayTask):
-    """The day's rows in ClickHouse, replaced atomically. The marker names the warehouse and the lake file's sha256."""
+    """The day's rows in ClickHouse, replaced atomically. The record of it has the lake file's sha256.
+
+    It is a marker, and for a server the entry in its ledger.
+    """
 
     stage = 4
     attempts = 3
@@ -321,32 +324,50 @@ class LoadClickHouse(DayTask):
         return found
 
     def prepare(self) -> None:
-        """Take the embedded engine.
+        """Take the embedded engine; of a server, forget what was known of the day.
 
-        A fill holds it and waits for days. A task that held a day's lock while waiting for the engine would deadlock
-        with the fill.
+        A fill holds the engine and waits for days. A task that held a day's lock while waiting for the engine would
+        deadlock with the fill.
         """
-        if not settings.get("clickhouse_host"):
+        if settings.get("clickhouse_host"):
+            loaded.forget(self.definition, [self.date])
+        else:
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
+
+    @classmethod
+    def look(cls, tasks: Sequence[DayTask]) -> None:
+        """Ask a server's ledger about all of the days at once."""
+        if tasks and settings.get("clickhouse_host"):
+            loaded.look(tasks[0].definition, [task.date for task in tasks])
+
+    @classmethod
+    def forget(cls, tasks: Sequence[DayTask]) -> None:
+        """Let the next look at these days ask a server's ledger."""
+        if tasks and settings.get("clickhouse_host"):
+            loaded.forget(tasks[0].definition, [task.date for task in tasks])
 
     def output(self) -> LoadMarker:
         place = wiring.warehouse_place()
         lake_file = lake.partition(settings.lake_dir(), self.date, self.definition)
         path = self.files.marker(place.slug, self.date)
-        return LoadMarker(path, self.definition, lake_file, place.identity(self.definition))
+        about = (path, self.definition, lake_file, place.identity(self.definition))
+        return loaded.LoadRecord(*about, self.date) if place.host else LoadMarker(*about)
 
     @classmethod
     def work_together(cls, tasks: Sequence[LoadClickHouse]) -> None:
         place, definition = wiring.warehouse_place(), tasks[0].definition
         inputs = {task.date: task._rows_to_load() for task in tasks}
         table = opened.shared(place, settings.get("lock_wait_seconds"), tasks[0].say)
-        loaded = table.load_days(definition, {day: rows for day, (rows, *_) in inputs.items()})
+        if place.host:
+            loaded.record_markers(definition)
+        rows_of = {day: rows for day, (rows, *_) in inputs.items()}
+        counts = table.load_days(definition, rows_of, {day: sha256 for day, (_, sha256, *_) in inputs.items()})
         # After the load, which makes the embedded warehouse and its id.
         warehouse, name = place.identity(definition), table.name_of(definition)
         written: list[tuple[WholeFile, bytes, Any]] = []
         for task in tasks:
             _, content_sha256, metadata, stat = inputs[task.date]
-            count, marker = loaded[task.date], task.output()
+            count, marker = counts[task.date], task.output()
             marker.warehouse = warehouse
             document = {
                 "date": task.date,
@@ -363,8 +384,10 @@ class LoadClickHouse(DayTask):
             written.append((marker, durable.json_bytes(document), None))
             task.facts |= {"rows_loaded": count.rows, "clickhouse_table": name, **_source_in(metadata)}
         write_all(written)
+        if place.host:
+            loaded.note(definition, {day: (inputs[day][1], count) for day, count in counts.items()})
         for task in tasks:
-            count = loaded[task.date]
+            count = counts[task.date]
             task.say(f"{count.rows:,} rows in {name}" + (f", {count.removed} removed" if count.removed else ""))
 
     def _rows_to_load(self) -> tuple[pl.DataFrame, str, dict[str, str], list[int]]:
@@ -433,10 +456,23 @@ def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> 
     return receipt
 
 
-def _table(target: WholeFile) -> tuple[pl.DataFrame, dict[str, str]]:
-    """A table and its metadata, from memory if this process has just written it."""
-    table: tuple[pl.DataFrame, dict[str, str]] = target.take() or tables.read_table(target.file)
-    return table
+def _table(task: NormalizeBhavcopy | WriteParquet) -> tuple[pl.DataFrame, dict[str, str]]:
+    """The table that a task reads, and its metadata, from memory if this process has just written it.
+
+    One that is not on this host is made again from the payload: a central scheduler, or the end of another host, may
+    have left the stage before to another host.
+    """
+    target = task.input()
+    if (table := target.take()) is None:
+        if not target.exists():
+            before = task.requires()
+            before.facts = {}
+            before.say(f"made again: {target.path} is not here")
+            before.work()
+            return _table(task)
+        table = tables.read_table(target.file)
+    found: tuple[pl.DataFrame, dict[str, str]] = table
+    return found
 
 
 def _source_in(metadata: Mapping[str, str]) -> dict[str, str]:

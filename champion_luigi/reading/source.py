@@ -18,7 +18,8 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
 from champion_luigi.storage import adjustments, lake
 from champion_luigi.warehouse.adjusted import ADJUSTMENT_SPANS, ADJUSTMENTS
-from champion_luigi.warehouse.connection import date_of, quoted, text_of
+from champion_luigi.warehouse.connection import date_of
+from champion_luigi.warehouse.layout import quoted, text_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -71,6 +71,11 @@ class DayFiles:
         marker = self.marker("*", day)
         return sorted(self.root.glob(str(marker.relative_to(self.root))))
 
+    @property
+    def lake_hashes(self) -> Path:
+        """The sha256 of lake files that this folder's markers do not have, for a server's ledger."""
+        return self.folder("loaded") / "lake_sha256.json"
+
     def lock(self, day: date) -> Path:
         """The lock that a process holds while it works on the day."""
         return self.folder("locks") / f"{day}.lock"

@@ -15,6 +15,7 @@ from typing import Any
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.base.places import Place
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Source
 from champion_luigi.storage.paths import DayFiles
@@ -46,13 +47,13 @@ def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mappi
         receipt["shared"] = source.shared
     path = files.receipt(day)
     replaced = _keep_replaced(files, day, sha256)
-    described_by = {path: durable.json_bytes(receipt)}
+    described_by: dict[Place, bytes] = {path: durable.json_bytes(receipt)}
     if "shared" in receipt:
         _keep_shared(files, day, receipt, content)
         durable.write_all(described_by)
     else:
         # The receipt appears last.
-        durable.write_all({path.with_name(name): content} | described_by)
+        durable.write_all({path.with_name(name): content, **described_by})
     if replaced is not None and replaced != place_of(files, day, receipt):
         # Another source publishes the day now.
         replaced.unlink(missing_ok=True)

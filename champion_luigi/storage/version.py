@@ -63,6 +63,13 @@ def claim(data_dir: Path) -> None:
         _known.add(folder)
 
 
+def identity(data_dir: Path) -> str:
+    """A name for a data folder that has its own record, the same on each host that uses it, at whatever path."""
+    path = data_dir.absolute() / _NAME
+    with durable.naming(path, "the record of the data folder's layout could not be read"):
+        return durable.sha256(path.read_bytes() + str(path.stat().st_mtime_ns).encode())[:16]
+
+
 def noted(folder: Path) -> Noted | None:
     """A folder's own record; None if it has none. Raises as `require` does."""
     path = folder / _NAME

@@ -40,7 +40,7 @@ _HOST = socket.gethostname()
 
 def journal_folder() -> Path:
     """The folder of the journal."""
-    return settings.data_dir() / "journal"
+    return settings.local_dir() / "journal"
 
 
 def record(event: str, **what: Any) -> None:
@@ -125,7 +125,7 @@ def job(process: str | None = None, *, is_first: bool = False) -> Job:
         folder=journal_folder().absolute(),
         uri=settings.tracking_uri(),
         experiment=settings.get("mlflow_experiment_name"),
-        artifacts=settings.data_dir().absolute() / "mlflow" / "artifacts" if uses_default else None,
+        artifacts=settings.local_dir().absolute() / "mlflow" / "artifacts" if uses_default else None,
         process=process,
         is_first=is_first,
         secrets=sorted(settings.secrets()),
@@ -141,7 +141,7 @@ def _mention_mlflow() -> None:
     extra = settings.mlflow_extra()
     if settings.get("tracking") != "on" or not extras.lacking(extra):
         return
-    is_used = settings.get("mlflow_tracking_uri") or (settings.data_dir() / "mlflow" / "mlflow.db").exists()
+    is_used = settings.get("mlflow_tracking_uri") or (settings.local_dir() / "mlflow" / "mlflow.db").exists()
     if is_used or not any(folder.glob("*.jsonl")):
         logger.warning(
             "MLflow is not installed: durations and counts stay in %s. %s, then `champion track flush`, sends them on",

@@ -9,6 +9,7 @@ import luigi
 
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline import process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.day_task import DayTask
@@ -63,5 +64,6 @@ def quietly(dataset: Dataset, last: Stage, days: Sequence[date]) -> dict[date, s
     finally:
         DayTask.remove_event_handler(luigi.Event.FAILURE, note)
     left = progress.stopped_because or "the day is incomplete: another process may be working on it"
-    missing = [day for day in days if day not in reasons and not last(date=day, dataset=dataset.name).is_made()]
+    there = listing.made_days(last, dataset, days)
+    missing = [day for day in days if day not in reasons and day not in there]
     return {**reasons, **{day: progress.failed.get(day, left) for day in missing}}

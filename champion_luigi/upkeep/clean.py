@@ -106,10 +106,28 @@ def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | 
         ) from error
 
 
+def remove_all(items: Sequence[Item], intermediates_of: type[DayTask] | None = None) -> dict[Item, Kept]:
+    """Delete files that `find` returned; those that must stay after all, each with the reason. Raises StorageError."""
+    days: dict[str, set[date]] = {}
+    for item in items:
+        if item.files and item.day:
+            days.setdefault(item.files.dataset.name, set()).add(item.day)
+    of = intermediates_of or DayTask
+    tasks = [[of(date=day, dataset=name) for day in sorted(each)] for name, each in days.items()]
+    try:
+        for each in tasks:
+            of.look(each)
+        return {item: why for item in items if (why := remove(item, intermediates_of))}
+    finally:
+        for each in tasks:
+            of.forget(each)
+
+
 def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
     """The temporary files under DATA_DIR and the lake; symbolic links below them are not followed."""
     data, lake = settings.data_dir().absolute(), settings.lake_dir().absolute()
-    for root in [data] if lake.is_relative_to(data) else [data, lake]:
+    outside = {each for each in (lake, settings.local_dir().absolute()) if not each.is_relative_to(data)}
+    for root in [data, *sorted(outside)]:
         for folder, _, names in os.walk(root):
             for path in (Path(folder, name) for name in names if _LEFTOVER.fullmatch(name)):
                 # Its writer may rename it at this moment.

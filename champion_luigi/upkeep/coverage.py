@@ -1,6 +1,7 @@
 """The state of each session: loaded in the warehouse, in the lake only, failed, absent, missing or closed.
 
-Read from folder listings, markers and the journal; the warehouse is not opened. Thirty years take less than a second.
+Read from folder listings, markers and the journal. The embedded warehouse is not opened; a server is asked once, for
+its ledger of loads. Thirty years take less than a second.
 """
 
 from __future__ import annotations
@@ -158,6 +159,7 @@ def reasons(dataset: Dataset, of: type[luigi.Task], days: list[date]) -> dict[da
     again = due.first_stages(wiring.files(dataset).due, first, stop)
     expected = wiring.expectation(dataset)
     problems = history.latest_problems(journal_folder(), dataset.name)
+    tasks = [LoadClickHouse(date=day, dataset=dataset.name) for day in days if day in in_lake]
 
     def reason(day: date) -> str:
         if day in again:
@@ -171,15 +173,21 @@ def reasons(dataset: Dataset, of: type[luigi.Task], days: list[date]) -> dict[da
             return f"absent before, and requested again: {expected.of(day).why}"
         return failed or "missing"
 
-    return {day: reason(day) for day in days}
+    LoadClickHouse.look(tasks)
+    try:
+        return {day: reason(day) for day in days}
+    finally:
+        LoadClickHouse.forget(tasks)
 
 
 def _why_not_loaded(dataset: Dataset, day: date) -> str:
     marker = LoadClickHouse(date=day, dataset=dataset.name).output()
+    if marker.rows() is not None:
+        return "and changed since it was loaded"
     document = marker.load()
     if document is None:
         elsewhere = wiring.files(dataset).markers_anywhere(day)
         return "and loaded into another warehouse only" if elsewhere else "not loaded"
     if document.get("warehouse") != marker.warehouse:
         return "and its marker belongs to another warehouse"
-    return "and changed since it was loaded"
+    return "and what was loaded is not in the warehouse any more"

@@ -8,7 +8,7 @@ existing outputs need a note: a stage without an output is due anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import tasks
 from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.loaded import LoadRecord
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy
 from champion_luigi.storage import due
 
@@ -44,8 +45,13 @@ def outputs_from(dataset: Dataset, day: date, stage: type[DayTask], last: type[D
     The payload is not listed: a due receipt is enough for it to be fetched again.
     """
     chain = [task for task in STAGES.values() if stage.stage <= task.stage <= last.stage]
-    paths = [task(date=day, dataset=dataset.name).output().file for task in chain]
-    return [path for path in paths if path.exists()]
+    outputs = [task(date=day, dataset=dataset.name).output() for task in chain]
+    # What another host has loaded has no marker here.
+    return [
+        output.file
+        for output in outputs
+        if output.file.exists() or (isinstance(output, LoadRecord) and output.rows() is not None)
+    ]
 
 
 def make_due(
@@ -66,6 +72,18 @@ def make_due(
         if paths:
             due.ask(files.due, day, range(stage.stage, last.stage + 1))
     return paths
+
+
+def plans(
+    dataset: Dataset, days: Sequence[date], stage: type[DayTask], last: type[DayTask] = LoadClickHouse
+) -> list[Plan]:
+    """The plan for a redo of each of these days. Changes nothing."""
+    tasks = [LoadClickHouse(date=day, dataset=dataset.name) for day in days]
+    LoadClickHouse.look(tasks)
+    try:
+        return [plan(dataset, day, stage, last) for day in days]
+    finally:
+        LoadClickHouse.forget(tasks)
 
 
 def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> Plan:

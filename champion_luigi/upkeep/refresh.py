@@ -151,9 +151,7 @@ def count_changes(dataset: Dataset, old: pl.DataFrame, new: pl.DataFrame) -> Cha
 
 def is_loaded(dataset: Dataset, day: date) -> bool:
     """Whether the day was loaded into the configured warehouse, from any lake file."""
-    marker = LoadClickHouse(date=day, dataset=dataset.name).output()
-    document = marker.load()
-    return document is not None and document.get("warehouse") == marker.warehouse
+    return LoadClickHouse(date=day, dataset=dataset.name).output().rows() is not None
 
 
 def _ask(task: ScrapeBhavcopy, last: type[DayTask], stored: Stored) -> Outcome:

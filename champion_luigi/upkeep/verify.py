@@ -1,7 +1,8 @@
 """Compare raw payloads, lake and warehouse, date by date.
 
-The stored payload is compared with its receipt; the lake file with the receipt, the marker and its own metadata; and
-the warehouse with the lake. Each year takes one Polars scan and one ClickHouse query, so memory is bounded by a year.
+The stored payload is compared with its receipt; the lake file with the receipt, the record of its load and its own
+metadata; and the warehouse with the lake and the record, which is a marker, or the entry in a server's ledger. Each
+year takes one Polars scan and one look at the warehouse, so memory is bounded by a year.
 An unreadable file counts as a difference on its date, and the comparison goes on.
 """
 
@@ -21,6 +22,7 @@ from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import lake, raw, tables
 from champion_luigi.storage.paths import DayFiles
 from champion_luigi.warehouse import opened
+from champion_luigi.warehouse.ledger import Entry
 from champion_luigi.warehouse.table import Sums, Warehouse
 
 if TYPE_CHECKING:
@@ -121,7 +123,14 @@ class _Of:
         """The years that have any data, ascending."""
         found = {day.year for day, _ in lake.days(settings.lake_dir(), self.dataset)}
         found |= {*self.files.years("raw"), *self.files.years(self.loaded)}
+        if self.warehouse and self.warehouse.ledger:
+            found |= {day.year for day in self.warehouse.ledger.entries(self.dataset)}
         return sorted(found | set(self.warehouse.years(self.dataset) if self.warehouse else ()))
+
+    def entries(self, first: date, stop: date) -> dict[date, Entry]:
+        """What a server's ledger has of a range."""
+        ledger = self.warehouse.ledger if self.warehouse else None
+        return ledger.entries(self.dataset, first, stop) if ledger else {}
 
     def documents(self, kind: str, first: date, stop: date) -> dict[date, dict[str, Any]]:
         """The receipts or markers of a range, by date; an unreadable one is empty."""
@@ -135,17 +144,22 @@ def _compare(of: _Of, first: date, stop: date, verdict: Verdict) -> None:
     markers = of.documents(of.loaded, first, stop) if of.warehouse else {}
     identity = wiring.warehouse_place().identity(of.dataset)
     markers = {day: marker for day, marker in markers.items() if marker.get("warehouse") == identity}
+    entries = of.entries(first, stop)
+    loads: dict[date, Mapping[str, Any]] = {**markers, **{day: vars(each) for day, each in entries.items()}}
     held = of.warehouse.held(of.dataset, first, stop) if of.warehouse else {}
-    lake_files = _lake_files(of, first, stop, markers)
+    lake_files = _lake_files(of, first, stop, loads)
 
-    days = receipts.keys() | markers.keys() | held.keys() | lake_files.keys()
+    days = receipts.keys() | loads.keys() | held.keys() | lake_files.keys()
     for day in sorted(days):
         found = [
             *_raw_differences(of, day, receipts.get(day), in_lake=day in lake_files),
-            *_lake_differences(day, lake_files.get(day), receipts.get(day), markers.get(day)),
+            *_lake_differences(day, lake_files.get(day), receipts.get(day), loads.get(day), is_own=day in markers),
         ]
         if of.warehouse:
-            found += _warehouse_differences(of, day, lake_files.get(day), markers.get(day), held.get(day))
+            found += _warehouse_differences(of, day, lake_files.get(day), loads.get(day), held.get(day))
+            # A marker that the ledger lacks is entered there before the next load.
+            is_known = day in lake_files and day not in markers
+            found += _ledger_differences(of, day, entries.get(day), held.get(day), is_known=is_known)
         verdict.differences += found
     verdict.days |= days
     verdict.raw += len(receipts)
@@ -175,17 +189,17 @@ def _raw_differences(of: _Of, day: date, receipt: Mapping[str, Any] | None, *, i
 # Lake
 
 
-def _lake_files(of: _Of, first: date, stop: date, markers: Mapping[date, Any]) -> dict[date, _LakeFile]:
+def _lake_files(of: _Of, first: date, stop: date, loads: Mapping[date, Any]) -> dict[date, _LakeFile]:
     found = {}
     for day, entry in lake.days(settings.lake_dir(), of.dataset, first, stop):
         found[day] = file = _LakeFile(Path(entry.path))
         try:
             content = durable.read_whole(file.path)
             file.sha256 = durable.sha256(content)
-            if day in markers:
+            if day in loads:
                 file.metadata = lake.read_metadata(file.path, of.dataset)
             else:
-                # No marker has its sha256: compare its rows with the table that it was written from.
+                # No record has its sha256: compare its rows with the table that it was written from.
                 rows, file.metadata = lake.table_of(content, file.path, of.dataset)
                 file.is_as_normalized = _is_as_normalized(of, day, rows, file.metadata)
         except (StorageError, DamagedFile) as error:
@@ -249,17 +263,23 @@ def _scanned(of: _Of, paths: list[Path]) -> dict[str, tuple[Any, ...]]:
 
 
 def _lake_differences(
-    day: date, file: _LakeFile | None, receipt: Mapping[str, Any] | None, marker: Mapping[str, Any] | None
+    day: date,
+    file: _LakeFile | None,
+    receipt: Mapping[str, Any] | None,
+    load: Mapping[str, Any] | None,
+    *,
+    is_own: bool,
 ) -> Iterator[Difference]:
+    """The differences of a lake file; ``is_own`` says whether this folder has loaded one of the day."""
     if file is None:
-        if marker is not None:
+        if is_own:
             yield Difference(day, "lake", "file", "the file that the marker records as loaded", "none")
         return
     if file.trouble or file.held is None:
         yield Difference(day, "lake", "file", "a Parquet file that can be read", file.trouble)
         return
-    if marker is not None and marker.get("lake_sha256") != file.sha256:
-        yield Difference(day, "lake", "sha256 of the file that was loaded", str(marker.get("lake_sha256")), file.sha256)
+    if load is not None and load.get("lake_sha256") != file.sha256:
+        yield Difference(day, "lake", "sha256 of the file that was loaded", str(load.get("lake_sha256")), file.sha256)
     source = file.metadata.get("source_sha256", "none")
     if receipt and receipt.get("sha256", source) != source:
         yield Difference(day, "lake", "sha256 of the payload that it was made from", str(receipt["sha256"]), source)
@@ -277,23 +297,40 @@ def _lake_differences(
 
 
 def _warehouse_differences(
-    of: _Of, day: date, file: _LakeFile | None, marker: Mapping[str, Any] | None, held: Sums | None
+    of: _Of, day: date, file: _LakeFile | None, load: Mapping[str, Any] | None, held: Sums | None
 ) -> Iterator[Difference]:
     if held is not None and held.keys != held.rows:
         yield Difference(day, "warehouse", "distinct keys", str(held.rows), str(held.keys))
     rows = held.rows if held else 0
-    if marker is not None and marker.get("rows") != rows:
-        yield Difference(day, "warehouse", "rows", f"{marker.get('rows')} by the marker", str(rows))
+    if load is not None and load.get("rows") != rows:
+        by = "ledger" if wiring.warehouse_place().host else "marker"
+        yield Difference(day, "warehouse", "rows", f"{load.get('rows')} by the {by}", str(rows))
     if file is None:
-        if marker is None and held is not None:
+        if load is None and held is not None:
             yield Difference(day, "warehouse", ONLY_IN_WAREHOUSE, "the day in the lake as well", f"{rows} rows")
         return
-    if file.held is None or (marker is None and held is None):
+    if file.held is None or (load is None and held is None):
         return  # nothing to compare with, or not loaded by any record
-    if marker is not None and marker.get("lake_sha256") != file.sha256:
+    if load is not None and load.get("lake_sha256") != file.sha256:
         return  # the lake file has changed, which is reported already
     names = ("rows", *(f"sum of {name}" for name in of.dataset.sums))
     in_lake, in_warehouse = ((it.rows, *it.sums) for it in (file.held, held or Sums(0, 0, of.dataset.no_sums)))
     for what, expected, found in zip(names, in_lake, in_warehouse, strict=True):
         if not math.isclose(expected, found, rel_tol=_CLOSE):
             yield Difference(day, "warehouse", what, f"{expected} as in the lake", str(found))
+
+
+def _ledger_differences(
+    of: _Of, day: date, entry: Entry | None, held: Sums | None, *, is_known: bool
+) -> Iterator[Difference]:
+    """Rows of a server that its ledger lacks, and rows of a load that was never checked.
+
+    A day that nothing but the table has is reported as such, and one without rows, or with another number, as well.
+    """
+    if of.warehouse is None or of.warehouse.ledger is None or held is None:
+        return
+    if entry is None:
+        if is_known:
+            yield Difference(day, "warehouse", "entry in the ledger of loads", f"one for {held.rows} rows", "none")
+    elif entry.rows == held.rows and not entry.counts:
+        yield Difference(day, "warehouse", "version of the rows", f"{entry.version} by the ledger", str(entry.newest))

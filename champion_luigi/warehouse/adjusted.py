@@ -19,7 +19,8 @@ from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column
 from champion_luigi.warehouse import comments
-from champion_luigi.warehouse.connection import Connection, quoted, text_of
+from champion_luigi.warehouse.connection import Connection
+from champion_luigi.warehouse.layout import SINGLE, Layout, Table, quoted, text_of
 from champion_luigi.warehouse.load import INSERT_SETTINGS
 from champion_luigi.warehouse.table import column_in_ddl
 
@@ -45,23 +46,29 @@ _NO_RIGHT = "Code: 497."
 _MARK = ""
 
 
-def ddl(database: str) -> dict[str, str]:
+def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
     """The statements that make the tables and views, by name, in order. The views need the table of the equity data."""
     statements = {}
-    for name, (columns, key) in _COLUMNS.items():
-        declared = ",\n".join(f"    {column_in_ddl(column)}" for column in columns)
-        statements[table_of(name)] = (
-            f"CREATE TABLE {quoted(database)}.{table_of(name)} (\n    generation UInt64 CODEC(T64, ZSTD(1)),\n"
-            f"{declared}\n) ENGINE = MergeTree\nPARTITION BY generation\nORDER BY ({key})\n"
-            "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
-        )
+    for name, (columns, _) in _COLUMNS.items():
+        [statements[table_of(name)]] = layout.create(database, _table(name), "CREATE TABLE")
         statements[name] = (
-            f"{_REPLACE} {quoted(database)}.{name} AS\nSELECT * EXCEPT (generation) FROM "
+            f"{_REPLACE} {quoted(database)}.{name}{layout.clause} AS\nSELECT * EXCEPT (generation) FROM "
             f"{quoted(database)}.{table_of(name)}\nWHERE generation = {_newest(database, name)} "
             f"AND {columns[0].name} != {text_of(_MARK)}"
         )
-    statements[ADJUSTED] = f"{_REPLACE} {quoted(database)}.{ADJUSTED} AS\n{_adjusted(database)}"
-    return {name: _commented(statement) for name, statement in statements.items()}
+    statements[ADJUSTED] = f"{_REPLACE} {quoted(database)}.{ADJUSTED}{layout.clause} AS\n{_adjusted(database)}"
+    # The comment is that of the statement for one host, whoever made it.
+    return {
+        name: f"{statement}\nCOMMENT {text_of(_comment(statement.replace(layout.clause, '', 1)))}"
+        for name, statement in statements.items()
+    }
+
+
+def _table(name: str) -> Table:
+    """A table of all generations, which is small: on a cluster, each host has the whole of it."""
+    columns, key = _COLUMNS[name]
+    declared = ["generation UInt64 CODEC(T64, ZSTD(1))", *map(column_in_ddl, columns)]
+    return Table(table_of(name), declared, "MergeTree", "generation", key, is_by_date=False)
 
 
 def load(
@@ -210,10 +217,6 @@ def _column(name: str) -> str:
 
 def _factor(name: str) -> str:
     return f"if(known, s.{name}, 1)"
-
-
-def _commented(statement: str) -> str:
-    return f"{statement}\nCOMMENT {text_of(_comment(statement))}"
 
 
 def _comment(statement: str) -> str:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.model import Column
-from champion_luigi.warehouse.connection import Connection, quoted, text_of
+from champion_luigi.warehouse.connection import Connection
+from champion_luigi.warehouse.layout import quoted, text_of
 
 
 def of(column: Column) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from champion_luigi.base import durable, extras, locks, secrets, signals
 from champion_luigi.base.errors import ChampionError, SettingsError, WarehouseError, WarehouseUnreachable
+from champion_luigi.warehouse.layout import quoted
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client as Client  # noqa: PLC0414 - other modules import it from here
@@ -305,14 +306,6 @@ def _advice(code: int | None) -> str:
             return "Check the warehouse's disk."
         case _:
             return "Look up the code in ClickHouse's documentation, then run the day again."
-
-
-def quoted(name: str) -> str:
-    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
-
-
-def text_of(value: str) -> str:
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def date_of(day: date) -> str:

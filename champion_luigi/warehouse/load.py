@@ -1,6 +1,9 @@
 """Loading: an atomic insert replaces the rows of a date, or of several dates of one year.
 
 A load is a new version of a date's rows in a ReplacingMergeTree, with tombstones for the keys that the date has lost.
+Of two processes that load a date into a server at once, claims let one go first (`claims`). One whose claim has ended
+too early, or an older version of this package, which claims nothing, may still come in between: the rows of both would
+then be seen. A load that finds rows of another version beside its own is done again.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import random
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +42,8 @@ INSERT_SETTINGS: Mapping[str, Any] = {
 }
 # The most rows of an insert of several dates.
 _MOST_ROWS = 500_000
+# How often dates are loaded if other loads of them come in between.
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,28 @@ class Loads:
         return loaded
 
     def _load_year(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+        for attempt in itertools.count(1):
+            loaded, trouble = self._insert(dataset, days), None
+            try:
+                self._check(dataset, days)
+            except WarehouseError as error:
+                trouble = error
+            if not self._is_mixed(dataset, loaded, is_suspected=trouble is not None):
+                if trouble:
+                    raise trouble
+                break
+            if attempt == _ATTEMPTS:
+                raise trouble or WarehouseError(
+                    "other processes go on loading the same dates",
+                    day=min(days),
+                    source=self._connection.place.words,
+                    todo="Run the day again when they have ended: readers may see rows of several loads.",
+                )
+            # Two that do so in step would go on for ever.
+            time.sleep(random.uniform(0, 0.1 * attempt))  # noqa: S311 - no secret
+        return loaded
+
+    def _insert(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
         import polars as pl
 
         loaded: dict[date, Loaded] = {}
@@ -76,7 +104,6 @@ class Loads:
             rows, stream = pl.concat(frames), io.BytesIO()
             rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
             self._connection.insert_arrow(self._named(dataset.table), rows.columns, stream.getvalue(), INSERT_SETTINGS)
-        self._check(dataset, days)
         return loaded
 
     def _versions(
@@ -128,6 +155,24 @@ class Loads:
                     todo="Run the day again. If the error repeats, look for another writer of the same table, or check "
                     f"the view {dataset.view}: it can be dropped, and is then made anew.",
                 )
+
+    def _is_mixed(self, dataset: Dataset, loaded: Mapping[date, Loaded], *, is_suspected: bool) -> bool:
+        """Whether readers see rows of another load beside those of this one, which is over and checked.
+
+        Only if that is suspected, or if there is a newer version, are all rows of the dates looked at.
+        """
+        if not self._connection.place.host:
+            return False  # the engine's lock keeps other processes away
+        [version] = {each.version for each in loaded.values()}
+        table, within = self._named(dataset.table), f"trade_date IN ({_dates(loaded)})"
+        if not is_suspected:
+            [(newest,)] = self._connection.query(f"SELECT max(version) FROM {table} WHERE {within}")
+            if newest <= version:
+                return False
+        [(others,)] = self._connection.query(
+            f"SELECT count() FROM {table} FINAL WHERE {within} AND version != {version}"
+        )
+        return bool(others)
 
 
 def _inserts(versions: Iterable[list[pl.DataFrame]]) -> Iterator[list[pl.DataFrame]]:

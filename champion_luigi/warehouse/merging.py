@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from champion_luigi.base import durable
-from champion_luigi.warehouse.connection import Connection, text_of
+from champion_luigi.warehouse.connection import Connection
+from champion_luigi.warehouse.layout import text_of
 
 
 def hold(connection: Connection, table: str) -> None:

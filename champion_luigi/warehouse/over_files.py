@@ -13,7 +13,8 @@ from pathlib import Path
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.warehouse import adjusted, comments, table
-from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_embedded, text_of
+from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_embedded
+from champion_luigi.warehouse.layout import text_of
 from champion_luigi.warehouse.statements import Questions
 
 # What the engine would not take as the name of a folder.

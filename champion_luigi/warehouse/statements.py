@@ -24,8 +24,8 @@ from champion_luigi.warehouse.connection import (
     connected,
     in_its_words,
     set_where_allowed,
-    text_of,
 )
+from champion_luigi.warehouse.layout import text_of
 
 if TYPE_CHECKING:
     from champion_luigi.warehouse.connection import Client

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from champion_luigi.base.errors import WarehouseError
@@ -17,7 +18,10 @@ from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
 from champion_luigi.warehouse import comments, merging
-from champion_luigi.warehouse.connection import Address, Connection, date_of, quoted, text_of
+from champion_luigi.warehouse.claims import Claims
+from champion_luigi.warehouse.connection import Address, Connection, date_of
+from champion_luigi.warehouse.layout import SINGLE, Layout, Table, quoted, text_of
+from champion_luigi.warehouse.ledger import Entry, Ledger
 from champion_luigi.warehouse.load import Loaded, Loads
 
 if TYPE_CHECKING:
@@ -63,6 +67,9 @@ class Warehouse:
         self.command = connection.command
         self.close = connection.close
         self._named = connection.named
+        # Of a server; the embedded engine has neither.
+        self.ledger = Ledger(connection) if self.place.host else None
+        self._claims = Claims(connection)
         self._loads = Loads(connection)
         self._preparing = threading.Lock()
         self._can_read: set[Dataset] = set()
@@ -95,20 +102,38 @@ class Warehouse:
             is_changed = self._make_further_views(dataset) or bool(lacking) or is_behind
             if is_changed or not has_comments:
                 comments.complete(self.connection, comments_of(dataset))
+            if self.ledger:
+                self.ledger.prepare()
             self._can_load.add(dataset)
 
     def load(self, dataset: Dataset, day: date, rows: pl.DataFrame) -> Loaded:
         """Replace a date's rows, as `load_days` does."""
         return self.load_days(dataset, {day: rows})[day]
 
-    def load_days(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+    def load_days(
+        self,
+        dataset: Dataset,
+        days: Mapping[date, pl.DataFrame],
+        lake_sha256: Mapping[date, str] = MappingProxyType({}),
+    ) -> dict[date, Loaded]:
         """Replace the rows of each date atomically, and check the rows that readers then see.
 
         The dates of a year share inserts, because an insert costs more than its rows. Repeating a load changes nothing;
-        if it raises, any of the dates may be loaded.
+        if it raises, any of the dates may be loaded. A server's ledger then has the dates with the sha256 of the lake
+        files that the rows are from, as far as these are given. Raises Busy if other processes load the dates for long.
         """
         self.prepare(dataset)
-        return self._loads.load(dataset, days)
+        if not self.ledger:
+            return self._loads.load(dataset, days)
+        with self._claims.held(dataset, days):
+            loaded = self._loads.load(dataset, days)
+        entries = {
+            day: Entry(sha256, loaded[day].rows, loaded[day].version, dataset.version, loaded[day].version)
+            for day, sha256 in lake_sha256.items()
+        }
+        if entries:
+            self.ledger.write(dataset, entries)
+        return loaded
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""
@@ -254,19 +279,25 @@ class Warehouse:
             ) from None
 
 
-def ddl(database: str, dataset: Dataset = EQUITY) -> list[str]:
-    """The statements that make the database, the table and the view if they are missing, then the further views."""
-    columns = [f"    {column_in_ddl(column)}" for column in dataset.columns]
-    columns += [f"    {name} {type_}" for name, type_ in _OWN_COLUMNS.items()]
+def ddl(database: str, dataset: Dataset = EQUITY, layout: Layout = SINGLE) -> list[str]:
+    """The statements that make the database, the table and the view if they are missing, then the further views.
+
+    On a cluster with several shards, the table is two: see `layout`.
+    """
     return [
-        f"CREATE DATABASE IF NOT EXISTS {quoted(database)}",
-        f"CREATE TABLE IF NOT EXISTS {quoted(database)}.{dataset.table} (\n" + ",\n".join(columns) + "\n) "
-        "ENGINE = ReplacingMergeTree(version, is_deleted)\n"
-        f"PARTITION BY toYear(trade_date)\nORDER BY ({', '.join(dataset.key)}, trade_date)\n"
-        "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1",
-        f"CREATE VIEW IF NOT EXISTS {_view(database, dataset)}",
-        *(_further_view(database, dataset, name) for name in dataset.views),
+        layout.database(database),
+        *layout.create(database, table_of(dataset)),
+        f"CREATE VIEW IF NOT EXISTS {_view(database, dataset, layout)}",
+        *(_further_view(database, dataset, name, layout=layout) for name in dataset.views),
     ]
+
+
+def table_of(dataset: Dataset) -> Table:
+    """The table of a data set's rows and their versions."""
+    columns = [column_in_ddl(column) for column in dataset.columns]
+    columns += [f"{name} {type_}" for name, type_ in _OWN_COLUMNS.items()]
+    engine, order = "ReplacingMergeTree(version, is_deleted)", f"{', '.join(dataset.key)}, trade_date"
+    return Table(dataset.table, columns, engine, "toYear(trade_date)", order)
 
 
 def comments_of(dataset: Dataset) -> dict[str, dict[str, str]]:
@@ -275,13 +306,15 @@ def comments_of(dataset: Dataset) -> dict[str, dict[str, str]]:
     return {dataset.view: declared, **{name: declared | dict(dataset.view_comments) for name in dataset.views}}
 
 
-def growth(database: str, dataset: Dataset, lacking: tuple[Column, ...]) -> list[str]:
+def growth(database: str, dataset: Dataset, lacking: tuple[Column, ...], layout: Layout = SINGLE) -> list[str]:
     """The statements that add later columns to an existing table, and show them in its view."""
     before = dict(zip(dataset.names[1:], dataset.names, strict=False))
     after = {column: f"AFTER {_name(before[column.name])}" for column in lacking}
     added = [f"ADD COLUMN IF NOT EXISTS {column_in_ddl(column)} {place}" for column, place in after.items()]
-    alter = [f"ALTER TABLE {quoted(database)}.{dataset.table} {', '.join(added)}"] if added else []
-    return [*alter, f"CREATE OR REPLACE VIEW {_view(database, dataset)}".replace("\n", " ")]
+    # The table that stores the rows is first: the one over it reads its columns.
+    tables = dict.fromkeys((layout.stored_in(table_of(dataset)), dataset.table)) if added else ()
+    alter = [f"ALTER TABLE {quoted(database)}.{table}{layout.clause} {', '.join(added)}" for table in tables]
+    return [*alter, f"CREATE OR REPLACE VIEW {_view(database, dataset, layout)}".replace("\n", " ")]
 
 
 def differences(dataset: Dataset, found: Mapping[str, str], *, is_view: bool = False) -> Differences:
@@ -309,17 +342,19 @@ def differences(dataset: Dataset, found: Mapping[str, str], *, is_view: bool = F
     return Differences(tuple(lacking), wrong)
 
 
-def _view(database: str, dataset: Dataset) -> str:
+def _view(database: str, dataset: Dataset, layout: Layout) -> str:
     return (
-        f"{quoted(database)}.{dataset.view} AS\n"
+        f"{quoted(database)}.{dataset.view}{layout.clause} AS\n"
         f"SELECT * EXCEPT (version, is_deleted) FROM {quoted(database)}.{dataset.table} FINAL"
     )
 
 
-def _further_view(database: str, dataset: Dataset, name: str, make: str = "CREATE VIEW IF NOT EXISTS") -> str:
+def _further_view(
+    database: str, dataset: Dataset, name: str, make: str = "CREATE VIEW IF NOT EXISTS", layout: Layout = SINGLE
+) -> str:
     select = dataset.views[name]
     shown = select.format(view=f"{quoted(database)}.{dataset.view}")
-    return f"{make} {quoted(database)}.{name} AS\n{shown}\nCOMMENT {text_of(_made_from(select))}"
+    return f"{make} {quoted(database)}.{name}{layout.clause} AS\n{shown}\nCOMMENT {text_of(_made_from(select))}"
 
 
 def _made_from(select: str) -> str:

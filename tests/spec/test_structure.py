@@ -65,12 +65,13 @@ IMPORTERS = {
     "matplotlib": "commands.prices",
     "plotille": "commands.prices",
     "packaging": "commands.doctor",
+    "obstore": "base.objects",
 }
 
 # What importing the package must not import; requests is here as far as Luigi does not import it by itself.
 HEAVY = tuple(
     "polars pyarrow numpy requests clickhouse_connect chdb mlflow pandas duckdb rich jinja2 packaging "
-    "matplotlib plotille".split()
+    "matplotlib plotille obstore".split()
 )
 
 every_module = pytest.mark.parametrize("module", sorted(MODULES))

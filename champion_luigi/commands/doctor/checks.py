@@ -42,6 +42,7 @@ CHECKS = (
     Check("lake folder", disks.lake_folder),
     Check("free space", disks.space),
     Check("locks", disks.locks),
+    Check("shared", disks.shared),
     Check("archive", servers.archive),
     Check("warehouse", warehouse.warehouse),
     Check("mlflow", servers.mlflow, "WARNING"),

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, mounts
 from champion_luigi.base.package import VERSION
 from champion_luigi.commands.doctor.findings import Finding, Status
 from champion_luigi.config import settings
@@ -82,6 +82,21 @@ def locks() -> Finding:
         except (BlockingIOError, PermissionError):
             return Finding("OK", "a second process waits for the first (flock)")
     return Finding("PROBLEM", "flock has no effect in DATA_DIR: two runs could process the same day at once", _NO_LOCKS)
+
+
+def shared() -> Finding:
+    """Whether other machines can use DATA_DIR too, and whether what only one machine may write is elsewhere then."""
+    data, local = (mounts.mount_of(folder) for folder in (settings.data_dir(), settings.local_dir()))
+    if data is None or local is None:
+        return Finding("OK", "the kind of the file system is not known here")
+    if not data.is_shared and not local.is_shared:
+        return Finding("OK", f"no: DATA_DIR is on {data.kind}, of this machine alone")
+    if local.is_shared:
+        what = "the journal, the ledgers" + ("" if settings.get("mlflow_tracking_uri") else " and MLflow's SQLite")
+        found = f"{what} are on {local.kind} ({local.folder}): appends from two machines lose lines there"
+        return Finding("WARNING", found, "Set CHAMPION_LOCAL_DIR on each machine to a folder of its own local disk.")
+    own = f"this machine's own state is in {settings.local_dir().absolute()}"
+    return Finding("OK", f"DATA_DIR is on {data.kind} ({data.folder}); {own}")
 
 
 def space() -> Finding:

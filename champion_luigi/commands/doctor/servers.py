@@ -49,7 +49,6 @@ def archive() -> Finding:
     pace = settings.data_dir() / "locks" / "archive.pace"
     opened = wiring.open_archive(
         settings.get("archive_url"),
-        requests_per_second=settings.get("requests_per_second"),
         rate_file=pace if pace.exists() else None,
         connect_seconds=min(settings.get("connect_seconds"), _CONNECT_SECONDS),
         read_seconds=min(settings.get("read_seconds"), _READ_SECONDS),

@@ -20,7 +20,8 @@ from champion_luigi.config import wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_server, quoted
+from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_server
+from champion_luigi.warehouse.layout import quoted
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import differences
 

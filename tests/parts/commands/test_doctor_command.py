@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import os
 import socket
@@ -39,6 +40,7 @@ from helpers import (
 )
 from simulated_server import Fault, SimulatedArchive
 
+from champion_luigi.base import mounts
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.commands.doctor import checks, disks, servers, setup, warehouse
 from champion_luigi.commands.doctor.command import command
@@ -409,6 +411,36 @@ def test_the_lake_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CHAMPION_LAKE_DIR", str(tmp_path / "file" / "lake"))
     assert disks.data_folder().status == "OK"
     assert disks.lake_folder().status == "PROBLEM"
+
+
+@pytest.mark.parametrize(
+    ("local", "status", "words"),
+    [
+        ("", "WARNING", "the journal, the ledgers and MLflow's SQLite are on nfs4"),
+        ("here", "OK", "DATA_DIR is on nfs4"),
+    ],
+)
+def test_a_shared_folder_needs_a_local_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: str, status: str, words: str
+) -> None:
+    """Two machines' appends lose lines on a network file system, so journal and ledgers belong to a local disk."""
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        f"27 1 254:1 / / rw - ext4 /dev/vda1 rw\n41 27 0:40 / {tmp_path}/data rw - nfs4 files.example.com:/data rw\n"
+    )
+    monkeypatch.setattr(mounts, "mount_of", functools.partial(mounts.mount_of, table=table))
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("CHAMPION_LOCAL_DIR", str(tmp_path / local) if local else "")
+    found = disks.shared()
+    assert found.status == status
+    assert words in found.found
+
+
+def test_a_disk_of_this_machine_is_not_shared(tmp_path: Path) -> None:
+    """By the machine's own table of mounts."""
+    found = disks.shared()
+    assert found.status == "OK"
+    assert "of this machine alone" in found.found
 
 
 def test_a_disk_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

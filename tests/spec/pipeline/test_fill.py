@@ -567,3 +567,19 @@ def test_reverse_runs_the_newest_day_first_within_a_chunk_too(tmp_path: Path) ->
         assert luigi.build([fill], local_scheduler=True, workers=1, log_level="ERROR")
     written = sorted(lake.days(tmp_path / "lake", EQUITY), key=lambda found: found[1].stat().st_mtime_ns)
     assert [day for day, _ in written] == days[::-1]
+
+
+def test_what_belongs_to_this_machine_is_in_its_own_folder(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where machines share DATA_DIR: journal and ledger, to which each appends, and MLflow's SQLite."""
+    local = tmp_path / "local"
+    monkeypatch.setenv("CHAMPION_LOCAL_DIR", str(local))
+    monkeypatch.setenv("CHAMPION_TRACKING", "journal")
+    file_of(folder, WEEK[2]).unlink()
+    run()
+    assert filled() == [day for day in WEEK if day != WEEK[2]]
+    assert verdicts() == {WEEK[2]: "absent"}
+    assert sorted(each.name for each in local.iterdir()) == ["journal", "ledger.jsonl"]
+    assert settings.tracking_uri() == f"sqlite:///{local}/mlflow/mlflow.db"
+    assert not {"journal", "ledger.jsonl"} & {each.name for each in settings.data_dir().iterdir()}

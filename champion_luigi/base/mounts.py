@@ -1,0 +1,47 @@
+"""The file system that a folder is on, as Linux lists its mounts."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+# Types that several machines can mount at once, as the kernel names them. What is mounted through FUSE has the
+# program's name after a dot, and most of these programs fetch files from elsewhere.
+_SHARED = frozenset(
+    "nfs nfs4 cifs smb3 smbfs ceph lustre gpfs glusterfs beegfs orangefs pvfs2 ocfs2 gfs2 afs coda 9p virtiofs "
+    "vboxsf prl_fs".split()
+)
+_LOCAL_FUSE = frozenset("ext2 ext3 ext4 ntfs ntfs-3g exfat fuse-overlayfs overlayfs gocryptfs encfs bindfs".split())
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+class Mount(NamedTuple):
+    """A mounted file system: the kernel's name of its type, and its folder."""
+
+    kind: str
+    folder: Path
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other machines can use its files at the same time."""
+        fuse, _, program = self.kind.partition(".")
+        return self.kind in _SHARED or (fuse == "fuse" and bool(program) and program not in _LOCAL_FUSE)
+
+
+def mount_of(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> Mount | None:
+    """The mount that holds a folder, which need not exist; None where there is no such table, as outside of Linux."""
+    try:
+        lines = table.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return None
+    path, found = Path(os.path.realpath(folder)), None
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(" "), after.partition(" ")[0]
+        mounted = Path(_ESCAPED.sub(lambda code: chr(int(code[1], 8)), fields[4]))
+        # The last one of two at the same place hides the other.
+        if path.is_relative_to(mounted) and (not found or len(mounted.parts) >= len(found.folder.parts)):
+            found = Mount(kind, mounted)
+    return found

@@ -1,0 +1,144 @@
+"""The verbs beyond `durable.write_whole` and `durable.read_whole`: conditions, listing, deleting.
+
+Each takes a place in a folder or in an object store, and does the same in both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from champion_luigi.base import durable, locks
+from champion_luigi.base.errors import SettingsError, StorageError
+from champion_luigi.base.places import Listed, ObjectPath, Place, signature
+
+_LOCK_SECONDS = 30.0
+
+
+def get(place: Place) -> tuple[bytes, str] | None:
+    """A file's content and its tag, for `replace_if`; None if it is absent. Raises as `durable.read_whole`."""
+    if isinstance(place, ObjectPath):
+        return place.read()
+    if not place.exists():
+        return None
+    # The tag first: if the file is replaced in between, the tag is the old one, and a replacement is refused.
+    tag = _tag(place)
+    return durable.read_whole(place), tag
+
+
+def put(place: Place, content: bytes) -> None:
+    """Write a file, whole or not at all. Raises StorageError, or those of `objects.ask`."""
+    durable.write_whole(place, content)
+
+
+def put_if_absent(place: Place, content: bytes) -> bool:
+    """Write a file, whole or not at all, unless there is one. Of several at once, one succeeds.
+
+    If the store's answer was lost on its way, False can be about this very call: write a content that shows whose it
+    is, and look. Raises StorageError, or those of `objects.ask`.
+    """
+    if isinstance(place, ObjectPath):
+        return place.write_if_absent(content) is not None
+    temporary = place.with_name(f"{durable.LEFTOVER_PREFIX}{place.name}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    with durable.naming(place, "the file could not be written"):
+        try:
+            durable.write_whole(temporary, content)
+            # A link fails where a rename would replace.
+            os.link(temporary, place)
+        except FileExistsError:
+            return False
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+        durable.sync_folder(place.parent)
+    return True
+
+
+def replace_if(place: Place, content: bytes, tag: str) -> bool:
+    """Replace a file if it is still as `get` returned it with this tag. Of several at once, one succeeds.
+
+    Raises StorageError, or those of `objects.ask`; of a folder, Busy if it cannot be locked.
+    """
+    if isinstance(place, ObjectPath):
+        return place.replace_if(content, tag) is not None
+    lock = place.with_name(f".{place.name}.lock")
+    with locks.locked(lock, place.name, _LOCK_SECONDS):
+        if not place.exists() or _tag(place) != tag:
+            return False
+        durable.write_whole(place, content)
+        return True
+
+
+def entries(place: Place, start: str = "", stop: str = "") -> Iterator[Listed]:
+    """The files below a place, in no order; none is opened. With ``start`` and ``stop``, those whose paths lie between.
+
+    ``start`` and ``stop``, which is excluded, are relative paths; what lies outside of them costs nothing. What a
+    killed run left behind is among the files of a folder. Raises OSError, or the errors of `objects.ask`.
+    """
+    if isinstance(place, ObjectPath):
+        yield from place.entries(start, stop)
+    else:
+        yield from _below(str(place), "", start, stop)
+
+
+def _below(folder: str, prefix: str, start: str, stop: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        opened = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with opened:
+        for entry in opened:
+            name = prefix + entry.name
+            if entry.is_dir():
+                # All paths in it begin with its name and a slash, after which 0 follows.
+                if name + "0" > start and (not stop or name + "/" < stop):
+                    yield from _below(entry.path, name + "/", start, stop)
+            elif start <= name and (not stop or name < stop):
+                yield entry
+
+
+def delete(place: Place) -> None:
+    """Delete a file that may be absent. Raises StorageError, or those of `objects.ask`."""
+    with durable.naming(place, "the file could not be deleted", "Check its permissions."):
+        place.unlink(missing_ok=True)
+
+
+def require(place: Place) -> None:
+    """Try out the store of a place, if it is one: writing under a condition, listing, and deleting.
+
+    Raises SettingsError if the store lacks what it takes, or the key the rights, and the other errors of `objects.ask`.
+    """
+    if isinstance(place, Path):
+        return
+    probe = place / f".champion-probe-{uuid.uuid4().hex}"
+    try:
+        _require(place, probe)
+    finally:
+        with contextlib.suppress(StorageError, SettingsError):
+            probe.unlink(missing_ok=True)
+
+
+def _require(place: ObjectPath, probe: ObjectPath) -> None:
+    lacks = None
+    first = probe.write_if_absent(b"first")
+    if first is None or probe.write_if_absent(b"second") is not None:
+        lacks = "If-None-Match: a file that exists can be written as if it did not"
+    elif probe.replace_if(b"third", first) is None or probe.replace_if(b"fourth", first) is not None:
+        lacks = "If-Match: a file that has changed can be replaced as if it had not"
+    elif (probe.read() or (b"",))[0] != b"third" or probe.name not in {each.name for each in place.entries()}:
+        lacks = "a consistent view: what was written is not there when it is read or listed"
+    if lacks:
+        raise SettingsError(
+            f"the store of {place.bucket} ignores conditions of writing, so two hosts could overwrite each other",
+            source=str(place),
+            expected="a store such as Amazon S3, Ceph, MinIO, Cloudflare R2, Google Cloud Storage or Azure Blob",
+            found=f"no {lacks}",
+            todo="Use another store, or a folder.",
+        )
+
+
+def _tag(path: Path) -> str:
+    return "-".join(map(str, [path.stat().st_ino, *signature(path)]))

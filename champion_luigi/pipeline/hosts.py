@@ -1,0 +1,139 @@
+"""Several hosts that share a fill: who they are, which of its days each works on, and when they must not share.
+
+Hosts share a place if payloads and lake are in a store that all of them use. There a host claims a day before its first
+stage and gives it back after the last one, so that a day's stages stay on one host. Without such a store, a host's
+claim to a day is the lock in its DATA_DIR, which other hosts see if DATA_DIR is a shared folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import luigi
+from luigi.rpc import RemoteScheduler, RPCError
+
+from champion_luigi.base import locks
+from champion_luigi.base.errors import Busy, SettingsError
+from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.model import Dataset
+
+# What a fill's worker says of itself to the central scheduler, beside Luigi's own.
+_PLACE, _HOST, _DATASET, _FIRST, _LAST = (f"champion_{each}" for each in ("place", "host", "dataset", "first", "last"))
+_LOOK_SECONDS = 0.5
+
+
+def name_in_luigi() -> str:
+    """The host's part in the id of its fill: empty where hosts do not share a place and nobody has named this one."""
+    # Luigi makes tasks in places that report no error; whatever runs the task reports this one.
+    with contextlib.suppress(SettingsError):
+        if settings.get("host") or wiring.claims():
+            return wiring.host_name()
+    return ""
+
+
+def key(dataset: Dataset, day: date) -> str:
+    """The name of the claim to a day."""
+    return f"{dataset.name}/{day}"
+
+
+@contextlib.contextmanager
+def claimed(name: str, what: str, wait_seconds: float, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold a claim while the block runs, where hosts share a place. Raises Busy, naming the holder, after a wait."""
+    claims = wiring.claims()
+    if claims is None:
+        yield
+        return
+    began, has_said = time.monotonic(), False
+    while not claims.take(name):
+        if time.monotonic() >= began + wait_seconds:
+            raise Busy(
+                f"{what} is in use by another host",
+                found=claims.holder(name),
+                todo="Wait for it to end, or stop it, and run the same command again.",
+            )
+        if not has_said:
+            say(f"waiting for {what}, in use by {claims.holder(name)}")
+            has_said = True
+        time.sleep(_LOOK_SECONDS)
+    try:
+        if has_said:
+            locks.note_wait(time.monotonic() - began)
+        claims.require(name, what)
+        yield
+    finally:
+        claims.give_back([name])
+
+
+def take(dataset: Dataset, days: Sequence[date]) -> list[date]:
+    """Claim days, in their order; returns those that this process may work on, which is all where no host shares."""
+    claims = wiring.claims()
+    if claims is None:
+        return list(days)
+    taken = set(claims.take_all(key(dataset, day) for day in days))
+    return [day for day in days if key(dataset, day) in taken]
+
+
+def give_back(dataset: Dataset, days: Sequence[date]) -> None:
+    """Give back the claims of `take`."""
+    if days and (claims := wiring.claims()):
+        claims.give_back(key(dataset, day) for day in days)
+
+
+def withdraw(task: luigi.Task) -> None:
+    """Say to the central scheduler that the fill which `announce` named has ended."""
+    if central := _central(task):
+        scheduler, worker = central
+        with contextlib.suppress(RPCError):
+            scheduler.add_worker(worker=worker, info=[(_PLACE, "")])
+
+
+def is_central(task: luigi.Task) -> bool:
+    """Whether a central scheduler runs the task, which may hand out days of a fill to others."""
+    return _central(task) is not None
+
+
+def _central(task: luigi.Task) -> tuple[Any, str] | None:
+    """The central scheduler that runs a task, and the worker's name there."""
+    reporter: Any = getattr(getattr(task, "set_status_message", None), "__self__", None)
+    scheduler = getattr(reporter, "_scheduler", None)
+    return (scheduler, reporter._worker_id) if isinstance(scheduler, RemoteScheduler) else None
+
+
+def announce(task: luigi.Task, dataset: Dataset, first: date, last: date, *, with_warehouse: bool) -> None:
+    """Say to the central scheduler, if there is one, what a fill works on, and where.
+
+    Raises Busy if another fill does so for some of the same days in another place: the scheduler would hand out each
+    stage of a day once, to either of them.
+    """
+    central = _central(task)
+    if central is None:
+        return
+    scheduler, worker = central
+    own = {
+        _PLACE: wiring.place(with_warehouse=with_warehouse),
+        _HOST: wiring.host_name(),
+        _DATASET: dataset.name,
+        _FIRST: str(first),
+        _LAST: str(last),
+    }
+    scheduler.add_worker(worker=worker, info=list(own.items()))
+    workers = {each["name"]: each for each in scheduler.worker_list(include_running=False)}
+    # Of two that begin at once, the first one goes on.
+    begun = workers[worker]["started"], worker
+    for other in workers.values():
+        if other.get(_PLACE, "") in ("", own[_PLACE]) or other[_DATASET] != dataset.name:
+            continue
+        if other[_FIRST] > own[_LAST] or other[_LAST] < own[_FIRST] or (other["started"], other["name"]) > begun:
+            continue
+        withdraw(task)
+        raise Busy(
+            "another host fills the same days into another place, under the same central scheduler",
+            found=f"{other[_HOST]}, {other[_FIRST]} to {other[_LAST]}, worker {other['name']}",
+            expected="payloads and lake in a store that the hosts share, or one DATA_DIR",
+            todo="Set CHAMPION_RAW_DIR and CHAMPION_LAKE_DIR alike on all hosts, or use a scheduler for each of them. "
+            "Nothing was done.",
+        )

@@ -1,0 +1,145 @@
+"""Claims: one process at a time loads a date of a data set into a server, whatever its host or folder.
+
+A claim is a row in the table of claims. A process writes its own, then reads those of others, and holds the dates if
+there are none: of two that write at the same time, at least one sees the other. Of those that see each other, the one
+that asked first stays and waits, and the others take theirs back until it has ended. A claim of a process that is gone
+ends at once where that can be seen, on the same host, and otherwise after a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import NamedTuple
+
+from champion_luigi.base import locks
+from champion_luigi.base.errors import Busy, ChampionError
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.warehouse.connection import Connection, date_of
+from champion_luigi.warehouse.layout import text_of
+from champion_luigi.warehouse.ledger import CLAIMS
+
+SECONDS = 60
+# Others load for seconds, or minutes if the server is slow.
+_MOST_SECONDS = 600.0
+_LOOK_SECONDS = (0.02, 0.2)
+
+# The id of this process, by process id: a fork is another one.
+_ids: dict[int, str] = {}
+# Versions of this process's rows, which grow although the clock may be set back.
+_versions = itertools.count(time.time_ns())
+
+
+class _Other(NamedTuple):
+    """Another process's claim."""
+
+    since: int
+    holder: str
+    place: str
+    process: int
+
+
+class Claims:
+    """The claims of this process, one thread at a time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._table = connection.named(CLAIMS)
+        self._holding = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self, dataset: Dataset, days: Iterable[date]) -> Iterator[None]:
+        """Hold these dates while the block runs. Raises Busy, naming the holder, if that takes too long."""
+        dates, began = sorted(days), time.monotonic()
+        with self._holding:
+            try:
+                self._acquire(dataset, dates, began)
+                locks.note_wait(time.monotonic() - began)
+                yield
+            finally:
+                # If this fails, the claim ends by itself.
+                with contextlib.suppress(ChampionError):
+                    self._write(dataset, dates, 0, 0)
+
+    def _acquire(self, dataset: Dataset, dates: list[date], began: float) -> None:
+        since = time.time_ns() // 1000
+        written: float | None = None
+        while True:
+            if written is None or time.monotonic() - written > SECONDS / 3:
+                self._write(dataset, dates, since, SECONDS)
+                written = time.monotonic()
+            if not (others := self._others(dataset, dates)):
+                return
+            if time.monotonic() - began > _MOST_SECONDS:
+                raise Busy(
+                    "another process loads the same dates",
+                    day=dates[0],
+                    source=self._connection.place.words,
+                    found=f"process {others[0].process} on {others[0].place.partition(' ')[0]}",
+                    todo="Run the day again when it has ended.",
+                )
+            if (since, _id()) > min((each.since, each.holder) for each in others):
+                self._write(dataset, dates, since, 0)
+                while self._others(dataset, dates) and time.monotonic() - began <= _MOST_SECONDS:
+                    time.sleep(random.uniform(*_LOOK_SECONDS))  # noqa: S311 - no secret
+                written = None
+            else:
+                time.sleep(random.uniform(*_LOOK_SECONDS))  # noqa: S311 - no secret
+
+    def _write(self, dataset: Dataset, dates: list[date], since: int, seconds: int) -> None:
+        """Claim the dates for so many seconds by the server's clock, or give them back, with 0."""
+        ends = f"now64(3) + toIntervalSecond({seconds})" if seconds else "toDateTime64(0, 3)"
+        own = f"{text_of(dataset.name)}, each, {text_of(_id())}, {text_of(_place())}, {os.getpid()}"
+        self._connection.command(
+            f"INSERT INTO {self._table} (dataset, trade_date, holder, place, process, since, expires, changed) "
+            f"SELECT {own}, {since}, {ends}, {next(_versions)} FROM (SELECT arrayJoin([{_listed(dates)}]) AS each)"
+        )
+
+    def _others(self, dataset: Dataset, dates: list[date]) -> list[_Other]:
+        """The claims of other processes to any of the dates, as far as these may still run."""
+        found = self._connection.query(
+            f"SELECT DISTINCT since, holder, place, process FROM {self._table} FINAL "
+            f"WHERE dataset = {text_of(dataset.name)} AND trade_date IN ({_listed(dates)}) AND expires > now64(3) "
+            f"AND holder != {text_of(_id())}"
+        )
+        return [other for each in found if not _is_gone(other := _Other(*each))]
+
+
+def _id() -> str:
+    pid = os.getpid()
+    return _ids.setdefault(pid, uuid.uuid4().hex)
+
+
+def _place() -> str:
+    """This host, and the space in which its process ids count: containers of one host have their own."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = "-"
+    return f"{socket.gethostname()} {space}"
+
+
+def _is_gone(other: _Other) -> bool:
+    """Whether the process ran on this host, and runs no more."""
+    if other.place != _place():
+        return False
+    try:
+        os.kill(other.process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _listed(dates: Iterable[date]) -> str:
+    return ", ".join(map(date_of, dates))

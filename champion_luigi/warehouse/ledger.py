@@ -1,0 +1,188 @@
+"""The ledger of loads: a table beside the prices that says what is loaded, the same for every host.
+
+A row is the last load of a data set's date: the sha256 of the lake file, the rows and their version. It is written
+after the load has been checked. It counts as long as its version is the newest that the table has of the date: after a
+load that was killed before its check, and for a table that was renamed or made anew, the date is due again.
+
+The embedded engine has no ledger: one folder has the engine, and the markers of its loads.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from champion_luigi.base.errors import WarehouseError
+from champion_luigi.datasets.model import Dataset
+from champion_luigi.warehouse.connection import Connection, date_of
+from champion_luigi.warehouse.layout import SINGLE, Layout, Table, text_of
+from champion_luigi.warehouse.load import INSERT_SETTINGS
+
+if TYPE_CHECKING:
+    import polars as pl
+
+LOADS, CLAIMS = "loads", "load_claims"
+# The columns of both tables: name, type and meaning.
+_COLUMNS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    LOADS: {
+        "dataset": ("LowCardinality(String)", "name of the data set"),
+        "trade_date": ("Date", "date that was loaded"),
+        "lake_sha256": ("String", "sha256 of the lake file whose rows were loaded"),
+        "rows": ("UInt64", "rows that readers see [rows]"),
+        "version": ("UInt64", "version of these rows in the table"),
+        "schema_version": ("UInt16", "version of the data set's columns"),
+        "loaded_at": ("DateTime64(3, 'UTC')", "when the load was checked"),
+    },
+    CLAIMS: {
+        "dataset": ("LowCardinality(String)", "name of the data set"),
+        "trade_date": ("Date", "date that a process is about to load"),
+        "holder": ("String", "the process, by an id of its own"),
+        "place": ("String", "the process's host"),
+        "process": ("UInt32", "the process's id there"),
+        "since": ("UInt64", "when it asked first, of which the smallest goes first"),
+        "expires": ("DateTime64(3, 'UTC')", "when the claim ends; 1970 if it was given back"),
+        "changed": ("UInt64", "version of the row"),
+    },
+}
+# The dates that ClickHouse's type has.
+_FIRST, _LAST = date(1970, 1, 1), date(2149, 6, 6)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The last load of a date. ``newest`` is the newest version of the date in the table, 0 if it has nothing of it."""
+
+    lake_sha256: str
+    rows: int
+    version: int
+    schema_version: int
+    newest: int
+
+    @property
+    def counts(self) -> bool:
+        """Whether the table still has what was loaded. A load without rows may have written nothing."""
+        return self.newest == self.version or (not self.rows and self.newest < self.version)
+
+
+def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
+    """The statements that make the ledger and the claims, by table. They are small: each host of a cluster has all."""
+    statements = {}
+    for name, columns in _COLUMNS.items():
+        declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in columns.items()]
+        engine, order = ("version", "") if name == LOADS else ("changed", ", holder")
+        table = Table(
+            name, declared, f"ReplacingMergeTree({engine})", "tuple()", f"dataset, trade_date{order}", is_by_date=False
+        )
+        [statements[name]] = layout.create(database, table)
+    return statements
+
+
+class Ledger:
+    """The ledger of a server's database."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._place = connection.place
+        self._is_prepared = False
+
+    def prepare(self) -> None:
+        """Make the tables that are missing. The database has to exist.
+
+        Raises WarehouseError if a table has other columns, or if the user may not make it.
+        """
+        if self._is_prepared:
+            return
+        found: dict[str, set[str]] = {}
+        for table, column in self._connection.query(
+            f"SELECT table, name FROM system.columns WHERE database = {text_of(self._place.database)} "
+            f"AND table IN ({text_of(LOADS)}, {text_of(CLAIMS)})"
+        ):
+            found.setdefault(table, set()).add(column)
+        for name, statement in ddl(self._place.database).items():
+            if name not in found:
+                self._make(name, statement)
+            elif lacking := _COLUMNS[name].keys() - found[name]:
+                raise WarehouseError(
+                    f"the table {self._place.database}.{name} is not the one that this version makes",
+                    source=self._place.words,
+                    expected=f"the columns {', '.join(_COLUMNS[name])}",
+                    found=f"no {', '.join(sorted(lacking))}",
+                    todo="Rename it, and run the same command again: days whose load it no longer records are loaded "
+                    "again from the lake.",
+                )
+        self._is_prepared = True
+
+    def _make(self, name: str, statement: str) -> None:
+        try:
+            self._connection.command(statement)
+        except WarehouseError as error:
+            raise WarehouseError(
+                f"the table {self._place.database}.{name}, which records loads, could not be made",
+                source=self._place.words,
+                found=error.found,
+                todo=f"Grant the user CREATE TABLE, SELECT and INSERT on it, or let an administrator run: "
+                f"{' '.join(statement.split())}. Then run the same command again.",
+            ) from None
+
+    def entries(self, dataset: Dataset, start: date = _FIRST, stop: date = _LAST) -> dict[date, Entry]:
+        """The loads of a data set from ``start`` to ``stop`` (exclusive), whether or not they count; two queries."""
+        if {LOADS, dataset.table} - self._existing(dataset):
+            return {}
+        within = _between(start, stop)
+        found = self._connection.query(
+            f"SELECT trade_date, lake_sha256, rows, version, schema_version, newest FROM (SELECT * FROM "
+            f"{self._connection.named(LOADS)} FINAL WHERE dataset = {text_of(dataset.name)} AND {within}) AS of_ledger "
+            f"LEFT JOIN (SELECT trade_date, max(version) AS newest FROM {self._connection.named(dataset.table)} "
+            f"WHERE {within} GROUP BY trade_date) AS of_table USING (trade_date)"
+        )
+        return {day: Entry(*values) for day, *values in found}
+
+    def versions(self, dataset: Dataset, start: date, stop: date) -> dict[date, tuple[int, int]]:
+        """The rows and the version of each date that is of one version alone, from ``start`` to ``stop`` (exclusive).
+
+        In one query, which reads every row's version.
+        """
+        if dataset.table not in self._existing(dataset):
+            return {}
+        found = self._connection.query(
+            f"SELECT trade_date, count(), max(version) FROM {self._connection.named(dataset.table)} FINAL "
+            f"WHERE {_between(start, stop)} GROUP BY trade_date HAVING min(version) = max(version)"
+        )
+        return {day: (rows, version) for day, rows, version in found}
+
+    def write(self, dataset: Dataset, entries: Mapping[date, Entry]) -> None:
+        """Record loads that were checked. The ledger has to exist."""
+        import polars as pl
+
+        kinds: dict[str, pl.DataType] = {
+            "dataset": pl.String(),
+            "trade_date": pl.Date(),
+            "lake_sha256": pl.String(),
+            "rows": pl.UInt64(),
+            "version": pl.UInt64(),
+            "schema_version": pl.UInt16(),
+            "loaded_at": pl.Datetime("ms", "UTC"),
+        }
+        now = datetime.now(UTC)
+        rows = [
+            (dataset.name, day, each.lake_sha256, each.rows, each.version, each.schema_version, now)
+            for day, each in entries.items()
+        ]
+        frame, stream = pl.DataFrame(rows, schema=kinds, orient="row"), io.BytesIO()
+        frame.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+        self._connection.insert_arrow(self._connection.named(LOADS), frame.columns, stream.getvalue(), INSERT_SETTINGS)
+
+    def _existing(self, dataset: Dataset) -> set[str]:
+        """Those of the ledger and the data set's table that exist."""
+        found = self._connection.query(
+            f"SELECT name FROM system.tables WHERE database = {text_of(self._place.database)} "
+            f"AND name IN ({text_of(LOADS)}, {text_of(dataset.table)})"
+        )
+        return {name for (name,) in found}
+
+
+def _between(start: date, stop: date) -> str:
+    return f"trade_date >= {date_of(max(start, _FIRST))} AND trade_date < {date_of(min(stop, _LAST))}"

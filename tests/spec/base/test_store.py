@@ -1,0 +1,167 @@
+"""Files in a folder and in an object store by the same verbs: whole, under conditions, listed by name."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+import s3_server
+
+from champion_luigi.base import durable, store
+from champion_luigi.base.errors import SettingsError, StorageError
+from champion_luigi.base.places import ObjectPath, Place, place_of, signature
+
+
+def names(place: Place, start: str = "", stop: str = "") -> list[str]:
+    return sorted(Path(entry.path).name for entry in store.entries(place, start, stop))
+
+
+# In folder and store
+
+
+def test_what_was_written_is_read(place: Place) -> None:
+    """As bytes, as a document, and by its tag."""
+    durable.write_whole(place / "a" / "note.json", b'{"rows": 3}\n')
+    assert durable.read_whole(place / "a" / "note.json") == b'{"rows": 3}\n'
+    assert durable.read_json(place / "a" / "note.json") == {"rows": 3}
+    found = store.get(place / "a" / "note.json")
+    assert found is not None
+    assert found[0] == b'{"rows": 3}\n'
+
+
+def test_what_is_absent_is_none(place: Place) -> None:
+    """Where a content is needed, the error names the file."""
+    assert store.get(place / "absent") is None
+    assert durable.read_json(place / "absent") is None
+    assert not (place / "absent").exists()
+    with pytest.raises(StorageError, match="absent"):
+        durable.read_whole(place / "absent")
+
+
+def test_the_first_of_several_writes_if_absent(place: Place) -> None:
+    """Eight threads want one name: one of them has it, with its content whole."""
+    for number in range(5):
+        at, start = place / f"claim-{number}", threading.Barrier(8)
+        won: list[int] = []
+
+        def claim(who: int, at: Place = at, won: list[int] = won, start: threading.Barrier = start) -> None:
+            start.wait()
+            if store.put_if_absent(at, f"{who}".encode() * 1000):
+                won.append(who)
+
+        threads = [threading.Thread(target=claim, args=(who,)) for who in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        [winner] = won
+        assert durable.read_whole(at) == f"{winner}".encode() * 1000
+    assert len(names(place)) == 5
+
+
+def test_a_file_is_replaced_in_the_state_that_was_read(place: Place) -> None:
+    """The tag of an earlier state, or of a file that is gone, replaces nothing."""
+    at = place / "receipt.json"
+    durable.write_whole(at, b"one")
+    found = store.get(at)
+    assert found is not None
+    assert store.replace_if(at, b"two", found[1])
+    assert not store.replace_if(at, b"three", found[1])
+    assert durable.read_whole(at) == b"two"
+    store.delete(at)
+    assert not store.replace_if(at, b"four", found[1])
+    assert not at.exists()
+
+
+def test_deleting_what_is_absent_is_no_error(place: Place) -> None:
+    """As a second attempt needs it."""
+    store.put(place / "a", b"1")
+    store.delete(place / "a")
+    store.delete(place / "a")
+    assert names(place) == []
+
+
+def test_a_listing_has_the_files_between_two_names(place: Place) -> None:
+    """Of a tree; the first name is included, the last one is not."""
+    for day in ("year=2023/month=12/day=29/a", "year=2024/month=01/day=15/b", "year=2024/month=02/day=01/c", "year=9"):
+        store.put(place / day, b"x")
+    assert names(place) == ["a", "b", "c", "year=9"]
+    assert names(place, "year=2024", "year=2025") == ["b", "c"]
+    assert names(place, "year=2024/month=01/day=15/b", "year=2024/month=02/day=01/c") == ["b"]
+    assert names(place / "year=2024") == ["b", "c"]
+    assert names(place / "absent") == []
+
+
+def test_a_signature_changes_with_the_content(place: Place) -> None:
+    """And a listing has the same one as a look at the file."""
+    at = place / "day.parquet"
+    store.put(at, b"12345")
+    first = signature(at)
+    assert [signature(entry) for entry in store.entries(place)] == [first]
+    store.put(at, b"54321")
+    assert signature(at) != first
+    with pytest.raises(FileNotFoundError):
+        signature(place / "absent")
+
+
+def test_a_forked_process_uses_the_store(place: Place) -> None:
+    """Luigi forks its workers after it has looked at what is complete."""
+    store.put(place / "before", b"1")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            store.put(place / "after", (durable.read_whole(place / "before") + b"2"))
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert durable.read_whole(place / "after") == b"12"
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("s3:/bucket/lake", "two slashes"),
+        ("s3://", "no bucket"),
+        ("s3:///lake", "no bucket"),
+        ("s3://bucket/a//b", "part or a character"),
+        ("s3://bucket/../b", "part or a character"),
+        ("s3://bucket/a?versionId=1", "part or a character"),
+        ("hdfs://name/lake", "no object store with the scheme hdfs:"),
+        ("s3a://bucket/lake", "no object store with the scheme s3a:"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_an_error(address: str, what: str) -> None:
+    """Never a folder of that name."""
+    with pytest.raises(SettingsError, match=what):
+        place_of(address)
+
+
+def test_an_address_has_the_parts_of_a_path() -> None:
+    """With the same names for them."""
+    at = place_of("s3://bucket/lake/") / "2024" / "a.json"
+    assert str(at) == "s3://bucket/lake/2024/a.json"
+    assert (at.name, str(at.parent)) == ("a.json", "s3://bucket/lake/2024")
+    assert str(at.with_suffix(".csv")) == "s3://bucket/lake/2024/a.csv"
+    assert isinstance(at, ObjectPath)
+    assert str(at.relative_to(place_of("s3://bucket/lake"))) == "2024/a.json"
+    assert not at.is_relative_to(place_of("s3://bucket/la"))
+    assert at.is_relative_to(place_of("s3://bucket"))
+    assert isinstance(place_of("lake"), Path)
+
+
+# What a store lacks
+
+
+@pytest.mark.integration
+def test_a_real_store_has_what_it_takes(object_store: s3_server.Store) -> None:
+    """And nothing is left of the trial."""
+    root = place_of(object_store.address())
+    store.require(root)
+    assert names(root) == []
