@@ -68,16 +68,19 @@ class Entry:
 
 
 def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
-    """The statements that make the ledger and the claims, by table. They are small: each host of a cluster has all."""
-    statements = {}
+    """The statements that make the ledger, and on one server the claims, by table. Each host of a cluster has all."""
+    return {table.name: layout.create(database, table)[0] for table in tables(layout)}
+
+
+def tables(layout: Layout = SINGLE) -> list[Table]:
+    """The ledger, and on one server the claims: on a cluster, the inserts' tokens do the work of claims."""
+    found = []
     for name, columns in _COLUMNS.items():
         declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in columns.items()]
         engine, order = ("version", "") if name == LOADS else ("changed", ", holder")
-        table = Table(
-            name, declared, f"ReplacingMergeTree({engine})", "tuple()", f"dataset, trade_date{order}", is_by_date=False
-        )
-        [statements[name]] = layout.create(database, table)
-    return statements
+        order = f"dataset, trade_date{order}"
+        found.append(Table(name, declared, f"ReplacingMergeTree({engine})", "tuple()", order, is_by_date=False))
+    return found[:1] if layout.cluster else found
 
 
 class Ledger:
@@ -101,7 +104,7 @@ class Ledger:
             f"AND table IN ({text_of(LOADS)}, {text_of(CLAIMS)})"
         ):
             found.setdefault(table, set()).add(column)
-        for name, statement in ddl(self._place.database).items():
+        for name, statement in ddl(self._place.database, self._connection.layout).items():
             if name not in found:
                 self._make(name, statement)
             elif lacking := _COLUMNS[name].keys() - found[name]:
@@ -131,6 +134,7 @@ class Ledger:
         """The loads of a data set from ``start`` to ``stop`` (exclusive), whether or not they count; two queries."""
         if {LOADS, dataset.table} - self._existing(dataset):
             return {}
+        self._connection.catch_up(LOADS)
         within = _between(start, stop)
         found = self._connection.query(
             f"SELECT trade_date, lake_sha256, rows, version, schema_version, newest FROM (SELECT * FROM "
