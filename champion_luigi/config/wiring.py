@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from champion_luigi.base import secrets
+from champion_luigi.base import secrets, store
 from champion_luigi.base.errors import SettingsError
+from champion_luigi.base.places import Place
 from champion_luigi.config import settings, steady
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.answers import Ledger
 from champion_luigi.exchange.expectation import Expectation
 from champion_luigi.storage import raw
-from champion_luigi.storage.paths import DayFiles
+from champion_luigi.storage.paths import DayFiles, ListFiles
 from champion_luigi.warehouse import connection
 
 if TYPE_CHECKING:
@@ -39,7 +40,27 @@ def warehouse_place() -> connection.Address:
 
 def files(dataset: Dataset) -> DayFiles:
     """The paths of a data set's files."""
-    return DayFiles(settings.data_dir(), dataset)
+    return DayFiles(settings.data_dir(), dataset, settings.raw_dir())
+
+
+def list_files() -> ListFiles:
+    """The paths of the lists of changed symbols."""
+    return ListFiles(settings.data_dir(), settings.raw_dir())
+
+
+def require_stores() -> None:
+    """Try out the object stores of lake and fetched files, if there are any: once a process.
+
+    Raises SettingsError if one cannot be used as it is, NotInstalled, and StoreUnreachable.
+    """
+    for root in (settings.lake_dir(), settings.raw_dir()):
+        if not isinstance(root, Path):
+            _require_store(os.getpid(), root)
+
+
+@functools.lru_cache(maxsize=8)
+def _require_store(_pid: int, root: Place) -> None:
+    store.require(root)
 
 
 def archive_name() -> str:

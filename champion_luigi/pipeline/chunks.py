@@ -16,7 +16,14 @@ from datetime import date
 from typing import Any
 
 from champion_luigi.base import signals
-from champion_luigi.base.errors import ArchiveUnusable, NotPublished, Refused, SettingsError, TransientError
+from champion_luigi.base.errors import (
+    ArchiveUnusable,
+    NotPublished,
+    Refused,
+    SettingsError,
+    StoreUnreachable,
+    TransientError,
+)
 from champion_luigi.config import settings, steady, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
@@ -180,8 +187,13 @@ def _settle(
 ) -> None:
     """Record the outcome of each incomplete day of a chunk. ``missing`` takes those whose file may still appear."""
     found: dict[date, NotPublished] = {}
-    for day in (task.date for task in chunk if not task.is_made()):
-        error = errors.get(day)
+    for task in chunk:
+        day, error = task.date, errors.get(task.date)
+        try:
+            if task.is_made():
+                continue
+        except StoreUnreachable as unreachable:
+            error = error or unreachable
         if error is None:
             progress.elsewhere.append(day)
         elif isinstance(error, NotPublished):

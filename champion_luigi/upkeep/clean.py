@@ -108,8 +108,10 @@ def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | 
 
 def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
     """The temporary files under DATA_DIR and the lake; symbolic links below them are not followed."""
-    data, lake = settings.data_dir().absolute(), settings.lake_dir().absolute()
-    for root in [data] if lake.is_relative_to(data) else [data, lake]:
+    data = settings.data_dir().absolute()
+    # In an object store, nothing is left behind.
+    others = [root.absolute() for root in (settings.lake_dir(), settings.raw_dir()) if isinstance(root, Path)]
+    for root in [data, *(root for root in others if not root.is_relative_to(data))]:
         for folder, _, names in os.walk(root):
             for path in (Path(folder, name) for name in names if _LEFTOVER.fullmatch(name)):
                 # Its writer may rename it at this moment.
@@ -142,4 +144,4 @@ def _intermediates(of: type[DayTask], datasets: Sequence[Dataset]) -> Iterator[I
             complete = listing.complete_days(of, dataset, first, last + timedelta(days=1)) or set()
             for day, entry in found:
                 if day in complete:
-                    yield Item("intermediate", Path(entry.path).absolute(), entry.stat().st_size, files, day)
+                    yield Item("intermediate", path := Path(entry.path).absolute(), path.stat().st_size, files, day)
