@@ -123,12 +123,12 @@ def shared() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def _running_store(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[s3_server.Store]:
+def _running_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Store]:
     """The object store that the workers of a run share."""
     if why := s3_server.missing():
         pytest.skip(why)
     base = tmp_path_factory.getbasetemp()
-    with s3_server.running((base if worker_id == "master" else base.parent) / "store") as store:
+    with s3_server.running((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "store") as store:
         yield store
 
 

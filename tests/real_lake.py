@@ -21,6 +21,7 @@ from champion_luigi.parsing.lines import parse
 from champion_luigi.parsing.normalize import normalize
 from champion_luigi.parsing.payload import recognise
 from champion_luigi.storage import lake, symbol_changes
+from champion_luigi.storage.paths import ListFiles
 
 ARCHIVE = SHARED / "archive"
 FIRST, LAST = date(2024, 3, 28), date(2024, 7, 5)
@@ -51,7 +52,7 @@ def fill(data: Path) -> None:
             written = lake.parquet_bytes(rows, {"schema_version": str(dataset.version)})
             durable.write_whole(lake.partition(data / "lake", day, dataset), written)
     content = (ARCHIVE / "content" / "equities" / "symbolchange.csv").read_bytes()
-    symbol_changes.keep(data, date(2026, 8, 8), content, {})
+    symbol_changes.keep(ListFiles(data), date(2026, 8, 8), content, {})
 
 
 def _files(dataset: Dataset) -> Iterator[tuple[date, str, bytes]]:

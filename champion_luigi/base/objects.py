@@ -225,13 +225,19 @@ def _replace(client: Any, key: str, content: bytes, tag: str) -> str:
         return _put(client, key, content, expected | {"e_tag": e_tag})
 
 
-def _list(client: Any, prefix: str, start: str) -> list[tuple[str, int, str]]:
+def _list(client: Any, prefix: str, start: str, stop: str, most: int) -> list[tuple[str, int, str]]:
     import obstore
 
     # The client's offset is the name before the first.
     offset = start[:-1] if start else None
     pages: Iterator[Any] = iter(obstore.list(client, prefix or None, offset=offset, chunk_size=1000))
-    return [(str(each["path"]), int(each["size"]), _tag(each)) for page in pages for each in page]
+    found: list[tuple[str, int, str]] = []
+    for page in pages:
+        found += [(str(each["path"]), int(each["size"]), _tag(each)) for each in page]
+        # Stores list by name.
+        if found and ((most and len(found) >= most) or (stop and found[-1][0] >= stop)):
+            break
+    return found
 
 
 def _delete(client: Any, key: str) -> None:

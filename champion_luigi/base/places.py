@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from champion_luigi.base import objects
 from champion_luigi.base.errors import SettingsError
@@ -20,13 +20,21 @@ from champion_luigi.base.secrets import public
 # The object stores, by the scheme of their addresses.
 SCHEMES = {"s3": "S3, and the many stores that speak its language", "gs": "Google Cloud Storage", "az": "Azure Blob"}
 
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):/+(?P<rest>.*)", re.DOTALL)
+# With one slash, a known scheme is a slip, and any other text the path of a folder.
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*(?=://)|(?:s3|gs|az)(?=:/)):/+(?P<rest>.*)", re.DOTALL)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
-_EXPECTED = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER"
+EXPECTED = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER"
 
 
-@dataclass(frozen=True, order=True)
-class ObjectPath:
+if TYPE_CHECKING:
+    # To type checkers, an address is one more path: who composes names need not tell the two apart.
+    from pathlib import Path as _Path
+else:
+    _Path = object
+
+
+@dataclass(frozen=True)
+class ObjectPath(_Path):
     """The address of an object: ``s3://bucket/lake/...``, with as much of `pathlib.Path` as the package uses.
 
     It is a name alone: making one asks nothing. It is no `os.PathLike`, so nothing can take it for a file.
@@ -94,6 +102,16 @@ class ObjectPath:
             raise FileNotFoundError(f"{self} does not exist")
         objects.ask("delete", self.bucket, self.key)
 
+    def read_bytes(self) -> bytes:
+        """The object's content. Raises FileNotFoundError, and as `objects.ask`."""
+        if (found := self.read()) is None:
+            raise FileNotFoundError(f"{self} does not exist")
+        return found[0]
+
+    def write_bytes(self, content: bytes) -> None:
+        """Write the object, whole or not at all. Raises as `objects.ask`."""
+        self.write(content)
+
     def glob(self, pattern: str) -> list[ObjectPath]:
         """The objects below this one whose parts match those of the pattern, each within itself, by name."""
         parts = pattern.split("/")
@@ -130,10 +148,13 @@ class ObjectPath:
         new: str | None = objects.ask("replace", self.bucket, self.key, content, tag)
         return new
 
-    def entries(self, start: str = "", stop: str = "") -> list[Entry]:
-        """The objects below this one, by name. With relative paths, those from ``start`` on and before ``stop``."""
+    def entries(self, start: str = "", stop: str = "", most: int = 0) -> list[Entry]:
+        """The objects below this one, by name. With relative paths, those from ``start`` on and before ``stop``.
+
+        ``most``, if not 0, is the number after which the listing may end.
+        """
         first, last = ((self / each).key if each else "" for each in (start, stop))
-        found = objects.ask("list", self.bucket, self.key, first) or ()
+        found = objects.ask("list", self.bucket, self.key, first, last, most) or ()
         listed = (Entry(ObjectPath(self.bucket, key), size, tag) for key, size, tag in sorted(found))
         return [each for each in listed if first <= each.at.key and (not last or each.at.key < last)]
 
@@ -157,7 +178,8 @@ class Entry:
         return str(self.at)
 
 
-Place: TypeAlias = Path | ObjectPath
+# In a signature, it says that both will do.
+Place: TypeAlias = Path
 Listed: TypeAlias = "os.DirEntry[str] | Entry"
 
 
@@ -184,7 +206,19 @@ def place_of(text: str) -> Place:
         why = "its folder has a part or a character that stores treat in different ways"
     else:
         return ObjectPath(f"{scheme}://{bucket}", key)
-    raise SettingsError(f"the address of an object store cannot be used: {why}", expected=_EXPECTED, found=public(text))
+    raise SettingsError(f"the address of an object store cannot be used: {why}", expected=EXPECTED, found=public(text))
+
+
+def at(listed: Listed) -> Place:
+    """The place of a file in a listing."""
+    return listed.at if isinstance(listed, Entry) else Path(listed.path)
+
+
+def is_below(place: Place, root: Place) -> bool:
+    """Whether a place is ``root``, or below it."""
+    if isinstance(place, ObjectPath):
+        return place.is_relative_to(root)
+    return isinstance(root, Path) and place.is_relative_to(root)
 
 
 def signature(listed: Place | Listed) -> list[int | str]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from champion_luigi.base import durable, locks
-from champion_luigi.base.errors import SettingsError, StorageError
+from champion_luigi.base.errors import ChampionError, SettingsError, StorageError
 from champion_luigi.base.places import Listed, ObjectPath, Place, signature
 
 _LOCK_SECONDS = 30.0
+_READS_AT_ONCE = 16
 
 
 def get(place: Place) -> tuple[bytes, str] | None:
@@ -84,10 +86,35 @@ def entries(place: Place, start: str = "", stop: str = "") -> Iterator[Listed]:
         yield from _below(str(place), "", start, stop)
 
 
+def has_some(place: Place) -> bool:
+    """Whether there is a folder, or, in an object store, any object below the place."""
+    return bool(place.entries(most=1)) if isinstance(place, ObjectPath) else place.exists()
+
+
+def read_many(places: Sequence[Place]) -> Iterator[tuple[Place, bytes | StorageError]]:
+    """The contents of files in their order, or the error of each that cannot be read; objects are read ahead.
+
+    Raises StoreUnreachable and SettingsError, which concern all of them.
+    """
+    if not places or isinstance(places[0], Path):
+        for place in places:
+            yield place, _content_or_error(place)
+        return
+    with ThreadPoolExecutor(_READS_AT_ONCE) as threads:
+        yield from zip(places, threads.map(_content_or_error, places), strict=True)
+
+
+def _content_or_error(place: Place) -> bytes | StorageError:
+    try:
+        return durable.read_whole(place)
+    except StorageError as error:
+        return error
+
+
 def _below(folder: str, prefix: str, start: str, stop: str) -> Iterator[os.DirEntry[str]]:
     try:
         opened = os.scandir(folder)
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return
     with opened:
         for entry in opened:
@@ -116,9 +143,11 @@ def require(place: Place) -> None:
     probe = place / f".champion-probe-{uuid.uuid4().hex}"
     try:
         _require(place, probe)
-    finally:
-        with contextlib.suppress(StorageError, SettingsError):
+    except BaseException:
+        with contextlib.suppress(ChampionError):
             probe.unlink(missing_ok=True)
+        raise
+    probe.unlink(missing_ok=True)
 
 
 def _require(place: ObjectPath, probe: ObjectPath) -> None:

@@ -15,6 +15,7 @@ import click
 
 from champion_luigi.base import exit_codes
 from champion_luigi.base.errors import ChampionError, SettingsError
+from champion_luigi.base.places import Place, is_below
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 
@@ -169,12 +170,12 @@ def wrapped(text: str, indent: str = "", width: int = WIDTH) -> list[str]:
     return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
-def short(path: Path) -> str:
+def short(path: Place) -> str:
     """A path relative to DATA_DIR if it is below it, or else absolute."""
     from champion_luigi.config import settings
 
     path, folder = path.absolute(), settings.data_dir().absolute()
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+    return str(path.relative_to(folder) if is_below(path, folder) else path)
 
 
 def make_folder_of(file: Path, option: str) -> None:

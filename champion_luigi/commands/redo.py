@@ -133,6 +133,7 @@ def _run(dataset: Dataset, requests: Mapping[date, tuple[Stage, Stage]]) -> tupl
 
 
 def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) -> str:
+    from champion_luigi.base.places import is_below
     from champion_luigi.config import settings
 
     named = [plan for plan in plans if not plan.nothing]
@@ -143,7 +144,7 @@ def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) ->
             lines += ["", str(plan.day)]
             for path in plan.replaces:
                 # Without the lake's folders.
-                name = f"lake/.../{path.name}" if path.is_relative_to(settings.lake_dir()) else output.short(path)
+                name = f"lake/.../{path.name}" if is_below(path, settings.lake_dir()) else output.short(path)
                 lines.append(f"  replaces  {name}")
             lines += [f"  runs      {stage}: {why}" for stage, why in plan.runs]
     if len(plans) == 1:

@@ -121,10 +121,10 @@ def _verify_adjustments(datasets: Sequence[Dataset], *, repairs: bool) -> int:
 
 def _verify_lists() -> int:
     """Name the kept lists of changed symbols that are not as fetched, and return the exit code."""
-    from champion_luigi.config import settings
+    from champion_luigi.config import wiring
     from champion_luigi.storage import symbol_changes
 
-    found = list(symbol_changes.damaged(settings.data_dir()))
+    found = list(symbol_changes.damaged(wiring.list_files()))
     for each in found:
         output.say(
             f"{each.day}: the kept list of changed symbols differs from what was fetched; expected sha256 "

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
+from champion_luigi.base import places
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import luigi_defaults
@@ -142,9 +143,24 @@ class Folder(Text):
 
     def accepted(self, value: Any) -> Any:
         text: str = super().accepted(value)
-        if _URL.match(text):
-            raise _Unusable("it is a URL")
+        if _URL.match(text) or places.is_address(text):
+            raise _Unusable("it is a URL; an object store is for CHAMPION_LAKE_DIR and CHAMPION_RAW_DIR")
         return _at_home(text)
+
+
+class FolderOrStore(Text):
+    """A folder, or the address of a folder in an object store."""
+
+    expected = f"a folder, or {places.EXPECTED}"
+
+    def accepted(self, value: Any) -> Any:
+        text: str = super().accepted(value)
+        if not places.is_address(text):
+            return _at_home(text)
+        try:
+            return str(places.place_of(text))
+        except SettingsError as error:
+            raise _Unusable(error.what.partition(": ")[2]) from None
 
 
 def _at_home(text: str) -> str:

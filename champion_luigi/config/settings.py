@@ -23,9 +23,10 @@ from urllib.parse import quote
 import luigi
 from luigi.cmdline_parser import CmdlineParser
 
-from champion_luigi.base import extras
+from champion_luigi.base import extras, object_options
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
+from champion_luigi.base.places import Place, is_address, place_of
 from champion_luigi.config import luigi_defaults, steady
 from champion_luigi.config.parameters import (
     DAY_SECONDS,
@@ -33,6 +34,7 @@ from champion_luigi.config.parameters import (
     Day,
     FirstDay,
     Folder,
+    FolderOrStore,
     Hosts,
     Location,
     Number,
@@ -54,10 +56,10 @@ from champion_luigi.warehouse import hosts
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
 
 # Variables that are not settings: libraries read them directly.
-_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", *object_options.SECRET_VARIABLES)
 _PROXY_VARIABLES = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 # The settings that are addresses, or are taken for one.
-_MAY_HOLD_A_PASSWORD = ("archive_url", "mlflow_tracking_uri", "clickhouse_host")
+_MAY_HOLD_A_PASSWORD = ("archive_url", "mlflow_tracking_uri", "clickhouse_host", "lake_dir", "raw_dir")
 # Whether the secrets are being collected in this context.
 _asked: ContextVar[bool] = ContextVar("champion_secrets_asked", default=False)
 
@@ -68,7 +70,14 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     """``[champion]`` in luigi.cfg."""
 
     data_dir = Folder("DATA_DIR", "./data", "folder of all outputs")
-    lake_dir = Folder("CHAMPION_LAKE_DIR", "", "root of the Parquet lake; empty: DATA_DIR/lake")
+    lake_dir = FolderOrStore(
+        "CHAMPION_LAKE_DIR",
+        "",
+        "root of the Parquet lake, a folder or an object store's s3://, gs:// or az:// address; empty: DATA_DIR/lake",
+    )
+    raw_dir = FolderOrStore(
+        "CHAMPION_RAW_DIR", "", "root of the fetched files, as for CHAMPION_LAKE_DIR; empty: DATA_DIR/raw"
+    )
     local_dir = Folder(
         "CHAMPION_LOCAL_DIR",
         "",
@@ -375,9 +384,18 @@ _path = functools.lru_cache(maxsize=16)(Path)
 
 
 @steady.kept
-def lake_dir() -> Path:
+def lake_dir() -> Place:
     """The root of the Parquet lake."""
-    return Path(get("lake_dir")) if get("lake_dir") else data_dir() / "lake"
+    return _place(get("lake_dir")) if get("lake_dir") else data_dir() / "lake"
+
+
+@steady.kept
+def raw_dir() -> Place:
+    """The root of the fetched files."""
+    return _place(get("raw_dir")) if get("raw_dir") else data_dir() / "raw"
+
+
+_place = functools.lru_cache(maxsize=16)(place_of)
 
 
 @steady.kept
@@ -445,6 +463,8 @@ def secrets() -> frozenset[str]:
 @steady.kept
 def _secrets() -> frozenset[str]:
     found = {os.environ.get(name, "") for name in _SECRET_VARIABLES}
+    if is_address(_as_written("lake_dir")) or is_address(_as_written("raw_dir")):
+        found |= object_options.secrets()
     with contextlib.suppress(SettingsError):
         found.add(clickhouse_password())
     addresses: list[Callable[[], str | None]] = [

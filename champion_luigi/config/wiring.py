@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from champion_luigi.base import secrets
+from champion_luigi.base import secrets, store
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.base.places import ObjectPath, Place
 from champion_luigi.config import settings, steady
@@ -18,9 +18,10 @@ from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.answers import Ledger
 from champion_luigi.exchange.expectation import Expectation
+from champion_luigi.storage import claims as claims_to_days
 from champion_luigi.storage import raw, version
 from champion_luigi.storage.claims import Claims
-from champion_luigi.storage.paths import DayFiles
+from champion_luigi.storage.paths import DayFiles, ListFiles
 from champion_luigi.warehouse import connection
 
 if TYPE_CHECKING:
@@ -45,7 +46,27 @@ def warehouse_place() -> connection.Address:
 
 def files(dataset: Dataset) -> DayFiles:
     """The paths of a data set's files."""
-    return DayFiles(settings.data_dir(), dataset)
+    return DayFiles(settings.data_dir(), dataset, settings.raw_dir())
+
+
+def list_files() -> ListFiles:
+    """The paths of the lists of changed symbols."""
+    return ListFiles(settings.data_dir(), settings.raw_dir())
+
+
+def require_stores() -> None:
+    """Try out the object stores of lake and fetched files, if there are any: once a process.
+
+    Raises SettingsError if one cannot be used as it is, NotInstalled, and StoreUnreachable.
+    """
+    for root in (settings.lake_dir(), settings.raw_dir()):
+        if not isinstance(root, Path):
+            _require_store(os.getpid(), root)
+
+
+@functools.lru_cache(maxsize=8)
+def _require_store(_pid: int, root: Place) -> None:
+    store.require(root)
 
 
 def host_name() -> str:
@@ -72,10 +93,20 @@ def _claims(_pid: int, folder: Place, host: str, seconds: float) -> Claims:
 
 def place(*, with_warehouse: bool) -> str:
     """A name for where outputs go: the same on hosts that share them, and on no others. DATA_DIR has been used."""
-    folder = settings.data_dir()
-    own = f"{version.identity(folder)}"
-    warehouse = settings.get("clickhouse_database") if settings.get("clickhouse_host") else own
-    return f"{own} {warehouse}" if with_warehouse else own
+    own = version.identity(settings.data_dir())
+    parts = [_identity(root) or own for root in (settings.raw_dir(), settings.lake_dir())]
+    if with_warehouse:
+        parts.append(settings.get("clickhouse_database") if settings.get("clickhouse_host") else own)
+    return " ".join(dict.fromkeys(parts))
+
+
+def _identity(root: Place) -> str:
+    """A name for a root outside of DATA_DIR; empty for one below it."""
+    if not isinstance(root, Path):
+        return str(root)
+    if root.absolute().is_relative_to(settings.data_dir().absolute()):
+        return ""
+    return claims_to_days.identity(root / "claims")
 
 
 def answers_file(dataset: Dataset) -> Path:

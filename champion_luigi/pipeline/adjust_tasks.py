@@ -15,7 +15,7 @@ import luigi
 import tenacity
 
 from champion_luigi.adjustments.tables import VERSION
-from champion_luigi.base import durable, locks
+from champion_luigi.base import durable, locks, store
 from champion_luigi.base.errors import Busy, ChampionError, StorageError, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
@@ -81,6 +81,7 @@ class _AdjustTask(luigi.Task):
         """Do the work, in one process at a time."""
         process.prepare()
         version.claim(settings.data_dir())
+        wiring.require_stores()
         lock = adjustments.lock(settings.data_dir())
         with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self._wait):
             if not self.complete():
@@ -157,7 +158,7 @@ class WriteAdjustments(_AdjustTask):
         try:
             task.run()
         except ChampionError as error:
-            kept = symbol_changes.newest_kept(settings.data_dir())
+            kept = symbol_changes.newest_kept(wiring.list_files())
             instead = f"the list of {kept.day} serves" if kept else "symbols are linked by ISIN alone"
             self.warn(f"{instead}, because there is no list of changed symbols of today: {error}")
 
@@ -282,7 +283,7 @@ def are_wanted() -> bool:
     """Whether this lake has prices and corporate actions, or had adjustments made before."""
     root = settings.lake_dir()
     return adjustments.document(root).exists() or all(
-        lake.folder(root, dataset).exists() for dataset in (EQUITY, CORPORATE_ACTIONS)
+        store.has_some(lake.folder(root, dataset)) for dataset in (EQUITY, CORPORATE_ACTIONS)
     )
 
 

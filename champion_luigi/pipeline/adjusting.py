@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from champion_luigi.adjustments import events, spans
@@ -16,7 +15,8 @@ from champion_luigi.adjustments.instruments import Changes, Names, names, read_c
 from champion_luigi.adjustments.tables import SHARE_SERIES, VERSION
 from champion_luigi.base import durable
 from champion_luigi.base.errors import NotMade
-from champion_luigi.config import settings
+from champion_luigi.base.places import Place
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.market_cap import MARKET_CAP
@@ -43,7 +43,7 @@ class Inputs(NamedTuple):
     """What adjustments are made from: the digest of each year's files by data set, and the list of changed symbols."""
 
     states: Mapping[str, Mapping[int, str]]
-    symbols: Path | None
+    symbols: Place | None
     symbols_sha256: str
 
     @property
@@ -56,8 +56,8 @@ def inputs() -> Inputs:
     """What the adjustments would be made from now. Opens no lake file."""
     root = settings.lake_dir()
     states = {dataset.name: adjustments.states(root, dataset) for dataset in SOURCES}
-    kept = symbol_changes.newest_kept(settings.data_dir())
-    sha256 = durable.sha256(symbol_changes.content_of(settings.data_dir(), kept)) if kept else ""
+    kept = symbol_changes.newest_kept(wiring.list_files())
+    sha256 = durable.sha256(symbol_changes.content_of(wiring.list_files(), kept)) if kept else ""
     return Inputs(states, kept and kept.path, sha256)
 
 

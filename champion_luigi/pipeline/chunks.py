@@ -16,7 +16,15 @@ from datetime import date, timedelta
 from typing import Any
 
 from champion_luigi.base import signals
-from champion_luigi.base.errors import ArchiveUnusable, Busy, NotPublished, Refused, SettingsError, TransientError
+from champion_luigi.base.errors import (
+    ArchiveUnusable,
+    Busy,
+    NotPublished,
+    Refused,
+    SettingsError,
+    StoreUnreachable,
+    TransientError,
+)
 from champion_luigi.config import settings, steady, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
@@ -211,11 +219,20 @@ def _settle(
 ) -> None:
     """Record the outcome of each incomplete day of a chunk. ``missing`` takes those whose file may still appear."""
     found: dict[date, NotPublished] = {}
-    left = [task for task in chunk if not task.is_made()]
+    unreachable: dict[date, BaseException] = {}
+
+    def is_made(task: DayTask) -> bool:
+        try:
+            return task.is_made()
+        except StoreUnreachable as error:
+            unreachable[task.date] = error
+            return False
+
+    left = [task for task in chunk if not is_made(task)]
     # Another process may have done them meanwhile.
     type(chunk[0]).look(left)
-    for day in (task.date for task in left if not task.is_made()):
-        error = errors.get(day)
+    for day in (task.date for task in left if not is_made(task)):
+        error = errors.get(day) or unreachable.get(day)
         if error is None:
             progress.elsewhere.append(day)
         elif isinstance(error, NotPublished):

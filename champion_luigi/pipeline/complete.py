@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Collection
 from datetime import date
 
 import luigi
 
+from champion_luigi.base.places import Listed, signature
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import loaded
@@ -68,20 +68,17 @@ def _due(of: type[luigi.Task], dataset: Dataset, start: date, stop: date) -> set
     return {day for day, first in first_stages.items() if first <= of.stage}
 
 
-def _rows_of(
-    dataset: Dataset, day: date, marker: str, lake_file: os.DirEntry[str], warehouse: dict[str, object]
-) -> int | None:
+def _rows_of(dataset: Dataset, day: date, marker: str, lake_file: Listed, warehouse: dict[str, object]) -> int | None:
     """The rows that the marker records; None if the marker does not count."""
     rows = 0
     try:
         with open(marker, "rb") as file:
             document = json.loads(file.read())
         rows = int(document["rows"])
-        status = lake_file.stat()
         if (
             document["warehouse"] == warehouse
             and document["schema_version"] <= dataset.version
-            and document["lake_stat"] == [status.st_size, status.st_mtime_ns]
+            and document["lake_stat"] == signature(lake_file)
         ):
             return rows
     except (OSError, ValueError, KeyError, TypeError):

@@ -219,6 +219,7 @@ class DayTask(luigi.Task):
         """Prepare a run: nothing to report yet, and a link to the page in MLflow that has the day."""
         self._has_just_run = False
         version.claim(settings.data_dir())
+        wiring.require_stores()
         self.facts: dict[str, Any] = {"worker": self._worker()}
         if page := record.runs_page(run_of_fill.get() or run.name_of_day(self.date, self.dataset)):
             show(self, "set_tracking_url", page)

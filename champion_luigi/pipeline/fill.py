@@ -488,6 +488,7 @@ class FillBhavcopy(RangeDailyBase):
     def require_settings(self) -> None:
         """Raise SettingsError, before the first day, if a setting cannot be used: each day would only say so itself."""
         settings.require_usable(with_warehouse=self.of is LoadClickHouse)
+        wiring.require_stores()
         days = set(self._days)
         if days and days - wiring.files(self.definition).days("raw", min(days), max(days) + timedelta(days=1)).keys():
             wiring.configured_archive()

@@ -24,6 +24,7 @@ from typing import Any
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import ChampionError, StorageError
+from champion_luigi.base.places import Listed, Place, at, signature
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline.targets import LoadMarker
@@ -50,7 +51,7 @@ _imported: set[tuple[Any, ...]] = set()
 class LoadRecord(LoadMarker):
     """The record of a day's load into a server: the ledger's entry, and this folder's marker of it."""
 
-    def __init__(self, path: Path, dataset: Dataset, lake_file: Path, warehouse: Mapping[str, Any], day: date) -> None:
+    def __init__(self, path: Path, dataset: Dataset, lake_file: Place, warehouse: Mapping[str, Any], day: date) -> None:
         super().__init__(path, dataset, lake_file, warehouse)
         self.day = day
 
@@ -170,7 +171,7 @@ def _key(dataset: Dataset, day: date) -> tuple[Any, ...]:
 # Markers
 
 
-def _marker_days(dataset: Dataset, start: date, stop: date) -> dict[date, os.DirEntry[str]]:
+def _marker_days(dataset: Dataset, start: date, stop: date) -> dict[date, Listed]:
     return wiring.files(dataset).days(f"loaded/{wiring.warehouse_place().slug}", start, stop)
 
 
@@ -221,17 +222,17 @@ def _entry_of(document: Mapping[str, Any]) -> Entry:
 def _is_of(record: LoadRecord, entry: Entry) -> bool:
     """Whether a load was of the lake's file, where there is one."""
     try:
-        status = record.lake_file.stat()
+        stat = signature(record.lake_file)
     except FileNotFoundError:
         return True
-    return _sha256_of(record.lake_file, status, record.load() or {}) == entry.lake_sha256
+    return _sha256_of(record.lake_file, stat, record.load() or {}) == entry.lake_sha256
 
 
-def _sha256_of(path: Path, status: os.stat_result, marker: Mapping[str, Any]) -> str:
+def _sha256_of(place: Place, stat: list[int | str], marker: Mapping[str, Any]) -> str:
     # An untouched file need not be read.
-    if marker.get("lake_stat") == [status.st_size, status.st_mtime_ns] and "lake_sha256" in marker:
+    if marker.get("lake_stat") == stat and "lake_sha256" in marker:
         return str(marker["lake_sha256"])
-    return durable.sha256(durable.read_whole(path))
+    return durable.sha256(durable.read_whole(place))
 
 
 class _Hashes:
@@ -242,18 +243,17 @@ class _Hashes:
         self._known: dict[str, Sequence[Any]] | None = None
         self._is_changed = False
 
-    def of(self, entry: os.DirEntry[str], marker: Mapping[str, Any] | None) -> str:
+    def of(self, entry: Listed, marker: Mapping[str, Any] | None) -> str:
         """The sha256 of a file."""
-        status = entry.stat()
-        stat = [status.st_size, status.st_mtime_ns]
+        stat = signature(entry)
         if marker and marker.get("lake_stat") == stat and "lake_sha256" in marker:
             return str(marker["lake_sha256"])
         if self._known is None:
             self._known = durable.read_json(self._path) or {}
         match self._known.get(entry.name):
-            case [size, time_ns, str(sha256)] if [size, time_ns] == stat:
+            case [size, tag, str(sha256)] if [size, tag] == stat:
                 return sha256
-        sha256 = durable.sha256(durable.read_whole(Path(entry.path)))
+        sha256 = durable.sha256(durable.read_whole(at(entry)))
         self._known[entry.name] = [*stat, sha256]
         self._is_changed = True
         return sha256

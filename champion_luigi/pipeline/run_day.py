@@ -11,6 +11,7 @@ from typing import Any
 import luigi
 
 from champion_luigi.base.errors import ChampionError
+from champion_luigi.base.places import Place
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
 from champion_luigi.pipeline import absence
@@ -32,8 +33,8 @@ class DayResult:
     loaded: int
     layout: str
     warnings: dict[str, int] = field(hash=False)
-    raw_path: Path
-    lake_path: Path
+    raw_path: Place
+    lake_path: Place
     rejects_path: Path | None
 
 

@@ -22,7 +22,6 @@ from champion_luigi.exchange.sessions import INDIA
 from champion_luigi.pipeline import day_task, process
 from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.storage import symbol_changes, version
-from champion_luigi.storage.paths import ListFiles
 
 PATH = "/content/equities/symbolchange.csv"
 # A list grows. With a smaller share of the changes of the newest kept one, it is not whole.
@@ -33,12 +32,12 @@ class _KeptList(JsonFile):
     """The receipt of a day's list. It counts if the list is there too."""
 
     def __init__(self, day: date) -> None:
-        super().__init__(ListFiles(settings.data_dir()).receipt(day))
+        super().__init__(wiring.list_files().receipt(day))
         self.day = day
 
     def exists(self) -> bool:
         """Whether the day's list is kept."""
-        return symbol_changes.is_kept(settings.data_dir(), self.day)
+        return symbol_changes.is_kept(wiring.list_files(), self.day)
 
 
 class ScrapeSymbolChanges(luigi.Task):
@@ -74,6 +73,7 @@ class ScrapeSymbolChanges(luigi.Task):
         process.heed_signals()
         process.end_worker_on_sigterm()
         version.claim(settings.data_dir())
+        wiring.require_stores()
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts),
             wait=tenacity.wait_fixed(settings.get("scrape_retry_seconds")),
@@ -81,7 +81,7 @@ class ScrapeSymbolChanges(luigi.Task):
             before_sleep=lambda state: self.say(f"attempt {state.attempt_number} of {self.attempts} failed"),
             reraise=True,
         )
-        lock = ListFiles(settings.data_dir()).lock(self.date)
+        lock = wiring.list_files().lock(self.date)
         with locks.locked(lock, "the list of changed symbols", settings.get("lock_wait_seconds"), self.say):
             if not self.complete():
                 retrying(self.work)
@@ -90,7 +90,7 @@ class ScrapeSymbolChanges(luigi.Task):
         """Fetch the list, check it, and keep it."""
         content, url, headers = self._fetched()
         changes = read_changes(content, url, self.date)
-        before = symbol_changes.newest_kept(settings.data_dir())
+        before = symbol_changes.newest_kept(wiring.list_files())
         self._require_whole(changes, before, url)
         described = {
             "url": url,
@@ -98,7 +98,7 @@ class ScrapeSymbolChanges(luigi.Task):
             "counts": changes.counts,
             "validators": dict(headers),
         }
-        receipt = symbol_changes.keep(settings.data_dir(), self.date, content, described)
+        receipt = symbol_changes.keep(wiring.list_files(), self.date, content, described)
         same = "" if receipt["content_date"] == self.date else f", the same as on {receipt['content_date']}"
         odd = "".join(f", {len(lines):,} {kind}" for kind, lines in changes.odd.items() if lines)
         self.say(f"{len(changes.listed):,} changes of symbols{odd}{same}")
@@ -135,7 +135,7 @@ class ScrapeSymbolChanges(luigi.Task):
         if before is None:
             return
         try:
-            known = len(read_changes(symbol_changes.content_of(settings.data_dir(), before)).listed)
+            known = len(read_changes(symbol_changes.content_of(wiring.list_files(), before)).listed)
         except (DamagedFile, RejectedPayload, StorageError):
             return  # `champion verify` reports it; this list replaces it
         if len(changes.listed) < _LEAST_SHARE * known:

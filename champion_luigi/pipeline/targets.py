@@ -15,10 +15,11 @@ from typing import Any
 import luigi
 
 from champion_luigi.base import durable
+from champion_luigi.base.places import ObjectPath, Place, place_of, signature
 from champion_luigi.datasets.model import Dataset
 
 # Values that this process wrote and has not taken yet, by path: (the file's signature, the value).
-_written: OrderedDict[str, tuple[tuple[int, ...], Any]] = OrderedDict()
+_written: OrderedDict[str, tuple[tuple[int | str, ...], Any]] = OrderedDict()
 _written_lock = threading.Lock()
 _MOST_REMEMBERED = 64
 
@@ -26,13 +27,10 @@ _MOST_REMEMBERED = 64
 class WholeFile(luigi.LocalTarget):
     """A file written atomically; `take` returns the value just written without reading it back."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Place) -> None:
         super().__init__(str(path))
-
-    @property
-    def file(self) -> Path:
-        """The target's path."""
-        return Path(self.path)
+        # Where the file lies.
+        self.file: Place = place_of(path) if isinstance(path, str) else path
 
     def exists(self) -> bool:
         """Whether the file exists. Luigi's own warns of wildcards, which a folder's name may contain."""
@@ -55,8 +53,10 @@ class WholeFile(luigi.LocalTarget):
             signature, value = _written.pop(self.path, ((), None))
         return value if value is not None and signature == self._signature() else None
 
-    def _signature(self) -> tuple[int, ...]:
+    def _signature(self) -> tuple[int | str, ...]:
         try:
+            if isinstance(self.file, ObjectPath):
+                return tuple(signature(self.file))
             status = self.file.stat()
         except FileNotFoundError:
             return ()
@@ -86,7 +86,7 @@ class JsonFile(WholeFile):
 class LoadMarker(JsonFile):
     """Records that a lake file's rows are in a warehouse. It counts only for that warehouse and that file's content."""
 
-    def __init__(self, path: str | Path, dataset: Dataset, lake_file: Path, warehouse: Mapping[str, Any]) -> None:
+    def __init__(self, path: str | Path, dataset: Dataset, lake_file: Place, warehouse: Mapping[str, Any]) -> None:
         super().__init__(path)
         self.dataset = dataset
         self.lake_file = lake_file
@@ -109,10 +109,10 @@ class LoadMarker(JsonFile):
 
     def _has_same_lake_file(self, document: Mapping[str, Any]) -> bool:
         try:
-            status = self.lake_file.stat()
+            found = signature(self.lake_file)
         except FileNotFoundError:
             return False
         # An untouched file need not be read. A copied or moved lake has other times but the same content.
-        if document.get("lake_stat") == [status.st_size, status.st_mtime_ns]:
+        if document.get("lake_stat") == found:
             return True
         return bool(document.get("lake_sha256") == durable.sha256(durable.read_whole(self.lake_file)))

@@ -27,6 +27,7 @@ from champion_luigi.base.errors import (
     TerminalError,
     TruncatedPayload,
 )
+from champion_luigi.base.places import Place, signature
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, lanes, loaded, sharing
@@ -175,7 +176,7 @@ class ParseBhavcopy(_Table):
         for task, (_, kept) in zip(tasks, receipts, strict=True):
             task.say(f"{task.facts['raw_rows_parsed']:,} rows of {kept.name}")
 
-    def _recognised(self, receipt: Mapping[str, Any], kept: Path) -> Recognised:
+    def _recognised(self, receipt: Mapping[str, Any], kept: Place) -> Recognised:
         from champion_luigi.parsing import payload
 
         recognised: Recognised | None = WholeFile(kept).take()
@@ -390,16 +391,15 @@ class LoadClickHouse(DayTask):
             count = counts[task.date]
             task.say(f"{count.rows:,} rows in {name}" + (f", {count.removed} removed" if count.removed else ""))
 
-    def _rows_to_load(self) -> tuple[pl.DataFrame, str, dict[str, str], list[int]]:
+    def _rows_to_load(self) -> tuple[pl.DataFrame, str, dict[str, str], list[int | str]]:
         """The lake file's rows, sha256, metadata, and its size and time before it was read."""
         lake_file = self.input().file
-        status = lake_file.stat()
-        stat = [status.st_size, status.st_mtime_ns]
+        stat = signature(lake_file)
         rows, content_sha256, metadata = self.input().take() or lake.rows_to_load(lake_file, self.definition)
         self._require_untouched_as_loaded(stat, content_sha256)
         return rows, content_sha256, metadata, stat
 
-    def _require_untouched_as_loaded(self, stat: list[int], found: str) -> None:
+    def _require_untouched_as_loaded(self, stat: list[int | str], found: str) -> None:
         """Raise DamagedFile if any warehouse's marker has the lake file's size and time but another sha256.
 
         A file that was rewritten on purpose since then has another time, and is loaded as it is.

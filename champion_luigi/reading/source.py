@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from champion_luigi.adjustments.tables import END, EVENTS, SPANS, types_of
 from champion_luigi.base.errors import NotMade, SettingsError, StorageError, WarehouseError
+from champion_luigi.base.places import Place
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.corporate_actions import SHARES
 from champion_luigi.datasets.equity import EQUITY
@@ -55,7 +56,7 @@ class Source(Protocol):
 
 
 @contextlib.contextmanager
-def opened(name: Name, root: str | Path | None) -> Iterator[Source]:
+def opened(name: Name, root: str | Place | None) -> Iterator[Source]:
     """The configured source of that name, or the lake at ``root``. Raises SettingsError, and errors of a warehouse."""
     if name == "lake":
         yield Lake(lake.root_at(root) if root is not None else settings.lake_dir())
@@ -76,7 +77,7 @@ def opened(name: Name, root: str | Path | None) -> Iterator[Source]:
 class Lake:
     """The Parquet lake."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Place) -> None:
         if root.exists() and not root.is_dir():
             raise SettingsError("the root of a lake is a folder", source=str(root), found="a file")
         self.root = root

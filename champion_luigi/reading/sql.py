@@ -79,7 +79,7 @@ def _over_lake(most_rows: int | None) -> Questions | None:
     datasets = {
         dataset: f"{lake.folder(root, dataset)}/**/{dataset.stem}_*.parquet"
         for dataset in DATASETS.values()
-        if next(iter(lake.days(root, dataset)), None)
+        if lake.has_days(root, dataset)
     }
     if not datasets or not over_files.is_possible(root):
         return None

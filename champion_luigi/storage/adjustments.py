@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, NotMade, StorageError
+from champion_luigi.base.places import Place, signature
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import lake
 
@@ -41,7 +42,7 @@ class Made(NamedTuple):
     about: Mapping[str, object]
 
 
-def document(root: Path) -> Path:
+def document(root: Place) -> Place:
     """The document about the tables of the lake ``root``; it is written last."""
     return root / "normalized" / "adjustments" / "adjustments.json"
 
@@ -63,7 +64,7 @@ def ask(data: Path) -> None:
         durable.write_whole(path, b"")
 
 
-def write(root: Path, tables: Mapping[str, pl.DataFrame], inputs: str, about: Mapping[str, object]) -> None:
+def write(root: Place, tables: Mapping[str, pl.DataFrame], inputs: str, about: Mapping[str, object]) -> None:
     """Write the tables of a state and, last, the document. ``inputs`` is the digest of what they were made from.
 
     The tables of the state before stay, for readers who have just read its document; older ones are removed.
@@ -78,12 +79,12 @@ def write(root: Path, tables: Mapping[str, pl.DataFrame], inputs: str, about: Ma
             path.unlink(missing_ok=True)
 
 
-def are_there(root: Path, inputs: str) -> bool:
+def are_there(root: Place, inputs: str) -> bool:
     """Whether the tables of a state have their files. Opens none."""
     return all(_file(root, name, inputs).exists() for name in TABLES)
 
 
-def are_readable(root: Path) -> bool:
+def are_readable(root: Place) -> bool:
     """Whether the tables can be read, all of one state."""
     try:
         read(root)
@@ -92,7 +93,7 @@ def are_readable(root: Path) -> bool:
     return True
 
 
-def read(root: Path) -> Made:
+def read(root: Place) -> Made:
     """The tables, all of one state. Raises NotMade if they were never made, DamagedFile or StorageError."""
     for _ in range(_TRIES):
         about = durable.read_json(document(root))
@@ -117,18 +118,18 @@ def read(root: Path) -> Made:
     )
 
 
-def files(root: Path) -> dict[str, Path]:
+def files(root: Place) -> dict[str, Place]:
     """The files of the state that counts, by name; nothing if it was never made or is being replaced."""
     about = durable.read_json(document(root)) or {}
     found = {name: _file(root, name, str(about.get("inputs"))) for name in TABLES}
     return found if all(path.exists() for path in found.values()) else {}
 
 
-def _file(root: Path, name: str, inputs: str) -> Path:
+def _file(root: Place, name: str, inputs: str) -> Place:
     return document(root).with_name(f"{name}_{inputs[:16]}.parquet")
 
 
-def _table(path: Path) -> pl.DataFrame:
+def _table(path: Place) -> pl.DataFrame:
     import polars as pl
 
     content = durable.read_whole(path)
@@ -143,12 +144,11 @@ def _table(path: Path) -> pl.DataFrame:
         ) from error
 
 
-def states(root: Path, dataset: Dataset) -> dict[int, str]:
+def states(root: Place, dataset: Dataset) -> dict[int, str]:
     """A digest of each year's lake files: of their names, sizes and times. A file that was written again differs."""
-    entries: defaultdict[int, list[tuple[str, int, int]]] = defaultdict(list)
+    entries: defaultdict[int, list[tuple[str, *tuple[int | str, ...]]]] = defaultdict(list)
     for day, entry in lake.days(root, dataset):
-        status = entry.stat()
-        entries[day.year].append((entry.name, status.st_size, status.st_mtime_ns))
+        entries[day.year].append((entry.name, *signature(entry)))
     return {year: digest(sorted(found)) for year, found in sorted(entries.items())}
 
 
@@ -159,7 +159,7 @@ def digest(*values: object) -> str:
 
 def of_years(
     place: Path,
-    root: Path,
+    root: Place,
     dataset: Dataset,
     states: Mapping[int, str],
     make: Callable[[pl.LazyFrame, int], pl.DataFrame],

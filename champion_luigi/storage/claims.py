@@ -189,6 +189,14 @@ class Claims:
         )
 
 
+def identity(folder: Place) -> str:
+    """A name for the store that holds a folder of claims: the same on every host, however each reaches it."""
+    place = folder / "store.json"
+    store.put_if_absent(place, durable.json_bytes({"id": uuid.uuid4().hex, "noted_at": durable.now()}))
+    found = store.get(place)
+    return str(_document(found[0]).get("id")) if found else ""
+
+
 def _in_threads(do: Callable[[str], Any], names: list[str]) -> list[Any]:
     if len(names) < 2:
         return [do(name) for name in names]

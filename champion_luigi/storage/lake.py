@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi.base import durable
-from champion_luigi.base.errors import DamagedFile, SettingsError
-from champion_luigi.base.secrets import hidden, public
+from champion_luigi.base import durable, object_options, store
+from champion_luigi.base.errors import DamagedFile
+from champion_luigi.base.places import Listed, ObjectPath, Place, place_of
+from champion_luigi.base.secrets import hidden
 from champion_luigi.datasets.catalog import DEFAULT, dataset_of
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage.paths import day_in, name_of
@@ -25,17 +27,21 @@ if TYPE_CHECKING:
     import polars as pl
 
 _SUFFIX = ".parquet"
+_HIVE = re.compile(r"year=\d+/month=\d+/day=\d+")
 
 
-def folder(root: Path, dataset: Dataset) -> Path:
+def folder(root: Place, dataset: Dataset) -> Place:
     """The folder of a data set's tree: ``root/normalized/equity_ohlc``."""
     return root / "normalized" / dataset.view
 
 
-def partition(root: Path, day: date, dataset: Dataset) -> Path:
+def partition(root: Place, day: date, dataset: Dataset) -> Place:
     """The path of a day's file: ``root/normalized/equity_ohlc/year=2024/month=01/day=15/bhavcopy_20240115.parquet``."""
-    parts = f"year={day.year}", f"month={day.month:02}", f"day={day.day:02}", name_of(dataset, day) + _SUFFIX
-    return folder(root, dataset).joinpath(*parts)
+    return folder(root, dataset).joinpath(*_folder_of(day), name_of(dataset, day) + _SUFFIX)
+
+
+def _folder_of(day: date) -> tuple[str, str, str]:
+    return f"year={day.year}", f"month={day.month:02}", f"day={day.day:02}"
 
 
 def sorted_by_key(rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
@@ -50,12 +56,12 @@ def parquet_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
-def read_parquet(path: Path, dataset: Dataset) -> tuple[pl.DataFrame, dict[str, str]]:
+def read_parquet(path: Place, dataset: Dataset) -> tuple[pl.DataFrame, dict[str, str]]:
     """A table and its key-value metadata. Raises StorageError, DamagedFile or OtherVersion."""
     return table_of(durable.read_whole(path), path, dataset)
 
 
-def table_of(content: bytes, path: Path, dataset: Dataset) -> tuple[pl.DataFrame, dict[str, str]]:
+def table_of(content: bytes, path: Place, dataset: Dataset) -> tuple[pl.DataFrame, dict[str, str]]:
     """The same as `read_parquet`, from bytes already read from ``path``."""
     import polars as pl  # listing the lake must not cost the import
 
@@ -64,7 +70,7 @@ def table_of(content: bytes, path: Path, dataset: Dataset) -> tuple[pl.DataFrame
         return with_later_columns(pl.read_parquet(io.BytesIO(content)), metadata, dataset), metadata
 
 
-def rows_to_load(path: Path, dataset: Dataset) -> tuple[pl.DataFrame, str, dict[str, str]]:
+def rows_to_load(path: Place, dataset: Dataset) -> tuple[pl.DataFrame, str, dict[str, str]]:
     """The canonical rows of a lake file, the sha256 of exactly the bytes that were read, and the file's metadata.
 
     Raises StorageError, OtherVersion or DamagedFile; other columns than the canonical ones count as damage.
@@ -93,14 +99,18 @@ def with_later_columns(rows: pl.DataFrame, metadata: Mapping[str, str], dataset:
     return rows.with_columns(pl.lit(None, dataset.types[column.name]).alias(column.name) for column in later)
 
 
-def read_metadata(path: Path, dataset: Dataset) -> dict[str, str]:
+def read_metadata(path: Place, dataset: Dataset) -> dict[str, str]:
     """The key-value metadata of a lake file. Raises StorageError, DamagedFile or OtherVersion."""
-    content = durable.read_whole(path)
+    return metadata_of(durable.read_whole(path), path, dataset)
+
+
+def metadata_of(content: bytes, path: Place, dataset: Dataset) -> dict[str, str]:
+    """The same as `read_metadata`, from bytes already read from ``path``."""
     with _as_damaged(path):
         return _metadata_of(content, path, dataset)
 
 
-def _metadata_of(content: bytes, path: Path, dataset: Dataset) -> dict[str, str]:
+def _metadata_of(content: bytes, path: Place, dataset: Dataset) -> dict[str, str]:
     import polars as pl
 
     found = pl.read_parquet_metadata(io.BytesIO(content))
@@ -109,7 +119,7 @@ def _metadata_of(content: bytes, path: Path, dataset: Dataset) -> dict[str, str]
 
 
 @contextlib.contextmanager
-def _as_damaged(path: Path) -> Iterator[None]:
+def _as_damaged(path: Place) -> Iterator[None]:
     import polars as pl
 
     try:
@@ -122,11 +132,17 @@ def _as_damaged(path: Path) -> Iterator[None]:
         ) from error
 
 
-def days(
-    root: Path, dataset: Dataset, start: date = date.min, stop: date = date.max
-) -> Iterator[tuple[date, os.DirEntry[str]]]:
+def days(root: Place, dataset: Dataset, start: date = date.min, stop: date = date.max) -> Iterator[tuple[date, Listed]]:
     """The finished lake files from ``start`` to ``stop`` (exclusive), in no order; none is opened."""
-    for year in _folders(folder(root, dataset), "year=", start.year, stop.year):
+    tree = folder(root, dataset)
+    if isinstance(tree, ObjectPath):
+        # A thousand names a request, from the first day to the last.
+        for listed in tree.entries("/".join(_folder_of(start)), "/".join(_folder_of(stop))):
+            of = _date_of(listed.name, dataset)
+            if of and start <= of < stop and _HIVE.fullmatch(str(listed.at.parent.relative_to(tree))):
+                yield of, listed
+        return
+    for year in _folders(tree, "year=", start.year, stop.year):
         for month in _folders(Path(year), "month=", 1, 12):
             for day in _folders(Path(month), "day=", 1, 31):
                 with os.scandir(day) as entries:
@@ -135,20 +151,26 @@ def days(
                             yield found, entry
 
 
-def root_at(place: str | Path) -> Path:
-    """The root of a lake that a caller names. Raises SettingsError if it is a URL, which would be an empty folder."""
-    if "://" in str(place):
-        raise SettingsError("a lake is read from a folder", expected="its path", found=f"a URL, {public(str(place))}")
-    return Path(place)
+def has_days(root: Place, dataset: Dataset) -> bool:
+    """Whether there is a day of a data set; for an object store, whether there is any file of it."""
+    if isinstance(root, ObjectPath):
+        return store.has_some(folder(root, dataset))
+    return next(iter(days(root, dataset)), None) is not None
+
+
+def root_at(place: str | Place) -> Place:
+    """The root of a lake that a caller names. Raises SettingsError if it is an address of no object store."""
+    return place_of(place) if isinstance(place, str) else place
 
 
 def scan(
-    root: str | Path, start: date = date.min, stop: date = date.max, *, dataset: str | Dataset = DEFAULT
+    root: str | Place, start: date = date.min, stop: date = date.max, *, dataset: str | Dataset = DEFAULT
 ) -> pl.LazyFrame:
     """All rows of the lake from ``start`` to ``stop`` (exclusive) as a LazyFrame in the canonical columns, by date.
 
-    Leftovers of killed runs are skipped. An empty lake gives an empty frame of the same schema. ``dataset`` is the name
-    of a data set. Raises SettingsError if that is no data set, or the root no folder but a URL.
+    ``root`` is a folder or an address such as ``s3://bucket/lake``. Leftovers of killed runs are skipped. An empty lake
+    gives an empty frame of the same schema. ``dataset`` is the name of a data set. Raises SettingsError if that is no
+    data set, or the root an address that cannot be used.
     """
     import polars as pl
 
@@ -157,12 +179,14 @@ def scan(
     return scan_files([path for _, path in found], of) if found else pl.LazyFrame(schema=of.types)
 
 
-def scan_files(paths: list[str] | list[Path], dataset: Dataset, path_column: str | None = None) -> pl.LazyFrame:
+def scan_files(paths: list[str], dataset: Dataset, path_column: str | None = None) -> pl.LazyFrame:
     """All rows of these lake files, as `scan` gives them; ``path_column`` adds a column with the file's path."""
     import polars as pl
 
+    first = place_of(paths[0])
     return pl.scan_parquet(
         paths,
+        storage_options=object_options.options(first.bucket) if isinstance(first, ObjectPath) else None,
         hive_partitioning=False,
         glob=False,
         include_file_paths=path_column,

@@ -11,10 +11,12 @@ from __future__ import annotations
 import functools
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from champion_luigi.base.places import Listed, ObjectPath, Place
 from champion_luigi.datasets.model import Dataset
 
 # The suffix of each kind of file. Receipts, and markers under ``loaded/<warehouse>``, end in `_DOCUMENT`.
@@ -25,28 +27,43 @@ INTERMEDIATES = ("parsed", "normalized")
 # In place of a data set's folder. No data set has this name.
 SHARED = "shared"
 _SYMBOL_CHANGES = "symbol_changes"
+# The folder of fetched files, unless CHAMPION_RAW_DIR names another place.
+_RAW = "raw"
 
 
 @dataclass(frozen=True)
 class DayFiles:
-    """The paths of a data set's files below ``root``, which is DATA_DIR."""
+    """The paths of a data set's files below ``root``, which is DATA_DIR; fetched files are below ``raw_root``."""
 
     root: Path
     dataset: Dataset
+    # Empty: the folder of DATA_DIR.
+    raw_root: Place | None = None
 
-    def receipt(self, day: date) -> Path:
+    def of(self, dataset: Dataset) -> DayFiles:
+        """The paths of another data set's files."""
+        return replace(self, dataset=dataset)
+
+    @property
+    def raw(self) -> Place:
+        """The folder of fetched files, of all data sets."""
+        return self.root / _RAW if self.raw_root is None else self.raw_root
+
+    def receipt(self, day: date) -> Place:
         """The document that describes a day's payload, stored beside it."""
-        return self._of("raw", day)
+        if self.raw_root is None:
+            return self._of(_RAW, day)
+        return self.raw_root.joinpath(self.dataset.folder, f"{day.year:04}", name_of(self.dataset, day) + _DOCUMENT)
 
-    def restated(self, day: date, sha256: str) -> Path:
+    def restated(self, day: date, sha256: str) -> Place:
         """The folder for a replaced payload and its receipt."""
         return self.receipt(day).parent / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
 
-    def shared(self, name: str, day: date) -> Path:
+    def shared(self, name: str, day: date) -> Place:
         """The folder of a day's payload that several data sets read; ``name`` is that of `Source.shared`."""
-        return self.root / "raw" / SHARED / name / f"{day:%Y}"
+        return self.raw / SHARED / name / f"{day:%Y}"
 
-    def restated_shared(self, name: str, day: date, sha256: str) -> Path:
+    def restated_shared(self, name: str, day: date, sha256: str) -> Place:
         """The folder for a replaced payload that several data sets read."""
         return self.shared(name, day) / "restated" / f"{day:%Y%m%d}-{sha256[:16]}"
 
@@ -99,26 +116,44 @@ class DayFiles:
         """The day in the name of one of this data set's files; None for any other name."""
         return day_in(self.dataset, Path(path).name)
 
-    def days(self, kind: str, start: date = date.min, stop: date = date.max) -> dict[date, os.DirEntry[str]]:
+    def days(self, kind: str, start: date = date.min, stop: date = date.max) -> dict[date, Listed]:
         """The finished files of a kind (as for `folder`) by day, from ``start`` to ``stop`` (exclusive)."""
-        found = {}
+        found: dict[date, Listed] = {}
         suffix = _SUFFIXES.get(kind, _DOCUMENT)
-        for year in self.years(kind):
-            if start.year <= year <= stop.year:
-                with os.scandir(self.folder(kind) / str(year)) as entries:
-                    for entry in entries:
-                        day = self.day_of(entry.name) if entry.name.endswith(suffix) else None
-                        if day and day.year == year and start <= day < stop:
-                            found[day] = entry
+        for year, entry in self._listed(kind, start, stop):
+            day = self.day_of(entry.name) if entry.name.endswith(suffix) else None
+            if day and day.year == year and start <= day < stop:
+                found[day] = entry
         return found
 
     def years(self, kind: str) -> list[int]:
         """The years that have a folder of a kind, ascending."""
+        folder = self._folder(kind)
+        if isinstance(folder, ObjectPath):
+            return sorted({year for year, _ in self._listed(kind, date.min, date.max)})
         try:
-            names = os.listdir(self.folder(kind))
+            names = os.listdir(folder)
         except FileNotFoundError:
             return []
         return sorted(int(name) for name in names if re.fullmatch(r"\d{4}", name))
+
+    def _listed(self, kind: str, start: date, stop: date) -> Iterator[tuple[int, Listed]]:
+        """What is in the folders of years from ``start`` to ``stop``, but not in folders below these."""
+        folder = self._folder(kind)
+        if isinstance(folder, ObjectPath):
+            for found in folder.entries(f"{start.year:04}/", f"{stop.year:04}0"):
+                year, _, name = str(found.at.relative_to(folder)).partition("/")
+                if re.fullmatch(r"\d{4}", year) and "/" not in name:
+                    yield int(year), found
+            return
+        for each in self.years(kind):
+            if start.year <= each <= stop.year:
+                with os.scandir(folder / str(each)) as entries:
+                    for entry in entries:
+                        yield each, entry
+
+    def _folder(self, kind: str) -> Place:
+        return self.raw.joinpath(self.dataset.folder) if kind == _RAW else self.folder(kind)
 
     def _of(self, kind: str, day: date) -> Path:
         # In one step: a look at a day makes a dozen paths.
@@ -128,15 +163,16 @@ class DayFiles:
 
 @dataclass(frozen=True)
 class ListFiles:
-    """The paths of the lists of changed symbols below ``root``, which is DATA_DIR: one for each day of fetching."""
+    """The paths of the lists of changed symbols: one for each day of fetching. The roots are those of `DayFiles`."""
 
     root: Path
+    raw_root: Place | None = None
 
-    def content(self, day: date) -> Path:
+    def content(self, day: date) -> Place:
         """The list that was fetched on a day."""
         return self._folder / f"{day:%Y}" / f"symbolchange_{day:%Y%m%d}.csv"
 
-    def receipt(self, day: date) -> Path:
+    def receipt(self, day: date) -> Place:
         """The document about the list of a day. It names the day of an earlier list if that one is the same."""
         return self.content(day).with_suffix(_DOCUMENT)
 
@@ -155,8 +191,8 @@ class ListFiles:
         return sorted(filter(None, (_day_after("symbolchange", path.name) for path in found)))
 
     @property
-    def _folder(self) -> Path:
-        return self.root / "raw" / _SYMBOL_CHANGES
+    def _folder(self) -> Place:
+        return (self.root / _RAW if self.raw_root is None else self.raw_root) / _SYMBOL_CHANGES
 
 
 def name_of(dataset: Dataset, day: date) -> str:

@@ -60,7 +60,7 @@ def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mappi
     return receipt
 
 
-def _keep_replaced(files: DayFiles, day: date, new_sha256: str) -> Path | None:
+def _keep_replaced(files: DayFiles, day: date, new_sha256: str) -> Place | None:
     """Store the replaced payload and its receipt under ``restated/``, if it is intact and differs from the new one.
 
     Returns its path, unless other data sets can need it there.
@@ -101,11 +101,15 @@ def _keep_shared(files: DayFiles, day: date, receipt: Mapping[str, Any], content
 
 def _is_in_use(files: DayFiles, day: date, shared: str, sha256: str) -> bool:
     """Whether a receipt of any data set, a replaced one included, describes this shared payload of a day."""
-    for each in (DayFiles(files.root, dataset) for dataset in catalog.DATASETS.values()):
+    for each in map(files.of, catalog.DATASETS.values()):
         receipt = durable.read_json(each.receipt(day)) or {}
-        if (receipt.get("shared"), receipt.get("sha256")) == (shared, sha256) or each.restated(day, sha256).exists():
+        if (receipt.get("shared"), receipt.get("sha256")) == (shared, sha256) or _has_restated(each, day, sha256):
             return True
     return False
+
+
+def _has_restated(files: DayFiles, day: date, sha256: str) -> bool:
+    return (files.restated(day, sha256) / files.receipt(day).name).exists()
 
 
 def kept_by_others(files: DayFiles, day: date, source: Source, archive: str) -> tuple[dict[str, Any], bytes] | None:
@@ -115,7 +119,7 @@ def kept_by_others(files: DayFiles, day: date, source: Source, archive: str) -> 
     """
     name = source.path_of(day).rpartition("/")[2]
     found = []
-    for other in (DayFiles(files.root, dataset) for dataset in catalog.DATASETS.values()):
+    for other in map(files.of, catalog.DATASETS.values()):
         receipt = durable.read_json(other.receipt(day)) or {}
         if other.dataset.name == files.dataset.name or not is_receipt(other, receipt):
             continue
@@ -141,7 +145,7 @@ def _is_name(text: object) -> bool:
     return isinstance(text, str) and Path(text).name == text and text not in ("", "..")
 
 
-def place_of(files: DayFiles, day: date, receipt: Mapping[str, Any]) -> Path:
+def place_of(files: DayFiles, day: date, receipt: Mapping[str, Any]) -> Place:
     """The path of the payload that a day's receipt describes: beside it, or in the folder that data sets share."""
     name, shared = str(receipt["file"]), receipt.get("shared")
     if not shared:
@@ -151,7 +155,7 @@ def place_of(files: DayFiles, day: date, receipt: Mapping[str, Any]) -> Path:
     return replaced if replaced.exists() else files.shared(str(shared), day) / name
 
 
-def payload_of(files: DayFiles, day: date) -> tuple[dict[str, Any], Path]:
+def payload_of(files: DayFiles, day: date) -> tuple[dict[str, Any], Place]:
     """A day's receipt, and the path of the payload that it describes. Raises DamagedFile."""
     path = files.receipt(day)
     receipt = durable.read_json(path)
@@ -174,7 +178,7 @@ def content_of(files: DayFiles, day: date, receipt: Mapping[str, Any]) -> bytes:
         return verified(receipt, moved, files.receipt(day))
 
 
-def verified(receipt: Mapping[str, Any], payload: Path, receipt_file: Path) -> bytes:
+def verified(receipt: Mapping[str, Any], payload: Place, receipt_file: Place) -> bytes:
     """The stored payload. Raises DamagedFile if it differs from what the receipt describes."""
     content = durable.read_whole(payload)
     if (found := durable.sha256(content)) != receipt["sha256"]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.base.places import Place
 from champion_luigi.storage.paths import ListFiles
 
 
@@ -20,24 +20,24 @@ class Kept(NamedTuple):
     """The day on which a list was fetched, and the file that has its content."""
 
     day: date
-    path: Path
+    path: Place
 
 
 class Trouble(NamedTuple):
     """A kept list whose content is not what was fetched."""
 
     day: date
-    path: Path
+    path: Place
     expected: str
     found: str
 
 
-def keep(root: Path, day: date, content: bytes, described: Mapping[str, Any]) -> dict[str, Any]:
-    """Store the list of a day and its receipt below DATA_DIR, and return the receipt. The caller holds the day's lock.
+def keep(files: ListFiles, day: date, content: bytes, described: Mapping[str, Any]) -> dict[str, Any]:
+    """Store the list of a day and its receipt and return the receipt. The caller holds the day's lock.
 
     ``described`` holds what only the caller knows, such as the address.
     """
-    files, sha256, before = ListFiles(root), durable.sha256(content), newest_kept(root)
+    sha256, before = durable.sha256(content), newest_kept(files)
     content_day = day
     if before and _is_intact(before.path, sha256):
         content_day = _content_day(files, before.day) or day
@@ -56,16 +56,14 @@ def keep(root: Path, day: date, content: bytes, described: Mapping[str, Any]) ->
     return receipt
 
 
-def is_kept(root: Path, day: date) -> bool:
+def is_kept(files: ListFiles, day: date) -> bool:
     """Whether the list of a day is there, with its receipt."""
-    files = ListFiles(root)
     content_day = _content_day(files, day)
     return content_day is not None and files.content(content_day).exists()
 
 
-def newest_kept(root: Path) -> Kept | None:
-    """The newest list below DATA_DIR; None if there is none."""
-    files = ListFiles(root)
+def newest_kept(files: ListFiles) -> Kept | None:
+    """The newest list; None if there is none."""
     for day in reversed(files.days()):
         content_day = _content_day(files, day)
         if content_day and (path := files.content(content_day)).exists():
@@ -73,10 +71,10 @@ def newest_kept(root: Path) -> Kept | None:
     return None
 
 
-def content_of(root: Path, kept: Kept) -> bytes:
+def content_of(files: ListFiles, kept: Kept) -> bytes:
     """The content of a kept list. Raises DamagedFile if it differs from what was fetched, and StorageError."""
     content = durable.read_whole(kept.path)
-    receipt = ListFiles(root).receipt(kept.day)
+    receipt = files.receipt(kept.day)
     expected = (durable.read_json(receipt) or {}).get("sha256")
     if (found := durable.sha256(content)) != expected:
         raise DamagedFile(
@@ -90,9 +88,8 @@ def content_of(root: Path, kept: Kept) -> bytes:
     return content
 
 
-def damaged(root: Path) -> Iterator[Trouble]:
+def damaged(files: ListFiles) -> Iterator[Trouble]:
     """The kept lists whose content is missing, or is not what was fetched."""
-    files = ListFiles(root)
     for day in files.days():
         content_day = _content_day(files, day)
         path = files.content(content_day or day)
@@ -105,7 +102,7 @@ def damaged(root: Path) -> Iterator[Trouble]:
             yield Trouble(day, path, expected, found)
 
 
-def _is_intact(path: Path, sha256: str) -> bool:
+def _is_intact(path: Place, sha256: str) -> bool:
     try:
         return durable.sha256(durable.read_whole(path)) == sha256
     except StorageError:

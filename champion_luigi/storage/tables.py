@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile
+from champion_luigi.base.places import Place
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,7 +32,7 @@ def table_bytes(table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
     return stream + b"\n" + json.dumps(document).encode()
 
 
-def read_table(path: Path) -> tuple[pl.DataFrame, dict[str, str]]:
+def read_table(path: Place) -> tuple[pl.DataFrame, dict[str, str]]:
     """A table and its metadata. Raises StorageError or DamagedFile, naming the file."""
     import polars as pl
 

@@ -125,9 +125,11 @@ def remove_all(items: Sequence[Item], intermediates_of: type[DayTask] | None = N
 
 def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
     """The temporary files under DATA_DIR and the lake; symbolic links below them are not followed."""
-    data, lake = settings.data_dir().absolute(), settings.lake_dir().absolute()
-    outside = {each for each in (lake, settings.local_dir().absolute()) if not each.is_relative_to(data)}
-    for root in [data, *sorted(outside)]:
+    data = settings.data_dir().absolute()
+    # In an object store, nothing is left behind.
+    others = [settings.local_dir(), settings.lake_dir(), settings.raw_dir()]
+    roots = {root.absolute() for root in others if isinstance(root, Path)}
+    for root in [data, *sorted(root for root in roots if not root.is_relative_to(data))]:
         for folder, _, names in os.walk(root):
             for path in (Path(folder, name) for name in names if _LEFTOVER.fullmatch(name)):
                 # Its writer may rename it at this moment.
@@ -160,4 +162,4 @@ def _intermediates(of: type[DayTask], datasets: Sequence[Dataset]) -> Iterator[I
             complete = listing.complete_days(of, dataset, first, last + timedelta(days=1)) or set()
             for day, entry in found:
                 if day in complete:
-                    yield Item("intermediate", Path(entry.path).absolute(), entry.stat().st_size, files, day)
+                    yield Item("intermediate", path := Path(entry.path).absolute(), path.stat().st_size, files, day)

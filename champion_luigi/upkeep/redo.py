@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from champion_luigi.base import locks, stages
+from champion_luigi.base.places import Place
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import tasks
@@ -34,12 +34,14 @@ class Plan:
     """
 
     day: date
-    replaces: tuple[Path, ...] = ()
+    replaces: tuple[Place, ...] = ()
     runs: tuple[tuple[str, str], ...] = ()
     nothing: str = ""
 
 
-def outputs_from(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse) -> list[Path]:
+def outputs_from(
+    dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] = LoadClickHouse
+) -> list[Place]:
     """The existing outputs of a stage and of the stages after it, up to ``last``, in order.
 
     The payload is not listed: a due receipt is enough for it to be fetched again.
@@ -60,7 +62,7 @@ def make_due(
     stage: type[DayTask],
     last: type[DayTask] = LoadClickHouse,
     on_wait: Callable[[str], None] | None = None,
-) -> list[Path]:
+) -> list[Place]:
     """Make these stages due, under the day's lock, and return the outputs that will be replaced. Raises Busy.
 
     Old outputs stay until they are replaced. If there are none, the stages are due already, and no note is written.

@@ -8,15 +8,16 @@ An unreadable file counts as a difference on its date, and the comparison goes o
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, store
 from champion_luigi.base.errors import DamagedFile, StorageError
+from champion_luigi.base.places import Place, at
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.storage import lake, raw, tables
@@ -62,7 +63,7 @@ class Verdict:
 class _LakeFile:
     """A lake file: its metadata, the sums of its rows, and any dates in it other than its own."""
 
-    path: Path
+    path: Place
     sha256: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     held: Sums | None = None
@@ -135,7 +136,17 @@ class _Of:
     def documents(self, kind: str, first: date, stop: date) -> dict[date, dict[str, Any]]:
         """The receipts or markers of a range, by date; an unreadable one is empty."""
         entries = self.files.days(kind, first, stop)
-        return {day: durable.read_json(Path(entry.path)) or {} for day, entry in entries.items()}
+        contents = store.read_many([at(entry) for entry in entries.values()])
+        return {day: _document(content) for day, (_, content) in zip(entries, contents, strict=True)}
+
+
+def _document(content: bytes | StorageError) -> dict[str, Any]:
+    """The JSON object in a file; empty if it cannot be read."""
+    try:
+        found = {} if isinstance(content, StorageError) else json.loads(content)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _compare(of: _Of, first: date, stop: date, verdict: Verdict) -> None:
@@ -191,16 +202,18 @@ def _raw_differences(of: _Of, day: date, receipt: Mapping[str, Any] | None, *, i
 
 def _lake_files(of: _Of, first: date, stop: date, loads: Mapping[date, Any]) -> dict[date, _LakeFile]:
     found = {}
-    for day, entry in lake.days(settings.lake_dir(), of.dataset, first, stop):
-        found[day] = file = _LakeFile(Path(entry.path))
+    listed = {day: at(entry) for day, entry in lake.days(settings.lake_dir(), of.dataset, first, stop)}
+    for day, (place, content) in zip(listed, store.read_many(list(listed.values())), strict=True):
+        found[day] = file = _LakeFile(place)
         try:
-            content = durable.read_whole(file.path)
+            if isinstance(content, StorageError):
+                raise content
             file.sha256 = durable.sha256(content)
             if day in loads:
-                file.metadata = lake.read_metadata(file.path, of.dataset)
+                file.metadata = lake.metadata_of(content, place, of.dataset)
             else:
                 # No record has its sha256: compare its rows with the table that it was written from.
-                rows, file.metadata = lake.table_of(content, file.path, of.dataset)
+                rows, file.metadata = lake.table_of(content, place, of.dataset)
                 file.is_as_normalized = _is_as_normalized(of, day, rows, file.metadata)
         except (StorageError, DamagedFile) as error:
             file.trouble = error.what
@@ -226,7 +239,7 @@ def _fill_in(of: _Of, readable: Mapping[date, _LakeFile]) -> None:
     if not readable:
         return
     try:
-        held = _scanned(of, [file.path for file in readable.values()])
+        held = _scanned(of, [str(file.path) for file in readable.values()])
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         if len(readable) > 1:
             for day, file in readable.items():
@@ -242,7 +255,7 @@ def _fill_in(of: _Of, readable: Mapping[date, _LakeFile]) -> None:
             file.other_dates = f"{low} to {high}" + (f", {nulls} rows without a date" if nulls else "")
 
 
-def _scanned(of: _Of, paths: list[Path]) -> dict[str, tuple[Any, ...]]:
+def _scanned(of: _Of, paths: list[str]) -> dict[str, tuple[Any, ...]]:
     import polars as pl
 
     day = pl.col("trade_date")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
+from champion_luigi.base import object_options
+from champion_luigi.base.places import ObjectPath, Place
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.warehouse import adjusted, comments, table
@@ -21,13 +22,20 @@ from champion_luigi.warehouse.statements import Questions
 _PATTERN = re.compile(r"[*?{}\[\]]")
 
 
-def is_possible(root: Path) -> bool:
-    """Whether the engine can read the files of a lake: it reads some characters of a path as a pattern."""
-    return not _PATTERN.search(str(root))
+def is_possible(root: Place) -> bool:
+    """Whether the engine can read the files of a lake: it reads some characters of a path as a pattern.
+
+    Of the object stores, it reads those that speak the language of S3.
+    """
+    return root.bucket.startswith("s3:") if isinstance(root, ObjectPath) else not _PATTERN.search(str(root))
 
 
 def open_over_files(
-    place: Address, root: Path, datasets: Mapping[Dataset, str], adjustments: Mapping[str, Path], most_rows: int | None
+    place: Address,
+    root: Place,
+    datasets: Mapping[Dataset, str],
+    adjustments: Mapping[str, Place],
+    most_rows: int | None,
 ) -> Questions:
     """The views of these data sets, over the files below ``root`` that match a pattern, for reading alone.
 
@@ -66,4 +74,16 @@ def _over(statement: str, files: Mapping[str, str]) -> str:
     if not engine:
         return statement.replace(" FINAL", "")
     [pattern] = [pattern for name, pattern in files.items() if f".{name} (" in head]
-    return f"{head}\n) ENGINE = File(Parquet, {text_of(pattern)})"
+    return f"{head}\n) ENGINE = {_engine(pattern)}"
+
+
+def _engine(pattern: str) -> str:
+    """The engine of a table over the files that match a pattern."""
+    if not pattern.startswith("s3://"):
+        return f"File(Parquet, {text_of(pattern)})"
+    bucket, _, key = pattern.removeprefix("s3://").partition("/")
+    given = object_options.options(f"s3://{bucket}")
+    endpoint = given.get("aws_endpoint_url") or f"https://s3.{given['aws_region']}.amazonaws.com"
+    names = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
+    credentials = [text_of(given[name]) for name in names if name in given]
+    return f"S3({', '.join([text_of(f'{endpoint}/{bucket}/{key}'), *credentials, text_of('Parquet')])})"

@@ -40,6 +40,7 @@ CHECKS = (
     Check("data folder", disks.data_folder),
     Check("layout", disks.layout),
     Check("lake folder", disks.lake_folder),
+    Check("raw folder", disks.raw_folder),
     Check("free space", disks.space),
     Check("locks", disks.locks),
     Check("shared", disks.shared),

@@ -9,8 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from champion_luigi.base import durable, mounts
+from champion_luigi.base import durable, mounts, store
 from champion_luigi.base.package import VERSION
+from champion_luigi.base.places import ObjectPath, Place
 from champion_luigi.commands.doctor.findings import Finding, Status
 from champion_luigi.config import settings
 from champion_luigi.storage import version
@@ -42,15 +43,24 @@ def layout() -> Finding:
 
 
 def lake_folder() -> Finding:
-    """Whether the lake's folder exists or can be made, and can be written."""
+    """Whether the lake's folder exists or can be made, and can be written; or its object store be used."""
     return takes_files(settings.lake_dir())
 
 
-def takes_files(folder: Path) -> Finding:
+def raw_folder() -> Finding:
+    """The same of the folder of fetched files, or its object store."""
+    return takes_files(settings.raw_dir())
+
+
+def takes_files(folder: Place) -> Finding:
     """Whether a folder can be written, or the folder in which it would be made: write a file there, and remove it.
 
-    Also whether the names of new files outlast a power failure there.
+    Also whether the names of new files outlast a power failure there. Of an object store, whether the key has the
+    rights that it takes, and whether the store heeds conditions.
     """
+    if isinstance(folder, ObjectPath):
+        store.require(folder)
+        return Finding("OK", f"{folder}: the key may list, read, write and delete, and conditions of writing hold")
     try:
         with _test_file(folder) as path, path.open("wb") as file:
             file.write(b"champion doctor\n" * 256)
@@ -102,7 +112,9 @@ def shared() -> Finding:
 def space() -> Finding:
     """Free space and free files (inodes) on the disks of DATA_DIR and the lake."""
     found: dict[int, tuple[Path, os.statvfs_result]] = {}
-    for folder in (settings.data_dir(), settings.lake_dir()):
+    for folder in (settings.data_dir(), settings.lake_dir(), settings.raw_dir()):
+        if isinstance(folder, ObjectPath):
+            continue
         there = _nearest(folder)
         found.setdefault(there.stat().st_dev, (folder.absolute(), os.statvfs(there)))
     status: Status = "OK"

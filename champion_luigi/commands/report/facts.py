@@ -15,9 +15,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, store
 from champion_luigi.base.errors import DamagedFile, StorageError
 from champion_luigi.base.package import VERSION
+from champion_luigi.base.places import Place, at
 from champion_luigi.base.stages import STAGES
 from champion_luigi.commands.report import dictionary
 from champion_luigi.config import settings, wiring
@@ -45,12 +46,17 @@ def document(dataset: Dataset, start: date | None = None, end: date | None = Non
     unreadable: list[dict[str, str]] = []
     lake_files = dict(lake.days(settings.lake_dir(), dataset, found.first, found.last + timedelta(days=1)))
     reject_files = {day: Path(entry.path) for day, entry in wiring.files(dataset).days("rejects").items()}
+    there = {each.date: at(lake_files[each.date]) for each in found.days if each.date in lake_files}
+    contents = store.read_many(list(there.values()))
     days = []
     for day in found.days:
         facts: dict[str, Any] = {"rows": None, "rejected": None, "warnings": None, "bytes": None}
         try:
-            if day.date in lake_files:
-                facts = _facts(dataset, Path(lake_files[day.date].path), reject_files.get(day.date))
+            if day.date in there:
+                place, content = next(contents)
+                if isinstance(content, StorageError):
+                    raise content
+                facts = _facts(dataset, place, content, reject_files.get(day.date))
             elif day.date in reject_files:
                 facts["rejected"] = _rejects_by_rule(reject_files[day.date])
         except (StorageError, DamagedFile) as error:
@@ -76,9 +82,9 @@ def document(dataset: Dataset, start: date | None = None, end: date | None = Non
     }
 
 
-def _facts(dataset: Dataset, path: Path, reject_file: Path | None) -> dict[str, Any]:
+def _facts(dataset: Dataset, place: Place, content: bytes, reject_file: Path | None) -> dict[str, Any]:
     """A lake file's own counts and size. Raises StorageError or DamagedFile."""
-    metadata = lake.read_metadata(path, dataset)
+    metadata = lake.metadata_of(content, place, dataset)
     rejected = _whole(metadata.get("rejected_rows"))
     by_rule = None
     if rejected is not None:
@@ -93,7 +99,7 @@ def _facts(dataset: Dataset, path: Path, reject_file: Path | None) -> dict[str, 
         "rows": _whole(metadata.get("rows")),
         "rejected": by_rule,
         "warnings": warnings,
-        "bytes": path.stat().st_size,
+        "bytes": len(content),
     }
 
 

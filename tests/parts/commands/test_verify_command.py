@@ -428,7 +428,7 @@ def test_a_source_with_another_value_is_named(
 def test_a_damaged_list_of_changed_symbols_is_named(form: list[str]) -> None:
     """It cannot be fetched again, so it must not be taken for what the exchange said."""
     root, day = settings.data_dir(), date(2026, 11, 29)
-    symbol_changes.keep(root, day, b"Alpha,A,B,01-JAN-2020\n", {})
+    symbol_changes.keep(ListFiles(root), day, b"Alpha,A,B,01-JAN-2020\n", {})
     assert CliRunner().invoke(command, form).exit_code == 0
     (path := ListFiles(root).content(day)).write_bytes(b"Alpha,A,C,01-JAN-2020\n")
     done = CliRunner().invoke(command, form)

@@ -108,7 +108,7 @@ def test_each_day_is_recorded_and_the_same_content_stored_once(folder: Path) -> 
     with time_machine.travel("2026-11-30T12:00:00Z", tick=True):
         assert succeeds(ScrapeSymbolChanges())
     tomorrow = TODAY + timedelta(days=1)
-    assert symbol_changes.newest_kept(folder.parent / "data") == (tomorrow, kept(folder).content(TODAY))
+    assert symbol_changes.newest_kept(kept(folder)) == (tomorrow, kept(folder).content(TODAY))
 
 
 @pytest.mark.parametrize("days", [-1, 1])

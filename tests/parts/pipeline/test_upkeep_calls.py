@@ -30,7 +30,7 @@ def archive(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimulatedArchive]:
 
 
 def lake_file(day: date) -> Path:
-    return Path(dict(lake.days(settings.lake_dir(), EQUITY))[day])
+    return Path(dict(lake.days(settings.lake_dir(), EQUITY))[day].path)
 
 
 def test_verify_finds_and_repairs() -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import s3_server
+from odd_store import OddStore
 
-from champion_luigi.base import durable, store
-from champion_luigi.base.errors import SettingsError, StorageError
+from champion_luigi.base import durable, extras, object_options, objects, store
+from champion_luigi.base.errors import NotInstalled, SettingsError, StorageError, StoreUnreachable
 from champion_luigi.base.places import ObjectPath, Place, place_of, signature
+from champion_luigi.config import settings
 
 
 def names(place: Place, start: str = "", stop: str = "") -> list[str]:
@@ -165,3 +168,136 @@ def test_a_real_store_has_what_it_takes(object_store: s3_server.Store) -> None:
     root = place_of(object_store.address())
     store.require(root)
     assert names(root) == []
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("heeds", "lacks"), [((), "If-None-Match"), (("If-None-Match",), "If-Match")], ids=["nothing", "half"]
+)
+def test_a_store_that_ignores_conditions_is_refused(
+    heeds: tuple[str, ...], lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it lacks: it has written what it should not have, and two hosts would overwrite each other."""
+    with OddStore(heeds) as odd:
+        for name, value in odd.environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SettingsError, match=f"ignores conditions of writing.*; found no {lacks}:") as caught:
+            store.require(place_of("s3://bucket/lake"))
+        assert "odd-secret" not in str(caught.value)
+        assert odd.objects == {}
+
+
+@pytest.mark.integration
+def test_a_store_that_heeds_them_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same small server, with both conditions."""
+    with OddStore(("If-None-Match", "If-Match")) as odd:
+        for name, value in odd.environment.items():
+            monkeypatch.setenv(name, value)
+        store.require(place_of("s3://bucket/lake"))
+        assert odd.objects == {}
+
+
+# What can be wrong with a store
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("environment", "address", "sentence"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "wrong"}, "", "does not accept the key.*SignatureDoesNotMatch"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "", "does not accept the key.*InvalidAccessKeyId"),
+        (dict(zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), s3_server.STRANGER, strict=True)), "", "no right"),
+        ({}, "s3://no-such-bucket/lake", "the bucket s3://no-such-bucket does not exist"),
+    ],
+    ids=["secret", "key", "rights", "bucket"],
+)
+@pytest.mark.parametrize(
+    "ask", [store.require, store.get, lambda at: list(store.entries(at))], ids=["try", "get", "list"]
+)
+def test_what_is_wrong_with_a_store_is_a_sentence(
+    environment: dict[str, str],
+    address: str,
+    sentence: str,
+    ask: Callable[[Place], object],
+    *,
+    object_store: s3_server.Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is asked first, it is a setting that cannot be used, and no secret is shown."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=sentence) as caught:
+        ask(place_of(address or object_store.address()))
+    assert all(secret not in str(caught.value) for _, secret in (s3_server.OWNER, s3_server.STRANGER))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("status", [500, 503])
+def test_a_store_that_cannot_answer_is_tried_again(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the client, a few times, and then by the stage: the error is one of those that pass."""
+    with OddStore(status=status) as odd:
+        for name, value in odd.environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(StoreUnreachable, match=f"s3://bucket does not answer; found {status}"):
+            store.put(place_of("s3://bucket/lake/a"), b"1")
+        assert len(odd.requests) == 3
+
+
+@pytest.mark.integration
+def test_a_store_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a bounded time, which is short here."""
+    monkeypatch.setattr(objects, "REQUEST_SECONDS", 0.2)
+    with OddStore() as odd:
+        odd.answers.clear()
+        for name, value in odd.environment.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(StoreUnreachable, match="does not answer"):
+            store.get(place_of("s3://bucket/lake/a"))
+
+
+def test_a_store_that_is_not_there_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens at the address."""
+    for name, value in {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+    with pytest.raises(StoreUnreachable, match="does not answer"):
+        store.get(place_of("s3://bucket/lake/a"))
+
+
+# Credentials
+
+
+def test_a_profile_gives_what_no_variable_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the files that the store's own tools read; variables win."""
+    (tmp_path / "config").write_text("[profile desk]\nregion = ap-south-1\nendpoint_url = http://store.example/\n")
+    (tmp_path / "credentials").write_text("[desk]\naws_access_key_id = AK\naws_secret_access_key = hunter2\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "desk")
+    assert object_options.options("s3://bucket") == {
+        "aws_access_key_id": "AK",
+        "aws_secret_access_key": "hunter2",
+        "aws_region": "ap-south-1",
+        "aws_endpoint_url": "http://store.example",
+        "aws_allow_http": "true",
+    }
+    assert object_options.secrets() == {"hunter2"}
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "other")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "swordfish")
+    found = object_options.options("s3://bucket")
+    assert (found["aws_access_key_id"], found["aws_region"]) == ("other", "eu-west-1")
+    assert object_options.secrets() == {"hunter2", "swordfish"}
+
+
+def test_secrets_of_a_store_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every message, as those of other settings."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2/and+more")
+    assert settings.without_secrets("signed with hunter2/and+more") == "signed with ***"
+
+
+def test_without_its_extra_a_store_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence names the extra."""
+    monkeypatch.setitem(extras.MODULES, "s3", ("not_a_module_of_anybody",))
+    with pytest.raises(NotInstalled, match=r"the store s3://bucket needs.*champion-luigi\[s3\]"):
+        store.put(place_of("s3://bucket/lake/a"), b"1")

@@ -271,7 +271,11 @@ def test_a_value_in_luigi_cfg_that_cannot_be_read_is_refused(write_config: Write
 UNUSABLE = [
     ("data_dir", "", "it is empty"),
     ("data_dir", "~nosuch/data", "~nosuch is not a user's home"),
-    ("data_dir", "s3://bucket/data", "it is a URL"),
+    ("data_dir", "s3://bucket/data", "it is a URL; an object store is for CHAMPION_LAKE_DIR and CHAMPION_RAW_DIR"),
+    ("data_dir", "s3:/bucket/data", "it is a URL; an object store is for CHAMPION_LAKE_DIR and CHAMPION_RAW_DIR"),
+    ("lake_dir", "hdfs://name/lake", "there is no object store with the scheme hdfs:"),
+    ("lake_dir", "s3:/bucket/lake", "the scheme is followed by two slashes"),
+    ("raw_dir", "s3://", "it names no bucket"),
     ("data_dir", "/srv/da\udcffta", "it is not UTF-8"),
     ("lake_dir", "/srv/data\nlake", "it contains a control character, such as a line break"),
     ("local_dir", "https://files.example.com/local", "it is a URL"),

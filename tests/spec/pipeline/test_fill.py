@@ -565,7 +565,7 @@ def test_reverse_runs_the_newest_day_first_within_a_chunk_too(tmp_path: Path) ->
     with settings.overridden({"archive_url": "simulated:", "fill_workers": 1}):
         fill = FillBhavcopy(of=WriteParquet, start=days[0], stop=date(2024, 1, 13), reverse=True)  # type: ignore[call-arg]
         assert luigi.build([fill], local_scheduler=True, workers=1, log_level="ERROR")
-    written = sorted(lake.days(tmp_path / "lake", EQUITY), key=lambda found: found[1].stat().st_mtime_ns)
+    written = sorted(lake.days(tmp_path / "lake", EQUITY), key=lambda found: Path(found[1].path).stat().st_mtime_ns)
     assert [day for day, _ in written] == days[::-1]
 
 

@@ -237,7 +237,7 @@ def test_prices_that_are_newer_than_the_adjustments_warn(filled: Path, tmp_path:
     newest = next(path for day, path in lake.days(root, EQUITY) if day == DAYS[-1])
     later = lake.partition(root, date(2024, 3, 19), EQUITY)
     later.parent.mkdir()
-    shutil.copy(newest, later)
+    shutil.copy(newest.path, later)
     with pytest.warns(UserWarning, match="prices to 2024-03-18.*champion adjust"):
         champion_luigi.prices("ALPHA", root=root)
 

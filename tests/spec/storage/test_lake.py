@@ -16,6 +16,7 @@ import pytest
 
 from champion_luigi.base import durable
 from champion_luigi.base.errors import DamagedFile, OtherVersion, SettingsError, StorageError
+from champion_luigi.base.places import Place
 from champion_luigi.datasets import model
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
@@ -36,11 +37,11 @@ def table(day: date, *keys: tuple[str, str], **columns: Any) -> pl.DataFrame:
     )
 
 
-def put(root: Path, day: date, rows: pl.DataFrame | None = None) -> Path:
+def put(root: Place, day: date, rows: pl.DataFrame | None = None) -> Place:
     """Write a day's partition as the pipeline does."""
     path = lake.partition(root, day, EQUITY)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(lake.parquet_bytes(lake.sorted_by_key(table(day) if rows is None else rows, EQUITY), {}))
+    content = lake.parquet_bytes(lake.sorted_by_key(table(day) if rows is None else rows, EQUITY), {})
+    durable.write_whole(path, content)
     return path
 
 
@@ -105,13 +106,13 @@ def test_a_file_carries_its_metadata_for_every_reader(tmp_path: Path) -> None:
     assert {name: theirs[name.encode()].decode() for name in given} == given
 
 
-def test_a_table_reads_back_as_it_was_written(tmp_path: Path) -> None:
+def test_a_table_reads_back_as_it_was_written(place: Place) -> None:
     """Types, nulls, exact numbers, series NA, and the metadata."""
     rows = table(
         MONDAY, ("ALPHA", "NA"), ("NULL", "EQ"), close=0.1 + 0.2, volume=2**63 - 1, open=None, name="CAFÉ, LTD"
     )
-    path = tmp_path / "file.parquet"
-    path.write_bytes(lake.parquet_bytes(rows, {"format": "udiff"}))
+    path = place / "file.parquet"
+    durable.write_whole(path, lake.parquet_bytes(rows, {"format": "udiff"}))
     found, metadata = lake.read_parquet(path, EQUITY)
     assert found.schema == EQUITY.types
     assert found.equals(rows, null_equal=True)
@@ -130,9 +131,9 @@ def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
     assert lake.read_parquet(path, EQUITY)[0].schema == EQUITY.types
 
 
-def test_a_missing_file_is_a_storage_error(tmp_path: Path) -> None:
+def test_a_missing_file_is_a_storage_error(place: Place) -> None:
     """It names the file."""
-    path = tmp_path / "none.parquet"
+    path = place / "none.parquet"
     with pytest.raises(StorageError) as caught:
         lake.read_parquet(path, EQUITY)
     assert caught.value.source == str(path)
@@ -164,18 +165,18 @@ def test_a_file_that_is_no_parquet_is_damaged(tmp_path: Path, content: bytes) ->
 # The tree
 
 
-def test_scan_gives_all_days_by_date(tmp_path: Path) -> None:
+def test_scan_gives_all_days_by_date(place: Place) -> None:
     """Whatever the order in which they were written."""
     for day in (TUESDAY, NEW_YEAR, FRIDAY, MONDAY):
-        put(tmp_path, day)
-    assert lake.scan(tmp_path).collect()["trade_date"].to_list() == [FRIDAY, MONDAY, TUESDAY, NEW_YEAR]
+        put(place, day)
+    assert lake.scan(place).collect()["trade_date"].to_list() == [FRIDAY, MONDAY, TUESDAY, NEW_YEAR]
 
 
-def test_scan_gives_the_canonical_columns(tmp_path: Path) -> None:
+def test_scan_gives_the_canonical_columns(place: Place) -> None:
     """No column comes from the path."""
-    put(tmp_path, MONDAY)
-    assert lake.scan(tmp_path).collect_schema() == EQUITY.types
-    assert lake.scan(tmp_path).collect().equals(table(MONDAY), null_equal=True)
+    put(place, MONDAY)
+    assert lake.scan(place).collect_schema() == EQUITY.types
+    assert lake.scan(place).collect().equals(table(MONDAY), null_equal=True)
 
 
 def test_scan_survives_leftovers(tmp_path: Path) -> None:
@@ -186,13 +187,13 @@ def test_scan_survives_leftovers(tmp_path: Path) -> None:
     assert lake.scan(tmp_path).collect()["trade_date"].to_list() == [FRIDAY, MONDAY]
 
 
-def test_scan_starts_at_start_and_ends_before_stop(tmp_path: Path) -> None:
+def test_scan_starts_at_start_and_ends_before_stop(place: Place) -> None:
     """The first date is inclusive, the second is not."""
     for day in (FRIDAY, MONDAY, TUESDAY, NEW_YEAR):
-        put(tmp_path, day)
+        put(place, day)
 
     def dates(*bounds: date) -> list[date]:
-        return lake.scan(tmp_path, *bounds).collect()["trade_date"].to_list()
+        return lake.scan(place, *bounds).collect()["trade_date"].to_list()
 
     assert dates(MONDAY) == [MONDAY, TUESDAY, NEW_YEAR]
     assert dates(FRIDAY, TUESDAY) == [FRIDAY, MONDAY]
@@ -200,9 +201,9 @@ def test_scan_starts_at_start_and_ends_before_stop(tmp_path: Path) -> None:
     assert dates(MONDAY, MONDAY) == []
 
 
-def test_scan_of_a_lake_without_files_is_empty(tmp_path: Path) -> None:
+def test_scan_of_a_lake_without_files_is_empty(place: Place) -> None:
     """A new installation's query gives no rows, and fails nothing."""
-    for root in (tmp_path, tmp_path / "not there"):
+    for root in (place, place / "not there"):
         found = lake.scan(root).collect()
         assert (found.height, found.schema) == (0, EQUITY.types)
 
@@ -215,8 +216,10 @@ def test_scan_takes_a_path_as_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("read", [lake.scan, lambda root: prices(root=root)], ids=["scan", "prices"])
 def test_a_url_is_no_empty_lake(read: Callable[[str], object]) -> None:
-    """As a path, an object store's address is a folder that is not there."""
-    with pytest.raises(SettingsError, match=r"from a folder; expected its path; found a URL, s3://bucket/lake$"):
+    """As a path, it is a folder that is not there. Credentials are no part of an object store's address."""
+    with pytest.raises(SettingsError, match=r"no object store with the scheme hdfs:.*found hdfs://bucket/lake$"):
+        read("hdfs://key:hunter2@bucket/lake")
+    with pytest.raises(SettingsError, match=r"names no bucket; expected s3://BUCKET/.*; found s3://bucket/lake$"):
         read("s3://key:hunter2@bucket/lake")
 
 
@@ -230,21 +233,23 @@ def test_scan_takes_a_path_literally(tmp_path: Path) -> None:
 
 def test_scan_is_lazy(tmp_path: Path) -> None:
     """What it makes is a query: files are read when it is collected."""
-    put(tmp_path, MONDAY).write_bytes(b"no parquet")
+    durable.write_whole(put(tmp_path, MONDAY), b"no parquet")
     query = lake.scan(tmp_path).select("symbol")
     assert isinstance(query, pl.LazyFrame)
     with pytest.raises(pl.exceptions.PolarsError):
         query.collect()
 
 
-def test_days_are_listed_without_opening_a_file(tmp_path: Path) -> None:
+def test_days_are_listed_without_opening_a_file(place: Place) -> None:
     """A name that is finished is a day, and nothing else is."""
-    put(tmp_path, FRIDAY)
-    path = put(tmp_path, MONDAY)
-    path.write_bytes(b"no parquet")
-    leave_behind(tmp_path)
-    (path.parent / "bhavcopy_20241301.parquet").touch()
-    found = dict(lake.days(tmp_path, EQUITY))
+    put(place, FRIDAY)
+    path = put(place, MONDAY)
+    durable.write_whole(path, b"no parquet")
+    durable.write_whole(path.parent / "bhavcopy_20241301.parquet", b"")
+    durable.write_whole(lake.folder(place, EQUITY) / "old" / path.name, b"a copy")
+    if isinstance(place, Path):
+        leave_behind(place)
+    found = dict(lake.days(place, EQUITY))
     assert sorted(found) == [FRIDAY, MONDAY]
     assert found[MONDAY].path == str(path)
 
@@ -347,12 +352,13 @@ GROWN = dataclasses.replace(
 )
 
 
-def put_small(root: Path, day: date, dataset: Dataset, **values: Any) -> Path:
+def put_small(root: Place, day: date, dataset: Dataset, **values: Any) -> Path:
     """Write a day of the small data set as a version of it does."""
     row = {"trade_date": day, "index_name": "A", "close": 10.5} | values
     rows = pl.DataFrame([row], schema={name: dataset.types.get(name, pl.String()) for name in row})
     path = lake.partition(root, day, dataset)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(root, Path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(lake.parquet_bytes(rows, {"schema_version": str(dataset.version)}))
     return path
 
@@ -367,16 +373,16 @@ def test_equitys_bytes_are_those_of_the_first_version() -> None:
     assert durable.sha256(content) == "b8fe72829921c455fb8aa770ef8e224ad975b68bfb71cfdff9f2b045a9583fb5"
 
 
-def test_data_sets_have_trees_of_their_own(tmp_path: Path) -> None:
+def test_data_sets_have_trees_of_their_own(place: Place) -> None:
     """Neither sees the other's days, nor a file of the other's name in its tree."""
-    put(tmp_path, MONDAY)
-    path = put_small(tmp_path, TUESDAY, SMALL)
-    assert path == tmp_path / "normalized/small_close/year=2024/month=01/day=16/small_20240116.parquet"
-    path.with_name("bhavcopy_20240116.parquet").touch()
-    assert [day for day, _ in lake.days(tmp_path, EQUITY)] == [MONDAY]
-    assert [day for day, _ in lake.days(tmp_path, SMALL)] == [TUESDAY]
-    assert lake.scan(tmp_path, dataset=SMALL).collect().rows() == [(TUESDAY, "A", 10.5)]
-    assert lake.scan(tmp_path, dataset="equity").collect()["trade_date"].to_list() == [MONDAY]
+    put(place, MONDAY)
+    path = put_small(place, TUESDAY, SMALL)
+    assert path == place / "normalized/small_close/year=2024/month=01/day=16/small_20240116.parquet"
+    durable.write_whole(path.with_name("bhavcopy_20240116.parquet"), b"")
+    assert [day for day, _ in lake.days(place, EQUITY)] == [MONDAY]
+    assert [day for day, _ in lake.days(place, SMALL)] == [TUESDAY]
+    assert lake.scan(place, dataset=SMALL).collect().rows() == [(TUESDAY, "A", 10.5)]
+    assert lake.scan(place, dataset="equity").collect()["trade_date"].to_list() == [MONDAY]
 
 
 def test_an_unknown_data_set_is_told_the_known_ones(tmp_path: Path) -> None:
@@ -391,30 +397,30 @@ def test_rows_are_sorted_by_the_data_sets_key() -> None:
     assert lake.sorted_by_key(rows, SMALL)["index_name"].to_list() == ["A", "B"]
 
 
-def test_older_files_read_as_null_beside_newer_ones(tmp_path: Path) -> None:
+def test_older_files_read_as_null_beside_newer_ones(place: Place) -> None:
     """By a scan, by a read and by a load; no file is written anew."""
-    older = put_small(tmp_path, MONDAY, SMALL)
-    put_small(tmp_path, TUESDAY, GROWN, note="there")
+    older = put_small(place, MONDAY, SMALL)
+    put_small(place, TUESDAY, GROWN, note="there")
     expected = [(MONDAY, "A", 10.5, None), (TUESDAY, "A", 10.5, "there")]
-    assert lake.scan(tmp_path, dataset=GROWN).collect().rows() == expected
-    assert lake.scan(tmp_path, dataset=GROWN).collect_schema() == GROWN.types
+    assert lake.scan(place, dataset=GROWN).collect().rows() == expected
+    assert lake.scan(place, dataset=GROWN).collect_schema() == GROWN.types
     for rows in (lake.read_parquet(older, GROWN)[0], lake.rows_to_load(older, GROWN)[0]):
         assert rows.rows() == expected[:1]
         assert rows.schema == GROWN.types
 
 
-def test_a_newer_file_is_refused_and_said_to_be_newer(tmp_path: Path) -> None:
+def test_a_newer_file_is_refused_and_said_to_be_newer(place: Place) -> None:
     """Its further column would be lost."""
-    path = put_small(tmp_path, MONDAY, GROWN, note="there")
+    path = put_small(place, MONDAY, GROWN, note="there")
     for read in (lake.read_parquet, lake.read_metadata, lake.rows_to_load):
         with pytest.raises(OtherVersion, match="newer champion_luigi") as caught:
             read(path, SMALL)
         assert (caught.value.day, caught.value.found) == (MONDAY, "2")
 
 
-def test_rows_to_load_are_those_of_the_bytes_that_were_hashed(tmp_path: Path) -> None:
+def test_rows_to_load_are_those_of_the_bytes_that_were_hashed(place: Place) -> None:
     """With the file's metadata."""
-    path = put_small(tmp_path, MONDAY, GROWN, note="there")
+    path = put_small(place, MONDAY, GROWN, note="there")
     rows, sha256, metadata = lake.rows_to_load(path, GROWN)
     assert rows.rows() == [(MONDAY, "A", 10.5, "there")]
     assert sha256 == durable.sha256(path.read_bytes())

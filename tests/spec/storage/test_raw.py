@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from champion_luigi.base import durable
+from champion_luigi.base import durable, store
 from champion_luigi.base.errors import DamagedFile
+from champion_luigi.base.places import Place, place_of
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
@@ -31,25 +32,25 @@ def keep(files: DayFiles, content: bytes, name: str = NAME) -> dict[str, Any]:
     return raw.keep(files, DAY, name, content, described)
 
 
-def test_a_payload_is_read_back_by_its_receipt(tmp_path: Path) -> None:
+def test_a_payload_is_read_back_by_its_receipt(place: Place) -> None:
     """Under the exchange's own name, with the receipt beside it."""
-    files = DayFiles(tmp_path, EQUITY)
+    files = DayFiles(place, EQUITY)
     receipt = keep(files, b"first")
     found, path = raw.payload_of(files, DAY)
     assert (found["sha256"], path.name) == (receipt["sha256"], NAME)
     assert raw.verified(found, path, files.receipt(DAY)) == b"first"
 
 
-def test_a_replaced_payload_is_stored_with_its_receipt(tmp_path: Path) -> None:
+def test_a_replaced_payload_is_stored_with_its_receipt(place: Place) -> None:
     """The same payload again is no replacement; another name leaves no second payload beside the receipt."""
-    files = DayFiles(tmp_path, EQUITY)
+    files = DayFiles(place, EQUITY)
     first = keep(files, b"first")
     keep(files, b"first")
-    assert not (tmp_path / "raw" / "2024" / "restated").exists()
+    assert not store.has_some(place / "raw" / "2024" / "restated")
     keep(files, b"second", "another.csv.zip")
     folder = files.restated(DAY, first["sha256"])
-    assert {path.name for path in folder.iterdir()} == {NAME, files.receipt(DAY).name}
-    assert (folder / NAME).read_bytes() == b"first"
+    assert {entry.name for entry in store.entries(folder)} == {NAME, files.receipt(DAY).name}
+    assert durable.read_whole(folder / NAME) == b"first"
     assert not files.receipt(DAY).with_name(NAME).exists()
 
 
@@ -61,11 +62,16 @@ def keep_shared(files: DayFiles, content: bytes, fetched_at: str = "") -> dict[s
 
 
 @pytest.fixture
-def readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[DayFiles, DayFiles]:
+def readers(place: Place, monkeypatch: pytest.MonkeyPatch) -> tuple[DayFiles, DayFiles]:
     """The files of two data sets that read the zip for the press."""
     second = replace(INDEX_CLOSE, sources=(EQUITY_PRESS,))
     monkeypatch.setitem(catalog.DATASETS, second.name, second)
-    return DayFiles(tmp_path, EQUITY), DayFiles(tmp_path, second)
+    return DayFiles(place, EQUITY), DayFiles(place, second)
+
+
+def payloads(place: Place) -> list[str]:
+    """Where payloads for the press lie."""
+    return [entry.path for entry in store.entries(place) if entry.name == PRESS]
 
 
 def content_of(files: DayFiles) -> bytes:
@@ -74,26 +80,28 @@ def content_of(files: DayFiles) -> bytes:
     return raw.verified(receipt, path, files.receipt(DAY))
 
 
-def test_a_shared_payload_is_stored_once(tmp_path: Path, readers: tuple[DayFiles, DayFiles]) -> None:
+def test_a_shared_payload_is_stored_once(place: Place, readers: tuple[DayFiles, DayFiles]) -> None:
     """Apart from the receipts, one of which each data set has."""
     for files in readers:
         keep_shared(files, b"first")
         assert content_of(files) == b"first"
-    assert [path.relative_to(tmp_path) for path in tmp_path.rglob(PRESS)] == [Path("raw/shared/pr/2024", PRESS)]
+    assert payloads(place) == [str(place / "raw/shared/pr/2024" / PRESS)]
 
 
-def test_a_payload_that_is_shared_since_stays_where_it_is(tmp_path: Path) -> None:
+def test_a_payload_that_is_shared_since_stays_where_it_is(place: Place) -> None:
     """An existing receipt says nothing of sharing: its payload lies beside it."""
-    files = DayFiles(tmp_path, EQUITY)
+    files = DayFiles(place, EQUITY)
     receipt = keep_shared(files, b"first")
-    moved = raw.payload_of(files, DAY)[1].rename(files.receipt(DAY).with_name(PRESS))
+    moved = files.receipt(DAY).with_name(PRESS)
+    store.delete(raw.payload_of(files, DAY)[1])
+    store.put(moved, b"first")
     del receipt["shared"]
-    files.receipt(DAY).write_bytes(durable.json_bytes(receipt))
+    store.put(files.receipt(DAY), durable.json_bytes(receipt))
     assert content_of(files) == b"first"
     keep_shared(files, b"second")
     assert not moved.exists()
     assert content_of(files) == b"second"
-    assert (files.restated(DAY, receipt["sha256"]) / PRESS).read_bytes() == b"first"
+    assert durable.read_whole(files.restated(DAY, receipt["sha256"]) / PRESS) == b"first"
 
 
 def test_a_restated_shared_payload_leaves_the_other_data_set_its_own(readers: tuple[DayFiles, DayFiles]) -> None:
@@ -104,7 +112,7 @@ def test_a_restated_shared_payload_leaves_the_other_data_set_its_own(readers: tu
     assert [content_of(files) for files in readers] == [b"second", b"first"]
     keep_shared(second, b"second")
     assert [content_of(files) for files in readers] == [b"second", b"second"]
-    assert [[path.name for path in files.restated(DAY, old[0]).iterdir()] for files in readers] == [
+    assert [[each.name for each in store.entries(files.restated(DAY, old[0]))] for files in readers] == [
         [files.receipt(DAY).name] for files in readers
     ]
     assert (first.restated_shared("pr", DAY, old[0]) / PRESS).read_bytes() == b"first"
@@ -133,13 +141,14 @@ def test_a_shared_payload_that_is_restated_while_it_is_read_is_found(
     assert raw.content_of(second, DAY, receipt) == b"first"
 
 
-def test_a_shared_payload_of_no_receipt_is_not_restated(tmp_path: Path, readers: tuple[DayFiles, DayFiles]) -> None:
+def test_a_shared_payload_of_no_receipt_is_not_restated(place: Place, readers: tuple[DayFiles, DayFiles]) -> None:
     """Damage, or what a killed run left."""
     first, _ = readers
     keep_shared(first, b"first")
-    raw.payload_of(first, DAY)[1].write_bytes(b"fIrst")
+    store.put(raw.payload_of(first, DAY)[1], b"fIrst")
     keep_shared(first, b"second")
-    assert [path.read_bytes() for path in tmp_path.rglob(PRESS)] == [b"second"]
+    [path] = payloads(place)
+    assert durable.read_whole(place_of(path)) == b"second"
 
 
 def test_a_data_set_that_changes_its_source_leaves_the_shared_payload(readers: tuple[DayFiles, DayFiles]) -> None:
@@ -160,7 +169,7 @@ def test_the_latest_payload_that_is_intact_is_found_for_others(readers: tuple[Da
     assert (found[0]["fetched_at"], found[1]) == ("2024-01-15T13:00:00+00:00", b"first")
     assert raw.kept_by_others(first, DAY, EQUITY_PRESS, "https://archive.example") is None
     assert raw.kept_by_others(second, DAY, EQUITY_PRESS, "https://other.example") is None
-    raw.payload_of(first, DAY)[1].write_bytes(b"fIrst")
+    store.put(raw.payload_of(first, DAY)[1], b"fIrst")
     assert raw.kept_by_others(second, DAY, EQUITY_PRESS, "https://archive.example") is None
 
 
@@ -174,24 +183,24 @@ def test_a_damaged_name_of_a_shared_folder_is_no_receipt(tmp_path: Path, shared:
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", "", 7, None])
-def test_a_receipt_with_a_damaged_name_is_replaced(tmp_path: Path, name: object) -> None:
+def test_a_receipt_with_a_damaged_name_is_replaced(place: Place, name: object) -> None:
     """A name may have become a path: nothing outside the folder is read, and the new payload is stored."""
-    files = DayFiles(tmp_path, EQUITY)
+    files = DayFiles(place, EQUITY)
     keep(files, b"first")
     path = files.receipt(DAY)
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | {"file": name}), encoding="utf-8")
+    store.put(path, json.dumps(json.loads(durable.read_whole(path)) | {"file": name}).encode())
     with pytest.raises(DamagedFile, match="the receipt of the fetched file cannot be read"):
         raw.payload_of(files, DAY)
     keep(files, b"second")
-    assert raw.payload_of(files, DAY)[1].read_bytes() == b"second"
+    assert durable.read_whole(raw.payload_of(files, DAY)[1]) == b"second"
 
 
-def test_a_changed_payload_is_damage(tmp_path: Path) -> None:
+def test_a_changed_payload_is_damage(place: Place) -> None:
     """The error names the stored file and the receipt to delete."""
-    files = DayFiles(tmp_path, EQUITY)
+    files = DayFiles(place, EQUITY)
     keep(files, b"first")
     receipt, path = raw.payload_of(files, DAY)
-    path.write_bytes(b"fIrst")
+    store.put(path, b"fIrst")
     with pytest.raises(DamagedFile, match=NAME) as caught:
         raw.verified(receipt, path, files.receipt(DAY))
     assert str(files.receipt(DAY)) in str(caught.value)
