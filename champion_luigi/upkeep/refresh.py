@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import tenacity
 
-from champion_luigi.base import durable, locks
+from champion_luigi.base import durable
 from champion_luigi.base.errors import (
     ArchiveUnreachable,
     ArchiveUnusable,
@@ -126,8 +126,7 @@ def refresh_day(dataset: Dataset, day: date) -> Outcome:
     version.claim(settings.data_dir())
     last: type[DayTask] = LoadClickHouse if is_loaded(dataset, day) else WriteParquet
     task = ScrapeBhavcopy(date=day, dataset=dataset.name)
-    lock = locks.locked(task.files.lock(day), task.label, settings.get("lock_wait_seconds"))
-    with lock, sharing.stored_for_others(task, is_used=False) as stored:
+    with task.locked(settings.get("lock_wait_seconds")), sharing.stored_for_others(task, is_used=False) as stored:
         outcome = _ask(task, last, stored)
     if last(date=day, dataset=dataset.name).is_made():
         return outcome

@@ -13,19 +13,23 @@ import campaign
 import pytest
 import s3_server
 from clickhouse_server import ClickHouseServer, unavailable
-from helpers import archive_path, forget_settings, payload, published, wait_for
+from helpers import archive_path, build, forget_settings, payload, published, wait_for
 from luigi.rpc import RemoteScheduler
 from luigid_server import luigid
 from several_hosts import Host, scheduler_at, span
 from simulated_server import SimulatedArchive
 
 from champion_luigi.base import store
+from champion_luigi.base.errors import Busy
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.fill import FillBhavcopy
+from champion_luigi.pipeline.tasks import ScrapeBhavcopy
 from champion_luigi.storage import lake
+from champion_luigi.storage.claims import Claims
 from champion_luigi.tracking import journal
+from champion_luigi.upkeep.refresh import refresh_day
 from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
@@ -129,6 +133,26 @@ def test_a_limit_of_the_central_scheduler_holds_for_all_hosts(
     assert [host.end() for host in hosts] == [0, 0], "\n".join(host.output for host in hosts)
     assert used == {0, 1}
     requested_once(archive)
+
+
+def test_a_day_that_another_host_has_is_left_alone(
+    archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a task and by a refresh, too: the error names the other host, and nothing is requested."""
+    monkeypatch.setenv("CHAMPION_RAW_DIR", str(tmp_path / "raw"))
+    monkeypatch.setenv("CHAMPION_LOCK_WAIT_SECONDS", "0")
+    other = Claims(tmp_path / "raw" / "claims", "the other host", 60)
+    assert other.take(f"equity/{DAYS[0]}")
+    [error] = build(ScrapeBhavcopy(date=DAYS[0])).errors
+    with pytest.raises(Busy) as refused:
+        refresh_day(EQUITY, DAYS[0])
+    for found in (error, refused.value):
+        assert isinstance(found, Busy)
+        assert "in use by another host" in str(found)
+        assert "on the other host" in str(found)
+    assert archive.requests == []
+    other.give_back([f"equity/{DAYS[0]}"])
+    assert build(ScrapeBhavcopy(date=DAYS[0])).is_done
 
 
 # Hosts with a store in common
