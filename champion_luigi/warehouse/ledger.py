@@ -10,7 +10,7 @@ The embedded engine has no ledger: one folder has the engine, and the markers of
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -83,6 +83,11 @@ def tables(layout: Layout = SINGLE) -> list[Table]:
     return found[:1] if layout.cluster else found
 
 
+def lacking_columns(table: str, found: Iterable[str]) -> list[str]:
+    """The columns that one of these tables lacks, sorted."""
+    return sorted(_COLUMNS[table].keys() - set(found))
+
+
 class Ledger:
     """The ledger of a server's database."""
 
@@ -107,12 +112,12 @@ class Ledger:
         for name, statement in ddl(self._place.database, self._connection.layout).items():
             if name not in found:
                 self._make(name, statement)
-            elif lacking := _COLUMNS[name].keys() - found[name]:
+            elif lacking := lacking_columns(name, found[name]):
                 raise WarehouseError(
                     f"the table {self._place.database}.{name} is not the one that this version makes",
                     source=self._place.words,
                     expected=f"the columns {', '.join(_COLUMNS[name])}",
-                    found=f"no {', '.join(sorted(lacking))}",
+                    found=f"no {', '.join(lacking)}",
                     todo="Rename it, and run the same command again: days whose load it no longer records are loaded "
                     "again from the lake.",
                 )

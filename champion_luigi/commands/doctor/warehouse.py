@@ -20,6 +20,7 @@ from champion_luigi.config import wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.warehouse import ledger
 from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_server
 from champion_luigi.warehouse.layout import quoted
 from champion_luigi.warehouse.opened import open_warehouse
@@ -56,7 +57,11 @@ def _server(place: Address, client: Client) -> Finding:
         if different := ", ".join(differences(dataset, tables[dataset.table]).wrong):
             what = f"{place.words}: the table {dataset.table} is not the one that this version makes ({different})"
             return Finding("PROBLEM", what, "Rename or drop it and load again: every day is in the lake.")
-    lacking = _lacking(place, client, made)
+    for name in {ledger.LOADS, ledger.CLAIMS} & tables.keys():
+        if different := ", ".join(ledger.lacking_columns(name, tables[name])):
+            what = f"{place.words}: the table {name} is not the one that this version makes (without {different})"
+            return Finding("PROBLEM", what, "Rename it: days whose load it no longer records are loaded again.")
+    lacking = _lacking(place, client, made, has_ledger=ledger.LOADS in tables)
     if lacking:
         todo = f"GRANT {', '.join(lacking)} ON {quoted(place.database)}.* TO {quoted(place.user)}"
         return Finding("PROBLEM", f"user {place.user} at {place.words} lacks {', '.join(lacking)}", todo, ahead)
@@ -72,15 +77,18 @@ def _state_of(made: list[Dataset]) -> str:
     return f"the table {names} is ready" if len(made) == 1 else f"the tables {names} are ready"
 
 
-def _lacking(place: Address, client: Client, made: list[Dataset]) -> list[str] | None:
+def _lacking(place: Address, client: Client, made: list[Dataset], *, has_ledger: bool) -> list[str] | None:
     """The rights that a load needs and the user lacks; None if the server is too old to check grants."""
     needed = [
         (right, on)
         for dataset in made or [EQUITY]
         for right, on in (("SELECT", dataset.table), ("INSERT", dataset.table), ("SELECT", dataset.view))
     ]
+    needed += [(right, on) for right in ("SELECT", "INSERT") for on in (ledger.LOADS, ledger.CLAIMS)]
     if not made:
         needed += [("CREATE DATABASE", "*"), ("CREATE TABLE", EQUITY.table), ("CREATE VIEW", EQUITY.view)]
+    if not has_ledger:
+        needed += [("CREATE TABLE", ledger.LOADS), ("CREATE TABLE", ledger.CLAIMS)]
     lacking = []
     for right, on in needed:
         try:
