@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import campaign
 import pytest
-from helpers import archive_path, wait_for
+import s3_server
+from clickhouse_server import ClickHouseServer, unavailable
+from helpers import archive_path, forget_settings, payload, published, wait_for
 from luigid_server import luigid
 from several_hosts import Host, scheduler_at, span
 from simulated_server import SimulatedArchive
 
+from champion_luigi.base import store
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline.fill import FillBhavcopy
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
+from champion_luigi.warehouse.opened import open_warehouse
 
 pytestmark = pytest.mark.integration
 
@@ -102,3 +109,123 @@ def test_a_fill_has_the_host_in_its_id_only_where_hosts_share(monkeypatch: pytes
     monkeypatch.setenv("CHAMPION_HOST", "first")
     first, second = FillBhavcopy(**given), FillBhavcopy(**given, host="second")
     assert len({alone.task_id, first.task_id, second.task_id}) == 3
+
+
+# Hosts with a store in common
+
+
+@dataclass
+class Site:
+    """What hosts have in common: the settings of store and warehouse, and perhaps a central scheduler."""
+
+    settings: dict[str, str]
+    server: ClickHouseServer
+    port: int | None
+    folder: Path
+    days: list[date]
+    hosts: list[Host] = field(default_factory=list)
+
+    def host(self, name: str) -> Host:
+        """A host with scratch and HOME of its own."""
+        self.hosts.append(Host(name, self.folder / name, {"CHAMPION_HOST": name, **self.settings}))
+        return self.hosts[-1]
+
+    def start(self, host: Host) -> None:
+        """Start the fill of the whole range."""
+        host.start("fill", *span(self.days), *(scheduler_at(self.port) if self.port else ()))
+
+    @property
+    def told(self) -> str:
+        return "\n".join(host.output for host in self.hosts)
+
+    def loads(self) -> Counter[tuple[str, str]]:
+        """How often each host has loaded each day, by the journals."""
+        return Counter(
+            (host.name, each["date"])
+            for host in self.hosts
+            for each in journal.read(host.data / "journal")
+            if (each["event"], each.get("task")) == ("success", "LoadClickHouse")
+        )
+
+    def assert_exact(self) -> None:
+        """Every day's rows are in the warehouse, once, and the lake has every day."""
+        forget_settings()
+        table = open_warehouse(wiring.warehouse_place())
+        rows = {day: len(published(payload(day, "legacy"), "legacy")) for day in self.days}
+        assert dict(table.rows_by_day(EQUITY)) == rows, self.told
+        found = table.connection.query(
+            f"SELECT trade_date, count(DISTINCT version) FROM {table.name_of(EQUITY)} GROUP BY trade_date"
+        )
+        assert {day: count for day, count in found if count != 1} == {}, self.told
+        table.close()
+        assert sorted(day for day, _ in lake.days(settings.lake_dir(), EQUITY)) == self.days
+
+    def claims(self) -> list[str]:
+        """The claims that the store has."""
+        return [each.name for each in store.entries(settings.raw_dir() / "claims") if each.name != "store.json"]
+
+
+RANGE_OF_HOSTS = sessions.sessions(date(2022, 6, 1), date(2023, 6, 12))[: 250 if campaign.IS_WHOLE else 36]
+
+
+@pytest.fixture(params=["folder, luigid", "folder", "ceph, luigid", "ceph"])
+def site(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: SimulatedArchive
+) -> Iterator[Site]:
+    """A ClickHouse server and a store, with and without luigid."""
+    if reason := unavailable():
+        pytest.skip(reason)
+    shared = tmp_path / "shared"
+    settings_ = {"CHAMPION_LAKE_DIR": str(shared / "lake"), "CHAMPION_RAW_DIR": str(shared / "raw")}
+    if "ceph" in request.param:
+        running: s3_server.Store = request.getfixturevalue("_running_store")
+        address = running.address()
+        settings_ = {"CHAMPION_LAKE_DIR": f"{address}/lake", "CHAMPION_RAW_DIR": f"{address}/raw"}
+        settings_ |= running.environment
+    port = request.getfixturevalue("port") if "luigid" in request.param else None
+    with ClickHouseServer(tmp_path / "warehouse") as server:
+        settings_ |= {
+            "CLICKHOUSE_HOST": server.host,
+            "CLICKHOUSE_PORT": str(server.port),
+            "CLICKHOUSE_USER": server.user,
+            "CLICKHOUSE_PASSWORD": server.password,
+            "CHAMPION_CLAIM_SECONDS": "5",
+        }
+        for name, value in settings_.items():
+            monkeypatch.setenv(name, value)
+        yield Site(settings_, server, port, tmp_path, RANGE_OF_HOSTS)
+
+
+def test_hosts_share_the_days_of_a_range(site: Site, archive: SimulatedArchive) -> None:
+    """Each does a good part of it, each day is done once, and each ends when all of them are."""
+    first, second = site.host("first"), site.host("second")
+    for host in (first, second):
+        site.start(host)
+    assert [host.end() for host in (first, second)] == [0, 0], site.told
+    assert Counter(each.path for each in archive.requests) == Counter(archive_path("legacy", day) for day in site.days)
+    loads = site.loads()
+    assert Counter(day for _, day in loads.elements()) == Counter(str(day) for day in site.days), site.told
+    for host in (first, second):
+        assert sum(count for (name, _), count in loads.items() if name == host.name) >= 0.3 * len(site.days), site.told
+    site.assert_exact()
+    assert site.claims() == [], site.told
+
+
+def test_the_others_end_what_a_killed_host_began(site: Site, archive: SimulatedArchive) -> None:
+    """After its claims have ended, its days are theirs, and the range ends whole."""
+    first, second = site.host("first"), site.host("second")
+    for host in (first, second):
+        site.start(host)
+    wait_for(lambda: len({name for name, _ in site.loads()}) == 2, "both to load days", lambda: site.told)
+    first.kill()
+    assert second.end() == 0, site.told
+    asked = Counter(each.path for each in archive.requests)
+    assert set(asked) == {archive_path("legacy", day) for day in site.days}
+    assert max(asked.values()) <= 2, site.told
+    site.assert_exact()
+    # A third host finds everything done.
+    third = site.host("third")
+    site.start(third)
+    assert third.end() == 0, site.told
+    assert sum(count for (name, _), count in site.loads().items() if name == "third") == 0
+    assert Counter(each.path for each in archive.requests) == asked

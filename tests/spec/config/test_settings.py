@@ -278,7 +278,11 @@ UNUSABLE = [
     ("raw_dir", "s3://", "it names no bucket"),
     ("data_dir", "/srv/da\udcffta", "it is not UTF-8"),
     ("lake_dir", "/srv/data\nlake", "it contains a control character, such as a line break"),
-    ("local_dir", "https://files.example.com/local", "it is a URL"),
+    (
+        "local_dir",
+        "https://files.example.com/local",
+        "it is a URL; an object store is for CHAMPION_LAKE_DIR and CHAMPION_RAW_DIR",
+    ),
     ("hosts", "0", ""),
     ("host", "one\ntwo", "it contains a control character, such as a line break"),
     ("claim_seconds", "0", ""),
