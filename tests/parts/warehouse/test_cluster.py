@@ -102,9 +102,7 @@ def test_a_fill_from_nothing_makes_all_of_it_on_every_host(
     for dataset, column in (("equity", "volume"), ("index_close", "close"), ("corporate_actions", None)):
         definition = DATASETS[dataset]
         in_lake = lake.scan(tmp_path / "lake", dataset=definition).collect()
-        found = functools.partial(
-            cluster.each, f"SELECT count(), round(sum({column or 0})) FROM {database}.{definition.view}"
-        )
+        statement = f"SELECT count(), round(sum({column or 0})) FROM {database}.{definition.view}"
         expected = (in_lake.height, round(in_lake[column].sum()) if column else 0)
         eventually(functools.partial(cluster.each, statement), [[expected]] * len(cluster.hosts))
     prices = lake.scan(tmp_path / "lake").collect().height
