@@ -119,7 +119,8 @@ def fill_days(
             while chunks or running:
                 while chunks and len(running) < lanes:
                     chunk = [of(date=day, dataset=dataset.name) for day in chunks.pop(0)]
-                    running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), **scheduler)))
+                    locks = [task.files.lock(task.date) for task in chunk] if "local_scheduler" in scheduler else []
+                    running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), locks=locks, **scheduler)))
                 chunk, lane = running[0]
                 lane.wait()
                 running.popleft()
