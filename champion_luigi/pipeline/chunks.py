@@ -139,7 +139,8 @@ def fill_days(
                         continue
                     chunk = [of(date=day, dataset=dataset.name) for day in chosen]
                     of.look(chunk)
-                    running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), **scheduler)))
+                    locks = [task.files.lock(task.date) for task in chunk] if "local_scheduler" in scheduler else []
+                    running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), locks=locks, **scheduler)))
                 if not running:
                     break
                 chunk, lane = running[0]

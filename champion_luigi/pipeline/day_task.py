@@ -238,7 +238,8 @@ class DayTask(luigi.Task):
 
     def was_found_complete(self) -> bool:
         """Whether another process has done the work. The caller holds the day's lock."""
-        self.was_complete = self.is_made()
+        # Luigi has looked since a fill holds the locks of its days.
+        self.was_complete = not locks.is_held(self.files.lock(self.date)) and self.is_made()
         if self.was_complete:
             self.say("done by another process meanwhile")
             self._remove_intermediates()
