@@ -236,10 +236,16 @@ class DayTask(luigi.Task):
         ):
             yield
 
+    @property
+    def can_be_done_elsewhere(self) -> bool:
+        """Whether a process that does not see this day's lock can make the output."""
+        return False
+
     def was_found_complete(self) -> bool:
         """Whether another process has done the work. The caller holds the day's lock."""
         # Luigi has looked since a fill holds the locks of its days.
-        self.was_complete = not locks.is_held(self.files.lock(self.date)) and self.is_made()
+        is_ours = locks.is_held(self.files.lock(self.date)) and not self.can_be_done_elsewhere
+        self.was_complete = not is_ours and self.is_made()
         if self.was_complete:
             self.say("done by another process meanwhile")
             self._remove_intermediates()

@@ -339,6 +339,11 @@ class LoadClickHouse(DayTask):
         else:
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
 
+    @property
+    def can_be_done_elsewhere(self) -> bool:
+        """Whether the warehouse is a server, which other hosts load too."""
+        return bool(settings.get("clickhouse_host"))
+
     @classmethod
     def look(cls, tasks: Sequence[DayTask]) -> None:
         """Ask a server's ledger about all of the days at once."""
