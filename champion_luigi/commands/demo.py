@@ -33,6 +33,8 @@ def command(data_dir: Path) -> None:
     from champion_luigi.warehouse import opened
 
     values = {"data_dir": str(data_dir), "archive_url": "simulated:", "clickhouse_host": "", "lake_dir": ""}
+    # Without a server, a cluster's name would be a mistake.
+    values["clickhouse_cluster"] = ""
     with output.ending("demo", output.FAILED), settings.overridden(values):
         wiring.warehouse_place().require_engine()
         click.echo(f"Loading {len(DAYS)} simulated trading days ...")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import ipaddress
 import os
 import re
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from luigi.cmdline_parser import CmdlineParser
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import luigi_defaults
+from champion_luigi.warehouse import hosts
 
 DAY_SECONDS = 24 * 60 * 60
 
@@ -170,17 +170,15 @@ class Location(Text):
         return text
 
 
-class Host(Text):
-    """A host's name or address."""
+class Hosts(Text):
+    """One host, or several with commas between them, as `hosts.parsed` reads them."""
 
-    expected = "a host's name or address, without http:// and port"
+    expected = "a host's name or address, without http://, or several as in a,b; each may end in :PORT"
 
     def accepted(self, value: Any) -> Any:
         text: str = super().accepted(value)
-        if ":" in text or "[" in text:
-            ipaddress.IPv6Address(text.partition("%")[0].strip("[]"))
-        elif re.search(r"[\s/@?#\\]", text):
-            raise ValueError
+        # Any port: it is another setting.
+        hosts.parsed(text, 1)
         return text
 
 

@@ -33,7 +33,7 @@ from champion_luigi.config.parameters import (
     Day,
     FirstDay,
     Folder,
-    Host,
+    Hosts,
     Location,
     Number,
     Setting,
@@ -49,6 +49,7 @@ from champion_luigi.config.parameters import (
 from champion_luigi.datasets.equity import UDIFF_FROM
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.parsing.unzip import MAX_UNZIPPED_BYTES
+from champion_luigi.warehouse import hosts
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
 
@@ -175,8 +176,16 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
 class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after the class
     """``[clickhouse]`` in luigi.cfg. Its ``password`` is read by `clickhouse_password` alone."""
 
-    host = Host("CLICKHOUSE_HOST", "", "empty: the embedded engine under DATA_DIR/warehouse")
-    port = Whole("CLICKHOUSE_PORT", 8123, "HTTP port (8443 is usual with TLS)", least=1, most=65535)
+    host = Hosts(
+        "CLICKHOUSE_HOST",
+        "",
+        "the server, or hosts of a cluster, of which the first that answers is used; empty: the embedded engine under "
+        "DATA_DIR/warehouse",
+    )
+    port = Whole(
+        "CLICKHOUSE_PORT", 8123, "HTTP port of hosts without one (8443 is usual with TLS)", least=1, most=65535
+    )
+    cluster = Text("CLICKHOUSE_CLUSTER", "", "the cluster's name in system.clusters; empty: one server")
     user = Text("CLICKHOUSE_USER", "default", "user name")
     database = Text("CLICKHOUSE_DATABASE", "champion_market", "database, created on first use")
     secure = Switch("CLICKHOUSE_SECURE", False, "TLS: true or false")
@@ -188,6 +197,17 @@ class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after th
         least=1,
         most=DAY_SECONDS,
         unit="seconds",
+    )
+    quorum = Switch(
+        "CLICKHOUSE_QUORUM",
+        True,
+        "cluster: whether a load waits until most replicas of its shard have it; false: until one has it, and a load "
+        "can be lost with that replica",
+    )
+    wait_seconds = seconds(
+        "CLICKHOUSE_WAIT_SECONDS",
+        600.0,
+        "cluster: how long an attempt to load waits for replicas or a Keeper that are missing",
     )
 
 
@@ -267,6 +287,30 @@ def clickhouse_password() -> str:
     return password
 
 
+@steady.kept
+def clickhouse_hosts() -> tuple[tuple[str, int], ...]:
+    """Each host of the warehouse with its port; none for the embedded engine.
+
+    Raises SettingsError if there are several without a cluster's name, or a cluster without hosts.
+    """
+    found = hosts.parsed(get("clickhouse_host"), get("clickhouse_port"))
+    cluster = get("clickhouse_cluster")
+    if len(found) > 1 and not cluster:
+        raise SettingsError(
+            "CLICKHOUSE_HOST lists several hosts, and CLICKHOUSE_CLUSTER is empty: servers that do not replicate each "
+            "other would each hold a part of the days",
+            expected="the cluster's name, or one host",
+            todo="Set CLICKHOUSE_CLUSTER; SELECT DISTINCT cluster FROM system.clusters lists the names.",
+        )
+    if cluster and not found:
+        raise SettingsError(
+            "CLICKHOUSE_CLUSTER names a cluster, and CLICKHOUSE_HOST is empty",
+            expected="one or more hosts of the cluster",
+            todo="Set CLICKHOUSE_HOST, or unset CLICKHOUSE_CLUSTER for the embedded engine.",
+        )
+    return found
+
+
 @contextlib.contextmanager
 def overridden(values: Mapping[str, Any]) -> Iterator[None]:
     """Use these values, named as for `get`, in place of every other source; None values are ignored.
@@ -297,6 +341,7 @@ def require_usable(*, with_warehouse: bool) -> None:
                 get(name if section is champion else f"{section.__name__}_{name}")
     if with_warehouse:
         clickhouse_password()
+        clickhouse_hosts()
 
 
 @steady.kept

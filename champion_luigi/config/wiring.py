@@ -30,8 +30,11 @@ _PORTS = {"http": 80, "https": 443}
 @steady.kept
 def warehouse_place() -> connection.Address:
     """The configured warehouse."""
-    names = ("host", "port", "user", "database", "secure", "verify", "query_seconds")
+    names = ("user", "database", "secure", "verify", "query_seconds", "cluster", "quorum", "wait_seconds")
     given = {name: settings.get(f"clickhouse_{name}") for name in names}
+    if hosts := settings.clickhouse_hosts():
+        (given["host"], given["port"]), *others = hosts
+        given |= {"others": tuple(others), "usual_port": settings.get("clickhouse_port")}
     return connection.Address(
         **given, password=settings.clickhouse_password(), folder=settings.data_dir() / "warehouse"
     )

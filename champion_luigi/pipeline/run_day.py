@@ -58,6 +58,8 @@ def run_day(
     values = {
         "lake_dir": str(output_base_path) if output_base_path is not None else None,
         "clickhouse_host": clickhouse_host,
+        # The embedded engine is no cluster.
+        "clickhouse_cluster": "" if clickhouse_host == "" else None,
         "clickhouse_port": clickhouse_port,
         "clickhouse_user": clickhouse_user,
         "clickhouse_password": clickhouse_password,

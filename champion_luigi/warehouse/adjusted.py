@@ -85,8 +85,10 @@ def load(
     """
     import polars as pl
 
-    _prepare(connection)
+    _prepare(connection.everywhere())
     database = connection.place.database
+    for name in _COLUMNS:
+        connection.catch_up(table_of(name))
     known = connection.query(" UNION ALL ".join(f"SELECT {_newest(database, name)}" for name in _COLUMNS))
     generation: int = max([time.time_ns() // 1000, *(number + 1 for (number,) in known)])
     for name, frame in ((ADJUSTMENTS, events), (ADJUSTMENT_SPANS, spans)):
@@ -122,10 +124,12 @@ def load(
 def newest(connection: Connection) -> int | None:
     """The generation that readers see; None if a table or view is missing, or is not the one of this version."""
     database = connection.place.database
-    made = ddl(database)
+    made = ddl(database, connection.layout)
     found = _comments(connection, made)
     if any(found.get(name) != _comment(statement) for name, statement in made.items()):
         return None
+    for name in _COLUMNS:
+        connection.catch_up(table_of(name))
     return int(min(number for name in _COLUMNS for (number,) in connection.query(f"SELECT {_newest(database, name)}")))
 
 
@@ -139,17 +143,25 @@ def _comments(connection: Connection, names: Iterable[str]) -> dict[str, str]:
     )
 
 
-def _prepare(connection: Connection) -> None:
+def _prepare(connections: Sequence[Connection]) -> None:
     """Make what is missing. Of what another version made, tables too are replaced: all of it is made from the lake."""
-    made = ddl(connection.place.database)
-    found = _comments(connection, made)
-    for name, statement in made.items():
-        if found.get(name) != _comment(statement):
-            if name in found and statement.startswith("CREATE TABLE"):
-                connection.command(f"DROP TABLE {connection.named(name)}")
+    made = ddl(connections[0].place.database, connections[0].layout)
+    stale = []
+    for connection in connections:
+        found = _comments(connection, made)
+        others = {name: name in found for name, statement in made.items() if found.get(name) != _comment(statement)}
+        stale.append((connection, others))
+    # Everywhere first: a replica of another version would refuse the new ones.
+    for connection, others in stale:
+        for name, is_there in others.items():
+            if is_there and made[name].startswith("CREATE TABLE"):
+                at_once = " SYNC" if connection.layout.cluster else ""
+                connection.command(f"DROP TABLE {connection.named(name)}{at_once}")
+    for connection, others in stale:
+        for name, is_there in others.items():
             # To replace needs the right to drop, also where there is nothing to replace.
-            connection.command(statement if name in found else statement.replace(_REPLACE, _CREATE, 1))
-    comments.complete(connection, COMMENTS)
+            connection.command(made[name] if is_there else made[name].replace(_REPLACE, _CREATE, 1))
+        comments.complete(connection, COMMENTS)
 
 
 def _drop_old(connection: Connection) -> None:

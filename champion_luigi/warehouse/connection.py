@@ -12,15 +12,15 @@ import signal
 import uuid
 import zlib
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from champion_luigi.base import durable, extras, locks, secrets, signals
 from champion_luigi.base.errors import ChampionError, SettingsError, WarehouseError, WarehouseUnreachable
-from champion_luigi.warehouse.layout import quoted
+from champion_luigi.warehouse.layout import SINGLE, Layout, quoted
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client as Client  # noqa: PLC0414 - other modules import it from here
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from champion_luigi.datasets.model import Dataset
 
 # ClickHouse's codes for temporary trouble: timeouts, too many parts, memory limit, read-only replica, network. One code
-# means that a statement still runs which the driver repeated for lack of an answer.
-_PASSING_CODES = frozenset({159, 160, 202, 203, 209, 210, 216, 241, 242, 252, 319, 999})
+# means that a statement still runs which the driver repeated for lack of an answer; several, that replicas or Keepers
+# of a cluster are missing or behind.
+_PASSING_CODES = frozenset({159, 160, 202, 203, 209, 210, 216, 241, 242, 252, 285, 286, 289, 319, 517, 999})
 # The statuses of a proxy whose server is absent: it may be back soon.
 _PASSING_STATUSES = frozenset({"408", "429", "500", "502", "503", "504"})
 READ_ONLY_CODE = 164
@@ -43,6 +44,9 @@ ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE
 class Address:
     """The address of the warehouse. Without ``host``, the embedded engine in ``folder``. The password is in no repr.
 
+    With ``cluster``, a cluster's name, ``host`` and ``port`` are the first of several hosts; ``others`` are further
+    ones, each with its port; hosts of the cluster that are not listed have ``usual_port``. ``quorum`` says whether a
+    load waits for most replicas of its shard, ``wait_seconds`` how long for replicas that are missing.
     With ``in_memory``, the embedded engine stores nothing: its tables are the files of the lake in ``folder``.
     """
 
@@ -56,17 +60,31 @@ class Address:
     query_seconds: int = 300
     folder: Path = Path("data/warehouse")
     in_memory: bool = False
+    others: tuple[tuple[str, int], ...] = ()
+    cluster: str = ""
+    usual_port: int = 8123
+    quorum: bool = True
+    wait_seconds: float = 600.0
+
+    @property
+    def each(self) -> list[Address]:
+        """The address of each host alone, in the order in which they are tried."""
+        alone = ((self.host, self.port), *self.others)
+        return [replace(self, host=host, port=port, others=()) for host, port in alone]
 
     @property
     def slug(self) -> str:
-        """A folder name for files that are stored per warehouse."""
+        """A folder name for files that are stored per warehouse. A cluster is one, whichever host is used."""
         name = f"{self.host}_{self.port}_{self.database}" if self.host else f"embedded_{self.database}"
+        name = f"cluster-{self.cluster}_{self.database}" if self.cluster else name
         safe = re.sub(r"[^A-Za-z0-9._-]", "_", name)
         return safe if safe == name else f"{safe}-{zlib.crc32(name.encode()):08x}"
 
     def identity(self, dataset: Dataset) -> dict[str, Any]:
         """The table as a marker names it: enough to recognise it, and no secret."""
         named: dict[str, Any] = {"database": self.database, "table": dataset.table}
+        if self.cluster:
+            return {"cluster": self.cluster, **named}
         if self.host:
             return {"host": self.host, "port": self.port, **named}
         # A moved folder stays the same warehouse; one that was deleted and made anew is another.
@@ -89,7 +107,9 @@ class Address:
     def words(self) -> str:
         """The warehouse as messages name it."""
         where = f"the lake {self.folder}" if self.in_memory else f"embedded in {self.folder}"
-        where = f"{self.host}:{self.port}" if self.host else where
+        if self.host:
+            hosts = (f"{host}:{port}" for host, port in ((self.host, self.port), *self.others))
+            where = (f"cluster {self.cluster} at " if self.cluster else "") + " or ".join(hosts)
         return f"{where}, database {self.database}"
 
     @property
@@ -99,6 +119,9 @@ class Address:
 
 class Connection:
     """An open client that raises this package's errors, and the lock of the embedded engine."""
+
+    # Where tables are; a cluster's connection has the cluster's.
+    layout: Layout = SINGLE
 
     def __init__(self, place: Address, client: Client, release: Callable[[], None]) -> None:
         self.place = place
@@ -123,15 +146,22 @@ class Connection:
             )
         return rows
 
-    def command(self, statement: str) -> None:
+    def command(self, statement: str, settings: Mapping[str, Any] | None = None) -> None:
         """Run a statement without a result."""
         with as_warehouse_errors(self.place):
-            self._client.command(statement)
+            self._client.command(statement, settings=dict(settings) if settings else None)
 
     def insert_arrow(self, table: str, columns: list[str], stream: bytes, settings: Mapping[str, Any]) -> None:
         """Send an Arrow stream as one insert into a table, whose name is quoted where it has to be."""
         with as_warehouse_errors(self.place):
             self._client.raw_insert(table, columns, insert_block=stream, fmt="ArrowStream", settings=dict(settings))
+
+    def everywhere(self) -> Sequence[Connection]:
+        """A connection to each host that has tables of its own: this one, or those of a cluster that answer."""
+        return [self]
+
+    def catch_up(self, table: str) -> None:
+        """Have the host's copy of a table hold what was loaded before, at any replica: on one server, it does."""
 
     def named(self, name: str) -> str:
         """A table's or view's name with its database, as statements write it."""
@@ -147,15 +177,36 @@ class Connection:
 
 def connected(
     place: Address, settings: dict[str, Any], lock_wait_seconds: float, on_wait: Callable[[str], None] | None
-) -> tuple[Client, Callable[[], None]]:
-    """A client, and a function that releases the embedded engine for other processes once the client is closed."""
+) -> tuple[Address, Client, Callable[[], None]]:
+    """The address of the host that answers, a client of it, and a function that is called once the client is closed.
+
+    That releases the embedded engine for other processes.
+    """
     if place.host:
-        return connect_server(place, settings), lambda: None
+        return *connect_first(place.each, settings), lambda: None
     place.require_engine()
     lock = place.folder.with_name(place.folder.name + ".lock")
     with contextlib.ExitStack() as holding:
         holding.enter_context(locks.locked(lock, f"the embedded warehouse {place.folder}", lock_wait_seconds, on_wait))
-        return connect_embedded(place, settings), holding.pop_all().close
+        return place, connect_embedded(place, settings), holding.pop_all().close
+
+
+def connect_first(places: Sequence[Address], settings: dict[str, Any]) -> tuple[Address, Client]:
+    """The first of these hosts that answers, and a client of it.
+
+    Raises the error of the only one, or WarehouseUnreachable, which has what each host answered.
+    """
+    failures = []
+    for place in places:
+        try:
+            return place, connect_server(place, settings)
+        except WarehouseUnreachable as error:
+            if len(places) == 1:
+                raise
+            failures.append(f"{place.host}:{place.port}: {error.found}")
+    raise WarehouseUnreachable(
+        f"no host of the cluster {places[0].cluster} answers", found="; ".join(failures), todo=ADDRESS
+    )
 
 
 def connect_server(place: Address, settings: dict[str, Any]) -> Client:

@@ -60,7 +60,11 @@ class Layout:
 
     def stored_in(self, table: Table) -> str:
         """The name of the table that stores a host's rows, which an insert of one shard's rows goes into."""
-        return f"{table.name}_local" if self.is_spread(table) else table.name
+        return self.stored_as(table.name) if table.is_by_date else table.name
+
+    def stored_as(self, name: str) -> str:
+        """The same of a table by date."""
+        return f"{name}_local" if self.shards > 1 else name
 
     def database(self, name: str) -> str:
         """The statement that makes the database if it is missing."""

@@ -70,14 +70,17 @@ class Entry:
 def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
     """The statements that make the ledger and the claims, by table. They are small: each host of a cluster has all."""
     statements = {}
-    for name, columns in _COLUMNS.items():
-        declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in columns.items()]
-        engine, order = ("version", "") if name == LOADS else ("changed", ", holder")
-        table = Table(
-            name, declared, f"ReplacingMergeTree({engine})", "tuple()", f"dataset, trade_date{order}", is_by_date=False
-        )
-        [statements[name]] = layout.create(database, table)
+    for name in _COLUMNS:
+        [statements[name]] = layout.create(database, table_of(name))
     return statements
+
+
+def table_of(name: str) -> Table:
+    """The ledger's table or that of claims."""
+    declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in _COLUMNS[name].items()]
+    version, order = ("version", "") if name == LOADS else ("changed", ", holder")
+    engine = f"ReplacingMergeTree({version})"
+    return Table(name, declared, engine, "tuple()", f"dataset, trade_date{order}", is_by_date=False)
 
 
 def lacking_columns(table: str, found: Iterable[str]) -> list[str]:
@@ -106,7 +109,7 @@ class Ledger:
             f"AND table IN ({text_of(LOADS)}, {text_of(CLAIMS)})"
         ):
             found.setdefault(table, set()).add(column)
-        for name, statement in ddl(self._place.database).items():
+        for name, statement in ddl(self._place.database, self._connection.layout).items():
             if name not in found:
                 self._make(name, statement)
             elif lacking := lacking_columns(name, found[name]):

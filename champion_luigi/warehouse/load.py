@@ -14,7 +14,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -61,6 +61,7 @@ class Loads:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._named = connection.named
+        self._layout = connection.layout
         self._loading = threading.Lock()
 
     def load(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
@@ -76,17 +77,16 @@ class Loads:
 
     def _load_year(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
         for attempt in itertools.count(1):
-            loaded, trouble = self._insert(dataset, days), None
-            try:
-                self._check(dataset, days)
-            except WarehouseError as error:
-                trouble = error
-            if not self._is_mixed(dataset, loaded, is_suspected=trouble is not None):
-                if trouble:
-                    raise trouble
+            loaded: dict[date, Loaded] = {}
+            for frames in inserts(self._versions(dataset, days, self._known(dataset, days), loaded)):
+                self._insert(dataset, frames)
+            different = self._difference(dataset, days)
+            if not self._is_mixed(dataset, loaded, is_suspected=different is not None):
+                if different:
+                    raise different
                 break
             if attempt == _ATTEMPTS:
-                raise trouble or WarehouseError(
+                raise different or WarehouseError(
                     "other processes go on loading the same dates",
                     day=min(days),
                     source=self._connection.place.words,
@@ -96,24 +96,34 @@ class Loads:
             time.sleep(random.uniform(0, 0.1 * attempt))  # noqa: S311 - no secret
         return loaded
 
-    def _insert(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+    def _insert(self, dataset: Dataset, frames: Iterable[pl.DataFrame], token: str = "") -> None:
+        """Insert rows as one block. On a cluster, a second insert with the same ``token`` has no effect."""
         import polars as pl
 
-        loaded: dict[date, Loaded] = {}
-        for frames in _inserts(self._versions(dataset, days, loaded)):
-            rows, stream = pl.concat(frames), io.BytesIO()
-            rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
-            self._connection.insert_arrow(self._named(dataset.table), rows.columns, stream.getvalue(), INSERT_SETTINGS)
-        return loaded
+        rows, stream = pl.concat(frames), io.BytesIO()
+        rows.write_ipc_stream(stream, compat_level=pl.CompatLevel.oldest())
+        settings = {**INSERT_SETTINGS, **({"insert_deduplication_token": token} if token else {})}
+        self._connection.insert_arrow(self._stored(dataset), rows.columns, stream.getvalue(), settings)
 
-    def _versions(
-        self, dataset: Dataset, days: Mapping[date, pl.DataFrame], loaded: dict[date, Loaded]
-    ) -> Iterator[list[pl.DataFrame]]:
-        """The frames of each date: its rows, and tombstones for the keys that are gone; ``loaded`` takes its counts."""
-        known = self._connection.query(
-            f"SELECT trade_date, {', '.join(dataset.key)}, version, is_deleted FROM {self._named(dataset.table)} FINAL "
+    def _stored(self, dataset: Dataset) -> str:
+        """The table that an insert goes into."""
+        return self._named(self._layout.stored_as(dataset.table))
+
+    def _known(self, dataset: Dataset, days: Iterable[date]) -> list[tuple[Any, ...]]:
+        """What these dates have: the date, the key, the version and the mark of deletion of each row."""
+        return self._connection.query(
+            f"SELECT trade_date, {', '.join(dataset.key)}, version, is_deleted FROM {self._stored(dataset)} FINAL "
             f"WHERE trade_date IN ({_dates(days)})"
         )
+
+    def _versions(
+        self,
+        dataset: Dataset,
+        days: Mapping[date, pl.DataFrame],
+        known: Sequence[tuple[Any, ...]],
+        loaded: dict[date, Loaded],
+    ) -> Iterator[list[pl.DataFrame]]:
+        """The frames of each date: its rows, and tombstones for the keys that are gone; ``loaded`` takes its counts."""
         version = max([time.time_ns() // 1000, *(row[-2] + 1 for row in known)])
         for day, rows in days.items():
             visible = {row[1:-2] for row in known if row[0] == day and not row[-1]}
@@ -132,13 +142,18 @@ class Loads:
             frames = [_as_version(dataset, rows, version, deleted=False)]
             yield frames + ([_tombstones(dataset, gone, day, version)] if gone else [])
 
-    def _check(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> None:
-        """Compare the rows that readers see with the rows sent. Raises WarehouseError, naming the date that differs."""
+    def _difference(
+        self, dataset: Dataset, days: Mapping[date, pl.DataFrame], seen_in: str = ""
+    ) -> WarehouseError | None:
+        """The error about a date of which readers see other rows than were sent; None if all agree.
+
+        ``seen_in`` is what is read, with FINAL, in place of the view.
+        """
         sums = "".join(f", sum({name})" for name in dataset.sums)
         seen = {
             day: tuple(value or 0 for value in values)
             for day, *values in self._connection.query(
-                f"SELECT trade_date, count(){sums} FROM {self._named(dataset.view)} "
+                f"SELECT trade_date, count(){sums} FROM {seen_in or self._named(dataset.view)} "
                 f"WHERE trade_date IN ({_dates(days)}) GROUP BY trade_date"
             )
         }
@@ -146,7 +161,7 @@ class Loads:
             sent = (rows.height, *(rows[name].sum() for name in dataset.sums))
             found = seen.get(day, (0,) * len(sent))
             if not all(math.isclose(one, other, rel_tol=1e-9) for one, other in zip(sent, found, strict=True)):
-                raise WarehouseError(
+                return WarehouseError(
                     f"{self._connection.place.database}.{dataset.table} does not hold the rows that were sent",
                     day=day,
                     source=self._connection.place.words,
@@ -155,6 +170,7 @@ class Loads:
                     todo="Run the day again. If the error repeats, look for another writer of the same table, or check "
                     f"the view {dataset.view}: it can be dropped, and is then made anew.",
                 )
+        return None
 
     def _is_mixed(self, dataset: Dataset, loaded: Mapping[date, Loaded], *, is_suspected: bool) -> bool:
         """Whether readers see rows of another load beside those of this one, which is over and checked.
@@ -175,7 +191,7 @@ class Loads:
         return bool(others)
 
 
-def _inserts(versions: Iterable[list[pl.DataFrame]]) -> Iterator[list[pl.DataFrame]]:
+def inserts(versions: Iterable[list[pl.DataFrame]]) -> Iterator[list[pl.DataFrame]]:
     """The frames of as many whole dates as fit into one insert; tombstones count as rows."""
     together: list[pl.DataFrame] = []
     for frames in versions:

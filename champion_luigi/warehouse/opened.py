@@ -21,7 +21,11 @@ def open_warehouse(
     """
     # The query time is bounded, because the engine reacts to Ctrl-C only between queries.
     settings = {"max_execution_time": place.query_seconds}
-    return Warehouse(Connection(place, *connected(place, settings, lock_wait_seconds, on_wait)))
+    if place.cluster:
+        from champion_luigi.warehouse.clustered import ClusterWarehouse
+
+        return ClusterWarehouse(place, settings)
+    return Warehouse(Connection(*connected(place, settings, lock_wait_seconds, on_wait)))
 
 
 _sharing = threading.Lock()

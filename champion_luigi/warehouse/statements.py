@@ -201,7 +201,7 @@ def open_for_questions(
         raise WarehouseError(
             "there is no warehouse yet", source=place.words, todo="Load a day first (champion fill), or check DATA_DIR."
         )
-    questions = Questions(place, *connected(place, {}, lock_wait_seconds, on_wait), write=write)
+    questions = Questions(*connected(place, {}, lock_wait_seconds, on_wait), write=write)
     try:
         questions.prepare(most_rows)
     except BaseException:

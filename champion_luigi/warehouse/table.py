@@ -67,6 +67,7 @@ class Warehouse:
         self.command = connection.command
         self.close = connection.close
         self._named = connection.named
+        self.layout = connection.layout
         # Of a server; the embedded engine has neither.
         self.ledger = Ledger(connection) if self.place.host else None
         self._claims = Claims(connection)
@@ -88,17 +89,17 @@ class Warehouse:
             if dataset in self._can_load:
                 return
             table, view, has_comments = self._columns(dataset)
-            create_database, create_table, create_view, *_ = ddl(self.place.database, dataset)
             lacking = self._lacking(dataset, table, "table") if table else ()
             is_behind = bool(view and self._lacking(dataset, view, "view"))
             if not table:
-                self.command(create_database)
-                self.command(create_table)
+                self.command(self.layout.database(self.place.database))
+                for statement in self.layout.create(self.place.database, table_of(dataset)):
+                    self.command(statement)
             if lacking or is_behind:
                 self._grow(dataset, lacking)
             elif not view:
                 # Only if it is missing: the user may lack the right to make a view.
-                self.command(create_view)
+                self.command(_create_view(self.place.database, dataset))
             is_changed = self._make_further_views(dataset) or bool(lacking) or is_behind
             if is_changed or not has_comments:
                 comments.complete(self.connection, comments_of(dataset))
@@ -127,13 +128,17 @@ class Warehouse:
             return self._loads.load(dataset, days)
         with self._claims.held(dataset, days):
             loaded = self._loads.load(dataset, days)
+        self._record(dataset, loaded, lake_sha256)
+        return loaded
+
+    def _record(self, dataset: Dataset, loaded: Mapping[date, Loaded], lake_sha256: Mapping[date, str]) -> None:
+        """Enter checked loads into a server's ledger."""
         entries = {
             day: Entry(sha256, loaded[day].rows, loaded[day].version, dataset.version, loaded[day].version)
             for day, sha256 in lake_sha256.items()
         }
-        if entries:
+        if self.ledger and entries:
             self.ledger.write(dataset, entries)
-        return loaded
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""
@@ -195,7 +200,7 @@ class Warehouse:
             if view:
                 self._lacking(dataset, view, "view")
             else:
-                self.command(ddl(self.place.database, dataset)[2])
+                self.command(_create_view(self.place.database, dataset))
             self._can_read.add(dataset)
             return True
 
@@ -205,7 +210,8 @@ class Warehouse:
         Then whether all its views are there, with their comments.
         """
         declared = comments_of(dataset)
-        found: dict[str, dict[str, str]] = {name: {} for name in (dataset.table, *declared)}
+        stored = self.layout.stored_in(table_of(dataset))
+        found: dict[str, dict[str, str]] = {name: {} for name in (dataset.table, stored, *declared)}
         has_comments = True
         for table, name, type_, comment in self.query(
             f"SELECT table, name, type, comment FROM system.columns WHERE database = {text_of(self.place.database)} "
@@ -213,7 +219,9 @@ class Warehouse:
         ):
             found[table][name] = type_
             has_comments &= bool(comment) or name not in declared.get(table, {})
-        return found[dataset.table], found[dataset.view], has_comments and all(found[view] for view in declared)
+        # A column of the stored rows that the table over them lacks is a column that the table lacks.
+        over = {name: type_ for name, type_ in found[stored].items() if name in found[dataset.table]}
+        return over, found[dataset.view], has_comments and all(found[view] for view in declared)
 
     def _make_further_views(self, dataset: Dataset) -> bool:
         """Make the data set's further views that are missing, and replace those of another version; whether any was."""
@@ -250,8 +258,10 @@ class Warehouse:
         if not different.wrong:
             return different.lacking
         types = different.wrong.items()
+        # A replicated table that is renamed still holds its path in Keeper.
+        away = "drop it on every host, with SYNC," if self.layout.cluster else "rename it"
         todo = (
-            "If a newer version made it, use that version. If not, rename it and load again: every day is in the lake."
+            f"If a newer version made it, use that version. If not, {away} and load again: every day is in the lake."
             if kind == "table"
             else "Drop the view, which holds no data, and run the same command again: the view is made anew."
         )
@@ -265,7 +275,7 @@ class Warehouse:
         )
 
     def _grow(self, dataset: Dataset, lacking: tuple[Column, ...]) -> None:
-        statements = growth(self.place.database, dataset, lacking)
+        statements = growth(self.place.database, dataset, lacking, self.layout)
         try:
             for statement in statements:
                 self.command(statement)
@@ -287,7 +297,7 @@ def ddl(database: str, dataset: Dataset = EQUITY, layout: Layout = SINGLE) -> li
     return [
         layout.database(database),
         *layout.create(database, table_of(dataset)),
-        f"CREATE VIEW IF NOT EXISTS {_view(database, dataset, layout)}",
+        _create_view(database, dataset, layout),
         *(_further_view(database, dataset, name, layout=layout) for name in dataset.views),
     ]
 
@@ -340,6 +350,10 @@ def differences(dataset: Dataset, found: Mapping[str, str], *, is_view: bool = F
         if name not in known and expected.get(name) != found.get(name)
     }
     return Differences(tuple(lacking), wrong)
+
+
+def _create_view(database: str, dataset: Dataset, layout: Layout = SINGLE) -> str:
+    return f"CREATE VIEW IF NOT EXISTS {_view(database, dataset, layout)}"
 
 
 def _view(database: str, dataset: Dataset, layout: Layout) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from clickhouse_cluster import Cluster, running
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import hear, start_python, tell
 
@@ -68,11 +69,27 @@ def embedded(tmp_path: Path) -> Address:
     return Address(folder=tmp_path / "warehouse")
 
 
-@pytest.fixture(params=["embedded", "served"])
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with running(shards=1, replicas=2) as started:
+        yield started
+
+
+@pytest.fixture
+def clustered(cluster: Cluster) -> Address:
+    """A database of the test's own in a cluster."""
+    return cluster.place(f"market_{next(_numbers)}", wait_seconds=0.0)
+
+
+@pytest.fixture(params=["embedded", "served", "clustered"])
 def place(request: pytest.FixtureRequest) -> Address:
     """Every test that takes this runs against both."""
     found: Address = request.getfixturevalue(request.param)
     return found
+
+
+# What a cluster does otherwise, or not at all.
+of_one_server = pytest.mark.parametrize("place", ["embedded", "served"], indirect=True)
 
 
 @pytest.fixture
@@ -195,6 +212,7 @@ def test_what_was_loaded_is_there_after_closing(place: Address) -> None:
     again.close()
 
 
+@of_one_server
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -713,6 +731,7 @@ def test_a_table_is_made_when_it_is_first_loaded(place: Address) -> None:
     table.close()
 
 
+@of_one_server
 def test_the_first_load_asks_no_more_than_is_needed(place: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each statement is a round trip: one to look, five to make table and view with comments, three to load.
 
@@ -871,6 +890,7 @@ def test_a_growth_that_broke_off_is_ended_by_the_next_load(table: Warehouse) -> 
     assert table.query(f"SELECT note FROM `{table.place.database}`.small_close") == [("there",)]
 
 
+@of_one_server
 def test_a_table_that_was_renamed_leaves_a_view_that_grows(table: Warehouse) -> None:
     """The view keeps the columns that it was made with; the new table has more."""
     table.load(SMALL, DAY, small("A"))
@@ -1059,5 +1079,5 @@ def test_a_load_that_readers_cannot_see_says_what_they_see(table: Warehouse) -> 
         table.load(EQUITY, DAY, frame(row(series="BL")))
     error = caught.value
     assert error.expected == "rows, and sums of volume, turnover, close: (1, 1500, 16250.75, 11.0)"
-    assert (error.found, error.source) == ("(0, 0, 0, 0)", table.place.words)
+    assert (error.found, error.source) == ("(0, 0, 0, 0)", table.connection.place.words)
     assert str(error).endswith("check the view equity_ohlc: it can be dropped, and is then made anew.")

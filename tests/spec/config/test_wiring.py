@@ -1,4 +1,4 @@
-"""The archive's name: one for every spelling of its location, in the ledger, in receipts and for people."""
+"""The archive's name, one for every spelling of its location, and the warehouse's address, with a cluster's hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from helpers import LEGACY_DAY, archive_path, build, payload, publish
 
-from champion_luigi.config import wiring
+from champion_luigi.base.errors import SettingsError
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
@@ -91,3 +92,67 @@ def test_a_receipt_names_the_archive_that_gave_the_file(nse: Path, monkeypatch: 
     assert build(ScrapeBhavcopy(date=LEGACY_DAY)).is_done
     receipt, _ = raw.payload_of(wiring.files(EQUITY), LEGACY_DAY)
     assert receipt["archive"] == str(nse)
+
+
+# The warehouse
+
+
+@pytest.mark.parametrize(
+    ("written", "first", "others"),
+    [
+        ("a", ("a", 9000), ()),
+        ("a:8124", ("a", 8124), ()),
+        ("a, b:8124 ,c", ("a", 9000), (("b", 8124), ("c", 9000))),
+        ("[::1]:8124,fe80::1%eth0", ("[::1]", 8124), (("fe80::1%eth0", 9000),)),
+    ],
+)
+def test_the_hosts_of_a_cluster_have_a_port_each(
+    monkeypatch: pytest.MonkeyPatch, written: str, first: tuple[str, int], others: tuple[tuple[str, int], ...]
+) -> None:
+    """CLICKHOUSE_PORT is the port of those that name none."""
+    monkeypatch.setenv("CLICKHOUSE_HOST", written)
+    monkeypatch.setenv("CLICKHOUSE_PORT", "9000")
+    monkeypatch.setenv("CLICKHOUSE_CLUSTER", "site")
+    place = wiring.warehouse_place()
+    assert ((place.host, place.port), place.others, place.usual_port) == (first, others, 9000)
+
+
+def test_a_cluster_is_one_warehouse_whichever_host_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its markers are those of cluster and database; a single server's name is what it was."""
+    monkeypatch.setenv("CLICKHOUSE_HOST", "a")
+    alone = wiring.warehouse_place()
+    assert alone.slug == "a_8123_champion_market"
+    assert alone.identity(EQUITY) == {
+        "host": "a",
+        "port": 8123,
+        "database": "champion_market",
+        "table": "normalized_equity_ohlc",
+    }
+    monkeypatch.setenv("CLICKHOUSE_CLUSTER", "site")
+    found = set()
+    for hosts in ("a", "b", "b:8124,a"):
+        monkeypatch.setenv("CLICKHOUSE_HOST", hosts)
+        place = wiring.warehouse_place()
+        found.add((place.slug, str(place.identity(EQUITY))))
+    assert found == {
+        (
+            "cluster-site_champion_market",
+            "{'cluster': 'site', 'database': 'champion_market', 'table': 'normalized_equity_ohlc'}",
+        )
+    }
+
+
+def test_several_hosts_without_a_cluster_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would have the days that were loaded while it was the first to answer."""
+    monkeypatch.setenv("CLICKHOUSE_HOST", "a,b")
+    for read in (wiring.warehouse_place, lambda: settings.require_usable(with_warehouse=True)):
+        with pytest.raises(SettingsError, match="CLICKHOUSE_CLUSTER is empty") as caught:
+            read()
+        assert "system.clusters" in str(caught.value)
+
+
+def test_a_cluster_without_hosts_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded engine would be loaded in its place."""
+    monkeypatch.setenv("CLICKHOUSE_CLUSTER", "site")
+    with pytest.raises(SettingsError, match="CLICKHOUSE_HOST is empty"):
+        wiring.warehouse_place()
