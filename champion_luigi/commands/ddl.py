@@ -26,7 +26,7 @@ def command(datasets: Sequence[Dataset], shards: int | None, each_host: bool) ->
     first: a load uses what it finds. With CLICKHOUSE_CLUSTER, tables are replicated, and statements have ON CLUSTER.
     """
     from champion_luigi.config import wiring
-    from champion_luigi.warehouse import adjusted, layout, table
+    from champion_luigi.warehouse import adjusted, layout, ledger, table
 
     place = wiring.warehouse_place()
     spread = layout.SINGLE
@@ -34,6 +34,7 @@ def command(datasets: Sequence[Dataset], shards: int | None, each_host: bool) ->
         spread = layout.Layout(place.cluster, shards or _shards())
         spread = spread if each_host else spread.for_administrators()
     statements = [each for dataset in datasets for each in table.ddl(place.database, dataset, spread)]
+    statements += ledger.ddl(place.database, spread).values()
     if EQUITY in datasets:
         # Whoever loads makes these tables anew when they change; an administrator only if they are missing.
         made = adjusted.ddl(place.database, spread).values()

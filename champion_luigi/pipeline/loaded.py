@@ -146,9 +146,10 @@ def record_markers(dataset: Dataset) -> None:
     if (key := (os.getpid(), place, dataset.name)) in _imported:
         return
     if _marker_days(dataset, date.min, date.max):
-        ledger = opened.shared(place, settings.get("lock_wait_seconds")).ledger
+        warehouse = opened.shared(place, settings.get("lock_wait_seconds"))
+        warehouse.prepare(dataset)
+        ledger = warehouse.ledger
         assert ledger
-        ledger.prepare()
         counting = {day: entry for day, entry in ledger.entries(dataset).items() if entry.counts}
         lacking = _unrecorded(dataset, counting, date.min, date.max)
         if found := _vouched(dataset, ledger, lacking):

@@ -8,6 +8,7 @@ finds the other load, and this one begins anew, from what the other has loaded.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import random
@@ -25,6 +26,7 @@ from champion_luigi.warehouse import alike, ledger, merging
 from champion_luigi.warehouse.cluster import ClusterConnection
 from champion_luigi.warehouse.connection import Address, Connection, date_of
 from champion_luigi.warehouse.layout import Table, shard_of, text_of
+from champion_luigi.warehouse.ledger import LOADS
 from champion_luigi.warehouse.load import Loaded, Loads, inserts
 from champion_luigi.warehouse.table import Warehouse, table_of
 
@@ -88,6 +90,10 @@ class ClusterWarehouse(Warehouse):
         for index, some in of_shard.items():
             loaded |= self._loads_at(index).load(dataset, some)
         return loaded
+
+    def _record(self, dataset: Dataset, loaded: Mapping[date, Loaded], lake_sha256: Mapping[date, str]) -> None:
+        record = functools.partial(super()._record, dataset, loaded, lake_sha256)
+        _patiently(self.place, self._cluster, ledger.table_of(LOADS), record)
 
     def merge(self, dataset: Dataset, years: Collection[int] | None = None) -> None:
         """Merge the parts of each year on every shard; replicas merge the same parts."""

@@ -74,13 +74,15 @@ def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
 
 def tables(layout: Layout = SINGLE) -> list[Table]:
     """The ledger, and on one server the claims: on a cluster, the inserts' tokens do the work of claims."""
-    found = []
-    for name, columns in _COLUMNS.items():
-        declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in columns.items()]
-        engine, order = ("version", "") if name == LOADS else ("changed", ", holder")
-        order = f"dataset, trade_date{order}"
-        found.append(Table(name, declared, f"ReplacingMergeTree({engine})", "tuple()", order, is_by_date=False))
-    return found[:1] if layout.cluster else found
+    return [table_of(name) for name in _COLUMNS if name == LOADS or not layout.cluster]
+
+
+def table_of(name: str) -> Table:
+    """The ledger's table or that of claims."""
+    declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in _COLUMNS[name].items()]
+    version, order = ("version", "") if name == LOADS else ("changed", ", holder")
+    engine = f"ReplacingMergeTree({version})"
+    return Table(name, declared, engine, "tuple()", f"dataset, trade_date{order}", is_by_date=False)
 
 
 def lacking_columns(table: str, found: Iterable[str]) -> list[str]:

@@ -125,12 +125,8 @@ class Warehouse:
         """
         self.prepare(dataset)
         loaded = self._load(dataset, days)
-        entries = {
-            day: Entry(sha256, loaded[day].rows, loaded[day].version, dataset.version, loaded[day].version)
-            for day, sha256 in lake_sha256.items()
-        }
-        if self.ledger and entries:
-            self.ledger.write(dataset, entries)
+        if self.ledger and lake_sha256:
+            self._record(dataset, loaded, lake_sha256)
         return loaded
 
     def _load(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
@@ -138,6 +134,15 @@ class Warehouse:
             return self._loads.load(dataset, days)  # the engine's lock keeps other processes away
         with self._claims.held(dataset, days):
             return self._loads.load(dataset, days)
+
+    def _record(self, dataset: Dataset, loaded: Mapping[date, Loaded], lake_sha256: Mapping[date, str]) -> None:
+        """Enter checked loads into a server's ledger."""
+        assert self.ledger
+        entries = {
+            day: Entry(sha256, loaded[day].rows, loaded[day].version, dataset.version, loaded[day].version)
+            for day, sha256 in lake_sha256.items()
+        }
+        self.ledger.write(dataset, entries)
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""

@@ -109,6 +109,12 @@ def test_a_fill_from_nothing_makes_all_of_it_on_every_host(
     assert {rows[0] for rows in cluster.each(f"SELECT count() FROM {database}.equity_adjusted")} == {(prices,)}
     again = run_champion("fill", *asked_for, **environment | cluster.environment(database, len(cluster.hosts) - 1))
     assert (again.returncode, again.stderr.count("Nothing is missing")) == (0, 3)
+    days = f"SELECT dataset, uniqExact(trade_date), count() FROM {database}.loads FINAL GROUP BY ALL ORDER BY ALL"
+    expected_loads = [("corporate_actions", 7, 7), ("equity", 7, 7), ("index_close", 7, 7)]
+    eventually(functools.partial(cluster.each, days), [expected_loads] * len(cluster.hosts))
+    elsewhere = {"DATA_DIR": str(tmp_path / "another folder"), **cluster.environment(database, 1)}
+    empty = run_champion("fill", *asked_for, **environment | elsewhere)
+    assert (empty.returncode, empty.stderr.count("Nothing is missing")) == (0, 3), empty.stderr
     verified = run_champion("verify", "--dataset", "equity,index_close,corporate_actions", **environment)
     assert (verified.returncode, verified.stdout.count("Everything agrees.")) == (0, 3), verified.stdout
 
