@@ -24,6 +24,7 @@ import socket
 import sys
 import tempfile
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import clickhouse_server
 import pytest
 from helpers import ROOT
 
@@ -155,6 +157,24 @@ def running(shards: int, replicas: int) -> Iterator[Cluster]:
             stack.callback(_close_input, node)
         hosts = tuple((node.host, starter.HTTP) for node in started.nodes.values())
         yield Cluster("champion", hosts, local=started)
+
+
+@contextlib.contextmanager
+def serving(kind: str, folder: Path) -> Iterator[dict[str, str]]:
+    """The settings of a new ``server`` or ``cluster`` of two replicas. Skips the test if there can be none."""
+    if kind == "cluster":
+        with running(shards=1, replicas=2) as cluster:
+            yield cluster.environment(f"market_{uuid.uuid4().hex}")
+        return
+    if reason := clickhouse_server.unavailable():
+        pytest.skip(reason)
+    with clickhouse_server.ClickHouseServer(folder) as server:
+        yield {
+            "CLICKHOUSE_HOST": server.host,
+            "CLICKHOUSE_PORT": str(server.port),
+            "CLICKHOUSE_USER": server.user,
+            "CLICKHOUSE_PASSWORD": server.password,
+        }
 
 
 def eventually(look: Callable[[], Any], expected: Any, seconds: float = 60) -> None:

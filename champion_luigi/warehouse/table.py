@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
@@ -42,6 +42,15 @@ class Sums:
     rows: int
     keys: int
     sums: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class OnHost:
+    """The sums of each date that one host of a cluster has; ``is_of`` says whether a date belongs to its shard."""
+
+    host: str
+    held: Mapping[date, Sums]
+    is_of: Callable[[date], bool]
 
 
 @dataclass(frozen=True)
@@ -155,11 +164,22 @@ class Warehouse:
 
     def held(self, dataset: Dataset, start: date, stop: date) -> dict[date, Sums]:
         """The sums of each date with rows from ``start`` to ``stop`` (exclusive), as readers see them, in one query."""
+        return self._held(dataset, start, stop, self._named(dataset.view))
+
+    def held_on_hosts(self, dataset: Dataset, start: date, stop: date) -> list[OnHost]:  # noqa: ARG002
+        """What each host of a cluster that answers has, from ``start`` to ``stop`` (exclusive); of one server, none."""
+        return []
+
+    def troubles(self) -> list[str]:
+        """A sentence for each host of a cluster with which something is wrong; of one server, none."""
+        return []
+
+    def _held(self, dataset: Dataset, start: date, stop: date, seen_in: str) -> dict[date, Sums]:
         if not self._is_there(dataset):
             return {}
         sums = "".join(f", sum({name})" for name in dataset.sums)
         found = self.query(
-            f"SELECT trade_date, count(), uniqExact({', '.join(dataset.key)}){sums} FROM {self._named(dataset.view)} "
+            f"SELECT trade_date, count(), uniqExact({', '.join(dataset.key)}){sums} FROM {seen_in} "
             f"WHERE trade_date >= {date_of(start)} AND trade_date < {date_of(stop)} GROUP BY trade_date"
         )
         return {day: Sums(rows, keys, tuple(each or 0 for each in sums)) for day, rows, keys, *sums in found}

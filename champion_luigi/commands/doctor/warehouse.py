@@ -21,10 +21,10 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.warehouse import ledger
-from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_server
+from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_first
 from champion_luigi.warehouse.layout import quoted
 from champion_luigi.warehouse.opened import open_warehouse
-from champion_luigi.warehouse.table import differences
+from champion_luigi.warehouse.table import differences, table_of
 
 if TYPE_CHECKING:
     from champion_luigi.warehouse.connection import Client
@@ -39,9 +39,37 @@ def warehouse() -> Finding:
     if not place.host:
         return _embedded(place)
     # The driver waits for an answer ten seconds longer than a query may take.
-    client = connect_server(replace(place, query_seconds=0), {})
-    with contextlib.closing(client), as_warehouse_errors(place):
-        return _server(place, client)
+    brief = replace(place, query_seconds=0)
+    at, client = connect_first(brief.each, {})
+    with contextlib.closing(client), as_warehouse_errors(at):
+        finding = _server(place, client)
+    return _cluster(brief, finding) if place.cluster and finding.status == "OK" else finding
+
+
+def _cluster(place: Address, finding: Finding) -> Finding:
+    """The finding about all hosts of the cluster, after that about one of them."""
+    from champion_luigi.warehouse import alike, health
+    from champion_luigi.warehouse.cluster import ClusterConnection
+
+    with contextlib.closing(ClusterConnection(place, {})) as cluster:
+        healths = health.of_hosts(cluster)
+        live = [cluster.at(each.member) for each in healths if each.is_live]
+        for dataset in catalog.DATASETS.values():
+            if live:
+                alike.require(live, table_of(dataset))
+    shards = len(cluster.weights)
+    words = f"{finding.found}; {len(live)} of {len(healths)} replicas of {shards} shard{'s'[: shards > 1]} can load"
+    troubles = "; ".join(f"{each.member.words} {each.trouble}" for each in healths if each.trouble)
+    if blocked := health.without_quorum(healths):
+        which = ", ".join(map(str, blocked))
+        todo = "Start the missing replicas and Keepers: loads wait for them. CLICKHOUSE_QUORUM=false loads without."
+        if place.quorum or not live:
+            return replace(
+                finding, status="PROBLEM", found=f"{words}; no quorum in shard {which}: {troubles}", todo=todo
+            )
+    if troubles:
+        return replace(finding, status="WARNING", found=f"{words}: {troubles}", todo="Look after these hosts.")
+    return replace(finding, found=words)
 
 
 def _server(place: Address, client: Client) -> Finding:

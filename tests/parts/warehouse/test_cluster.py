@@ -369,3 +369,69 @@ def test_without_quorum_a_load_needs_one_replica(sharded: Cluster, database: str
     opened.close()
     assert stored == 3
     eventually(lambda: seen_everywhere(sharded, database), {(3, 3)})
+
+
+# Commands
+
+
+def test_verify_asks_each_replica_and_names_the_one_that_lags(replicated: Cluster, database: str) -> None:
+    """Days that it lacks are differences on that host; once it has fetched them, everything agrees."""
+    environment = {**replicated.environment(database), "NSE_ARCHIVE_URL": "simulated:"}
+    assert run_champion("fill", "--start", "2024-02-01", "--end", "2024-02-02", **environment).returncode == 0
+    host, port = replicated.hosts[2]
+    asked(host, port, f"SYSTEM STOP FETCHES {database}.normalized_equity_ohlc")
+    assert run_champion("fill", "--start", "2024-02-05", "--end", "2024-02-06", **environment).returncode == 0
+    found = run_champion("verify", **environment)
+    assert found.returncode == 30
+    assert f"2024-02-05 warehouse: rows on {host}:{port} (shard 1, replica 3)" in found.stdout
+    assert "2024-02-01" not in found.stdout.replace("2024-02-01 to", "")
+    assert replicated.hosts[0][0] + ":" not in found.stdout
+    asked(host, port, f"SYSTEM START FETCHES {database}.normalized_equity_ohlc")
+    asked(host, port, f"SYSTEM SYNC REPLICA {database}.normalized_equity_ohlc")
+    again = run_champion("verify", **environment)
+    assert (again.returncode, "Everything agrees." in again.stdout) == (0, True)
+
+
+def test_rows_on_the_shard_of_other_dates_are_a_difference(sharded: Cluster, database: str) -> None:
+    """Somebody has inserted them there: readers would see the date twice."""
+    environment = {**sharded.environment(database), "NSE_ARCHIVE_URL": "simulated:"}
+    assert run_champion("fill", "--date", "2024-02-01", **environment).returncode == 0
+    stored = f"{database}.normalized_equity_ohlc_local"
+    [full] = [index for index in (0, 2) if sharded.each(f"SELECT count() > 0 FROM {stored}")[index] == [(1,)]]
+    host, port = sharded.hosts[2 - full]
+    name = sharded.hosts[full][0]
+    tcp = asked(name, sharded.hosts[full][1], "SELECT port FROM system.clusters WHERE cluster = 'champion'")[0][0]
+    asked(host, port, f"INSERT INTO {stored} SELECT * FROM remote('{name}:{tcp}', {stored})")
+    found = run_champion("verify", **environment)
+    assert found.returncode == 30
+    assert f"2024-02-01 warehouse: rows on {host}:{port}" in found.stdout
+    assert "0, because another shard has the date" in found.stdout
+
+
+def test_a_replica_that_is_down_is_named_and_the_others_answer(replicated: Cluster, database: str) -> None:
+    """By `verify` and by `doctor`; `sql`, and a fill that makes a table, use those that are there."""
+    environment = {**replicated.environment(database), "NSE_ARCHIVE_URL": "simulated:"}
+    assert run_champion("fill", "--date", "2024-02-01", **environment).returncode == 0
+    healthy = run_champion("doctor", **environment)
+    assert "3 of 3 replicas of 1 shard can load" in " ".join(healthy.stdout.split())
+    node = replicated.nodes[0]
+    node.kill()
+    try:
+        verified = run_champion("verify", **environment)
+        examined = run_champion("doctor", **environment)
+        counted = run_champion("sql", "SELECT count() > 0 FROM equity_ohlc", "--format", "csv", **environment)
+        filled_too = run_champion("fill", "--date", "2024-02-02", "--dataset", "index_close", **environment)
+    finally:
+        replicated.start(node)
+    assert verified.returncode == 30
+    assert f"Host {node.host}:{replicated.hosts[0][1]} (shard 1, replica 1) does not answer" in verified.stdout
+    words = " ".join(examined.stdout.split())
+    assert "2 of 3 replicas of 1 shard can load" in words
+    assert "(shard 1, replica 1) does not answer" in words
+    assert counted.stdout.splitlines()[1:] == ["1"]
+    assert filled_too.returncode == 0, filled_too.stderr
+    assert "does not answer, and is left out" in filled_too.stderr
+    # The next load makes what the replica missed.
+    later = run_champion("fill", "--date", "2024-02-05", "--dataset", "index_close", **environment)
+    assert later.returncode == 0, later.stderr
+    eventually(lambda: replicated.each(f"SELECT uniqExact(trade_date) FROM {database}.index_close"), [[(2,)]] * 3)
