@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import date
 
 import luigi
@@ -30,11 +31,17 @@ def complete_days(of: type[luigi.Task], dataset: Dataset, start: date, stop: dat
     return None
 
 
-def loaded_rows(dataset: Dataset, start: date, stop: date) -> dict[date, int]:
-    """The rows of each day whose marker matches the configured warehouse and the current lake file."""
+def loaded_rows(
+    dataset: Dataset, start: date, stop: date, lake_files: Mapping[date, Listed] | None = None
+) -> dict[date, int]:
+    """The rows of each day whose marker matches the configured warehouse and the current lake file.
+
+    ``lake_files`` are those of the range, if the caller has listed them.
+    """
     place = wiring.warehouse_place()
     warehouse = place.identity(dataset)
-    lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
+    if lake_files is None:
+        lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
     markers = wiring.files(dataset).days(f"loaded/{place.slug}", start, stop)
     found = {}
     for day in (markers.keys() & lake_files.keys()) - _due(LoadClickHouse, dataset, start, stop):
