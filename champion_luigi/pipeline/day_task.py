@@ -16,7 +16,7 @@ import luigi
 import tenacity
 
 from champion_luigi.base import durable, locks
-from champion_luigi.base.errors import ChampionError, NotPublished, is_transient
+from champion_luigi.base.errors import ChampionError, NotPublished, StoreUnreachable, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
@@ -142,6 +142,10 @@ class DayTask(luigi.Task):
         version.require(settings.data_dir())
         try:
             return self.is_made() or self._has_no_session()
+        except StoreUnreachable as error:
+            # Running the task asks again, as often as its stage does.
+            logger.debug("%s %s: %s", self.task_family, self.label, error)
+            return False
         except ChampionError as error:
             # For example an unusable setting. Luigi logs an error raised here, but fires no event.
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
@@ -205,9 +209,10 @@ class DayTask(luigi.Task):
                     before_sleep=self._say_retry,
                     reraise=True,
                 )
+                retrying(wiring.require_stores)
                 retrying(self.prepare)
                 with self.locked(settings.get("lock_wait_seconds")):
-                    if not self.was_found_complete():
+                    if not retrying(self.was_found_complete):
                         retrying(self.work)
                         self.end()
             finally:
@@ -219,7 +224,6 @@ class DayTask(luigi.Task):
         """Prepare a run: nothing to report yet, and a link to the page in MLflow that has the day."""
         self._has_just_run = False
         version.claim(settings.data_dir())
-        wiring.require_stores()
         self.facts: dict[str, Any] = {"worker": self._worker()}
         if page := record.runs_page(run_of_fill.get() or run.name_of_day(self.date, self.dataset)):
             show(self, "set_tracking_url", page)
