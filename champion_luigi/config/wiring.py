@@ -76,13 +76,15 @@ def host_name() -> str:
 
 def claims() -> Claims | None:
     """This process's claims to days, in the store that hosts share; None if there is none."""
+    folder = _shared_place()
+    return None if folder is None else _claims(os.getpid(), folder, host_name(), settings.get("claim_seconds"))
+
+
+def _shared_place() -> Place | None:
+    """The folder for what hosts with a store in common have to agree on; None if there is no such store."""
     if settings.get("raw_dir"):
-        root = settings.raw_dir()
-    elif isinstance(lake := settings.lake_dir(), ObjectPath):
-        root = lake
-    else:
-        return None
-    return _claims(os.getpid(), root / "claims", host_name(), settings.get("claim_seconds"))
+        return settings.raw_dir() / "claims"
+    return lake / "claims" if isinstance(lake := settings.lake_dir(), ObjectPath) else None
 
 
 @functools.lru_cache(maxsize=4)
@@ -179,7 +181,8 @@ def _ledger(path: Path, archive: str, _signature: tuple[int, ...]) -> Ledger:
 
 def configured_archive() -> Archive:
     """The configured archive, one for each process: a forked child must not use its parent's connection."""
-    return _open_archive(os.getpid(), settings.get("archive_url"), _rate_file(), tuple(_limits().items()))
+    places = _rate_file(), _shared_place()
+    return _open_archive(os.getpid(), settings.get("archive_url"), places, tuple(_limits().items()))
 
 
 def seconds_to_turn() -> float:
@@ -194,8 +197,11 @@ def _rate_file() -> Path:
 
 
 @functools.lru_cache(maxsize=1)
-def _open_archive(_pid: int, location: str, pace: Path, limits: tuple[tuple[str, Any], ...]) -> Archive:
-    return open_archive(location, rate_file=pace, **dict(limits))
+def _open_archive(
+    _pid: int, location: str, places: tuple[Path, Place | None], limits: tuple[tuple[str, Any], ...]
+) -> Archive:
+    rate_file, shared = places
+    return open_archive(location, rate_file=rate_file, shared=shared, **dict(limits))
 
 
 def _limits() -> dict[str, Any]:
@@ -210,10 +216,13 @@ def max_unzipped_bytes() -> int:
     return int(settings.get("max_unzipped_mb")) * 1024 * 1024
 
 
-def open_archive(location: str, *, rate_file: Path | None = None, **given: float) -> Archive:
+def open_archive(
+    location: str, *, rate_file: Path | None = None, shared: Place | None = None, **given: float
+) -> Archive:
     """The archive at an ``http(s)://`` base, in a folder or ``file://`` laid out as on the exchange, or ``simulated:``.
 
-    The processes of a machine share one rate, and so do those that use ``rate_file``, wherever they run. A limit that
+    The processes of a machine share one rate, and so do those that use ``rate_file``, or the folder ``shared`` of a
+    store, wherever they run. A limit that
     is not ``given``, named as in `HttpArchive` or ``requests_per_second``, is the settings'. Raises SettingsError.
     """
     limits = _limits() | given
@@ -228,11 +237,12 @@ def open_archive(location: str, *, rate_file: Path | None = None, **given: float
         ) from None
     if parts.scheme in _PORTS and parts.hostname:
         from champion_luigi.exchange.http import HttpArchive
-        from champion_luigi.exchange.pace import Pace
+        from champion_luigi.exchange.pace import Pace, file_name
 
         is_here = parts.hostname in ("localhost", "::1") or parts.hostname.startswith("127.")
         is_polite = per_second > 0 and not is_here
-        pace = Pace(per_second, rate_file, parts.hostname).wait if is_polite else lambda: None
+        common = shared and shared / "pace" / file_name(parts.hostname)
+        pace = Pace(per_second, rate_file, parts.hostname, common).wait if is_polite else lambda: None
         return HttpArchive(location, pace, **limits)
     if parts.scheme == "simulated":
         from champion_luigi.simulated.exchange import Simulated

@@ -1,7 +1,8 @@
 """A polite pace: a limit on requests a second, shared by all processes of a machine that use the same host.
 
 The next free slot is recorded in a file of all users of the machine, in /tmp; if that cannot be used, in a file of this
-user. It is also recorded in a file of the data folder, because containers and machines can share that folder.
+user. It is also recorded in a file of the data folder, because containers and machines can share that folder, and in
+the store of hosts that share one.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from champion_luigi.base import durable, locks
+from champion_luigi.base import durable, locks, store
+from champion_luigi.base.places import Place
 
 logger = logging.getLogger("champion_luigi")
 
@@ -33,11 +35,14 @@ _MOST_BYTES = 64
 class Pace:
     """A limit of ``per_second`` requests a second to a host.
 
-    It is shared by all processes of the machine, and by those that use the data folder's ``file``. Without a host and a
-    file, it is this object's own.
+    It is shared by all processes of the machine, by those that use the data folder's ``file``, and by those on any host
+    that use the same object of a store, ``shared``. Without any of them, it is this object's own.
     """
 
-    def __init__(self, per_second: float, file: Path | None = None, host: str = "") -> None:
+    def __init__(
+        self, per_second: float, file: Path | None = None, host: str = "", shared: Place | None = None
+    ) -> None:
+        self._shared = shared
         self._gap = 1.0 / per_second
         # A slot further ahead than this was written by a clock that has since been set back, or to do harm.
         self._furthest = max(_FURTHEST_SECONDS, 10 * self._gap)
@@ -47,9 +52,13 @@ class Pace:
         self._lock = threading.Lock()
 
     def wait(self) -> None:
-        """Sleep until the next free slot. Raises StorageError or Busy if the data folder's file cannot be used."""
+        """Sleep until the next free slot.
+
+        Raises StorageError or Busy if the data folder's file cannot be used, StoreUnreachable if the store does not
+        answer.
+        """
         with self._lock, contextlib.ExitStack() as held:
-            free_from = [self._next]
+            free_from = [self._next, self._reserved()]
             if self._file is not None:
                 todo = "Check free space and permissions of the disk; no request was sent."
                 lock = self._file.with_suffix(".lock")
@@ -67,6 +76,22 @@ class Pace:
             if self._file is not None:
                 self._file.write_text(repr(self._next))
         time.sleep(max(0.0, slot - time.time()))
+
+    def _reserved(self) -> float:
+        """The first slot that no process on another host has, noted in the store that hosts share; 0 without one."""
+        if self._shared is None:
+            return 0.0
+        while True:
+            found, now = store.get(self._shared), time.time()
+            taken = _number(found[0]) if found else 0.0
+            slot = max(now, taken if taken < now + self._furthest else 0.0, self._next)
+            content = repr(slot + self._gap).encode()
+            if found:
+                is_ours = store.replace_if(self._shared, content, found[1])
+            else:
+                is_ours = store.put_if_absent(self._shared, content)
+            if is_ours:
+                return slot
 
     def _hold_common(self, held: contextlib.ExitStack) -> int | None:
         """Lock the first usable file of the machine or user; None if there is none. It is open while ``held`` lasts."""
@@ -95,11 +120,16 @@ class Pace:
 
 def places(host: str) -> list[Path]:
     """The files for the pace towards a host, the best one first: of the machine, and of this user."""
-    name = f"champion_luigi-{re.sub('[^a-z0-9.-]', '_', host.lower())[:100]}.pace"
+    name = file_name(host)
     found = [_MACHINE / name]
     with contextlib.suppress(RuntimeError):  # this user has no home folder
         found.append(Path.home() / ".cache" / "champion_luigi" / name)
     return found
+
+
+def file_name(host: str) -> str:
+    """The name of a file for the pace towards a host."""
+    return f"champion_luigi-{re.sub('[^a-z0-9.-]', '_', host.lower())[:100]}.pace"
 
 
 def seconds_ahead(files: list[Path]) -> float:

@@ -22,7 +22,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import sessions
-from champion_luigi.pipeline import day_task, lanes, loaded, process
+from champion_luigi.pipeline import day_task, hosts, lanes, loaded, process
 from champion_luigi.pipeline.scrape_symbol_changes import ScrapeSymbolChanges
 from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.storage import adjustments, lake, symbol_changes, version
@@ -82,8 +82,11 @@ class _AdjustTask(luigi.Task):
         process.prepare()
         version.claim(settings.data_dir())
         wiring.require_stores()
-        lock = adjustments.lock(settings.data_dir())
-        with locks.locked(lock, "the adjustments", settings.get("lock_wait_seconds"), self._wait):
+        lock, wait = adjustments.lock(settings.data_dir()), settings.get("lock_wait_seconds")
+        with (
+            locks.locked(lock, what := "the adjustments", wait, self._wait),
+            hosts.claimed("adjustments", what, wait, self._wait),
+        ):
             if not self.complete():
                 self._retrying()(self.work)
                 self._require_complete()

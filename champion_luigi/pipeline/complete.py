@@ -55,8 +55,8 @@ def loaded_rows(
         lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
     if place.host:
         due_again = _due(LoadClickHouse, dataset, start, stop)
-        rows = loaded.rows(dataset, start, stop, lake_files)
-        return {day: count for day, count in rows.items() if day not in due_again}
+        in_ledger = loaded.rows(dataset, start, stop, lake_files)
+        return {day: rows for day, rows in in_ledger.items() if day not in due_again}
     warehouse = place.identity(dataset)
     markers = wiring.files(dataset).days(f"loaded/{place.slug}", start, stop)
     found = {}

@@ -397,12 +397,14 @@ class FillBhavcopy(RangeDailyBase):
         order = day_task.newest_first.set(self.reverse)
         last = day_task.last_of_fill.set(self._last_of_day)
         place = day_task.run_of_fill.set(self._run_name if self._has_steps else None)
+        limits = hosts.of_archive.set(hosts.limits(self))
         try:
             with settings.overridden({"ask_closed": self.recheck_closed or None}):
                 fill_days(
                     self.of, self.definition, days, progress, self._show, workers=_workers(), **_scheduler_of(self)
                 )
         finally:
+            hosts.of_archive.reset(limits)
             day_task.run_of_fill.reset(place)
             day_task.last_of_fill.reset(last)
             day_task.newest_first.reset(order)

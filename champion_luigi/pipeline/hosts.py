@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 import luigi
@@ -24,6 +26,10 @@ from champion_luigi.datasets.model import Dataset
 # What a fill's worker says of itself to the central scheduler, beside Luigi's own.
 _PLACE, _HOST, _DATASET, _FIRST, _LAST = (f"champion_{each}" for each in ("place", "host", "dataset", "first", "last"))
 _LOOK_SECONDS = 0.5
+_ARCHIVE = "archive"
+
+# The resources that a task which sends requests to the archive takes at the central scheduler.
+of_archive: ContextVar[Mapping[str, int]] = ContextVar("champion_of_archive", default=MappingProxyType({}))
 
 
 def name_in_luigi() -> str:
@@ -81,6 +87,18 @@ def give_back(dataset: Dataset, days: Sequence[date]) -> None:
     """Give back the claims of `take`."""
     if days and (claims := wiring.claims()):
         claims.give_back(key(dataset, day) for day in days)
+
+
+def limits(task: luigi.Task) -> Mapping[str, int]:
+    """What `of_archive` is to be: one of ``archive``, if the central scheduler's luigi.cfg has such a resource.
+
+    Luigi takes a resource that is not configured for one that there is once, so it is not simply named.
+    """
+    if central := _central(task):
+        scheduler, _ = central
+        if any(each["name"] == _ARCHIVE for each in scheduler.resource_list()):
+            return {_ARCHIVE: 1}
+    return {}
 
 
 def withdraw(task: luigi.Task) -> None:

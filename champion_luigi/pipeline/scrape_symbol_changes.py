@@ -19,7 +19,7 @@ from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import DamagedFile, NotPublished, RejectedPayload, StorageError, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange.sessions import INDIA
-from champion_luigi.pipeline import day_task, process
+from champion_luigi.pipeline import day_task, hosts, process
 from champion_luigi.pipeline.targets import JsonFile
 from champion_luigi.storage import symbol_changes, version
 
@@ -81,8 +81,11 @@ class ScrapeSymbolChanges(luigi.Task):
             before_sleep=lambda state: self.say(f"attempt {state.attempt_number} of {self.attempts} failed"),
             reraise=True,
         )
-        lock = wiring.list_files().lock(self.date)
-        with locks.locked(lock, "the list of changed symbols", settings.get("lock_wait_seconds"), self.say):
+        lock, wait = wiring.list_files().lock(self.date), settings.get("lock_wait_seconds")
+        with (
+            locks.locked(lock, what := "the list of changed symbols", wait, self.say),
+            hosts.claimed(f"symbol_changes/{self.date}", what, wait, self.say),
+        ):
             if not self.complete():
                 retrying(self.work)
 

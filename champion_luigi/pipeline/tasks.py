@@ -30,7 +30,7 @@ from champion_luigi.base.errors import (
 from champion_luigi.base.places import Place, signature
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
-from champion_luigi.pipeline import absence, lanes, loaded, sharing
+from champion_luigi.pipeline import absence, hosts, lanes, loaded, sharing
 from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask, last_of_fill
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile, write_all
 from champion_luigi.storage import adjustments, due, lake, raw, tables
@@ -58,6 +58,11 @@ class ScrapeBhavcopy(DayTask):
     stage = 0
     attempts = 3
     retry_setting = "scrape_retry_seconds"
+
+    @property
+    def resources(self) -> dict[str, int]:  # type: ignore[override]  # Luigi only reads it
+        """A part of the archive, where a central scheduler has a limit for all hosts together."""
+        return dict(hosts.of_archive.get())
 
     def requires(self) -> list[luigi.Task]:
         # Luigi fires no event in the parent of the workers for a task without dependencies.

@@ -14,6 +14,7 @@ import pytest
 import s3_server
 from clickhouse_server import ClickHouseServer, unavailable
 from helpers import archive_path, forget_settings, payload, published, wait_for
+from luigi.rpc import RemoteScheduler
 from luigid_server import luigid
 from several_hosts import Host, scheduler_at, span
 from simulated_server import SimulatedArchive
@@ -109,6 +110,25 @@ def test_a_fill_has_the_host_in_its_id_only_where_hosts_share(monkeypatch: pytes
     monkeypatch.setenv("CHAMPION_HOST", "first")
     first, second = FillBhavcopy(**given), FillBhavcopy(**given, host="second")
     assert len({alone.task_id, first.task_id, second.task_id}) == 3
+
+
+def test_a_limit_of_the_central_scheduler_holds_for_all_hosts(
+    archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a resource ``archive`` in its luigi.cfg, so many groups of days are fetched at a time, and all are."""
+    shared = {f"CHAMPION_{name}_DIR": str(tmp_path / "shared" / name.lower()) for name in ("RAW", "LAKE")}
+    hosts = [Host(name, tmp_path / name, shared | {"CHAMPION_HOST": name}) for name in ("first", "second")]
+    used: set[int] = set()
+    with luigid(tmp_path / "luigid", "[resources]\narchive = 1\n") as port:
+        for host in hosts:
+            host.start("fill", *span(DAYS), "--of", "WriteParquet", *scheduler_at(port))
+        scheduler: Any = RemoteScheduler(f"http://127.0.0.1:{port}")
+        while any(host.process and host.process.poll() is None for host in hosts):
+            used |= {each["num_used"] for each in scheduler.resource_list()}
+        scheduler.close()
+    assert [host.end() for host in hosts] == [0, 0], "\n".join(host.output for host in hosts)
+    assert used == {0, 1}
+    requested_once(archive)
 
 
 # Hosts with a store in common

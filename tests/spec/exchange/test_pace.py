@@ -6,6 +6,7 @@ import errno
 import fcntl
 import logging
 import os
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,7 +16,9 @@ import pytest
 from helpers import LEGACY_DAY, archive_path, hear, start_python, tell
 from simulated_server import SimulatedArchive
 
+from champion_luigi.base import store
 from champion_luigi.base.errors import ChampionError, StorageError
+from champion_luigi.base.places import Place
 from champion_luigi.config import wiring
 from champion_luigi.config.wiring import open_archive
 from champion_luigi.exchange import pace
@@ -264,3 +267,28 @@ def test_without_any_common_file_the_data_folders_is_left(
         shared.wait()
     assert slot_in(tmp_path / "pace") >= start + 3 / 50
     assert len(caplog.messages) == 2
+
+
+# Hosts with a store in common
+
+
+def test_hosts_with_a_store_in_common_take_turns(place: Place) -> None:
+    """Nothing else connects them: each takes the next slot that the store notes."""
+    began, hosts = time.time(), [Pace(50, shared=place / "pace") for _ in range(3)]
+    threads = [threading.Thread(target=lambda host=host: [host.wait() for _ in range(4)]) for host in hosts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = store.get(place / "pace")
+    assert found is not None
+    assert float(found[0]) >= began + 12 / 50 - 1e-6
+
+
+def test_a_store_in_common_gives_the_archive_one_pace(tmp_path: Path, machine: Path) -> None:
+    """The slot that a request took is noted there, beside the machine's own, under the archive's name."""
+    before = time.time()
+    ask("http://archive.invalid", requests_per_second=10, shared=tmp_path / "claims")
+    [file] = (tmp_path / "claims" / "pace").iterdir()
+    assert file.name == "champion_luigi-archive.invalid.pace"
+    assert slot_in(file) >= before + 0.1
