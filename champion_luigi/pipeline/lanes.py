@@ -26,6 +26,7 @@ from typing import Any
 import luigi
 from luigi.rpc import RemoteScheduler
 from luigi.scheduler import WORKER_STATE_ACTIVE, Scheduler
+from luigi.setup_logging import InterfaceLogging
 from luigi.task_register import Register
 from luigi.task_status import FAILED, RUNNING
 from luigi.worker import TaskProcess, TaskStatusReporter, Worker
@@ -46,7 +47,7 @@ class Lane:
     """Luigi's build in a thread of its own, one task at a time; a `Group` may use ``threads`` further ones.
 
     Two lanes overlap: while one waits for the network or the disk, the other computes. A lane holds ``locks`` as
-    `locks.holding` does. Its scheduler is a local one, or that at ``scheduler_url``.
+    `locks.holding` does. ``scheduler`` names the scheduler, as for `luigi.build`.
     """
 
     def __init__(
@@ -54,12 +55,12 @@ class Lane:
         tasks: Iterable[luigi.Task],
         threads: int,
         *,
-        local_scheduler: bool = False,
-        scheduler_url: str = "",
         locks: Iterable[Path] = (),
+        **scheduler: Any,
     ) -> None:
-        scheduler = _LocalScheduler() if local_scheduler else RemoteScheduler(scheduler_url)
-        self._worker = _Worker(scheduler)
+        core = luigi.interface.core(**scheduler)
+        InterfaceLogging.setup(core)
+        self._worker = _Worker(_LocalScheduler() if core.local_scheduler else RemoteScheduler(core.scheduler_url))
         self._result: Future[bool] = Future()
         context = contextvars.copy_context()
         context.run(in_threads.set, threads)
