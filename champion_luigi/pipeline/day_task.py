@@ -67,6 +67,8 @@ class DayTask(luigi.Task):
 
     stage: ClassVar[int]
     attempts: ClassVar[int] = 2
+    # Whether the output can become complete while this process holds the day's lock, without a run of the task.
+    can_become_complete: ClassVar[bool] = False
     retry_setting: ClassVar[str] = "retry_seconds"
 
     # Of the last `run`: seconds spent waiting for others, total seconds, and whether another process had done the work.
@@ -240,16 +242,11 @@ class DayTask(luigi.Task):
         ):
             yield
 
-    @property
-    def can_be_done_elsewhere(self) -> bool:
-        """Whether a process that does not see this day's lock can make the output."""
-        return False
-
     def was_found_complete(self) -> bool:
         """Whether another process has done the work. The caller holds the day's lock."""
         # Luigi has looked since a fill holds the locks of its days.
-        is_ours = locks.is_held(self.files.lock(self.date)) and not self.can_be_done_elsewhere
-        self.was_complete = not is_ours and self.is_made()
+        is_due = locks.is_held(self.files.lock(self.date)) and not self.can_become_complete
+        self.was_complete = not is_due and self.is_made()
         if self.was_complete:
             self.say("done by another process meanwhile")
             self._remove_intermediates()

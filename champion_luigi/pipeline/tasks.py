@@ -316,6 +316,8 @@ class LoadClickHouse(DayTask):
 
     stage = 4
     attempts = 3
+    # The lake's file may be made again as it was when it was loaded, and other hosts load a server.
+    can_become_complete = True
     retry_setting = "load_retry_seconds"
 
     @property
@@ -343,11 +345,6 @@ class LoadClickHouse(DayTask):
             loaded.forget(self.definition, [self.date])
         else:
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
-
-    @property
-    def can_be_done_elsewhere(self) -> bool:
-        """Whether the warehouse is a server, which other hosts load too."""
-        return bool(settings.get("clickhouse_host"))
 
     @classmethod
     def look(cls, tasks: Sequence[DayTask]) -> None:
