@@ -356,9 +356,11 @@ class FillBhavcopy(RangeDailyBase):
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         if self.of is LoadClickHouse and settings.get("clickhouse_cluster") and days:
-            # Tables of another kind on any of the hosts are refused before the first day.
-            warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
-            warehouse.prepare(self.definition)
+            # Tables of another kind on any of the hosts are refused before the first day. Hosts of which too few answer
+            # are for the loads to report.
+            with contextlib.suppress(WarehouseUnreachable):
+                warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+                warehouse.prepare(self.definition)
         days = sorted({*days, *self._now_whole(self.task_limit - len(days))}, reverse=self.reverse)
         probes = wiring.expectation(self.definition).absent.intersection(days)
         progress.due, progress.left = len(days), self._beyond_limit

@@ -6,6 +6,8 @@ import collections
 import dataclasses
 import functools
 import itertools
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -264,9 +266,18 @@ def test_hosts_of_which_none_answers_are_all_named(replicated: Cluster, database
     assert "127.0.0.1:2:" in str(caught.value)
 
 
+def test_a_single_server_needs_nothing_of_clusters() -> None:
+    """Their modules are not even imported, until a cluster is opened."""
+    script = "import sys, champion_luigi.warehouse.opened, champion_luigi.pipeline; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    of_clusters = {f"champion_luigi.warehouse.{name}" for name in ("cluster", "clustered", "alike", "health")}
+    assert not of_clusters & set(ran.stdout.split())
+
+
 # Loads
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("same_date", [True, False], ids=["one date", "a date each"])
 def test_readers_see_every_load_whole_while_two_loaders_restate(
     cluster: Cluster, database: str, same_date: bool
