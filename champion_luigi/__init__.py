@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from champion_luigi.reading.prices import prices
     from champion_luigi.reading.sql import sql
     from champion_luigi.storage import lake
+    from champion_luigi.upkeep.calls import redo, refresh, verify
     from champion_luigi.upkeep.coverage import Coverage, status
 
     __version__: str
@@ -69,10 +70,13 @@ __all__ = [
     "fill",
     "lake",
     "prices",
+    "redo",
+    "refresh",
     "run_day",
     "sessions",
     "sql",
     "status",
+    "verify",
 ]
 
 # The module of each public name, and the public names that are modules themselves.
@@ -93,10 +97,13 @@ _MODULE_OF = {
     "fill": "pipeline.run_fill",
     "lake": "storage.lake",
     "prices": "reading.prices",
+    "redo": "upkeep.calls",
+    "refresh": "upkeep.calls",
     "run_day": "pipeline.run_day",
     "sessions": "sessions",
     "sql": "reading.sql",
     "status": "upkeep.coverage",
+    "verify": "upkeep.calls",
 }
 _ARE_MODULES = ("lake", "sessions")
 

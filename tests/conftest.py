@@ -100,6 +100,15 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "30")
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Coverage is not measured in the processes that the test starts, for it interrupts them.
+
+    An exception at the wrong moment leaves coverage's own lock taken, and the process waits for itself for ever.
+    """
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Callable[[str], Path]:
     """A real file or folder by its path under `SHARED`; the test is skipped if it does not exist."""

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -175,3 +176,13 @@ def short(path: Place) -> str:
 
     path, folder = path.absolute(), settings.data_dir().absolute()
     return str(path.relative_to(folder) if is_below(path, folder) else path)
+
+
+def make_folder_of(file: Path, option: str) -> None:
+    """Make the folder for a file before the work begins. Raises a usage error that names the option."""
+    from champion_luigi.base import durable
+
+    try:
+        durable.make_folder(file.absolute().parent)
+    except OSError as error:
+        raise click.UsageError(f"{option}: the folder {file.absolute().parent} cannot be made: {error}") from None

@@ -90,7 +90,7 @@ def fill(
                 _build(task)
             failed = failed or task.error
             results[each.name] = _result(task)
-        _adjust(datasets, lake_only=lake_only)
+        adjust_after(datasets, lake_only=lake_only)
     if failed:
         raise failed
     return results
@@ -126,10 +126,14 @@ def _result(task: FillBhavcopy) -> FillResult:
     )
 
 
-def _adjust(datasets: Iterable[Dataset], *, lake_only: bool) -> None:
+def adjust_after(datasets: Iterable[Dataset], *, lake_only: bool | None = None) -> None:
+    """Make the adjustments that are due, after work on these data sets. Raises ChampionError if they could not be made.
+
+    Without ``lake_only``, they are loaded if the warehouse has adjustments already.
+    """
     if not any(dataset.is_for_adjustments for dataset in datasets) or not adjust_tasks.are_wanted():
         return
-    task = adjust_tasks.last_task(lake_only=lake_only)
+    task = adjust_tasks.next_task() if lake_only is None else adjust_tasks.last_task(lake_only=lake_only)
     _build(task)
     if not task.complete():
         raise ChampionError(

@@ -24,7 +24,7 @@ from champion_luigi.storage import lake
 from champion_luigi.warehouse.connection import Address
 from champion_luigi.warehouse.opened import open_warehouse
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("unmeasured")]
 
 DAY = ThreeDays.DAYS[1]
 LAST_DAY = ThreeDays.DAYS[-1]

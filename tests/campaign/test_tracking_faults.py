@@ -361,6 +361,7 @@ def test_a_long_fill_that_is_killed_has_the_days_that_were_done(archive: Simulat
 @pytest.mark.faults
 @pytest.mark.parametrize(("name", "workers"), campaign.few([(signal.SIGINT, "3"), (signal.SIGTERM, "1")]))
 @carried
+@pytest.mark.usefixtures("unmeasured")
 def test_a_command_that_is_told_to_end_is_killed(archive: SimulatedArchive, name: signal.Signals, workers: str) -> None:
     """It has said so to MLflow by the time that it has ended, of every day that it was at."""
     days = ThreeDays.DAYS if workers == "3" else ThreeDays.DAYS[:1]
@@ -376,6 +377,7 @@ def test_a_command_that_is_told_to_end_is_killed(archive: SimulatedArchive, name
 
 @pytest.mark.faults
 @pytest.mark.parametrize("command", campaign.few(["luigi with 2 workers", "champion"]))
+@pytest.mark.usefixtures("unmeasured")
 def test_a_fill_that_is_told_to_end_is_killed(archive: SimulatedArchive, command: str) -> None:
     """The fill and the days in hand; those that were done are FINISHED."""
     archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
@@ -394,6 +396,7 @@ def test_a_fill_that_is_told_to_end_is_killed(archive: SimulatedArchive, command
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "tgkill"), reason="no way to send a signal to another's thread")
+@pytest.mark.usefixtures("unmeasured")
 def test_a_fill_is_told_to_end_by_whichever_thread_gets_the_signal(archive: SimulatedArchive) -> None:
     """The system gives it to any of them, mostly but not always to the main one."""
     archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("hanging")))
@@ -423,6 +426,7 @@ def endless_mlflow(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 
 
 @pytest.mark.usefixtures("with_carrier", "endless_mlflow")
+@pytest.mark.usefixtures("unmeasured")
 def test_a_fill_that_is_told_to_end_begins_nothing_while_it_waits_for_mlflow(
     archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -439,6 +443,7 @@ def test_a_fill_that_is_told_to_end_begins_nothing_while_it_waits_for_mlflow(
     assert events[events.index("fill_end") :] == ["fill_end", "end", "end"]
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_day_of_a_fill_that_is_ended_between_two_tasks_is_killed(archive: SimulatedArchive) -> None:
     """Its last task could end in good order, but the day is not done."""
     archive.faults.update(dict.fromkeys(FILL_DAYS[2:], Fault("slow", delay=0.7)))
@@ -454,6 +459,7 @@ def test_a_day_of_a_fill_that_is_ended_between_two_tasks_is_killed(archive: Simu
     assert killed(runs) == sorted({FILL} | statuses(runs).keys() - complete)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_days_that_wait_for_the_warehouse_are_killed_with_their_command(tmp_path: Path) -> None:
     """No task of theirs runs at that moment, but they are not done."""
     with (
@@ -694,17 +700,17 @@ def test_a_server_that_hangs_gets_everything_once(
 
 def test_a_request_that_comes_late_doubles_nothing(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server may still do what the carrier has given up waiting for: once it has made the run anew, say."""
-    first: list[int] = []
+    first: list[threading.Thread] = []
     again, done = threading.Event(), threading.Event()
 
     def hold_the_first(path: str) -> bool:
         if path.endswith("/runs/create") and not first:
-            first.append(threading.get_ident())
+            first.append(threading.current_thread())
             again.wait(60)
         return False
 
     def let_it_go(path: str) -> bool:
-        if path.endswith("/runs/create") and threading.get_ident() in first:
+        if path.endswith("/runs/create") and threading.current_thread() in first:
             done.set()
         elif path.endswith("/runs/create"):
             again.set()
@@ -780,19 +786,20 @@ def test_a_long_fill_that_comes_late_takes_the_place_of_none(
 
     archive.faults[FILL_DAYS[1]] = Fault("wrong_header")
     assert champion("fill", *RANGE, *LAKE).exit_code == 30
-    made: list[int] = []
+    # Threads, not their numbers: a later thread can have the number of one that has ended.
+    made: list[threading.Thread] = []
     again, done = threading.Event(), threading.Event()
 
     def hold_the_first(path: str) -> bool:
         if path.endswith("/runs/create"):
-            made.append(threading.get_ident())
+            made.append(threading.current_thread())
             if len(made) == 1:
                 again.wait(60)
         return False
 
     def lose_the_third(path: str) -> bool:
         if path.endswith("/runs/create"):
-            if threading.get_ident() == made[0]:
+            if threading.current_thread() is made[0]:
                 done.set()
             elif len(made) == 2:
                 again.set()
@@ -1023,6 +1030,7 @@ def test_what_mlflow_did_not_take_is_said_by_the_next_command(tmp_path: Path, mo
 
 
 @pytest.mark.usefixtures("with_carrier", "endless_mlflow")
+@pytest.mark.usefixtures("unmeasured")
 def test_ctrl_c_ends_the_waiting_for_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
     """The work is done by then; the command says that the records stay."""
     monkeypatch.setenv("CHAMPION_TRACKING_WAIT", "3600")
@@ -1056,6 +1064,7 @@ def test_commands_at_the_same_time_are_told_of_once_each(tmp_path: Path) -> None
 
 
 @carried
+@pytest.mark.usefixtures("unmeasured")
 def test_a_short_command_does_not_wait_for_a_long_one(archive: SimulatedArchive, tmp_path: Path) -> None:
     """Whose carrier carries its records: they have arrived when it ends, while the long one is still at it."""
     archive.faults[UDIFF_DAY] = Fault("hanging")
@@ -1071,6 +1080,7 @@ def test_a_short_command_does_not_wait_for_a_long_one(archive: SimulatedArchive,
     assert statuses(told()) == {f"bhavcopy-etl-{DAY}": "FINISHED", f"bhavcopy-etl-{UDIFF_DAY}": "KILLED"}
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_flush_says_that_others_are_still_at_work(archive: SimulatedArchive, tmp_path: Path) -> None:
     """What they do is told when they end: until then it is no lie that nothing is left."""
     archive.faults[UDIFF_DAY] = Fault("hanging")

@@ -134,12 +134,12 @@ def command(
 
 
 def _form(form: str | None, output: Path | None) -> str:
-    if output and not output.absolute().parent.is_dir():
-        raise click.UsageError(f"--output: the folder {output.absolute().parent} does not exist")
     if form is None:
         form = _SUFFIXES.get(output.suffix.lower()) if output else "table"
     if form is None:
         raise click.UsageError(f"give --format ({', '.join(_FORMATS)}): the name {output} does not imply one")
+    if output:
+        shared.make_folder_of(output, "--output")
     return form
 
 
@@ -150,8 +150,7 @@ def _picture(plot: str | None) -> Path | None:
     path = Path(plot)
     if path.suffix.lower() not in _PICTURES:
         raise click.UsageError(f"--plot: {plot} ends neither in .png nor in .svg; a symbol goes before --plot")
-    if not path.absolute().parent.is_dir():
-        raise click.UsageError(f"--plot: the folder {path.absolute().parent} does not exist")
+    shared.make_folder_of(path, "--plot")
     return path
 
 

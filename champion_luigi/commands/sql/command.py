@@ -61,8 +61,6 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
         form = _SUFFIXES.get(output.suffix.lower()) if output else "table"
     if form is None:
         raise click.UsageError(f"give --format ({', '.join(_FORMATS)}): the name {output} does not imply one")
-    if output and not output.absolute().parent.is_dir():
-        raise click.UsageError(f"--output: the folder {output.absolute().parent} does not exist")
     if form in _BINARY and output is None and is_terminal:
         raise click.UsageError(f"{form} is not for terminals: give --output, or redirect it")
     answer = functools.partial(_answer, form=form, output=output, write=write, wait_seconds=wait)
@@ -75,6 +73,10 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
         query = sys.stdin.buffer.read().decode(errors="replace")
     if not query.strip(_NOTHING):
         raise click.UsageError("the QUERY is empty")
+    if output:
+        from champion_luigi.commands.output import make_folder_of
+
+        make_folder_of(output, "--output")
     answer(query)
 
 

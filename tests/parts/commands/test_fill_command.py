@@ -300,6 +300,7 @@ def test_a_terminal_shows_what_failed(archive: SimulatedArchive) -> None:
     assert shown.count(f"{DAYS[1]} failed: RejectedPayload") == 1
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_terminal_has_its_cursor_back_after_ctrl_c(
     archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +350,7 @@ ENDINGS += [(signal.SIGINT, "luigi with 2 workers"), (signal.SIGTERM, "luigi"), 
 
 @pytest.mark.faults
 @pytest.mark.parametrize(("name", "command"), campaign.few(ENDINGS, fast=2))
+@pytest.mark.usefixtures("unmeasured")
 def test_a_fill_that_is_told_to_end_ends(
     archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, name: signal.Signals
 ) -> None:

@@ -97,10 +97,10 @@ def test_csv_has_every_digit_and_no_ornaments(tmp_path: Path) -> None:
 
 
 def test_parquet_holds_the_frame(tmp_path: Path) -> None:
-    """As Python gives it."""
+    """As Python gives it; the file's folder is made."""
     import champion_luigi
 
-    path = tmp_path / "alpha.parquet"
+    path = tmp_path / "new" / "alpha.parquet"
     printed("prices", "ALPHA", "--output", str(path))
     assert pl.read_parquet(path).equals(champion_luigi.prices("ALPHA"))
 
@@ -199,7 +199,8 @@ def test_ticks_are_round() -> None:
         (["ALFA"], "Did you mean ALPHA"),
         (["--plot"], "give one or more SYMBOLS"),
         (["--plot", "ALPHA"], "neither in .png nor in .svg; a symbol goes before --plot"),
-        (["ALPHA", "--plot", "nowhere/a.png"], "does not exist"),
+        (["ALPHA", "--plot", "/dev/null/a.png"], "--plot: the folder /dev/null cannot be made"),
+        (["ALPHA", "--output", "/dev/null/new/a.csv"], "--output: the folder /dev/null/new cannot be made"),
         (["ALPHA", "--output", "a.xlsx"], "give --format"),
         (["ALPHA", "--start", "2024-03-05", "--end", "2024-03-04"], "is after --end"),
         (["ALPHA", "--format", "amibroker", "--fields", "close"], "columns of its own"),

@@ -762,6 +762,7 @@ def test_runs_arrive_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.faults
 @pytest.mark.parametrize("ending", campaign.few(["Ctrl-C", "SIGTERM"]))
+@pytest.mark.usefixtures("unmeasured")
 def test_the_pages_show_the_configured_store(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """On loopback, until Ctrl-C or SIGTERM, which leaves no process; the command names the store and the experiment.
 

@@ -186,6 +186,7 @@ def test_parts_are_removed_after_their_successor_is_on_the_disk(
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.usefixtures("unmeasured")
 def test_a_merge_that_is_interrupted_loses_nothing(embedded: Address, end: signal.Signals) -> None:
     """The next one completes it."""
     table = open_warehouse(embedded)

@@ -342,10 +342,9 @@ for number in range(1, 81):
 
 
 @pytest.mark.integration
-def test_an_interrupted_write_leaves_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("unmeasured")
+def test_an_interrupted_write_leaves_a_whole_file(tmp_path: Path) -> None:
     """Ctrl-C at any moment of a write: the old content or the new one, and no leftover."""
-    # An interrupt may find coverage with its lock taken, and then the process waits for itself at its end.
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     path = tmp_path / "file"
     durable.write_whole(path, b"old")
     assert len(result_of(INTERRUPTED, path).split()) == 80

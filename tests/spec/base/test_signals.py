@@ -59,11 +59,13 @@ def said(folder: Path, *, rounds: int, longest: float) -> list[str]:
     return output.splitlines()
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_an_import_is_not_interrupted(tmp_path: Path) -> None:
     """Its module is whole when the interrupt comes, and other threads can import."""
     assert said(tmp_path, rounds=20, longest=5.0) == ["interrupted whole", "colorsys"]
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_an_import_that_does_not_end_is(tmp_path: Path) -> None:
     """A program may do all that it does while a module of its own is imported."""
     assert said(tmp_path, rounds=6000, longest=0.1) == ["interrupted None", "colorsys"]

@@ -751,6 +751,7 @@ class TestFolder:
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("unmeasured")
 def test_the_command_prints_its_url_and_stops_on_sigterm() -> None:
     """The file, run as a program, serves in the foreground and exits 0 on SIGTERM."""
     command = [sys.executable, simulated_server.__file__, "--port", "0"]

@@ -714,6 +714,7 @@ def test_loads_by_turns_do_not_count_each_others_time(archive: None) -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.usefixtures("unmeasured")
 def test_no_day_of_an_interrupted_fill_is_told_as_what_it_is_not(tmp_path: Path, archive: None) -> None:
     """Ctrl-C in the middle of many days: loaded ones are done, all others killed, with nothing after their end."""
     fill = start_luigi("FillBhavcopy", "--start", "2023-01-01", "--stop", "2023-12-31")
