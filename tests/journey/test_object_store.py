@@ -180,6 +180,13 @@ def test_clean_and_doctor_know_the_store(on_store: Path) -> None:
     assert len(re.findall(r"OK +(?:lake|raw) folder +s3://champion/", lines)) == 2
 
 
+def test_no_file_of_the_machine_has_the_secret(on_store: Path, filled: tuple[Path, str, Any]) -> None:
+    """Neither journal, nor markers, nor the embedded warehouse."""
+    files = [path for path in (filled[0] / "scratch").rglob("*") if path.is_file()]
+    assert files
+    assert [path for path in files if s3_server.OWNER[1].encode() in path.read_bytes()] == []
+
+
 def test_luigis_own_workers_use_the_store(on_store: Path, tmp_path: Path, object_store: s3_server.Store) -> None:
     """Processes that are forked from one that has asked the store what is complete."""
     address = object_store.address()
