@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from champion_luigi.base import signals
@@ -24,9 +25,10 @@ from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, day_task
 from champion_luigi.pipeline import lanes as threads
 from champion_luigi.pipeline.day_task import DayTask, listening
-from champion_luigi.pipeline.tasks import ScrapeBhavcopy
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy
 from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
+from champion_luigi.warehouse import opened
 
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
 logger = logging.getLogger("luigi-interface.fill")
@@ -119,7 +121,7 @@ def fill_days(
             while chunks or running:
                 while chunks and len(running) < lanes:
                     chunk = [of(date=day, dataset=dataset.name) for day in chunks.pop(0)]
-                    locks = [task.files.lock(task.date) for task in chunk] if "local_scheduler" in scheduler else []
+                    locks = _locks(of, chunk) if "local_scheduler" in scheduler else []
                     running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), locks=locks, **scheduler)))
                 chunk, lane = running[0]
                 lane.wait()
@@ -142,6 +144,13 @@ def fill_days(
     # What a missing file means can depend on the files of later days.
     _settle_missing(dataset, missing, progress)
     _record_missing(dataset, progress)
+
+
+def _locks(of: type[DayTask], chunk: Sequence[DayTask]) -> list[Path]:
+    """The locks to hold for a chunk; none if its tasks may wait for another process, which may wait for a day."""
+    place = wiring.warehouse_place()
+    may_wait_for_engine = of.stage >= LoadClickHouse.stage and not place.host and not opened.is_shared(place)
+    return [] if may_wait_for_engine else [task.files.lock(task.date) for task in chunk]
 
 
 class _Recorder:
