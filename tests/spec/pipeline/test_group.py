@@ -15,10 +15,10 @@ from helpers import build, hear, lines_of, payload, publish, retry_at_once, star
 from luigi.scheduler import Scheduler
 from luigi.task_register import Register
 
-from champion_luigi import NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
-from champion_luigi.config import wiring
+from champion_luigi import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.pipeline import lanes
+from champion_luigi.pipeline import chunks, lanes
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.day_task import DayTask
 
@@ -184,6 +184,15 @@ def test_a_fill_has_a_day_to_itself_from_its_first_stage_to_its_last() -> None:
         DayTask.remove_event_handler(luigi.Event.START, note)
     assert [len(seen[day]) for day in WEEK] == [1] * 5
     assert not any(wiring.files(EQUITY).lock(day).exists() for day in WEEK)
+
+
+def test_no_days_are_held_while_the_engine_may_be_waited_for() -> None:
+    """Whoever has the engine may wait for one of these days. A fill that loads takes the engine first."""
+    loads, writes = [LoadClickHouse(date=day) for day in WEEK], [WriteParquet(date=day) for day in WEEK]
+    assert chunks._locks(LoadClickHouse, loads) == []
+    assert len(chunks._locks(WriteParquet, writes)) == 5
+    with settings.overridden({"clickhouse_host": "a-server"}):
+        assert len(chunks._locks(LoadClickHouse, loads)) == 5
 
 
 @pytest.mark.parametrize("holds_its_days", [False, True])
