@@ -4,7 +4,7 @@ No checks, no orchestration, no fsync, no atomic writes: the floor that the pipe
 
     python benchmarks/bare_loop.py URL OUT DATE [DATE ...]
 
-With BARE_LOOP_MLFLOW=URI it logs the pipeline's twelve metrics for each day to MLflow, inline.
+URL may be a folder. With BARE_LOOP_MLFLOW=URI it logs the pipeline's twelve metrics for each day to MLflow, inline.
 """
 
 from __future__ import annotations
@@ -70,9 +70,13 @@ def run(url: str, out: Path, days: Iterable[date]) -> int:
     total = 0
     for day in days:
         marks = [time.perf_counter()]
-        response = session.get(url + path_of(day), timeout=30)
-        response.raise_for_status()
-        with zipfile.ZipFile(io.BytesIO(response.content)) as archive:
+        if url.startswith("http"):
+            response = session.get(url + path_of(day), timeout=30)
+            response.raise_for_status()
+            content = response.content
+        else:
+            content = Path(url + path_of(day)).read_bytes()
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
             text = archive.read(archive.namelist()[0])
         marks.append(time.perf_counter())
         raw = pl.read_csv(text, infer_schema=False)

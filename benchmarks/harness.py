@@ -17,6 +17,7 @@ from datetime import date
 from pathlib import Path
 
 from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets.model import Dataset
 from champion_luigi.simulated import exchange
 
 HERE = Path(__file__).parent
@@ -36,21 +37,21 @@ class Cost:
     memory: float
 
 
-def simulate(days: Sequence[date], folder: Path) -> list[date]:
+def simulate(days: Sequence[date], folder: Path, dataset: Dataset = EQUITY) -> list[date]:
     """Write the simulated files of some days in the exchange's layout, deflated, so that sizes are real.
 
     Returns the days with a file: the files of two sessions in the calendar are lost.
     """
     made = []
     for day in days:
-        source = EQUITY.sources_of(day)[0]
+        source = next(each for each in dataset.sources_of(day) if not each.is_saved_by_hand)
         path = folder / source.path_of(day).lstrip("/")
         if not path.exists():
-            content = exchange.payload(day, source.name)
+            content = exchange.payload(day, source.name, dataset)
             if content is None:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_deflated(content))
+            path.write_bytes(_deflated(content) if zipfile.is_zipfile(io.BytesIO(content)) else content)
         made.append(day)
     return made
 
@@ -98,26 +99,34 @@ def compare(  # noqa: PLR0917 - every argument has a clear name
     prepare: Callable[[Path], None] = lambda _folder: None,
     check: Callable[[str, Path], None] = lambda _name, _folder: None,
 ) -> dict[str, Cost]:
-    """Run the contenders in turn, each on a fresh folder, and print medians and ratios to the first.
+    """Run the contenders in turn, each on a fresh folder, and print medians, and ratios to the first one's of a turn.
 
-    ``check`` gets the contender's name and the folder after each run.
+    Every second turn is in reverse order. ``check`` gets the contender's name and the folder after each run.
     """
     costs: dict[str, list[Cost]] = {name: [] for name in contenders}
-    for _ in range(runs):
-        for name, command in contenders.items():
+    for turn in range(runs):
+        for name, command in list(contenders.items())[:: -1 if turn % 2 else 1]:
             with tempfile.TemporaryDirectory() as folder:
                 prepare(Path(folder))
                 costs[name].append(run(command, url, Path(folder)))
                 check(name, Path(folder))
     medians = {name: median(found) for name, found in costs.items()}
-    floor = next(iter(medians.values()))
+    floor = next(iter(costs.values()))
     print(f"\n{title}; {runs} runs each in turn, medians")
     for name, cost in medians.items():
         per_day = f"{cost.wall / days * 1000:8.1f} ms a day {cost.cpu / days * 1000:8.1f} CPU ms"
-        ratios = f"time x {cost.wall / floor.wall:.2f}  CPU x {cost.cpu / floor.cpu:.2f}"
-        ratios += f"  memory x {cost.memory / floor.memory:.2f}"
-        print(f"  {name:26} {cost.wall:8.2f} s {per_day} {cost.memory:6.0f} MiB   {ratios}", flush=True)
+        ratios = "  ".join(
+            f"{word} x {_ratio([getattr(each, of) / getattr(base, of) for each, base in pairs])}"
+            for word, of in (("time", "wall"), ("CPU", "cpu"), ("memory", "memory"))
+            if (pairs := list(zip(costs[name], floor, strict=True)))
+        )
+        print(f"  {name:36} {cost.wall:8.2f} s {per_day} {cost.memory:6.0f} MiB   {ratios}", flush=True)
     return medians
+
+
+def _ratio(ratios: Sequence[float]) -> str:
+    """The median of the turns' ratios, and their range."""
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def median(costs: Sequence[Cost]) -> Cost:

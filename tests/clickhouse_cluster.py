@@ -14,6 +14,7 @@ Where that is missing, these tests are skipped with the reason.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import importlib.util
 import os
@@ -23,6 +24,7 @@ import socket
 import sys
 import tempfile
 import time
+import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import clickhouse_server
 import pytest
 from helpers import ROOT
 
@@ -37,6 +40,15 @@ from champion_luigi.warehouse.connection import Address
 
 # What starts a cluster; it may be beside the checkout.
 STARTER = ROOT.parent / "shared" / "cluster"
+# A user whose inserts are in the background, whatever a client wants.
+_PROFILE = (
+    "<background><async_insert>1</async_insert><constraints><async_insert><const/></async_insert></constraints>"
+    "</background>"
+)
+_USER = (
+    "<background><password/><networks><ip>127.0.0.0/8</ip></networks><profile>background</profile>"
+    "<quota>default</quota></background>"
+)
 _ZOOKEEPER = Path("/usr/share/java/zookeeper.jar")
 
 
@@ -86,14 +98,21 @@ class Cluster:
 
 def asked(host: str, port: int, statement: str, user: str = "default", password: str = "") -> list[tuple[Any, ...]]:
     """The rows of a statement on one host."""
+    client = client_of(host, port, user, password)
+    if not statement.startswith(("SELECT", "DESCRIBE")):
+        client.command(statement)
+        return []
+    return [tuple(row) for row in client.query(statement).result_rows]
+
+
+@functools.lru_cache(maxsize=16)
+def client_of(host: str, port: int, user: str, password: str) -> Any:
+    """A client of one host, shared by the tests of this process."""
     import clickhouse_connect
 
-    client = clickhouse_connect.get_client(host=host, port=port, username=user, password=password)
-    with contextlib.closing(client):
-        if not statement.startswith(("SELECT", "DESCRIBE")):
-            client.command(statement)
-            return []
-        return [tuple(row) for row in client.query(statement).result_rows]
+    return clickhouse_connect.get_client(
+        host=host, port=port, username=user, password=password, autogenerate_session_id=False
+    )
 
 
 def unavailable() -> str | None:
@@ -128,6 +147,9 @@ def running(shards: int, replicas: int) -> Iterator[Cluster]:
     starter: Any = _loaded("cluster")
     # Several processes of tests may each have one.
     starter.HTTP, starter.TCP, starter.KEEPER = _free_ports(3)
+    starter.USERS = starter.USERS.replace("</profiles>", f"{_PROFILE}</profiles>").replace(
+        "</users>", f"{_USER}</users>"
+    )
     with tempfile.TemporaryDirectory(prefix="clickhouse-cluster-") as folder, contextlib.ExitStack() as stack:
         with _leaving_files_open():
             started = stack.enter_context(starter.Cluster(Path(folder) / "cluster", shards, replicas))
@@ -135,6 +157,24 @@ def running(shards: int, replicas: int) -> Iterator[Cluster]:
             stack.callback(_close_input, node)
         hosts = tuple((node.host, starter.HTTP) for node in started.nodes.values())
         yield Cluster("champion", hosts, local=started)
+
+
+@contextlib.contextmanager
+def serving(kind: str, folder: Path) -> Iterator[dict[str, str]]:
+    """The settings of a new ``server`` or ``cluster`` of two replicas. Skips the test if there can be none."""
+    if kind == "cluster":
+        with running(shards=1, replicas=2) as cluster:
+            yield cluster.environment(f"market_{uuid.uuid4().hex}")
+        return
+    if reason := clickhouse_server.unavailable():
+        pytest.skip(reason)
+    with clickhouse_server.ClickHouseServer(folder) as server:
+        yield {
+            "CLICKHOUSE_HOST": server.host,
+            "CLICKHOUSE_PORT": str(server.port),
+            "CLICKHOUSE_USER": server.user,
+            "CLICKHOUSE_PASSWORD": server.password,
+        }
 
 
 def eventually(look: Callable[[], Any], expected: Any, seconds: float = 60) -> None:

@@ -24,6 +24,8 @@ class OddStore:
 
     def __init__(self, heeds: tuple[str, ...] = (), status: int = 0) -> None:
         self.heeds, self.status = heeds, status
+        # After so many requests, so many fail.
+        self.fail_after, self.failures = 0, 0
         self.answers = threading.Event()
         self.answers.set()
         self.requests: list[str] = []
@@ -47,8 +49,11 @@ class OddStore:
                 content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 with store._lock:
                     store.requests.append(f"{self.command} {self.path}")
-                    status, body, tag = store._answer(self, content)
-                self.send_response(store.status or status)
+                    fails = store.failures and len(store.requests) > store.fail_after
+                    store.failures -= bool(fails)
+                    status = store.status or (503 if fails else 0)
+                    answered, body, tag = (status, b"", "") if status else store._answer(self, content)
+                self.send_response(answered)
                 self.send_header("Content-Length", str(len(body)))
                 if tag:
                     self.send_header("ETag", f'"{tag}"')

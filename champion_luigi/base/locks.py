@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO
@@ -18,6 +18,8 @@ from champion_luigi.base.errors import Busy, StorageError
 
 # The seconds that this context has waited for others; None outside `counting_waits`.
 _waits: ContextVar[list[float] | None] = ContextVar("champion_waits", default=None)
+# The locks that this context holds from `holding`.
+_held: ContextVar[frozenset[Path]] = ContextVar("champion_held", default=frozenset())
 
 _NO_LOCKS = "the file system does not lock files, so two runs could process the same day at once"
 _MOUNT_WITH_LOCKS = "Mount it with locks, or put DATA_DIR on a local disk; `champion doctor` checks this."
@@ -46,8 +48,11 @@ def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], 
     """Hold an exclusive lock between processes, on one host or on a shared folder that supports flock.
 
     ``what`` describes what is locked, for messages. Raises Busy, naming the holder, after ``wait_seconds``.
-    ``on_wait`` is called once, with a message, if the lock is not free.
+    ``on_wait`` is called once, with a message, if the lock is not free. A lock that `holding` has is not taken again.
     """
+    if is_held(path):
+        yield
+        return
     file = _acquire(path, what, wait_seconds, on_wait)
     try:
         yield
@@ -57,6 +62,31 @@ def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], 
         with contextlib.suppress(OSError):
             path.unlink()
         file.close()
+
+
+@contextlib.contextmanager
+def holding(paths: Iterable[Path]) -> Iterator[None]:
+    """Hold locks for this context and threads that start with a copy of it, up to the first that another process holds.
+
+    All sort them alike, and wait for those after their own alone: no two wait for each other.
+    """
+    held: set[Path] = set()
+    with contextlib.ExitStack() as stack:
+        # Whatever needs a lock that is not held takes it by itself, and reports what is wrong.
+        with contextlib.suppress(Busy, StorageError):
+            for path in sorted(paths):
+                stack.enter_context(locked(path, path.stem, 0))
+                held.add(path)
+        token = _held.set(_held.get() | held)
+        try:
+            yield
+        finally:
+            _held.reset(token)
+
+
+def is_held(path: Path) -> bool:
+    """Whether this context holds the lock from `holding`."""
+    return path in _held.get()
 
 
 def is_locked(path: Path) -> bool:

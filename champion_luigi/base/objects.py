@@ -47,6 +47,11 @@ def ask(verb: str, bucket: str, key: str, *arguments: Any) -> Any:
     code = next(iter(_CODE.findall(answer)), "")
     if kind in ("absent", "unmet") and code not in _NO_BUCKET:
         return None
+    if verb == "head" and not code:
+        # The answer to HEAD has no body, so the reason is in that to GET.
+        _, reason = _answer("get", bucket, tuple(options(bucket).items()), (key,))
+        if isinstance(reason, str):
+            code = next(iter(_CODE.findall(reason)), "")
     raise _error_of(bucket, key, code, answer)
 
 

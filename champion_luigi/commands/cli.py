@@ -17,11 +17,12 @@ from champion_luigi.commands import overview
 
 # The module of each command; the click command in it is named `command`.
 _MODULES = {
-    name: name for name in "actions adjust clean demo fill redo refresh schedule sessions status track verify".split()
+    name: name
+    for name in "actions adjust clean ddl demo fill redo refresh schedule sessions status track verify".split()
 }
 _MODULES |= {name: f"{name}.command" for name in ("doctor", "prices", "report", "sql")}
 # Commands that run whatever the layout version of DATA_DIR; `doctor` reports the version itself.
-_WITHOUT_DATA = ("demo", "doctor", "schedule", "sessions")
+_WITHOUT_DATA = ("ddl", "demo", "doctor", "schedule", "sessions")
 
 
 class _Commands(click.Group):

@@ -95,6 +95,9 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "Print cron lines or systemd units for each evening.",
             ("champion schedule --cron", "champion schedule --systemd --dataset all"),
         ),
+        "ddl": Entry(
+            "Print the statements that make tables and views.", ("champion ddl", "champion ddl --shards 2 --each-host")
+        ),
         "track": Entry(
             "Show or deliver durations and counts in MLflow.", ("champion track ui", "champion track flush")
         ),

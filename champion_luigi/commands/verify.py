@@ -42,7 +42,8 @@ def command(  # noqa: PLR0917 - click calls it by name
     each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover and close).
     Nothing is changed without --repair, and nothing is ever deleted from the warehouse. The warehouse's adjustments of
     prices are compared with the record of their load. The kept lists of changed symbols are compared with their
-    receipts; they cannot be made again.
+    receipts; they cannot be made again. Of a cluster, each host is compared by itself; one that does not answer, is
+    read-only or is behind is named.
 
     With --sources, each day is also compared with the archive's other files of that day, which costs a request each:
     two sources have the same values of the same key.
@@ -78,17 +79,20 @@ def command(  # noqa: PLR0917 - click calls it by name
             "warehouse": verdict.warehouse,
             "warehouse_is": wiring.warehouse_place().words,
             "differences": [vars(each) for each in verdict.differences],
+            **({"troubles": verdict.troubles} if verdict.troubles else {}),
         }
         left = verdict.differences
         if not as_json:
             click.echo(_in_words(document, verdict.differences))
+            for sentence in verdict.troubles:
+                click.echo(f"Host {sentence}")
         if repairs and verdict.differences:
             left, reasons = repair(dataset, verdict.differences, output.say)
             document["left"] = [vars(each) for each in left]
             document["reasons"] = {str(day): reason for day, reason in reasons.items()}
             if not as_json:
                 click.echo(_outcome_in_words(verdict.differences, left, reasons))
-        is_good = not left
+        is_good = not left and not verdict.troubles
         if with_sources:
             compared = list(sources.of_days(dataset, sorted(sources.in_lake(dataset, first, last))))
             document["sources"] = [vars(each) for each in compared]

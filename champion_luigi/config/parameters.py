@@ -21,8 +21,7 @@ from luigi.cmdline_parser import CmdlineParser
 from champion_luigi.base import places
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
-from champion_luigi.config import luigi_defaults
-from champion_luigi.warehouse import hosts
+from champion_luigi.config import hosts, luigi_defaults
 
 DAY_SECONDS = 24 * 60 * 60
 

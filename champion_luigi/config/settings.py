@@ -27,7 +27,7 @@ from champion_luigi.base import extras, object_options
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.base.places import Place, is_address, place_of
-from champion_luigi.config import luigi_defaults, steady
+from champion_luigi.config import hosts, luigi_defaults, steady
 from champion_luigi.config.parameters import (
     DAY_SECONDS,
     Choice,
@@ -51,7 +51,6 @@ from champion_luigi.config.parameters import (
 from champion_luigi.datasets.equity import UDIFF_FROM
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.parsing.unzip import MAX_UNZIPPED_BYTES
-from champion_luigi.warehouse import hosts
 
 _overrides: ContextVar[Mapping[str, Any]] = ContextVar("champion_overrides", default={})  # noqa: B039 - never mutated
 

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 from champion_luigi.base import signals
@@ -33,9 +34,10 @@ from champion_luigi.pipeline import absence, day_task, hosts
 from champion_luigi.pipeline import lanes as threads
 from champion_luigi.pipeline.complete import complete_days
 from champion_luigi.pipeline.day_task import DayTask, listening
-from champion_luigi.pipeline.tasks import ScrapeBhavcopy
+from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy
 from champion_luigi.tracking import record
 from champion_luigi.tracking.journal import Event
+from champion_luigi.warehouse import opened
 
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
 logger = logging.getLogger("luigi-interface.fill")
@@ -139,7 +141,8 @@ def fill_days(
                         continue
                     chunk = [of(date=day, dataset=dataset.name) for day in chosen]
                     of.look(chunk)
-                    running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), **scheduler)))
+                    locks = _locks(of, chunk) if "local_scheduler" in scheduler else []
+                    running.append((chunk, threads.Lane(chunk, max(1, workers // lanes), locks=locks, **scheduler)))
                 if not running:
                     break
                 chunk, lane = running[0]
@@ -180,6 +183,13 @@ def _claimed(of: type[DayTask], dataset: Dataset, days: Sequence[date], progress
     progress.by_others += len(done)
     hosts.give_back(dataset, done)
     return [day for day in mine if day not in complete]
+
+
+def _locks(of: type[DayTask], chunk: Sequence[DayTask]) -> list[Path]:
+    """The locks to hold for a chunk; none if its tasks may wait for another process, which may wait for a day."""
+    place = wiring.warehouse_place()
+    may_wait_for_engine = of.stage >= LoadClickHouse.stage and not place.host and not opened.is_shared(place)
+    return [] if may_wait_for_engine else [task.files.lock(task.date) for task in chunk]
 
 
 class _Recorder:

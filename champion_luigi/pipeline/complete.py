@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import date
 
 import luigi
@@ -42,17 +42,22 @@ def made_days(of: type[DayTask], dataset: Dataset, days: Collection[date]) -> se
         of.forget(tasks)
 
 
-def loaded_rows(dataset: Dataset, start: date, stop: date) -> dict[date, int]:
+def loaded_rows(
+    dataset: Dataset, start: date, stop: date, lake_files: Mapping[date, Listed] | None = None
+) -> dict[date, int]:
     """The rows of each day that is loaded into the configured warehouse from the current lake file.
 
-    A server's ledger says so. A day of the embedded engine has a marker that matches both.
+    A server's ledger says so. A day of the embedded engine has a marker that matches both. ``lake_files`` are those of
+    the range, if the caller has listed them.
     """
     place = wiring.warehouse_place()
+    if lake_files is None:
+        lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
     if place.host:
         due_again = _due(LoadClickHouse, dataset, start, stop)
-        return {day: rows for day, rows in loaded.rows(dataset, start, stop).items() if day not in due_again}
+        in_ledger = loaded.rows(dataset, start, stop, lake_files)
+        return {day: rows for day, rows in in_ledger.items() if day not in due_again}
     warehouse = place.identity(dataset)
-    lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
     markers = wiring.files(dataset).days(f"loaded/{place.slug}", start, stop)
     found = {}
     for day in (markers.keys() & lake_files.keys()) - _due(LoadClickHouse, dataset, start, stop):

@@ -16,7 +16,7 @@ import luigi
 import tenacity
 
 from champion_luigi.base import durable, locks
-from champion_luigi.base.errors import ChampionError, NotPublished, is_transient
+from champion_luigi.base.errors import ChampionError, NotPublished, StoreUnreachable, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
@@ -67,6 +67,8 @@ class DayTask(luigi.Task):
 
     stage: ClassVar[int]
     attempts: ClassVar[int] = 2
+    # Whether the output can become complete while this process holds the day's lock, without a run of the task.
+    can_become_complete: ClassVar[bool] = False
     retry_setting: ClassVar[str] = "retry_seconds"
 
     # Of the last `run`: seconds spent waiting for others, total seconds, and whether another process had done the work.
@@ -142,6 +144,10 @@ class DayTask(luigi.Task):
         version.require(settings.data_dir())
         try:
             return self.is_made() or self._has_no_session()
+        except StoreUnreachable as error:
+            # Running the task asks again, as often as its stage does.
+            logger.debug("%s %s: %s", self.task_family, self.label, error)
+            return False
         except ChampionError as error:
             # For example an unusable setting. Luigi logs an error raised here, but fires no event.
             self.trigger_event(luigi.Event.BROKEN_TASK, self, error)
@@ -205,9 +211,10 @@ class DayTask(luigi.Task):
                     before_sleep=self._say_retry,
                     reraise=True,
                 )
+                retrying(wiring.require_stores)
                 retrying(self.prepare)
                 with self.locked(settings.get("lock_wait_seconds")):
-                    if not self.was_found_complete():
+                    if not retrying(self.was_found_complete):
                         retrying(self.work)
                         self.end()
             finally:
@@ -219,7 +226,6 @@ class DayTask(luigi.Task):
         """Prepare a run: nothing to report yet, and a link to the page in MLflow that has the day."""
         self._has_just_run = False
         version.claim(settings.data_dir())
-        wiring.require_stores()
         self.facts: dict[str, Any] = {"worker": self._worker()}
         if page := record.runs_page(run_of_fill.get() or run.name_of_day(self.date, self.dataset)):
             show(self, "set_tracking_url", page)
@@ -238,7 +244,9 @@ class DayTask(luigi.Task):
 
     def was_found_complete(self) -> bool:
         """Whether another process has done the work. The caller holds the day's lock."""
-        self.was_complete = self.is_made()
+        # Luigi has looked since a fill holds the locks of its days.
+        is_due = locks.is_held(self.files.lock(self.date)) and not self.can_become_complete
+        self.was_complete = not is_due and self.is_made()
         if self.was_complete:
             self.say("done by another process meanwhile")
             self._remove_intermediates()

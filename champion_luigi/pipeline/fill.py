@@ -54,6 +54,7 @@ _ALL = 1_000_000
 _MOST_NAMED = 10
 # Luigi's default.
 DAYS_BACK = 100
+_FRESH_SECONDS = 5.0
 # A fill of so many days may merge years that it did not load.
 _MANY_DAYS = 20
 # How often a fill looks at days that other processes work on.
@@ -147,6 +148,8 @@ class FillBhavcopy(RangeDailyBase):
     _run_name = ""
     _has_steps = False
     _has_just_run = False
+    # Until when the last answer of a server holds, if nothing was missing.
+    _is_complete_until = 0.0
 
     @classmethod
     def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
@@ -198,11 +201,17 @@ class FillBhavcopy(RangeDailyBase):
             # Luigi checks once more, right after `run`. Stages that others requested meanwhile are left to them.
             self._has_just_run = False
             return True
+        if time.monotonic() < self._is_complete_until:
+            return True
         found = self._found()
         # A day that was rechecked and is still closed is not missing.
         closed = self.progress.closed if self.progress else {}
         is_complete = not found.absent and not found.partial and all(day in closed for day in found.due)
-        return is_complete and not self._ahead()
+        is_complete = is_complete and not self._ahead()
+        if is_complete and settings.get("clickhouse_host"):
+            # The command and Luigi look in turn: the server is asked once.
+            self._is_complete_until = time.monotonic() + _FRESH_SECONDS
+        return is_complete
 
     def why_complete(self) -> str:
         """The sentence about a range in which nothing is missing."""
@@ -347,9 +356,11 @@ class FillBhavcopy(RangeDailyBase):
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         if self.of is LoadClickHouse and settings.get("clickhouse_cluster") and days:
-            # Tables of another kind on any of the hosts are refused before the first day.
-            warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
-            warehouse.prepare(self.definition)
+            # Tables of another kind on any of the hosts are refused before the first day. Hosts of which too few answer
+            # are for the loads to report.
+            with contextlib.suppress(WarehouseUnreachable):
+                warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
+                warehouse.prepare(self.definition)
         days = sorted({*days, *self._now_whole(self.task_limit - len(days))}, reverse=self.reverse)
         probes = wiring.expectation(self.definition).absent.intersection(days)
         progress.due, progress.left = len(days), self._beyond_limit

@@ -21,6 +21,7 @@ from luigi.worker import TaskStatusReporter
 
 from champion_luigi.base import locks
 from champion_luigi.base.errors import Busy
+from champion_luigi.config import wiring
 from champion_luigi.pipeline import lanes
 
 # A child of Luigi's logger, with its own level: it still logs while Luigi's own messages are suppressed.
@@ -125,6 +126,7 @@ class Group(luigi.Task):
         waits = stack.enter_context(locks.counting_waits())
         for task in self.tasks:
             task.begin()
+        wiring.require_stores()
         self.tasks[0].prepare()
         self.tasks[0].look(self.tasks)
         due: list[DayTask] = []

@@ -20,15 +20,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import luigi
-from luigi.execution_summary import LuigiRunResult
 from luigi.rpc import RemoteScheduler
 from luigi.scheduler import WORKER_STATE_ACTIVE, Scheduler
+from luigi.setup_logging import InterfaceLogging
 from luigi.task_register import Register
 from luigi.task_status import FAILED, RUNNING
 from luigi.worker import TaskProcess, TaskStatusReporter, Worker
+
+from champion_luigi.base.locks import holding
 
 # How many of the tasks scheduled now may run at a time as threads of this process; 0 if they will not.
 in_threads: contextvars.ContextVar[int] = contextvars.ContextVar("champion_in_threads", default=0)
@@ -41,23 +44,33 @@ _LOOK_UP_SECONDS = 0.5
 
 
 class Lane:
-    """One `luigi.build` in a thread of its own, one task at a time; a `Group` may use ``threads`` further ones.
+    """Luigi's build in a thread of its own, one task at a time; a `Group` may use ``threads`` further ones.
 
-    Two lanes overlap: while one waits for the network or the disk, the other computes.
+    Two lanes overlap: while one waits for the network or the disk, the other computes. A lane holds ``locks`` as
+    `locks.holding` does. ``scheduler`` names the scheduler, as for `luigi.build`.
     """
 
-    def __init__(self, tasks: Iterable[luigi.Task], threads: int, **scheduler: Any) -> None:
-        self._factory = _Factory()
-        self._result: Future[LuigiRunResult] = Future()
+    def __init__(
+        self,
+        tasks: Iterable[luigi.Task],
+        threads: int,
+        *,
+        locks: Iterable[Path] = (),
+        **scheduler: Any,
+    ) -> None:
+        core = luigi.interface.core(**scheduler)
+        InterfaceLogging.setup(core)
+        self._worker = _Worker(_LocalScheduler() if core.local_scheduler else RemoteScheduler(core.scheduler_url))
+        self._result: Future[bool] = Future()
         context = contextvars.copy_context()
         context.run(in_threads.set, threads)
         self._ending = threading.Event()
         context.run(_ending.set, self._ending)
-        run = functools.partial(context.run, self._run, list(tasks), scheduler)
+        run = functools.partial(context.run, self._run, list(tasks), list(locks))
         threading.Thread(target=run, daemon=True).start()
 
-    def wait(self) -> LuigiRunResult:
-        """Luigi's result, once the build has ended. Raises what the build raised."""
+    def wait(self) -> bool:
+        """Whether all tasks are done, once the build has ended. Raises what the build raised."""
         # A signal can reach any thread, but only the main thread handles it, so it must wake up regularly.
         while not self._result.done():
             with contextlib.suppress(TimeoutError):
@@ -67,20 +80,20 @@ class Lane:
     def stop(self, seconds: float = _FAREWELL_SECONDS) -> None:
         """Start no more tasks, and give the running ones time to end cleanly."""
         self._ending.set()
-        for worker in self._factory.workers:
-            worker._start_phasing_out()
+        self._worker._start_phasing_out()
         with contextlib.suppress(TimeoutError):
             self._result.result(seconds)
 
-    def _run(self, tasks: list[luigi.Task], scheduler: dict[str, Any]) -> None:
+    def _run(self, tasks: list[luigi.Task], locks: list[Path]) -> None:
+        # As `luigi.build` does, without its summary, for which nobody asks.
         try:
-            self._result.set_result(
-                luigi.build(
-                    tasks, worker_scheduler_factory=self._factory, detailed_summary=True, workers=1, **scheduler
-                )
-            )
+            with holding(locks), self._worker as worker:
+                are_scheduled = [worker.add(task) for task in tasks]
+                is_done = worker.run() and all(are_scheduled)
         except BaseException as error:  # noqa: BLE001 - raised again in the waiting thread
             self._result.set_exception(error)
+        else:
+            self._result.set_result(is_done)
 
 
 @contextmanager
@@ -114,31 +127,11 @@ def collect() -> None:
     gc.collect()
 
 
-class _Factory:
-    """The factory from which `luigi.build` gets schedulers and workers."""
-
-    def __init__(self) -> None:
-        self.workers: list[_Worker] = []
-
-    def create_local_scheduler(self) -> Scheduler:
-        # Pruning scans every task at each request for work; a scheduler that lives for one build does not need it.
-        return _LocalScheduler(prune_on_get_work=False, record_task_history=False)
-
-    def create_remote_scheduler(self, url: str) -> RemoteScheduler:
-        return RemoteScheduler(url)
-
-    def create_worker(self, scheduler: Any, worker_processes: int, assistant: bool = False) -> Worker:
-        worker = _Worker(
-            scheduler=scheduler,
-            worker_processes=worker_processes,
-            assistant=assistant,
-            no_install_shutdown_handler=True,  # only a main thread can have one
-        )
-        self.workers.append(worker)
-        return worker
-
-
 class _LocalScheduler(Scheduler):
+    def __init__(self) -> None:
+        # Pruning scans every task at each request for work; a scheduler that lives for one build does not need it.
+        super().__init__(prune_on_get_work=False, record_task_history=False)
+
     def count_pending(self, worker: str) -> dict[str, Any]:  # noqa: ARG002 - Luigi's signature
         """No counts: they serve the log and long-lived workers, and would scan all tasks at each step."""
         return {
@@ -151,8 +144,9 @@ class _LocalScheduler(Scheduler):
 
 
 class _Worker(Worker):
-    def __init__(self, **arguments: Any) -> None:
-        super().__init__(**arguments)
+    def __init__(self, scheduler: Scheduler | RemoteScheduler) -> None:
+        # Only a main thread can have Luigi's handler of a signal.
+        super().__init__(scheduler, no_install_shutdown_handler=True)
         self._task_result_queue = _Results()  # type: ignore[assignment]  # as far as Luigi uses it
 
     def _create_task_process(self, task: luigi.Task) -> TaskProcess:

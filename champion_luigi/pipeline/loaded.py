@@ -28,7 +28,6 @@ from champion_luigi.base.places import Listed, Place, at, signature
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline.targets import LoadMarker
-from champion_luigi.storage import lake
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse.ledger import Entry, Ledger
 from champion_luigi.warehouse.load import Loaded
@@ -74,10 +73,12 @@ class LoadRecord(LoadMarker):
         return entry.rows if entry else None
 
 
-def rows(dataset: Dataset, start: date, stop: date) -> dict[date, int]:
-    """The rows of each day that is loaded, from ``start`` to ``stop`` (exclusive), from one look at the ledger."""
+def rows(dataset: Dataset, start: date, stop: date, lake_files: Mapping[date, Listed]) -> dict[date, int]:
+    """The rows of each day that is loaded, from ``start`` to ``stop`` (exclusive), from one look at the ledger.
+
+    ``lake_files`` are the lake's files of the range.
+    """
     found = entries(dataset, start, stop)
-    lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
     markers = _markers(dataset, start, stop)
     hashes = _Hashes(dataset)
     there = {}
@@ -146,9 +147,10 @@ def record_markers(dataset: Dataset) -> None:
     if (key := (os.getpid(), place, dataset.name)) in _imported:
         return
     if _marker_days(dataset, date.min, date.max):
-        ledger = opened.shared(place, settings.get("lock_wait_seconds")).ledger
+        warehouse = opened.shared(place, settings.get("lock_wait_seconds"))
+        warehouse.prepare(dataset)
+        ledger = warehouse.ledger
         assert ledger
-        ledger.prepare()
         counting = {day: entry for day, entry in ledger.entries(dataset).items() if entry.counts}
         lacking = _unrecorded(dataset, counting, date.min, date.max)
         if found := _vouched(dataset, ledger, lacking):

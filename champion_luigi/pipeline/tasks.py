@@ -31,7 +31,7 @@ from champion_luigi.base.places import Place, signature
 from champion_luigi.config import settings, wiring
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, hosts, lanes, loaded, sharing
-from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask
+from champion_luigi.pipeline.day_task import WORK_AHEAD, DayTask, last_of_fill
 from champion_luigi.pipeline.targets import JsonFile, LoadMarker, WholeFile, write_all
 from champion_luigi.storage import adjustments, due, lake, raw, tables
 from champion_luigi.warehouse import opened
@@ -147,6 +147,10 @@ class _Table(DayTask):
         self._is_awaited = not in_lake
         return False
 
+    def _bytes_of(self, table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
+        """The output's content; a fill that removes the output soon does not compress it."""
+        return tables.table_bytes(table, metadata, is_to_stay=last_of_fill.get() is None)
+
 
 class ParseBhavcopy(_Table):
     """The payload as a table of text under the source's column names; ``normalize`` casts the types."""
@@ -175,7 +179,7 @@ class ParseBhavcopy(_Table):
                 "format": receipt["format"],
                 "raw_rows": str(table.height),
             }
-            written.append((task.output(), tables.table_bytes(table, metadata), (table, metadata)))
+            written.append((task.output(), task._bytes_of(table, metadata), (table, metadata)))
             task.facts |= {"raw_rows_parsed": table.height, **_source_in(metadata)}
         write_all(written)
         for task, (_, kept) in zip(tasks, receipts, strict=True):
@@ -220,7 +224,7 @@ class NormalizeBhavcopy(_Table):
         for task, (_, metadata), normalized in together:
             _keep_rejects(task.files.rejects(task.date), normalized.rejects)
             task._describe(normalized, metadata)
-            content = tables.table_bytes(normalized.rows, metadata)
+            content = task._bytes_of(normalized.rows, metadata)
             written.append((task.output(), content, (normalized.rows, metadata)))
         write_all(written)
         for task, (_, metadata), normalized in together:
@@ -312,6 +316,8 @@ class LoadClickHouse(DayTask):
 
     stage = 4
     attempts = 3
+    # The lake's file may be made again as it was when it was loaded, and other hosts load a server.
+    can_become_complete = True
     retry_setting = "load_retry_seconds"
 
     @property

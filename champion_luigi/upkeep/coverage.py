@@ -81,7 +81,7 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
     latest = expected.latest
     last = min(end or latest, latest)
     stop = last + timedelta(days=1)
-    in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, start or date.min, stop)}
+    in_lake = dict(lake.days(settings.lake_dir(), dataset, start or date.min, stop))
     absent = expected.absent
     known = (day for day in (*in_lake, *absent, *wiring.files(dataset).days("raw", stop=stop)) if day <= last)
     first = start or settings.first_date(dataset) or min(known, default=last - timedelta(days=_DAYS_BACK))
@@ -89,7 +89,7 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
         begins = f"--start {first}" if start else f"CHAMPION_FIRST_DATE {first}"
         ends = f"--end {end}" if end == last else f"the latest session that should be published by now, {last}"
         raise SettingsError(f"{begins} is after {ends}")
-    loaded = complete.loaded_rows(dataset, first, stop)
+    loaded = complete.loaded_rows(dataset, first, stop, in_lake)
     closed = expected.closed
     due = sorted(expected.days(first, stop, recheck_closed=True) | {day for day in in_lake if day >= first})
     some_lack = any(day not in loaded and day not in in_lake and day not in closed for day in due)

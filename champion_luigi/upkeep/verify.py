@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +24,7 @@ from champion_luigi.storage import lake, raw, tables
 from champion_luigi.storage.paths import DayFiles
 from champion_luigi.warehouse import opened
 from champion_luigi.warehouse.ledger import Entry
-from champion_luigi.warehouse.table import Sums, Warehouse
+from champion_luigi.warehouse.table import OnHost, Sums, Warehouse
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,13 +50,17 @@ class Difference:
 
 @dataclass
 class Verdict:
-    """The number of days compared in each place, and the differences. ``warehouse`` is None if there is none."""
+    """The number of days compared in each place, and the differences. ``warehouse`` is None if there is none.
+
+    ``troubles`` are sentences about hosts of a cluster that do not answer, are read-only or behind.
+    """
 
     raw: int = 0
     lake: int = 0
     warehouse: int | None = None
     days: set[date] = field(default_factory=set)
     differences: list[Difference] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -86,6 +90,7 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
             _compare(of, first, stop, verdict)
     if of.warehouse is not None:
         verdict.warehouse = verdict.warehouse or 0
+        verdict.troubles = of.warehouse.troubles()
     if verdict.differences:
         # A task may have written while raw, lake and warehouse were read: only differences found twice count.
         again = of_days(dataset, {each.date for each in verdict.differences})
@@ -157,7 +162,10 @@ def _compare(of: _Of, first: date, stop: date, verdict: Verdict) -> None:
     markers = {day: marker for day, marker in markers.items() if marker.get("warehouse") == identity}
     entries = of.entries(first, stop)
     loads: dict[date, Mapping[str, Any]] = {**markers, **{day: vars(each) for day, each in entries.items()}}
-    held = of.warehouse.held(of.dataset, first, stop) if of.warehouse else {}
+    on_hosts = of.warehouse.held_on_hosts(of.dataset, first, stop) if of.warehouse else []
+    held = of.warehouse.held(of.dataset, first, stop) if of.warehouse and not on_hosts else {}
+    for each in on_hosts:
+        held |= each.held
     lake_files = _lake_files(of, first, stop, loads)
 
     days = receipts.keys() | loads.keys() | held.keys() | lake_files.keys()
@@ -167,7 +175,12 @@ def _compare(of: _Of, first: date, stop: date, verdict: Verdict) -> None:
             *_lake_differences(day, lake_files.get(day), receipts.get(day), loads.get(day), is_own=day in markers),
         ]
         if of.warehouse:
-            found += _warehouse_differences(of, day, lake_files.get(day), loads.get(day), held.get(day))
+            file, load = lake_files.get(day), loads.get(day)
+            found += (
+                _host_differences(of, day, file, load, on_hosts)
+                if on_hosts
+                else _warehouse_differences(of, day, file, load, held.get(day))
+            )
             # A marker that the ledger lacks is entered there before the next load.
             is_known = day in lake_files and day not in markers
             found += _ledger_differences(of, day, entries.get(day), held.get(day), is_known=is_known)
@@ -347,3 +360,21 @@ def _ledger_differences(
             yield Difference(day, "warehouse", "entry in the ledger of loads", f"one for {held.rows} rows", "none")
     elif entry.rows == held.rows and not entry.counts:
         yield Difference(day, "warehouse", "version of the rows", f"{entry.version} by the ledger", str(entry.newest))
+
+
+def _host_differences(
+    of: _Of, day: date, file: _LakeFile | None, marker: Mapping[str, Any] | None, on_hosts: Sequence[OnHost]
+) -> Iterator[Difference]:
+    """The differences of each host of a cluster, which is named unless all hosts of the date's shard have the same."""
+    own = [each for each in on_hosts if each.is_of(day)]
+    found = {each.host: [*_warehouse_differences(of, day, file, marker, each.held.get(day))] for each in own}
+    first = next(iter(found.values()), [])
+    if all(each == first for each in found.values()):
+        yield from first
+    else:
+        for host, differences in found.items():
+            yield from (replace(each, what=f"{each.what} on {host}") for each in differences)
+    for other in on_hosts:
+        if day in other.held and not other.is_of(day):
+            expected, rows = "0, because another shard has the date", str(other.held[day].rows)
+            yield Difference(day, "warehouse", f"rows on {other.host}", expected, rows)

@@ -8,25 +8,28 @@ finds the other load, and this one begins anew, from what the other has loaded.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import itertools
 import logging
 import random
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from champion_luigi.base import locks
 from champion_luigi.base.errors import ChampionError, WarehouseError, WarehouseUnreachable
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.warehouse import alike, ledger, merging
+from champion_luigi.warehouse import alike, health, ledger, merging
 from champion_luigi.warehouse.cluster import ClusterConnection
 from champion_luigi.warehouse.connection import Address, Connection, date_of
 from champion_luigi.warehouse.layout import Table, shard_of, text_of
+from champion_luigi.warehouse.ledger import LOADS
 from champion_luigi.warehouse.load import Loaded, Loads, inserts
-from champion_luigi.warehouse.table import Warehouse, table_of
+from champion_luigi.warehouse.table import OnHost, Warehouse, table_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -70,7 +73,7 @@ class ClusterWarehouse(Warehouse):
         tables, connections = [table_of(dataset), *ledger.tables(self.layout)], self._cluster.everywhere()
         missing = [table for table in tables if not alike.require(connections, table)]
         for connection in connections:
-            self._hosts.setdefault(connection, Warehouse(connection)).prepare(dataset)
+            self._host(connection).prepare(dataset)
         for table in missing:
             alike.require(connections, table)
 
@@ -89,11 +92,35 @@ class ClusterWarehouse(Warehouse):
             loaded |= self._loads_at(index).load(dataset, some)
         return loaded
 
+    def _record(self, dataset: Dataset, loaded: Mapping[date, Loaded], lake_sha256: Mapping[date, str]) -> None:
+        record = functools.partial(super()._record, dataset, loaded, lake_sha256)
+        _patiently(self.place, self._cluster, ledger.table_of(LOADS), record)
+
     def merge(self, dataset: Dataset, years: Collection[int] | None = None) -> None:
         """Merge the parts of each year on every shard; replicas merge the same parts."""
         years = self.years(dataset) if years is None else years
         for index in range(self.layout.shards):
             merging.merge(self._cluster.of_shard(index), self.layout.stored_in(table_of(dataset)), years)
+
+    def held_on_hosts(self, dataset: Dataset, start: date, stop: date) -> list[OnHost]:
+        """What each host that answers has, from ``start`` to ``stop`` (exclusive), as its own copy has it."""
+        stored, weights = self.layout.stored_in(table_of(dataset)), [weight for _, weight in self._cluster.weights]
+        found = []
+        for index, (shard, _) in enumerate(self._cluster.weights):
+            for member in self._cluster.members:
+                if member.shard == shard:
+                    with contextlib.suppress(WarehouseUnreachable):  # which `troubles` names
+                        host = self._host(self._cluster.at(member))
+                        held = host._held(dataset, start, stop, f"{self._named(stored)} FINAL")
+                        found.append(OnHost(member.words, held, functools.partial(_is_of, index, weights)))
+        return found
+
+    def troubles(self) -> list[str]:
+        """A sentence for each host with which something is wrong."""
+        return [f"{each.member.words} {each.trouble}" for each in health.of_hosts(self._cluster) if each.trouble]
+
+    def _host(self, connection: Connection) -> Warehouse:
+        return self._hosts.setdefault(connection, Warehouse(connection))
 
     def _loads_at(self, index: int) -> _ShardLoads:
         with self._preparing_all:
@@ -177,6 +204,10 @@ class _ShardLoads(Loads):
             if time.monotonic() >= deadline:
                 raise different
             time.sleep(0.1)
+
+
+def _is_of(index: int, weights: Sequence[int], day: date) -> bool:
+    return shard_of(day, weights) == index
 
 
 def _by_day(known: list[tuple[Any, ...]]) -> dict[date, list[tuple[Any, ...]]]:

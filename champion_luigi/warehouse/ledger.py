@@ -10,7 +10,7 @@ The embedded engine has no ledger: one folder has the engine, and the markers of
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -74,13 +74,20 @@ def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
 
 def tables(layout: Layout = SINGLE) -> list[Table]:
     """The ledger, and on one server the claims: on a cluster, the inserts' tokens do the work of claims."""
-    found = []
-    for name, columns in _COLUMNS.items():
-        declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in columns.items()]
-        engine, order = ("version", "") if name == LOADS else ("changed", ", holder")
-        order = f"dataset, trade_date{order}"
-        found.append(Table(name, declared, f"ReplacingMergeTree({engine})", "tuple()", order, is_by_date=False))
-    return found[:1] if layout.cluster else found
+    return [table_of(name) for name in _COLUMNS if name == LOADS or not layout.cluster]
+
+
+def table_of(name: str) -> Table:
+    """The ledger's table or that of claims."""
+    declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in _COLUMNS[name].items()]
+    version, order = ("version", "") if name == LOADS else ("changed", ", holder")
+    engine = f"ReplacingMergeTree({version})"
+    return Table(name, declared, engine, "tuple()", f"dataset, trade_date{order}", is_by_date=False)
+
+
+def lacking_columns(table: str, found: Iterable[str]) -> list[str]:
+    """The columns that one of these tables lacks, sorted."""
+    return sorted(_COLUMNS[table].keys() - set(found))
 
 
 class Ledger:
@@ -107,12 +114,12 @@ class Ledger:
         for name, statement in ddl(self._place.database, self._connection.layout).items():
             if name not in found:
                 self._make(name, statement)
-            elif lacking := _COLUMNS[name].keys() - found[name]:
+            elif lacking := lacking_columns(name, found[name]):
                 raise WarehouseError(
                     f"the table {self._place.database}.{name} is not the one that this version makes",
                     source=self._place.words,
                     expected=f"the columns {', '.join(_COLUMNS[name])}",
-                    found=f"no {', '.join(sorted(lacking))}",
+                    found=f"no {', '.join(lacking)}",
                     todo="Rename it, and run the same command again: days whose load it no longer records are loaded "
                     "again from the lake.",
                 )

@@ -80,13 +80,13 @@ class Loads:
             loaded: dict[date, Loaded] = {}
             for frames in inserts(self._versions(dataset, days, self._known(dataset, days), loaded)):
                 self._insert(dataset, frames)
-            trouble = self._difference(dataset, days)
-            if not self._is_mixed(dataset, loaded, is_suspected=trouble is not None):
-                if trouble:
-                    raise trouble
+            different = self._difference(dataset, days)
+            if not self._is_mixed(dataset, loaded, is_suspected=different is not None):
+                if different:
+                    raise different
                 break
             if attempt == _ATTEMPTS:
-                raise trouble or WarehouseError(
+                raise different or WarehouseError(
                     "other processes go on loading the same dates",
                     day=min(days),
                     source=self._connection.place.words,

@@ -48,6 +48,11 @@ def shared(place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[st
         return _shared[key]
 
 
+def is_shared(place: Address) -> bool:
+    """Whether this process has opened a warehouse with `shared`, and not closed it."""
+    return (os.getpid(), place) in _shared
+
+
 def close_shared() -> None:
     """Close what `shared` opened in this process; within `kept_open`, leave it open."""
     if os.getpid() not in _keeping:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from types import MappingProxyType
@@ -42,6 +42,15 @@ class Sums:
     rows: int
     keys: int
     sums: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class OnHost:
+    """The sums of each date that one host of a cluster has; ``is_of`` says whether a date belongs to its shard."""
+
+    host: str
+    held: Mapping[date, Sums]
+    is_of: Callable[[date], bool]
 
 
 @dataclass(frozen=True)
@@ -125,12 +134,8 @@ class Warehouse:
         """
         self.prepare(dataset)
         loaded = self._load(dataset, days)
-        entries = {
-            day: Entry(sha256, loaded[day].rows, loaded[day].version, dataset.version, loaded[day].version)
-            for day, sha256 in lake_sha256.items()
-        }
-        if self.ledger and entries:
-            self.ledger.write(dataset, entries)
+        if self.ledger and lake_sha256:
+            self._record(dataset, loaded, lake_sha256)
         return loaded
 
     def _load(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
@@ -138,6 +143,15 @@ class Warehouse:
             return self._loads.load(dataset, days)  # the engine's lock keeps other processes away
         with self._claims.held(dataset, days):
             return self._loads.load(dataset, days)
+
+    def _record(self, dataset: Dataset, loaded: Mapping[date, Loaded], lake_sha256: Mapping[date, str]) -> None:
+        """Enter checked loads into a server's ledger."""
+        assert self.ledger
+        entries = {
+            day: Entry(sha256, loaded[day].rows, loaded[day].version, dataset.version, loaded[day].version)
+            for day, sha256 in lake_sha256.items()
+        }
+        self.ledger.write(dataset, entries)
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""
@@ -150,11 +164,22 @@ class Warehouse:
 
     def held(self, dataset: Dataset, start: date, stop: date) -> dict[date, Sums]:
         """The sums of each date with rows from ``start`` to ``stop`` (exclusive), as readers see them, in one query."""
+        return self._held(dataset, start, stop, self._named(dataset.view))
+
+    def held_on_hosts(self, dataset: Dataset, start: date, stop: date) -> list[OnHost]:  # noqa: ARG002
+        """What each host of a cluster that answers has, from ``start`` to ``stop`` (exclusive); of one server, none."""
+        return []
+
+    def troubles(self) -> list[str]:
+        """A sentence for each host of a cluster with which something is wrong; of one server, none."""
+        return []
+
+    def _held(self, dataset: Dataset, start: date, stop: date, seen_in: str) -> dict[date, Sums]:
         if not self._is_there(dataset):
             return {}
         sums = "".join(f", sum({name})" for name in dataset.sums)
         found = self.query(
-            f"SELECT trade_date, count(), uniqExact({', '.join(dataset.key)}){sums} FROM {self._named(dataset.view)} "
+            f"SELECT trade_date, count(), uniqExact({', '.join(dataset.key)}){sums} FROM {seen_in} "
             f"WHERE trade_date >= {date_of(start)} AND trade_date < {date_of(stop)} GROUP BY trade_date"
         )
         return {day: Sums(rows, keys, tuple(each or 0 for each in sums)) for day, rows, keys, *sums in found}

@@ -248,23 +248,26 @@ def marker_reader(subject: Subject = SHARES) -> Seen:
 
 @dataclass(frozen=True)
 class State:
-    """All that a run leaves, less times: files with their contents, and every row of the view."""
+    """All that a run leaves, less times: files with their contents, what is loaded, and every row of the view."""
 
     files: Mapping[str, Any]
     rows: list[tuple[Any, ...]]
 
 
+_LEFT_OUT = {"warehouse", "journal", "mlflow", "pids", "loaded", *INTERMEDIATES}
 _TIMES = {"fetched_at", "loaded_at", "version", "lake_stat", "warehouse", "noted_at", "time", "removed"}
 
 
 def state(folder: Path, subject: Subject) -> State:
-    """What there is, in folder and configured warehouse; a fill removes the tables between stages of its own days."""
-    found = {}
-    slug = wiring.warehouse_place().slug
+    """What there is, in folder and configured warehouse; a fill removes the tables between stages of its own days.
+
+    In place of the records of loads it has what they say: the ledger of a server, the markers of the embedded engine.
+    """
+    found: dict[str, Any] = {"loaded": marker_reader(subject)}
     for path in sorted(folder.rglob("*")):
         name = str(path.relative_to(folder))
-        if path.is_file() and name.split("/")[0] not in ("warehouse", "journal", "mlflow", "pids", *INTERMEDIATES):
-            found[name.replace(slug, "*")] = _content(path)
+        if path.is_file() and name.split("/")[0] not in _LEFT_OUT:
+            found[name] = _content(path)
     return State(found, _rows(subject))
 
 

@@ -20,10 +20,11 @@ from champion_luigi.config import wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
-from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_server
+from champion_luigi.warehouse import ledger
+from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_first
 from champion_luigi.warehouse.layout import quoted
 from champion_luigi.warehouse.opened import open_warehouse
-from champion_luigi.warehouse.table import differences
+from champion_luigi.warehouse.table import differences, table_of
 
 if TYPE_CHECKING:
     from champion_luigi.warehouse.connection import Client
@@ -38,9 +39,37 @@ def warehouse() -> Finding:
     if not place.host:
         return _embedded(place)
     # The driver waits for an answer ten seconds longer than a query may take.
-    client = connect_server(replace(place, query_seconds=0), {})
-    with contextlib.closing(client), as_warehouse_errors(place):
-        return _server(place, client)
+    brief = replace(place, query_seconds=0)
+    at, client = connect_first(brief.each, {})
+    with contextlib.closing(client), as_warehouse_errors(at):
+        finding = _server(place, client)
+    return _cluster(brief, finding) if place.cluster and finding.status == "OK" else finding
+
+
+def _cluster(place: Address, finding: Finding) -> Finding:
+    """The finding about all hosts of the cluster, after that about one of them."""
+    from champion_luigi.warehouse import alike, health
+    from champion_luigi.warehouse.cluster import ClusterConnection
+
+    with contextlib.closing(ClusterConnection(place, {})) as cluster:
+        healths = health.of_hosts(cluster)
+        live = [cluster.at(each.member) for each in healths if each.is_live]
+        for dataset in catalog.DATASETS.values():
+            if live:
+                alike.require(live, table_of(dataset))
+    shards = len(cluster.weights)
+    words = f"{finding.found}; {len(live)} of {len(healths)} replicas of {shards} shard{'s'[: shards > 1]} can load"
+    troubles = "; ".join(f"{each.member.words} {each.trouble}" for each in healths if each.trouble)
+    if blocked := health.without_quorum(healths):
+        which = ", ".join(map(str, blocked))
+        todo = "Start the missing replicas and Keepers: loads wait for them. CLICKHOUSE_QUORUM=false loads without."
+        if place.quorum or not live:
+            return replace(
+                finding, status="PROBLEM", found=f"{words}; no quorum in shard {which}: {troubles}", todo=todo
+            )
+    if troubles:
+        return replace(finding, status="WARNING", found=f"{words}: {troubles}", todo="Look after these hosts.")
+    return replace(finding, found=words)
 
 
 def _server(place: Address, client: Client) -> Finding:
@@ -56,7 +85,11 @@ def _server(place: Address, client: Client) -> Finding:
         if different := ", ".join(differences(dataset, tables[dataset.table]).wrong):
             what = f"{place.words}: the table {dataset.table} is not the one that this version makes ({different})"
             return Finding("PROBLEM", what, "Rename or drop it and load again: every day is in the lake.")
-    lacking = _lacking(place, client, made)
+    for name in {ledger.LOADS, ledger.CLAIMS} & tables.keys():
+        if different := ", ".join(ledger.lacking_columns(name, tables[name])):
+            what = f"{place.words}: the table {name} is not the one that this version makes (without {different})"
+            return Finding("PROBLEM", what, "Rename it: days whose load it no longer records are loaded again.")
+    lacking = _lacking(place, client, made, has_ledger=ledger.LOADS in tables)
     if lacking:
         todo = f"GRANT {', '.join(lacking)} ON {quoted(place.database)}.* TO {quoted(place.user)}"
         return Finding("PROBLEM", f"user {place.user} at {place.words} lacks {', '.join(lacking)}", todo, ahead)
@@ -72,15 +105,18 @@ def _state_of(made: list[Dataset]) -> str:
     return f"the table {names} is ready" if len(made) == 1 else f"the tables {names} are ready"
 
 
-def _lacking(place: Address, client: Client, made: list[Dataset]) -> list[str] | None:
+def _lacking(place: Address, client: Client, made: list[Dataset], *, has_ledger: bool) -> list[str] | None:
     """The rights that a load needs and the user lacks; None if the server is too old to check grants."""
     needed = [
         (right, on)
         for dataset in made or [EQUITY]
         for right, on in (("SELECT", dataset.table), ("INSERT", dataset.table), ("SELECT", dataset.view))
     ]
+    needed += [(right, on) for right in ("SELECT", "INSERT") for on in (ledger.LOADS, ledger.CLAIMS)]
     if not made:
         needed += [("CREATE DATABASE", "*"), ("CREATE TABLE", EQUITY.table), ("CREATE VIEW", EQUITY.view)]
+    if not has_ledger:
+        needed += [("CREATE TABLE", ledger.LOADS), ("CREATE TABLE", ledger.CLAIMS)]
     lacking = []
     for right, on in needed:
         try:

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from clickhouse_server import ClickHouseServer, unavailable
+from clickhouse_cluster import serving
 from helpers import (
     BOTH_DAY,
     Rows,
@@ -26,6 +26,7 @@ from helpers import (
     publish,
     published,
     retry_at_once,
+    run_champion,
     snapshot,
 )
 from simulated_server import Fault, Kind, SimulatedArchive
@@ -285,21 +286,23 @@ def test_rows_are_compared_by_key() -> None:
     assert count_changes(EQUITY, old, new) == Changes(added=1, changed=1, removed=1)
 
 
-def test_a_server_is_refreshed_as_the_embedded_engine_is(
-    server: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", ["server", "cluster"])
+def test_a_server_is_refreshed_and_redone_as_the_embedded_engine_is(
+    server: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     """A day goes on to the warehouse that it was loaded into."""
-    if reason := unavailable():
-        pytest.skip(reason)
-    with ClickHouseServer(tmp_path / "server") as running:
-        for name, value in (("HOST", running.host), ("PORT", running.port), ("USER", running.user)):
-            monkeypatch.setenv(f"CLICKHOUSE_{name}", str(value))
-        monkeypatch.setenv("CLICKHOUSE_PASSWORD", running.password)
+    with serving(kind, tmp_path / "server") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
         assert build(LoadClickHouse(date=DAY)).is_done
         server.faults[DAY] = RESTATED
         assert [each.state for each in outcomes(DAY)] == ["changed"]
         assert rows_in_warehouse() == len(rows_in_lake()) == len(published(answer(server), "legacy"))
         assert verify.of_range(EQUITY).differences == []
+        redone = run_champion("redo", "--date", f"{DAY}", "--from", "load")
+        assert redone.returncode == 0, redone.stderr
+        assert rows_in_warehouse() == len(rows_in_lake())
+        close_shared()
 
 
 def test_readers_never_miss_the_day(loaded: None, server: SimulatedArchive) -> None:

@@ -14,12 +14,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from clickhouse_server import ClickHouseServer, unavailable
+from clickhouse_cluster import serving
 from helpers import BOTH_DAY, LEGACY_DAY, build, lines_of, payload, publish, retry_at_once, snapshot
 
 from champion_luigi.base import durable
 from champion_luigi.commands.verify import command
-from champion_luigi.config import settings
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake, symbol_changes
@@ -357,22 +357,24 @@ def test_a_day_gone_from_the_lake_is_made_again(loaded: None) -> None:
     assert lake_file(BOTH_DAY).read_bytes() == content
 
 
-def test_a_server_is_verified_as_the_embedded_engine_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["server", "cluster"])
+def test_a_server_is_verified_as_the_embedded_engine_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
     """And repaired."""
-    if reason := unavailable():
-        pytest.skip(reason)
-    with ClickHouseServer(tmp_path / "server") as server:
-        for name, value in (("HOST", server.host), ("PORT", server.port), ("USER", server.user)):
-            monkeypatch.setenv(f"CLICKHOUSE_{name}", str(value))
-        monkeypatch.setenv("CLICKHOUSE_PASSWORD", server.password)
+    with serving(kind, tmp_path / "server") as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
         load()
-        table = opened.open_warehouse(Address(server.host, server.port, server.user, server.password))
+        table = opened.open_warehouse(wiring.warehouse_place())
         table.command(f"DELETE FROM {table.name_of(EQUITY)} WHERE trade_date = '2024-01-15'")
         table.close()
         done = verify("--repair")
         assert done.returncode == 0, done.stdout
         assert done.stdout.splitlines()[-1] == "1 of 1 day repaired"
-        assert server.password not in done.stdout + done.stderr
+        password = environment["CLICKHOUSE_PASSWORD"]
+        assert not password or password not in done.stdout + done.stderr
+        opened.close_shared()
 
 
 # The archive's other files

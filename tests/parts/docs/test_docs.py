@@ -42,6 +42,16 @@ NOT_RUN = {
 
 # Variables of other programs that the pages speak of.
 OF_OTHERS = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_ALLOW_HTTP",
+    "AWS_ENDPOINT_URL",
+    "AWS_PROFILE",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "GOOGLE_APPLICATION_CREDENTIALS",
     "CLICKHOUSE_DB",
     "MLFLOW_DISABLE_TELEMETRY",
     "MLFLOW_TRACKING_PASSWORD",
@@ -325,15 +335,18 @@ def run(block: Block, folder: Path, environment: dict[str, str]) -> str:
 # Containers, as far as there is no engine to start them
 
 
-def compose() -> dict[str, Any]:
+every_compose = pytest.mark.parametrize("name", ["compose.yaml", "compose.cluster.yaml"])
+
+
+def compose(name: str) -> dict[str, Any]:
     yaml: Any = importlib.import_module("yaml")
-    document: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))
+    document: dict[str, Any] = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
     return document
 
 
-def services() -> dict[str, dict[str, Any]]:
-    """The services of compose.yaml by name."""
-    found: dict[str, dict[str, Any]] = compose()["services"]
+def services(name: str) -> dict[str, dict[str, Any]]:
+    """The services of a file of them by name."""
+    found: dict[str, dict[str, Any]] = compose(name)["services"]
     return found
 
 
@@ -343,9 +356,10 @@ def example_environment() -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def test_every_variable_of_compose_has_an_example() -> None:
+@every_compose
+def test_every_variable_of_compose_has_an_example(name: str) -> None:
     """`.env.example` is complete, and names nothing that is not used."""
-    used = set(re.findall(r"\$\{(\w+)", (ROOT / "compose.yaml").read_text(encoding="utf-8")))
+    used = set(re.findall(r"\$\{(\w+)", (ROOT / name).read_text(encoding="utf-8")))
     assert used == set(example_environment())
 
 
@@ -354,25 +368,29 @@ def test_the_example_environment_holds_no_secret() -> None:
     assert {name: text for name, text in example_environment().items() if "PASSWORD" in name and text} == {}
 
 
-def test_what_compose_sets_is_what_the_worker_reads() -> None:
+@every_compose
+def test_what_compose_sets_is_what_the_worker_reads(name: str) -> None:
     """A misspelt variable would be passed over silently."""
-    assert set(services()["worker"]["environment"]) <= environment_variables()
+    assert set(services(name)["worker"]["environment"]) <= environment_variables()
 
 
-def test_compose_pins_every_image_and_listens_on_loopback_alone() -> None:
+@every_compose
+def test_compose_pins_every_image_and_listens_on_loopback_alone(name: str) -> None:
     """Nothing comes from `latest`, and nothing without a password is open to others."""
-    for name, service in services().items():
-        assert re.search(r":\d+(\.\d+)+$", service["image"]), name
-        assert [port for port in service.get("ports", []) if not port.startswith("127.0.0.1:")] == [], name
+    for each, service in services(name).items():
+        assert re.search(r":\d+(\.\d+)+$", service["image"]), each
+        assert [port for port in service.get("ports", []) if not port.startswith("127.0.0.1:")] == [], each
 
 
-def test_compose_waits_for_services_that_say_when_they_are_well() -> None:
+@every_compose
+def test_compose_waits_for_services_that_say_when_they_are_well(name: str) -> None:
     """Each that stays up has a health check, the worker waits for it, and every volume is declared."""
-    staying = {name for name, service in services().items() if "profiles" not in service}
-    assert [name for name in staying if "healthcheck" not in services()[name]] == []
-    assert set(services()["worker"]["depends_on"]) == staying
-    mounted = {volume.partition(":")[0] for service in services().values() for volume in service["volumes"]}
-    assert mounted == set(compose()["volumes"])
+    found = services(name)
+    staying = {each for each, service in found.items() if "profiles" not in service}
+    assert [each for each in staying if "healthcheck" not in found[each]] == []
+    assert set(found["worker"]["depends_on"]) == staying
+    mounted = {volume.partition(":")[0] for service in found.values() for volume in service["volumes"]}
+    assert mounted == set(compose(name)["volumes"])
 
 
 def dockerfile() -> list[tuple[str, str]]:
@@ -422,7 +440,7 @@ def test_what_the_image_copies_is_enough_to_install_the_package(tmp_path: Path) 
 @pytest.mark.integration
 def test_luigid_starts_as_in_compose_and_its_health_check_passes(tmp_path: Path) -> None:
     """Its command, on another port and in another folder."""
-    service = services()["luigid"]
+    service = services("compose.yaml")["luigid"]
     port = str(free_port())
 
     def here(word: str) -> str:

@@ -58,7 +58,8 @@ def luigi(python: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_what_the_package_requires_is_small(distributions: Distributions) -> None:
     """Without bytecode, which the installer may make; nothing that only an extra needs is among it."""
     required = bare_environment.required(distributions.about)
-    assert not {"chdb", "mlflow", "mlflow-skinny", "pyarrow", "pandas", "numpy", "matplotlib"} & required.keys()
+    heavy = {"chdb", "mlflow", "mlflow-skinny", "pyarrow", "pandas", "numpy", "matplotlib", "obstore"}
+    assert not heavy & required.keys()
     size = sum(path.stat().st_size for each in required.values() for path in bare_environment.files(each).values())
     assert size <= MOST_MEGABYTES * 1_000_000
 

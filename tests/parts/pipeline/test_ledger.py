@@ -26,7 +26,6 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import adjust_tasks, loaded
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import loaded_rows
-from champion_luigi.pipeline.fill import FillBhavcopy
 from champion_luigi.pipeline.run_day import run_day
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import lake
@@ -199,8 +198,9 @@ def test_thirty_years_are_one_look(
     assert len(loaded_rows(EQUITY, first, last + timedelta(days=1))) == len(days)
     assert len(asked) == 2, asked
     asked.clear()
-    assert FillBhavcopy(start=first, end=last).complete()
-    assert len(asked) <= 2, asked
+    code, said = champion("fill", "--start", str(first), "--end", str(last))
+    assert (code, "Nothing is missing." in said) == (0, True), said
+    assert len(asked) == 2, asked
     asked.clear()
     code, said = champion("status", "--start", str(first), "--end", str(last))
     assert (code, f"{len(days)} of {len(days)} sessions loaded" in said) == (0, True), said
@@ -459,7 +459,7 @@ def test_while_the_server_is_away_the_folders_markers_answer(
         with caplog.at_level(logging.WARNING, "luigi-interface.fill"):
             assert there().keys() == set(DAYS[:2])
             assert [LoadClickHouse(date=day).is_made() for day in DAYS[:3]] == [True, True, False]
-        [said] = [record.getMessage() for record in caplog.records]
+        [said] = [record.getMessage() for record in caplog.records if record.name == "luigi-interface.fill"]
         assert said.startswith("what is loaded is taken from this folder's markers: ClickHouse did not answer")
         own.start()
         command(

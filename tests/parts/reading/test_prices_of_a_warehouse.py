@@ -9,6 +9,7 @@ from typing import Any
 
 import priced_lake
 import pytest
+from clickhouse_cluster import running
 from clickhouse_server import ClickHouseServer, unavailable
 
 import champion_luigi
@@ -23,17 +24,22 @@ from champion_luigi.warehouse.opened import open_warehouse
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture(scope="module", params=["embedded", "served"])
+@pytest.fixture(scope="module", params=["embedded", "served", "clustered"])
 def environment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """A lake, and a warehouse that holds the same."""
     data = tmp_path_factory.mktemp("data")
+    given: dict[str, Any]
     if request.param == "embedded":
         yield _filled(data, {})
+    elif request.param == "clustered":
+        with running(shards=2, replicas=2) as cluster:
+            given = {"host": ",".join(f"{host}:{port}" for host, port in cluster.hosts), "cluster": cluster.name}
+            yield _filled(data, given | {"user": cluster.user, "password": cluster.password})
     elif reason := unavailable():
         pytest.skip(reason)
     else:
-        with ClickHouseServer(tmp_path_factory.mktemp("server")) as running:
-            given = {"host": running.host, "port": running.port, "user": running.user, "password": running.password}
+        with ClickHouseServer(tmp_path_factory.mktemp("server")) as server:
+            given = {"host": server.host, "port": server.port, "user": server.user, "password": server.password}
             yield _filled(data, given)
 
 

@@ -15,10 +15,10 @@ from helpers import build, hear, lines_of, payload, publish, retry_at_once, star
 from luigi.scheduler import Scheduler
 from luigi.task_register import Register
 
-from champion_luigi import NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
-from champion_luigi.config import wiring
+from champion_luigi import LoadClickHouse, NormalizeBhavcopy, ParseBhavcopy, ScrapeBhavcopy, WriteParquet
+from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.pipeline import lanes
+from champion_luigi.pipeline import chunks, lanes
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.day_task import DayTask
 
@@ -134,13 +134,13 @@ def test_an_unpublished_day_leaves_the_others(folder: Path) -> None:
 def test_the_scheduler_knows_each_tasks_outcome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the visualiser shows it: one is out of attempts, with its error, and the others of its stage are done."""
     schedulers: list[Scheduler] = []
-    create = lanes._Factory.create_local_scheduler
 
-    def note(factory: lanes._Factory) -> Scheduler:
-        schedulers.append(create(factory))
-        return schedulers[-1]
+    class Noted(lanes._LocalScheduler):
+        def __init__(self) -> None:
+            super().__init__()
+            schedulers.append(self)
 
-    monkeypatch.setattr(lanes._Factory, "create_local_scheduler", note)
+    monkeypatch.setattr(lanes, "_LocalScheduler", Noted)
     spoil(folder, WEEK[2])
     fill()
     [scheduler] = schedulers
@@ -170,7 +170,33 @@ def test_a_task_that_overrides_work_works_day_by_day() -> None:
     assert progress.done == 5
 
 
-def test_a_day_that_another_process_works_on_goes_alone(sizes: list[tuple[str, int]]) -> None:
+def test_a_fill_has_a_day_to_itself_from_its_first_stage_to_its_last() -> None:
+    """One lock of each day for all stages: no other process gets in between. Afterwards none is left."""
+    seen: dict[date, set[int]] = {}
+
+    def note(task: DayTask) -> None:
+        seen.setdefault(task.date, set()).add(task.files.lock(task.date).stat().st_ino)
+
+    DayTask.event_handler(luigi.Event.START)(note)
+    try:
+        assert fill().done == 5
+    finally:
+        DayTask.remove_event_handler(luigi.Event.START, note)
+    assert [len(seen[day]) for day in WEEK] == [1] * 5
+    assert not any(wiring.files(EQUITY).lock(day).exists() for day in WEEK)
+
+
+def test_no_days_are_held_while_the_engine_may_be_waited_for() -> None:
+    """Whoever has the engine may wait for one of these days. A fill that loads takes the engine first."""
+    loads, writes = [LoadClickHouse(date=day) for day in WEEK], [WriteParquet(date=day) for day in WEEK]
+    assert chunks._locks(LoadClickHouse, loads) == []
+    assert len(chunks._locks(WriteParquet, writes)) == 5
+    with settings.overridden({"clickhouse_host": "a-server"}):
+        assert len(chunks._locks(LoadClickHouse, loads)) == 5
+
+
+@pytest.mark.parametrize("holds_its_days", [False, True])
+def test_a_day_that_another_process_works_on_goes_alone(sizes: list[tuple[str, int]], *, holds_its_days: bool) -> None:
     """The others are done while it is still locked; it waits, and then runs as by itself."""
     assert build(*(ScrapeBhavcopy(date=day) for day in WEEK)).is_done
     holder = start_python(
@@ -180,7 +206,8 @@ def test_a_day_that_another_process_works_on_goes_alone(sizes: list[tuple[str, i
         str(wiring.files(EQUITY).lock(WEEK[2])),
     )
     assert hear(holder) == "held"
-    lane = lanes.Lane([ParseBhavcopy(date=day) for day in WEEK], 2, local_scheduler=True)
+    held = [wiring.files(EQUITY).lock(day) for day in WEEK] if holds_its_days else []
+    lane = lanes.Lane([ParseBhavcopy(date=day) for day in WEEK], 2, local_scheduler=True, locks=held)
     wait_for(lambda: len(done(ParseBhavcopy)) == 4, "the other days")
     assert not ParseBhavcopy(date=WEEK[2]).complete()
     holder.communicate("\n", timeout=60)
