@@ -187,9 +187,11 @@ def _claimed(of: type[DayTask], dataset: Dataset, days: Sequence[date], progress
 
 def _locks(of: type[DayTask], chunk: Sequence[DayTask]) -> list[Path]:
     """The locks to hold for a chunk; none if its tasks may wait for another process, which may wait for a day."""
-    place = wiring.warehouse_place()
-    may_wait_for_engine = of.stage >= LoadClickHouse.stage and not place.host and not opened.is_shared(place)
-    return [] if may_wait_for_engine else [task.files.lock(task.date) for task in chunk]
+    if of.stage >= LoadClickHouse.stage:
+        place = wiring.warehouse_place()
+        if not (place.host or opened.is_shared(place)):
+            return []
+    return [task.files.lock(task.date) for task in chunk]
 
 
 class _Recorder:

@@ -8,21 +8,27 @@ claim to a day is the lock in its DATA_DIR, which other hosts see if DATA_DIR is
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import date
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import luigi
+import tenacity
 from luigi.rpc import RemoteScheduler, RPCError
 
 from champion_luigi.base import locks
-from champion_luigi.base.errors import Busy, SettingsError
+from champion_luigi.base.errors import Busy, SettingsError, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
 
+logger = logging.getLogger("luigi-interface.fill")
+
+_T = TypeVar("_T")
+_ATTEMPTS = 3
 # What a fill's worker says of itself to the central scheduler, beside Luigi's own.
 _PLACE, _HOST, _DATASET, _FIRST, _LAST = (f"champion_{each}" for each in ("place", "host", "dataset", "first", "last"))
 _LOOK_SECONDS = 0.5
@@ -54,7 +60,7 @@ def claimed(name: str, what: str, wait_seconds: float, say: Callable[[str], None
         yield
         return
     began, has_said = time.monotonic(), False
-    while not claims.take(name):
+    while not _patiently(lambda: claims.take(name)):
         if time.monotonic() >= began + wait_seconds:
             raise Busy(
                 f"{what} is in use by another host",
@@ -79,8 +85,20 @@ def take(dataset: Dataset, days: Sequence[date]) -> list[date]:
     claims = wiring.claims()
     if claims is None:
         return list(days)
-    taken = set(claims.take_all(key(dataset, day) for day in days))
+    taken = set(_patiently(lambda: claims.take_all(key(dataset, day) for day in days)))
     return [day for day in days if key(dataset, day) in taken]
+
+
+def _patiently(ask: Callable[[], _T]) -> _T:
+    """Ask the store for claims; if it does not answer, again, as a stage does."""
+    retrying = tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(_ATTEMPTS),
+        wait=tenacity.wait_fixed(settings.get("retry_seconds")),
+        retry=tenacity.retry_if_exception(is_transient),
+        before_sleep=lambda state: logger.warning("%s", state.outcome and state.outcome.exception()),
+        reraise=True,
+    )
+    return retrying(ask)
 
 
 def give_back(dataset: Dataset, days: Sequence[date]) -> None:

@@ -79,10 +79,22 @@ class Claims:
         return True
 
     def take_all(self, names: Iterable[str]) -> list[str]:
-        """Claim names, in their order; returns those that this process has now."""
+        """Claim names, in their order; returns those that this process has now. After an error it has none of them."""
         every = list(names)
-        taken = _in_threads(self.take, every)
-        return [name for name, is_taken in zip(every, taken, strict=True) if is_taken]
+
+        def attempt(name: str) -> bool | ChampionError:
+            try:
+                return self.take(name)
+            except ChampionError as error:
+                return error
+
+        found = dict(zip(every, _in_threads(attempt, every), strict=True))
+        taken = [name for name, outcome in found.items() if outcome is True]
+        for outcome in found.values():
+            if isinstance(outcome, ChampionError):
+                self.give_back(taken)
+                raise outcome
+        return taken
 
     def give_back(self, names: Iterable[str]) -> None:
         """End one use of each claim; the last one gives it back. If that fails, it ends by itself."""

@@ -153,7 +153,7 @@ def _goes_on(fill: Fill, before: int, shown: Callable[[], int]) -> bool:
     return fill.is_over or shown() > before
 
 
-@pytest.mark.parametrize("amid", campaign.few([False, True]), ids=["between loads", "amid loads"])
+@pytest.mark.parametrize("amid", campaign.few([False, True]), ids={False: "between loads", True: "amid loads"}.get)
 def test_with_one_of_two_replicas_loads_wait_and_name_it(
     two: Cluster, database: str, tmp_path: Path, amid: bool
 ) -> None:

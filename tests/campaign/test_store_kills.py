@@ -43,11 +43,14 @@ def contents(address: str) -> dict[str, bytes]:
 
 
 def differing(found: dict[str, bytes], reference: Path) -> list[str]:
-    """The objects that are not the whole files of the undisturbed fill."""
-    return [name for name, content in found.items() if not _is_same(name, content, (reference / name).read_bytes())]
+    """The objects that are not the whole files of the undisturbed fill, but for the claims, which are whole as well."""
+    return [name for name, content in found.items() if not _is_same(name, content, reference / name)]
 
 
-def _is_same(name: str, content: bytes, expected: bytes) -> bool:
+def _is_same(name: str, content: bytes, place: Path) -> bool:
+    if "/claims/" in name:
+        return "holder" in json.loads(content)
+    expected = place.read_bytes()
     if not name.endswith(".json"):
         return content == expected
     documents = [json.loads(each) for each in (content, expected)]

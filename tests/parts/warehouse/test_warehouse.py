@@ -146,8 +146,8 @@ def many(count: int, price: float, day: date = DAY) -> pl.DataFrame:
 
 
 def beside(place: Address) -> set[str]:
-    """The tables that a server has beside those of data sets."""
-    return {"loads", "load_claims"} if place.host else set()
+    """The tables that a server or a cluster has beside those of data sets."""
+    return {"loads"} if place.cluster else {"loads", "load_claims"} if place.host else set()
 
 
 def seen(table: Warehouse, columns: str = "symbol, series", where: str = "1") -> list[tuple[Any, ...]]:
