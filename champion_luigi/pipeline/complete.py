@@ -33,7 +33,7 @@ def complete_days(of: type[luigi.Task], dataset: Dataset, start: date, stop: dat
 
 
 def made_days(of: type[DayTask], dataset: Dataset, days: Collection[date]) -> set[date]:
-    """Those of some days whose task has its output, and is not requested again; for a server, from one look."""
+    """Those of some days whose task has its output and is not due again; a server's ledger is read once for all."""
     tasks = [of(date=day, dataset=dataset.name) for day in days]
     of.look(tasks)
     try:
@@ -47,7 +47,7 @@ def loaded_rows(
 ) -> dict[date, int]:
     """The rows of each day that is loaded into the configured warehouse from the current lake file.
 
-    A server's ledger says so. A day of the embedded engine has a marker that matches both. ``lake_files`` are those of
+    By a server's ledger, or by markers that match the embedded engine and the lake file. ``lake_files`` are those of
     the range, if the caller has listed them.
     """
     place = wiring.warehouse_place()
