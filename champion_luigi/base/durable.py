@@ -50,8 +50,8 @@ def write_whole(place: Place, content: bytes) -> None:
 def write_all(contents: Mapping[Place, bytes]) -> None:
     """Write several files, each as `whole` does, with one sync for all the names in a folder.
 
-    No file appears before the content of every one is safe on the disk; of objects, the last one appears after all
-    others. Raises StorageError, or, of objects, the errors of `objects.ask`.
+    No file appears before the content of every one is safe on the disk. Of objects, the last appears after all others.
+    Raises StorageError or, for objects, the errors of `objects.ask`.
     """
     of_objects = {place: content for place, content in contents.items() if isinstance(place, ObjectPath)}
     of_files = {place: content for place, content in contents.items() if isinstance(place, Path)}

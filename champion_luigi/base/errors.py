@@ -90,7 +90,7 @@ class TruncatedPayload(TransientError):
 class StoreUnreachable(TransientError):
     """The object store did not answer, or cannot take more at present.
 
-    Retried. An object is whole or absent, whatever happens. Run the same again when the store can be reached.
+    Retried. An object is whole or absent, whatever happens. Run the same command again when the store answers.
     """
 
 

@@ -66,13 +66,14 @@ def locked(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str], 
 
 @contextlib.contextmanager
 def holding(paths: Iterable[Path]) -> Iterator[None]:
-    """Hold locks for this context and threads that start with a copy of it, up to the first that another process holds.
+    """Hold locks for this context, and for threads that start with a copy of it.
 
-    All sort them alike, and wait for those after their own alone: no two wait for each other.
+    Stops at the first lock, in sorted order, that another process holds. Every process sorts them in the same way, and
+    waits only for later locks than those it holds, so no two wait for each other.
     """
     held: set[Path] = set()
     with contextlib.ExitStack() as stack:
-        # Whatever needs a lock that is not held takes it by itself, and reports what is wrong.
+        # Work that needs a lock which is not held takes it by itself, and reports what is wrong.
         with contextlib.suppress(Busy, StorageError):
             for path in sorted(paths):
                 stack.enter_context(locked(path, path.stem, 0))

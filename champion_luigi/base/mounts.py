@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-# Types that several machines can mount at once, as the kernel names them. What is mounted through FUSE has the
-# program's name after a dot, and most of these programs fetch files from elsewhere.
+# Types that several machines can mount at once, by the kernel's names. A mount through FUSE has the program's name
+# after a dot, and most of these programs fetch files from elsewhere.
 _SHARED = frozenset(
     "nfs nfs4 cifs smb3 smbfs ceph lustre gpfs glusterfs beegfs orangefs pvfs2 ocfs2 gfs2 afs coda 9p virtiofs "
     "vboxsf prl_fs".split()
@@ -31,7 +31,7 @@ class Mount(NamedTuple):
 
 
 def mount_of(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> Mount | None:
-    """The mount that holds a folder, which need not exist; None where there is no such table, as outside of Linux."""
+    """The mount that holds a folder, which need not exist; None without a table of mounts, as outside Linux."""
     try:
         lines = table.read_text(errors="surrogateescape").splitlines()
     except OSError:
@@ -41,7 +41,7 @@ def mount_of(folder: Path, table: Path = Path("/proc/self/mountinfo")) -> Mount 
         before, _, after = line.partition(" - ")
         fields, kind = before.split(" "), after.partition(" ")[0]
         mounted = Path(_ESCAPED.sub(lambda code: chr(int(code[1], 8)), fields[4]))
-        # The last one of two at the same place hides the other.
+        # Of two at the same place, the last hides the other.
         if path.is_relative_to(mounted) and (not found or len(mounted.parts) >= len(found.folder.parts)):
             found = Mount(kind, mounted)
     return found

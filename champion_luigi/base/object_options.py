@@ -1,4 +1,4 @@
-"""How to reach an object store: from the variables and files that its own tools read. Nothing of it is ever shown.
+"""How to reach an object store, by the variables and files that its own tools read. None of them is ever shown.
 
 For S3: ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN``, ``AWS_ENDPOINT_URL``, ``AWS_REGION``;
 or a profile (``AWS_PROFILE``) of ``~/.aws/credentials`` and ``~/.aws/config``; without any, the machine's credentials.
@@ -57,7 +57,7 @@ def _first(*names: str) -> str:
 
 
 def _profile() -> Mapping[str, str]:
-    """What the files say of the profile; nothing if there are none."""
+    """The profile as the files have it; empty without them."""
     name = _first("AWS_PROFILE", "AWS_DEFAULT_PROFILE") or "default"
     files = (
         (os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config", name if name == "default" else f"profile {name}"),

@@ -1,7 +1,7 @@
-"""Objects in a bucket: whole by one PUT, and the conditions under which a PUT succeeds. `obstore` speaks to the store.
+"""Objects in a bucket: one PUT writes a whole object, perhaps under a condition. `obstore` speaks to the store.
 
-A process that was forked from one that has used the client would hang in it, as with Polars. There, a helper process
-that was not forked speaks to the store; Luigi's own workers are such processes.
+A process that was forked from one that has used the client would hang in it, as with Polars. Luigi's own workers are
+such processes; there, a helper process that was not forked speaks to the store.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _error_of(bucket: str, key: str, code: str, text: str) -> Exception:
     if not status or status[0] == "5" or status in ("408", "429") or code in _BUSY:
         return StoreUnreachable(
             f"the object store of {bucket} does not answer",
-            todo="Run the same again when it can be reached; nothing half-written is left.",
+            todo="Run the same command again when it answers; nothing half-written is left.",
             **about,
         )
     return StorageError("the object store refused a request", todo="Check the store and its settings.", **about)
@@ -93,7 +93,7 @@ def _error_of(bucket: str, key: str, code: str, text: str) -> Exception:
 
 def _first_line(text: str) -> str:
     line = text.strip().split("\n", 1)[0]
-    # Behind the request's address and duration stands the reason.
+    # The reason follows the request's address and duration.
     return line.rpartition(" - ")[2][:200]
 
 
@@ -252,7 +252,7 @@ def _delete(client: Any, key: str) -> None:
 
 
 def _tag(about: Any) -> str:
-    """What the store calls a state of an object: its tag without quotes and, where it numbers states, the number."""
+    """The store's name for a state of an object: its tag without quotes and, where states are numbered, the number."""
     return " ".join(filter(None, ((about.get("e_tag") or "").strip('"'), about.get("version"))))
 
 

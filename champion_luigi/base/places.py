@@ -1,7 +1,7 @@
-"""Where files lie: in a folder, which is a `pathlib.Path`, or in a bucket of an object store, an `ObjectPath`.
+"""Where files are: in a folder, as a `pathlib.Path`, or in a bucket of an object store, as an `ObjectPath`.
 
 Both have the same names and the same few methods, so the code that composes a day's paths does not know which it has.
-`durable` writes and reads both, and `store` has the verbs beyond that.
+`durable` writes and reads both, and `store` has all other operations.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from champion_luigi.base.errors import SettingsError
 from champion_luigi.base.secrets import public
 
 # The object stores, by the scheme of their addresses.
-SCHEMES = {"s3": "S3, and the many stores that speak its language", "gs": "Google Cloud Storage", "az": "Azure Blob"}
+SCHEMES = {"s3": "S3, and the many stores with its API", "gs": "Google Cloud Storage", "az": "Azure Blob"}
 
-# With one slash, a known scheme is a slip, and any other text the path of a folder.
+# A known scheme with one slash is a slip; any other text is the path of a folder.
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*(?=://)|(?:s3|gs|az)(?=:/)):/+(?P<rest>.*)", re.DOTALL)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 EXPECTED = "s3://BUCKET/FOLDER, gs://BUCKET/FOLDER or az://CONTAINER/FOLDER"
 
 
 if TYPE_CHECKING:
-    # To type checkers, an address is one more path: who composes names need not tell the two apart.
+    # For type checkers, an address is a path too: code that composes names need not distinguish the two.
     from pathlib import Path as _Path
 else:
     _Path = object
@@ -37,7 +37,7 @@ else:
 class ObjectPath(_Path):
     """The address of an object: ``s3://bucket/lake/...``, with as much of `pathlib.Path` as the package uses.
 
-    It is a name alone: making one asks nothing. It is no `os.PathLike`, so nothing can take it for a file.
+    It is only a name: making one sends no request. It is no `os.PathLike`, so nothing can take it for a file.
     """
 
     bucket: str
@@ -122,10 +122,10 @@ class ObjectPath(_Path):
                 found.append(entry.at)
         return found
 
-    # What the store is asked. All raise as `objects.ask` does.
+    # Requests to the store. All raise as `objects.ask` does.
 
     def look(self) -> Entry | None:
-        """What the store says of the object; None if there is none."""
+        """The object's entry in the store; None if there is none."""
         found = objects.ask("head", self.bucket, self.key)
         return Entry(self, *found) if found else None
 
@@ -178,7 +178,7 @@ class Entry:
         return str(self.at)
 
 
-# In a signature, it says that both will do.
+# In a signature, it says that either will do.
 Place: TypeAlias = Path
 Listed: TypeAlias = "os.DirEntry[str] | Entry"
 

@@ -1,4 +1,4 @@
-"""The verbs beyond `durable.write_whole` and `durable.read_whole`: conditions, listing, deleting.
+"""Operations beyond `durable.write_whole` and `durable.read_whole`: conditions, listing, deleting.
 
 Each takes a place in a folder or in an object store, and does the same in both.
 """
@@ -40,8 +40,8 @@ def put(place: Place, content: bytes) -> None:
 def put_if_absent(place: Place, content: bytes) -> bool:
     """Write a file, whole or not at all, unless there is one. Of several at once, one succeeds.
 
-    If the store's answer was lost on its way, False can be about this very call: write a content that shows whose it
-    is, and look. Raises StorageError, or those of `objects.ask`.
+    If the store's answer was lost on its way, False can be the result of this very call: write content that shows whose
+    it is, and read it. Raises StorageError, or those of `objects.ask`.
     """
     if isinstance(place, ObjectPath):
         return place.write_if_absent(content) is not None
@@ -88,7 +88,7 @@ def entries(place: Place, start: str = "", stop: str = "") -> Iterator[Listed]:
 
 
 def has_some(place: Place) -> bool:
-    """Whether there is a folder, or, in an object store, any object below the place."""
+    """Whether the folder exists or, in an object store, there is any object below the place."""
     return bool(place.entries(most=1)) if isinstance(place, ObjectPath) else place.exists()
 
 

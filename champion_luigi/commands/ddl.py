@@ -1,4 +1,4 @@
-"""`champion ddl`: the statements that make the warehouse's tables and views, for whoever makes them."""
+"""`champion ddl`: the statements that make the warehouse's tables and views, for administrators."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from champion_luigi.datasets.model import Dataset
 @click.option(
     "--shards",
     type=click.IntRange(1),
-    help="The number of the cluster's shards. Default: what the cluster says, which then has to answer.",
+    help="The number of the cluster's shards. Default: as the cluster reports it, so it has to answer.",
 )
-@click.option("--each-host", is_flag=True, help="Without ON CLUSTER: to be run on each host of the cluster.")
+@click.option("--each-host", is_flag=True, help="Leave out ON CLUSTER: run the statements on each host of the cluster.")
 def command(datasets: Sequence[Dataset], shards: int | None, each_host: bool) -> None:
     """Print the statements that make the database, tables and views, for administrators who make them.
 
-    A load makes what is missing by itself, on every host of a cluster, if its user may. If not, run these statements
-    first: a load uses what it finds. With CLICKHOUSE_CLUSTER, tables are replicated, and statements have ON CLUSTER.
+    A load itself makes what is missing, on every host of a cluster, if its user has the rights. If not, run these
+    statements first: a load uses what it finds. With CLICKHOUSE_CLUSTER, tables are replicated, and the statements have
+    ON CLUSTER.
     """
     from champion_luigi.config import wiring
     from champion_luigi.warehouse import adjusted, layout, ledger, table
@@ -36,7 +37,7 @@ def command(datasets: Sequence[Dataset], shards: int | None, each_host: bool) ->
     statements = [each for dataset in datasets for each in table.ddl(place.database, dataset, spread)]
     statements += ledger.ddl(place.database, spread).values()
     if EQUITY in datasets:
-        # Whoever loads makes these tables anew when they change; an administrator only if they are missing.
+        # A load makes these tables anew when they change; an administrator makes them only if they are missing.
         made = adjusted.ddl(place.database, spread).values()
         statements += [each.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1) for each in made]
     click.echo("\n\n".join(f"{statement};" for statement in dict.fromkeys(statements)))

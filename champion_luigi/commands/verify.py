@@ -38,12 +38,12 @@ def command(  # noqa: PLR0917 - click calls it by name
 ) -> None:
     """Compare raw payloads, lake and warehouse, date by date.
 
-    Each payload is compared with its receipt; each lake file with its receipt, its load marker and its own metadata;
-    each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover and close).
-    Nothing is changed without --repair, and nothing is ever deleted from the warehouse. The warehouse's adjustments of
-    prices are compared with the record of their load. The kept lists of changed symbols are compared with their
-    receipts; they cannot be made again. Of a cluster, each host is compared by itself; one that does not answer, is
-    read-only or is behind is named.
+    Each payload is compared with its receipt; each lake file with its receipt, the record of its load and its own
+    metadata; each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover
+    and close). Nothing is changed without --repair, and nothing is ever deleted from the warehouse. The warehouse's
+    adjustments of prices are compared with the record of their load. The kept lists of changed symbols are compared
+    with their receipts; they cannot be made again. Each host of a cluster is compared separately; hosts that do not
+    answer, are read-only or lag behind are named.
 
     With --sources, each day is also compared with the archive's other files of that day, which costs a request each:
     two sources have the same values of the same key.

@@ -188,11 +188,11 @@ class Location(Text):
 class Hosts(Text):
     """One host, or several with commas between them, as `hosts.parsed` reads them."""
 
-    expected = "a host's name or address, without http://, or several as in a,b; each may end in :PORT"
+    expected = "a host's name or address, without http://, or several as in a,b; each can end in :PORT"
 
     def accepted(self, value: Any) -> Any:
         text: str = super().accepted(value)
-        # Any port: it is another setting.
+        # Any port will do: the real one is another setting.
         hosts.parsed(text, 1)
         return text
 

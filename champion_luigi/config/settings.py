@@ -72,7 +72,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     lake_dir = FolderOrStore(
         "CHAMPION_LAKE_DIR",
         "",
-        "root of the Parquet lake, a folder or an object store's s3://, gs:// or az:// address; empty: DATA_DIR/lake",
+        "root of the Parquet lake: a folder, or an s3://, gs:// or az:// address; empty: DATA_DIR/lake",
     )
     raw_dir = FolderOrStore(
         "CHAMPION_RAW_DIR", "", "root of the fetched files, as for CHAMPION_LAKE_DIR; empty: DATA_DIR/raw"
@@ -80,7 +80,8 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     local_dir = Folder(
         "CHAMPION_LOCAL_DIR",
         "",
-        "folder of this machine's own state: journal, ledgers, MLflow's SQLite; empty: DATA_DIR",
+        "folder of what belongs to this host alone, where hosts share DATA_DIR: journal, ledgers of the archive's "
+        "answers, MLflow's SQLite; empty: DATA_DIR",
     )
     archive_url = Location(
         "NSE_ARCHIVE_URL",
@@ -99,16 +100,16 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     hosts = Whole(
         "CHAMPION_HOSTS",
         1,
-        "machines that send requests to the archive: each takes its share of CHAMPION_REQUESTS_PER_SECOND",
+        "hosts that divide CHAMPION_REQUESTS_PER_SECOND, where they share neither a store nor DATA_DIR",
         least=1,
         most=1000,
-        unit="machines",
+        unit="hosts",
     )
-    host = Text("CHAMPION_HOST", "", "this machine's name among those that share a fill; empty: its host name")
+    host = Text("CHAMPION_HOST", "", "this host's name among those that share a fill; empty: the system's host name")
     claim_seconds = seconds(
         "CHAMPION_CLAIM_SECONDS",
         60.0,
-        "time after which other machines take over the days of one that was killed",
+        "time without a renewal after which another host takes over a claimed day, where hosts share a store",
         least=1,
     )
     connect_seconds = seconds("CHAMPION_CONNECT_SECONDS", 10.0, "archive: time to connect", least=0.001)
@@ -207,11 +208,11 @@ class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after th
     host = Hosts(
         "CLICKHOUSE_HOST",
         "",
-        "the server, or hosts of a cluster, of which the first that answers is used; empty: the embedded engine under "
+        "the server, or hosts of a cluster, of which the first to answer is used; empty: the embedded engine under "
         "DATA_DIR/warehouse",
     )
     port = Whole(
-        "CLICKHOUSE_PORT", 8123, "HTTP port of hosts without one (8443 is usual with TLS)", least=1, most=65535
+        "CLICKHOUSE_PORT", 8123, "HTTP port of hosts listed without one (8443 is usual with TLS)", least=1, most=65535
     )
     cluster = Text("CLICKHOUSE_CLUSTER", "", "the cluster's name in system.clusters; empty: one server")
     user = Text("CLICKHOUSE_USER", "default", "user name")
@@ -229,20 +230,24 @@ class clickhouse(luigi.Config):  # noqa: N801 - Luigi names the section after th
     quorum = Switch(
         "CLICKHOUSE_QUORUM",
         True,
-        "cluster: whether a load waits until most replicas of its shard have it; false: until one has it, and a load "
-        "can be lost with that replica",
+        "cluster: whether a load waits until most replicas of its shard have it; false: until one has it, so it can be "
+        "lost with that replica",
     )
     wait_seconds = seconds(
         "CLICKHOUSE_WAIT_SECONDS",
         600.0,
-        "cluster: how long an attempt to load waits for replicas or a Keeper that are missing",
+        "cluster: how long each attempt to load waits for missing replicas or Keepers",
     )
 
 
 class mlflow(luigi.Config):  # noqa: N801 - Luigi names the section after the class
     """``[mlflow]`` in luigi.cfg."""
 
-    tracking_uri = Store("MLFLOW_TRACKING_URI", "", "an MLflow server or store; empty: SQLite in DATA_DIR/mlflow")
+    tracking_uri = Store(
+        "MLFLOW_TRACKING_URI",
+        "",
+        "an MLflow server or store; empty: SQLite in DATA_DIR/mlflow, or CHAMPION_LOCAL_DIR/mlflow",
+    )
     experiment_name = Text("MLFLOW_EXPERIMENT_NAME", "nse-bhavcopy-pipeline", "experiment, created on first use")
 
 
@@ -399,7 +404,7 @@ _place = functools.lru_cache(maxsize=16)(place_of)
 
 @steady.kept
 def local_dir() -> Path:
-    """The folder of what belongs to this machine alone, where several share DATA_DIR."""
+    """The folder of what belongs to this host alone, where several hosts share DATA_DIR."""
     return _path(get("local_dir")) if get("local_dir") else data_dir()
 
 

@@ -55,7 +55,7 @@ def list_files() -> ListFiles:
 
 
 def require_stores() -> None:
-    """Try out the object stores of lake and fetched files, if there are any: once a process.
+    """Try out the object stores of lake and fetched files, if there are any, once in each process.
 
     Raises SettingsError if one cannot be used as it is, NotInstalled, and StoreUnreachable.
     """
@@ -70,18 +70,18 @@ def _require_store(_pid: int, root: Place) -> None:
 
 
 def host_name() -> str:
-    """The name of this machine among those that share a fill."""
+    """The name of this host among those that share a fill."""
     return str(settings.get("host")) or socket.gethostname()
 
 
 def claims() -> Claims | None:
-    """This process's claims to days, in the store that hosts share; None if there is none."""
+    """This process's claims to days, in the store that hosts share; None without such a store."""
     folder = _shared_place()
     return None if folder is None else _claims(os.getpid(), folder, host_name(), settings.get("claim_seconds"))
 
 
 def _shared_place() -> Place | None:
-    """The folder for what hosts with a store in common have to agree on; None if there is no such store."""
+    """The folder of the store in which hosts keep claims and pace; None without such a store."""
     if settings.get("raw_dir"):
         return settings.raw_dir() / "claims"
     return lake / "claims" if isinstance(lake := settings.lake_dir(), ObjectPath) else None
@@ -94,7 +94,7 @@ def _claims(_pid: int, folder: Place, host: str, seconds: float) -> Claims:
 
 
 def place(*, with_warehouse: bool) -> str:
-    """A name for where outputs go: the same on hosts that share them, and on no others. DATA_DIR has been used."""
+    """A name for where outputs go: the same on hosts that share them, and on no others. DATA_DIR has its record."""
     own = version.identity(settings.data_dir())
     parts = [_identity(root) or own for root in (settings.raw_dir(), settings.lake_dir())]
     if with_warehouse:
@@ -112,7 +112,7 @@ def _identity(root: Place) -> str:
 
 
 def answers_file(dataset: Dataset) -> Path:
-    """The data set's ledger of the archive's answers: a file of this machine, because its lines are appended."""
+    """The data set's ledger of the archive's answers: a file of this host alone, because lines are appended to it."""
     return settings.local_dir() / files(dataset).answers.name
 
 
@@ -222,8 +222,8 @@ def open_archive(
     """The archive at an ``http(s)://`` base, in a folder or ``file://`` laid out as on the exchange, or ``simulated:``.
 
     The processes of a machine share one rate, and so do those that use ``rate_file``, or the folder ``shared`` of a
-    store, wherever they run. A limit that
-    is not ``given``, named as in `HttpArchive` or ``requests_per_second``, is the settings'. Raises SettingsError.
+    store, wherever they run. A limit that is not ``given``, named as in `HttpArchive` or ``requests_per_second``, is
+    the settings'. Raises SettingsError.
     """
     limits = _limits() | given
     per_second = limits.pop("requests_per_second")

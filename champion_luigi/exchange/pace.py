@@ -2,7 +2,7 @@
 
 The next free slot is recorded in a file of all users of the machine, in /tmp; if that cannot be used, in a file of this
 user. It is also recorded in a file of the data folder, because containers and machines can share that folder, and in
-the store of hosts that share one.
+a store that machines share.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _MOST_BYTES = 64
 class Pace:
     """A limit of ``per_second`` requests a second to a host.
 
-    It is shared by all processes of the machine, by those that use the data folder's ``file``, and by those on any host
-    that use the same object of a store, ``shared``. Without any of them, it is this object's own.
+    It is shared by all processes of the machine, by those that use the data folder's ``file``, and by those on any
+    machine that use the same place in a store, ``shared``. Without any of these, it is this object's own.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Pace:
     def wait(self) -> None:
         """Sleep until the next free slot.
 
-        Raises StorageError or Busy if the data folder's file cannot be used, StoreUnreachable if the store does not
+        Raises StorageError or Busy if the data folder's file cannot be used, and StoreUnreachable if the store does not
         answer.
         """
         with self._lock, contextlib.ExitStack() as held:
@@ -78,7 +78,7 @@ class Pace:
         time.sleep(max(0.0, slot - time.time()))
 
     def _reserved(self) -> float:
-        """The first slot that no process on another host has, noted in the store that hosts share; 0 without one."""
+        """The next free slot by the store that machines share, reserved there; 0 without a store."""
         if self._shared is None:
             return 0.0
         while True:

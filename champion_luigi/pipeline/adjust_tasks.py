@@ -293,7 +293,7 @@ def are_wanted() -> bool:
 def _require_whole_lake() -> None:
     """Raise StorageError if the lake lacks days that other hosts have loaded into the server.
 
-    Adjustments of the days that are here would replace those of all days.
+    Adjustments made from this lake would replace those of all days.
     """
     root = settings.lake_dir()
     for dataset in filter(lambda each: each.is_for_adjustments, catalog.DATASETS.values()):
@@ -301,7 +301,7 @@ def _require_whole_lake() -> None:
         if lacking := sorted(loaded.entries(dataset, date.min, date.max).keys() - here):
             days = "1 day" if len(lacking) == 1 else f"{len(lacking)} days"
             raise StorageError(
-                "the lake lacks days that the warehouse has, and adjustments of the others would replace those of all",
+                "the lake lacks days that the warehouse has, so its adjustments would replace those of all days",
                 source=str(root),
                 found=f"{days} of {dataset.name}: {sessions.in_words(lacking)}",
                 todo="Set CHAMPION_LAKE_DIR to the lake that has them, or fill this one: champion fill --of "

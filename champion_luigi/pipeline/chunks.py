@@ -45,7 +45,7 @@ logger = logging.getLogger("luigi-interface.fill")
 # With fewer workers, a lane would fetch its days one by one.
 _WORKERS_FOR_TWO_LANES = 4
 _LOG_SECONDS = 10.0
-# Where hosts share a range, each takes so many days at a time at least, and such a part of the range at most.
+# Where hosts share a range: the fewest days that each takes at a time, and the number of parts if that gives more.
 _LEAST_SHARED, _SHARES = 4, 8
 _SHOW_SECONDS = 0.2
 
@@ -174,7 +174,7 @@ def fill_days(
 
 
 def _claimed(of: type[DayTask], dataset: Dataset, days: Sequence[date], progress: Progress) -> list[date]:
-    """The days of a chunk that are left to do, claimed for this host; ``progress`` has those of other hosts."""
+    """The days of a chunk that are left to do, claimed for this host; ``progress`` gets those of other hosts."""
     mine = hosts.take(dataset, days)
     progress.elsewhere += [day for day in days if day not in mine]
     # Another host may have completed them since they were listed.
@@ -186,7 +186,7 @@ def _claimed(of: type[DayTask], dataset: Dataset, days: Sequence[date], progress
 
 
 def _locks(of: type[DayTask], chunk: Sequence[DayTask]) -> list[Path]:
-    """The locks to hold for a chunk; none if its tasks may wait for another process, which may wait for a day."""
+    """The locks to hold for a chunk; none if its tasks may wait for the engine, whose holder may wait for a day."""
     if of.stage >= LoadClickHouse.stage:
         place = wiring.warehouse_place()
         if not (place.host or opened.is_shared(place)):

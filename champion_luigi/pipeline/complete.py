@@ -23,7 +23,7 @@ _KINDS: dict[type[luigi.Task], str] = {ScrapeBhavcopy: "raw", ParseBhavcopy: "pa
 def complete_days(of: type[luigi.Task], dataset: Dataset, start: date, stop: date) -> set[date] | None:
     """The complete days from ``start`` to ``stop`` (exclusive); None for a task that is not one of the five."""
     if of is LoadClickHouse:
-        return set(loaded_rows(dataset, start, stop))
+        return set(loaded_rows(dataset, start, stop, is_before_load=True))
     if of is WriteParquet:
         in_lake = {day for day, _ in lake.days(settings.lake_dir(), dataset, start, stop)}
         return in_lake - _due(WriteParquet, dataset, start, stop)
@@ -33,7 +33,7 @@ def complete_days(of: type[luigi.Task], dataset: Dataset, start: date, stop: dat
 
 
 def made_days(of: type[DayTask], dataset: Dataset, days: Collection[date]) -> set[date]:
-    """Those of some days whose task has its output, and is not requested again; for a server, from one look."""
+    """Those of some days whose task has its output and is not due again; a server's ledger is read once for all."""
     tasks = [of(date=day, dataset=dataset.name) for day in days]
     of.look(tasks)
     try:
@@ -43,19 +43,24 @@ def made_days(of: type[DayTask], dataset: Dataset, days: Collection[date]) -> se
 
 
 def loaded_rows(
-    dataset: Dataset, start: date, stop: date, lake_files: Mapping[date, Listed] | None = None
+    dataset: Dataset,
+    start: date,
+    stop: date,
+    lake_files: Mapping[date, Listed] | None = None,
+    *,
+    is_before_load: bool = False,
 ) -> dict[date, int]:
     """The rows of each day that is loaded into the configured warehouse from the current lake file.
 
-    A server's ledger says so. A day of the embedded engine has a marker that matches both. ``lake_files`` are those of
-    the range, if the caller has listed them.
+    By a server's ledger, or by markers that match the embedded engine and the lake file. ``lake_files`` are those of
+    the range, if the caller has listed them. Before a load, a server that does not answer is left for the load to name.
     """
     place = wiring.warehouse_place()
     if lake_files is None:
         lake_files = dict(lake.days(settings.lake_dir(), dataset, start, stop))
     if place.host:
         due_again = _due(LoadClickHouse, dataset, start, stop)
-        in_ledger = loaded.rows(dataset, start, stop, lake_files)
+        in_ledger = loaded.rows(dataset, start, stop, lake_files, is_before_load=is_before_load)
         return {day: rows for day, rows in in_ledger.items() if day not in due_again}
     warehouse = place.identity(dataset)
     markers = wiring.files(dataset).days(f"loaded/{place.slug}", start, stop)

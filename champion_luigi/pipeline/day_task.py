@@ -67,7 +67,7 @@ class DayTask(luigi.Task):
 
     stage: ClassVar[int]
     attempts: ClassVar[int] = 2
-    # Whether the output can become complete while this process holds the day's lock, without a run of the task.
+    # Whether the output can become complete without a run of the task, while this process holds the day's lock.
     can_become_complete: ClassVar[bool] = False
     retry_setting: ClassVar[str] = "retry_seconds"
 
@@ -232,7 +232,7 @@ class DayTask(luigi.Task):
 
     @contextlib.contextmanager
     def locked(self, wait_seconds: float) -> Iterator[None]:
-        """The day's lock, held while the block runs, and the claim to it where hosts share a place.
+        """Hold the day's lock while the block runs, and the claim to the day where hosts share a place.
 
         Raises Busy, naming the holder, after ``wait_seconds``.
         """
@@ -244,7 +244,7 @@ class DayTask(luigi.Task):
 
     def was_found_complete(self) -> bool:
         """Whether another process has done the work. The caller holds the day's lock."""
-        # Luigi has looked since a fill holds the locks of its days.
+        # A fill holds the locks of its days, and Luigi has looked at the output since it took them.
         is_due = locks.is_held(self.files.lock(self.date)) and not self.can_become_complete
         self.was_complete = not is_due and self.is_made()
         if self.was_complete:
@@ -275,7 +275,7 @@ class DayTask(luigi.Task):
 
     @classmethod
     def look(cls, tasks: Sequence[DayTask]) -> None:
-        """Find out at once which of the days are complete, where each look by itself costs a request."""
+        """Find out together which of the days are complete, where each look by itself costs a request."""
 
     @classmethod
     def forget(cls, tasks: Sequence[DayTask]) -> None:

@@ -128,7 +128,7 @@ class FillBhavcopy(RangeDailyBase):
         default=None,  # see `get_param_values`
         significant=False,  # but part of the id, unless it is empty
         positional=False,
-        description="host that runs the fill, where several share its days; default: by CHAMPION_HOST",
+        description="host that runs the fill, where several hosts share its days; default: CHAMPION_HOST",
     )
 
     # As in Luigi, where the parameter's type warns of its own default.
@@ -148,7 +148,7 @@ class FillBhavcopy(RangeDailyBase):
     _run_name = ""
     _has_steps = False
     _has_just_run = False
-    # Until when the last answer of a server holds, if nothing was missing.
+    # Until when a server's last answer is used again, if nothing was missing.
     _is_complete_until = 0.0
 
     @classmethod
@@ -169,7 +169,7 @@ class FillBhavcopy(RangeDailyBase):
         return list(values.items())
 
     def to_str_params(self, only_significant: bool = False, only_public: bool = False) -> dict[str, str]:
-        """Luigi's own. Hosts that share a range have a task each; where none shares, the id has no host."""
+        """Luigi's own. Hosts that share a range have a task each; otherwise the id has no host."""
         found: dict[str, str] = super().to_str_params(only_significant, only_public)
         found.pop("host", None)
         return found | ({"host": self.host} if self.host else {})
@@ -356,8 +356,8 @@ class FillBhavcopy(RangeDailyBase):
             missing = {each.date() for each in self.missing_datetimes(self.finite_datetimes(*self._bounds()))}
             days = [day for day in days if day in missing]
         if self.of is LoadClickHouse and settings.get("clickhouse_cluster") and days:
-            # Tables of another kind on any of the hosts are refused before the first day. Hosts of which too few answer
-            # are for the loads to report.
+            # Tables of another kind on any host are refused before the first day. If too few hosts answer, the loads
+            # report it.
             with contextlib.suppress(WarehouseUnreachable):
                 warehouse = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
                 warehouse.prepare(self.definition)
@@ -414,8 +414,8 @@ class FillBhavcopy(RangeDailyBase):
     def _await_others(self, progress: Progress) -> None:
         """Wait for days that other processes work on, and do those that they leave undone.
 
-        Only where others are known of: hosts that share a place, or a central scheduler. The wait ends once nothing has
-        changed for ``lock_wait_seconds``.
+        Only where hosts share a place, or under a central scheduler. The wait ends once nothing has changed for
+        ``lock_wait_seconds``.
         """
         if not (wiring.claims() or hosts.is_central(self)):
             return

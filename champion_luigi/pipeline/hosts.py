@@ -1,8 +1,8 @@
 """Several hosts that share a fill: who they are, which of its days each works on, and when they must not share.
 
 Hosts share a place if payloads and lake are in a store that all of them use. There a host claims a day before its first
-stage and gives it back after the last one, so that a day's stages stay on one host. Without such a store, a host's
-claim to a day is the lock in its DATA_DIR, which other hosts see if DATA_DIR is a shared folder.
+stage, and gives it back after the last one, so that all stages of a day run on one host. Without such a store, only the
+day's lock in DATA_DIR keeps others away, on other hosts too if DATA_DIR is a shared folder.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ logger = logging.getLogger("luigi-interface.fill")
 
 _T = TypeVar("_T")
 _ATTEMPTS = 3
-# What a fill's worker says of itself to the central scheduler, beside Luigi's own.
+# What a fill's worker reports to the central scheduler, besides what Luigi's own workers report.
 _PLACE, _HOST, _DATASET, _FIRST, _LAST = (f"champion_{each}" for each in ("place", "host", "dataset", "first", "last"))
 _LOOK_SECONDS = 0.5
 _ARCHIVE = "archive"
 
-# The resources that a task which sends requests to the archive takes at the central scheduler.
+# The central scheduler's resources that a task takes while it sends requests to the archive.
 of_archive: ContextVar[Mapping[str, int]] = ContextVar("champion_of_archive", default=MappingProxyType({}))
 
 
 def name_in_luigi() -> str:
-    """The host's part in the id of its fill: empty where hosts do not share a place and nobody has named this one."""
-    # Luigi makes tasks in places that report no error; whatever runs the task reports this one.
+    """The host's part in the id of its fill; empty where hosts share no place and CHAMPION_HOST is not set."""
+    # Luigi makes tasks where no error is reported; whatever runs the task reports this one.
     with contextlib.suppress(SettingsError):
         if settings.get("host") or wiring.claims():
             return wiring.host_name()
@@ -81,7 +81,7 @@ def claimed(name: str, what: str, wait_seconds: float, say: Callable[[str], None
 
 
 def take(dataset: Dataset, days: Sequence[date]) -> list[date]:
-    """Claim days, in their order; returns those that this process may work on, which is all where no host shares."""
+    """Claim days, in their order; returns those that this process may work on: all, where hosts share no place."""
     claims = wiring.claims()
     if claims is None:
         return list(days)
@@ -108,9 +108,9 @@ def give_back(dataset: Dataset, days: Sequence[date]) -> None:
 
 
 def limits(task: luigi.Task) -> Mapping[str, int]:
-    """What `of_archive` is to be: one of ``archive``, if the central scheduler's luigi.cfg has such a resource.
+    """The value for `of_archive`: one unit of ``archive``, if the central scheduler's luigi.cfg has that resource.
 
-    Luigi takes a resource that is not configured for one that there is once, so it is not simply named.
+    Otherwise nothing, because Luigi treats a resource that is not configured as one that exists once.
     """
     if central := _central(task):
         scheduler, _ = central
@@ -120,7 +120,7 @@ def limits(task: luigi.Task) -> Mapping[str, int]:
 
 
 def withdraw(task: luigi.Task) -> None:
-    """Say to the central scheduler that the fill which `announce` named has ended."""
+    """Tell the central scheduler that the fill which `announce` named has ended."""
     if central := _central(task):
         scheduler, worker = central
         with contextlib.suppress(RPCError):
@@ -128,7 +128,7 @@ def withdraw(task: luigi.Task) -> None:
 
 
 def is_central(task: luigi.Task) -> bool:
-    """Whether a central scheduler runs the task, which may hand out days of a fill to others."""
+    """Whether a central scheduler, which may give days of a fill to others, runs the task."""
     return _central(task) is not None
 
 
@@ -140,10 +140,10 @@ def _central(task: luigi.Task) -> tuple[Any, str] | None:
 
 
 def announce(task: luigi.Task, dataset: Dataset, first: date, last: date, *, with_warehouse: bool) -> None:
-    """Say to the central scheduler, if there is one, what a fill works on, and where.
+    """Tell the central scheduler, if there is one, what a fill works on, and where its outputs go.
 
-    Raises Busy if another fill does so for some of the same days in another place: the scheduler would hand out each
-    stage of a day once, to either of them.
+    Raises Busy if another fill works on some of the same days, with outputs in another place: the scheduler would give
+    each stage of a day once, to either of them.
     """
     central = _central(task)
     if central is None:
@@ -158,7 +158,7 @@ def announce(task: luigi.Task, dataset: Dataset, first: date, last: date, *, wit
     }
     scheduler.add_worker(worker=worker, info=list(own.items()))
     workers = {each["name"]: each for each in scheduler.worker_list(include_running=False)}
-    # Of two that begin at once, the first one goes on.
+    # Of two that begin at once, the first goes on.
     begun = workers[worker]["started"], worker
     for other in workers.values():
         if other.get(_PLACE, "") in ("", own[_PLACE]) or other[_DATASET] != dataset.name:
@@ -170,6 +170,6 @@ def announce(task: luigi.Task, dataset: Dataset, first: date, last: date, *, wit
             "another host fills the same days into another place, under the same central scheduler",
             found=f"{other[_HOST]}, {other[_FIRST]} to {other[_LAST]}, worker {other['name']}",
             expected="payloads and lake in a store that the hosts share, or one DATA_DIR",
-            todo="Set CHAMPION_RAW_DIR and CHAMPION_LAKE_DIR alike on all hosts, or use a scheduler for each of them. "
-            "Nothing was done.",
+            todo="Set CHAMPION_RAW_DIR, CHAMPION_LAKE_DIR and CLICKHOUSE_HOST alike on all hosts, wait for the other "
+            "fill to end, or give each host a scheduler of its own. Nothing was done.",
         )

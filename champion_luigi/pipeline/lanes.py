@@ -85,7 +85,7 @@ class Lane:
             self._result.result(seconds)
 
     def _run(self, tasks: list[luigi.Task], locks: list[Path]) -> None:
-        # As `luigi.build` does, without its summary, for which nobody asks.
+        # As `luigi.build` does, without its summary, which nobody reads.
         try:
             with holding(locks), self._worker as worker:
                 are_scheduled = [worker.add(task) for task in tasks]

@@ -1,12 +1,12 @@
-"""The days that are loaded into a server, by the ledger in its database: the same for every host and folder.
+"""The days that are loaded into a server, by its ledger of loads: the same for every host and folder.
 
-A day is loaded if the ledger's entry of it counts (`Entry.counts`), and, where the lake has the day's file, if that
-file is the one that was loaded. So a host with an empty folder finds what others have loaded. The markers under
-``loaded/`` serve a server as a memory of this folder: they have the sha256 of lake files that have not changed since,
-they are the loads of versions that had no ledger, and they answer while the server does not.
+A day is loaded if its entry in the ledger counts (`Entry.counts`), and, where the lake has the day's file, if that file
+is the one that was loaded. So a host with an empty folder sees what others have loaded. With a server, the markers
+under ``loaded/`` are this folder's copy of the record: they have the sha256 of lake files that have not changed since,
+they record the loads of versions that had no ledger, and they serve while the server does not answer.
 
-The server is asked once for a range. A fill remembers the answer for the days of a chunk, and asks again before it
-loads them; whatever else asks about a day gets an answer of that moment.
+The ledger is read once for a range. A fill remembers the answer for the days of a chunk, and reads again before it
+loads them; everything else reads the ledger when it needs it.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from champion_luigi.warehouse.load import Loaded
 logger = logging.getLogger("luigi-interface.fill")
 
 _DAY = timedelta(days=1)
-# After a server has not answered, it is not asked again for so long: a look at each of many days would wait for each.
+# How long a server that did not answer is not asked again: otherwise a look at many days would wait for each of them.
 _REST_SECONDS = 10.0
 
 _lock = threading.Lock()
 # The entries of the days that a fill works on, by process, warehouse, data set and day.
 _remembered: dict[tuple[Any, ...], Entry | None] = {}
-# Until when the servers that did not answer are left alone.
+# Until when the servers that did not answer are not asked.
 _resting: dict[tuple[Any, ...], float] = {}
 # The data sets whose markers this process has looked through for loads that the ledger lacks.
 _imported: set[tuple[Any, ...]] = set()
@@ -60,12 +60,12 @@ class LoadRecord(LoadMarker):
         return entry is not None and _is_of(self, entry)
 
     def entry(self) -> Entry | None:
-        """The load that the warehouse has, of any lake file."""
+        """The load that the warehouse has, whatever lake file it is of."""
         key = _key(self.dataset, self.day)
         with _lock:
             if key in _remembered:
                 return _remembered[key]
-        return entries(self.dataset, self.day, self.day + _DAY).get(self.day)
+        return entries(self.dataset, self.day, self.day + _DAY, is_before_load=True).get(self.day)
 
     def rows(self) -> int | None:
         """The rows that the warehouse has by the record, whatever lake file they are of; None if it has none."""
@@ -73,12 +73,14 @@ class LoadRecord(LoadMarker):
         return entry.rows if entry else None
 
 
-def rows(dataset: Dataset, start: date, stop: date, lake_files: Mapping[date, Listed]) -> dict[date, int]:
+def rows(
+    dataset: Dataset, start: date, stop: date, lake_files: Mapping[date, Listed], *, is_before_load: bool = False
+) -> dict[date, int]:
     """The rows of each day that is loaded, from ``start`` to ``stop`` (exclusive), from one look at the ledger.
 
     ``lake_files`` are the lake's files of the range.
     """
-    found = entries(dataset, start, stop)
+    found = entries(dataset, start, stop, is_before_load=is_before_load)
     markers = _markers(dataset, start, stop)
     hashes = _Hashes(dataset)
     there = {}
@@ -90,7 +92,7 @@ def rows(dataset: Dataset, start: date, stop: date, lake_files: Mapping[date, Li
     return there
 
 
-def entries(dataset: Dataset, start: date, stop: date) -> dict[date, Entry]:
+def entries(dataset: Dataset, start: date, stop: date, *, is_before_load: bool = False) -> dict[date, Entry]:
     """The entries that count, from ``start`` to ``stop`` (exclusive), whatever the lake has.
 
     If the server does not answer, those that this folder's markers have; the log says so.
@@ -105,7 +107,8 @@ def entries(dataset: Dataset, start: date, stop: date) -> dict[date, Entry]:
             found |= _vouched(dataset, ledger, _unrecorded(dataset, found, start, stop))
         except ChampionError as error:
             _resting[key] = time.monotonic() + _REST_SECONDS
-            logger.warning("what is loaded is taken from this folder's markers: %s", error)
+            if not is_before_load or _unrecorded(dataset, {}, start, stop):
+                logger.warning("what is loaded is taken from this folder's markers: %s", error)
         else:
             for day, entry in found.items():
                 dataset.require_version(entry.schema_version, f"the ledger of {place.words}", day)
@@ -114,24 +117,24 @@ def entries(dataset: Dataset, start: date, stop: date) -> dict[date, Entry]:
 
 
 def look(dataset: Dataset, days: Iterable[date]) -> None:
-    """Ask about some days, and remember the answer for them until `forget`."""
+    """Read the ledger for some days, and remember the answer until `forget`."""
     if not (asked := sorted(days)):
         return
-    found = entries(dataset, asked[0], asked[-1] + _DAY)
+    found = entries(dataset, asked[0], asked[-1] + _DAY, is_before_load=True)
     with _lock:
         for day in asked:
             _remembered[_key(dataset, day)] = found.get(day)
 
 
 def forget(dataset: Dataset, days: Iterable[date]) -> None:
-    """Let the next look at these days ask the server."""
+    """Let the next look at these days read the ledger."""
     with _lock:
         for day in days:
             _remembered.pop(_key(dataset, day), None)
 
 
 def note(dataset: Dataset, loads: Mapping[date, tuple[str, Loaded]]) -> None:
-    """Correct what is remembered, after own loads: of each, the lake file's sha256 and the counts."""
+    """Correct what is remembered after own loads, each with the lake file's sha256 and the counts."""
     with _lock:
         for day, (sha256, load) in loads.items():
             if (key := _key(dataset, day)) in _remembered:
@@ -139,9 +142,9 @@ def note(dataset: Dataset, loads: Mapping[date, tuple[str, Loaded]]) -> None:
 
 
 def record_markers(dataset: Dataset) -> None:
-    """Enter loads that only this folder's markers have: those of earlier versions. Once a process; says what it did.
+    """Enter loads that only this folder's markers record, those of earlier versions, once a process; the log says so.
 
-    Only those are entered for which the table has exactly the rows of the load. The other days are loaded again.
+    A load is entered only if the table has exactly its rows. The other days are loaded again.
     """
     place = wiring.warehouse_place()
     if (key := (os.getpid(), place, dataset.name)) in _imported:
@@ -161,7 +164,7 @@ def record_markers(dataset: Dataset) -> None:
                 dataset.name,
                 len(found),
                 place.words,
-                f"; {left} others are not as recorded in the table, and are loaded again" if left else "",
+                f"; not in the table as recorded, and loaded again: {left}" if left else "",
             )
     _imported.add(key)
 
@@ -178,7 +181,7 @@ def _marker_days(dataset: Dataset, start: date, stop: date) -> dict[date, Listed
 
 
 def _markers(dataset: Dataset, start: date, stop: date, without: Iterable[date] = ()) -> dict[date, dict[str, Any]]:
-    """The readable markers of this warehouse, but for those of some days."""
+    """The readable markers of this warehouse, except those of some days."""
     warehouse, left_out = wiring.warehouse_place().identity(dataset), set(without)
     found = {}
     for day, entry in _marker_days(dataset, start, stop).items():
@@ -191,7 +194,7 @@ def _markers(dataset: Dataset, start: date, stop: date, without: Iterable[date] 
 
 
 def _unrecorded(dataset: Dataset, found: Mapping[date, Entry], start: date, stop: date) -> dict[date, dict[str, Any]]:
-    """The markers of days that the ledger has not, as far as they say what was loaded."""
+    """The markers of days that the ledger lacks, if they say what was loaded."""
     markers = _markers(dataset, start, stop, found)
     return {
         day: each
@@ -201,7 +204,7 @@ def _unrecorded(dataset: Dataset, found: Mapping[date, Entry], start: date, stop
 
 
 def _vouched(dataset: Dataset, ledger: Ledger, markers: Mapping[date, Mapping[str, Any]]) -> dict[date, Entry]:
-    """The markers whose rows, all of one version, are what the table has."""
+    """The markers whose rows the table has, all of one version."""
     if not markers:
         return {}
     versions = ledger.versions(dataset, min(markers), max(markers) + _DAY)
@@ -238,7 +241,7 @@ def _sha256_of(place: Place, stat: list[int | str], marker: Mapping[str, Any]) -
 
 
 class _Hashes:
-    """The sha256 of lake files, of which those without a marker are remembered in one file of DATA_DIR."""
+    """The sha256 of lake files; those of files without a marker are stored in one file of DATA_DIR."""
 
     def __init__(self, dataset: Dataset) -> None:
         self._path = wiring.files(dataset).lake_hashes
@@ -261,7 +264,7 @@ class _Hashes:
         return sha256
 
     def keep(self) -> None:
-        """Write what was found. A folder that cannot be written is looked at as well: each look reads the files."""
+        """Store what was found. If the folder cannot be written, each look reads the files again."""
         if self._is_changed:
             with contextlib.suppress(StorageError):
                 durable.write_whole(self._path, durable.json_bytes(self._known))

@@ -16,7 +16,7 @@ _PARENT = os.getpid()
 # As in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _POOLS = 2
-# A block up to this size, the largest that glibc allows, comes from a pool, and a pool holds as much that is free.
+# Blocks up to this size, the largest that glibc allows, come from a pool, and a pool keeps as much free memory.
 _POOLED_BYTES = 32 * 1024 * 1024
 _prepared = False
 
@@ -38,12 +38,12 @@ def prepare() -> None:
 def _share_memory() -> None:
     """Let threads share pools of memory: one each, as by default, keep 50 MB that nothing uses.
 
-    The pools hold on to the memory of a day's tables for the next day: the system clears each page that it gives anew,
-    which took a tenth of a fill's time. What the environment says already stays.
+    The pools keep the memory of a day's tables for the next day: the system clears each page that it gives out again,
+    which took a tenth of a fill's time. What the environment already sets stays.
     """
     # Polars' allocator reads it when Polars is imported.
     os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:1000")
-    # Only glibc has it.
+    # Only glibc has this function.
     with contextlib.suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
         for name, option, value in (

@@ -61,7 +61,7 @@ class ScrapeBhavcopy(DayTask):
 
     @property
     def resources(self) -> dict[str, int]:  # type: ignore[override]  # Luigi only reads it
-        """A part of the archive, where a central scheduler has a limit for all hosts together."""
+        """One unit of ``archive``, where a central scheduler limits how many hosts fetch at once."""
         return dict(hosts.of_archive.get())
 
     def requires(self) -> list[luigi.Task]:
@@ -148,7 +148,7 @@ class _Table(DayTask):
         return False
 
     def _bytes_of(self, table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
-        """The output's content; a fill that removes the output soon does not compress it."""
+        """The output's content, not compressed in a fill that soon removes the output."""
         return tables.table_bytes(table, metadata, is_to_stay=last_of_fill.get() is None)
 
 
@@ -309,14 +309,14 @@ class WriteParquet(DayTask):
 
 
 class LoadClickHouse(DayTask):
-    """The day's rows in ClickHouse, replaced atomically. The record of it has the lake file's sha256.
+    """The day's rows in ClickHouse, replaced atomically. The record of the load has the lake file's sha256.
 
-    It is a marker, and for a server the entry in its ledger.
+    It is a marker; for a server, the entry in its ledger of loads.
     """
 
     stage = 4
     attempts = 3
-    # The lake's file may be made again as it was when it was loaded, and other hosts load a server.
+    # The lake's file may be made again as it was when it was loaded, and other hosts may load a server.
     can_become_complete = True
     retry_setting = "load_retry_seconds"
 
@@ -336,7 +336,7 @@ class LoadClickHouse(DayTask):
         return found
 
     def prepare(self) -> None:
-        """Take the embedded engine; of a server, forget what was known of the day.
+        """Take the embedded engine; with a server, forget what was known of the day.
 
         A fill holds the engine and waits for days. A task that held a day's lock while waiting for the engine would
         deadlock with the fill.
@@ -348,13 +348,13 @@ class LoadClickHouse(DayTask):
 
     @classmethod
     def look(cls, tasks: Sequence[DayTask]) -> None:
-        """Ask a server's ledger about all of the days at once."""
+        """Read a server's ledger for all of the days at once."""
         if tasks and settings.get("clickhouse_host"):
             loaded.look(tasks[0].definition, [task.date for task in tasks])
 
     @classmethod
     def forget(cls, tasks: Sequence[DayTask]) -> None:
-        """Let the next look at these days ask a server's ledger."""
+        """Let the next look at these days read a server's ledger."""
         if tasks and settings.get("clickhouse_host"):
             loaded.forget(tasks[0].definition, [task.date for task in tasks])
 
@@ -470,8 +470,8 @@ def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> 
 def _table(task: NormalizeBhavcopy | WriteParquet) -> tuple[pl.DataFrame, dict[str, str]]:
     """The table that a task reads, and its metadata, from memory if this process has just written it.
 
-    One that is not on this host is made again from the payload: a central scheduler, or the end of another host, may
-    have left the stage before to another host.
+    If it is not on this host, it is made again from the payload: the stage before may have run on another host, by a
+    central scheduler's choice, or before that host ended.
     """
     target = task.input()
     if (table := target.take()) is None:

@@ -1,8 +1,10 @@
-"""Claims: of several hosts with a store in common, one at a time works on a day.
+"""Claims to days: of several hosts with a store in common, one at a time works on a day.
 
-A claim is an object that names its holder, made only if there is none. The holder renews it until it gives it back. A
-claim that nobody has renewed for its time, as others have watched by their own clocks, is taken over, by one of them: a
-host that was killed keeps nobody from its days. The holder of a claim knows that it may have lost it, by its own clock.
+A claim is an object that names its holder, created only if there is none. The holder renews it until it gives it back.
+If others see a claim unchanged for as long as it lasts, by their own clocks, one of them takes it over: a host that was
+killed does not block its days. By its own clock, a holder knows when it may have lost its claim.
+
+The load claims of `warehouse.claims` are others: rows in a server's table, which keep two loads of one date apart.
 """
 
 from __future__ import annotations
@@ -36,14 +38,14 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 @dataclass
 class _Held:
-    """A claim of this process: until when it certainly holds, and how many parts of the process use it."""
+    """A claim of this process: until when it is certainly valid, and how many parts of the process use it."""
 
     until: float
     uses: int = 1
 
 
 class Claims:
-    """The claims of this process, below a folder of a store. Threads share it.
+    """The claims of this process, below a folder of a store. Its threads share them.
 
     ``host`` is this host's name. A claim lasts for ``seconds`` after it was last renewed.
     """
@@ -54,7 +56,7 @@ class Claims:
         self._seconds = seconds
         self._id = uuid.uuid4().hex
         self._held: dict[str, _Held] = {}
-        # The claims of others: tag, and when this process saw it first.
+        # The claims of others: the tag, and when this process first saw it.
         self._seen: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
         self._renewing: threading.Thread | None = None
@@ -79,7 +81,7 @@ class Claims:
         return True
 
     def take_all(self, names: Iterable[str]) -> list[str]:
-        """Claim names, in their order; returns those that this process has now. After an error it has none of them."""
+        """Claim names, in their order; returns those that this process now has. After an error it has none of them."""
         every = list(names)
 
         def attempt(name: str) -> bool | ChampionError:
@@ -97,7 +99,7 @@ class Claims:
         return taken
 
     def give_back(self, names: Iterable[str]) -> None:
-        """End one use of each claim; the last one gives it back. If that fails, it ends by itself."""
+        """End one use of each claim; the last use gives it back. If that fails, the claim ends by itself."""
         last = []
         with self._lock:
             for name in names:
@@ -118,13 +120,13 @@ class Claims:
         _in_threads(delete, last)
 
     def require(self, name: str, what: str) -> None:
-        """Raise Busy if this process can have lost its claim, because it stood still or the store did."""
+        """Raise Busy if this process may have lost its claim, because it or the store stood still."""
         with self._lock:
             held = self._held.get(name)
             if held and _now() < held.until:
                 return
         raise Busy(
-            f"the claim to {what} has ended before the work",
+            f"the claim to {what} ended before the work began",
             expected=f"a renewal within {self._seconds:g} s",
             found="none: this process stood still, or the store did not answer",
             todo="Run the same command again: another host may have done the work.",
@@ -139,7 +141,7 @@ class Claims:
         return self._folder.joinpath(*f"{name}.json".split("/"))
 
     def _take_over(self, name: str) -> bool:
-        """Take over a claim that has ended by its time; whether it is this process's now."""
+        """Take over a claim whose time is up; returns whether this process now has it."""
         found = store.get(self._at(name))
         if found is None:
             return store.put_if_absent(self._at(name), self._content())
@@ -158,7 +160,11 @@ class Claims:
             return False
         taken = store.replace_if(self._at(name), self._content(), tag)
         if taken:
-            logger.warning("%s is taken over from %s, which has gone", name, document.get("holder", "another host"))
+            logger.warning(
+                "the claim to %s is taken over from %s, which no longer renews it",
+                name,
+                document.get("holder", "another host"),
+            )
         return taken
 
     def _renew(self) -> None:
@@ -229,7 +235,7 @@ def _now() -> float:
 
 
 def _place(host: str) -> str:
-    """Where a process's id counts: a host, its start, and the space of ids, of which each container has its own."""
+    """Where a process's id is unique: a host since its start, and a space of ids; each container has its own."""
     parts = [host, socket.gethostname()]
     for read in (
         lambda: Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip(),
@@ -241,7 +247,7 @@ def _place(host: str) -> str:
 
 
 def _is_gone(document: dict[str, Any], host: str) -> bool:
-    """Whether the claim is of a process on this host that runs no more."""
+    """Whether the claim is that of a process on this host that no longer runs."""
     process, place = document.get("process"), _place(host)
     if not isinstance(process, int) or process <= 0 or not place or document.get("place") != place:
         return False

@@ -136,7 +136,7 @@ def days(root: Place, dataset: Dataset, start: date = date.min, stop: date = dat
     """The finished lake files from ``start`` to ``stop`` (exclusive), in no order; none is opened."""
     tree = folder(root, dataset)
     if isinstance(tree, ObjectPath):
-        # A thousand names a request, from the first day to the last.
+        # A request lists a thousand names, from the first day to the last.
         for listed in tree.entries("/".join(_folder_of(start)), "/".join(_folder_of(stop))):
             of = _date_of(listed.name, dataset)
             if of and start <= of < stop and _HIVE.fullmatch(str(listed.at.parent.relative_to(tree))):

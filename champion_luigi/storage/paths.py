@@ -37,7 +37,7 @@ class DayFiles:
 
     root: Path
     dataset: Dataset
-    # Empty: the folder of DATA_DIR.
+    # None: the folder in DATA_DIR.
     raw_root: Place | None = None
 
     def of(self, dataset: Dataset) -> DayFiles:
@@ -90,7 +90,7 @@ class DayFiles:
 
     @property
     def lake_hashes(self) -> Path:
-        """The sha256 of lake files that this folder's markers do not have, for a server's ledger."""
+        """The sha256 of lake files that this folder's markers lack, to compare with a server's ledger of loads."""
         return self.folder("loaded") / "lake_sha256.json"
 
     def lock(self, day: date) -> Path:

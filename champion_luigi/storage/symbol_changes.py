@@ -33,7 +33,7 @@ class Trouble(NamedTuple):
 
 
 def keep(files: ListFiles, day: date, content: bytes, described: Mapping[str, Any]) -> dict[str, Any]:
-    """Store the list of a day and its receipt and return the receipt. The caller holds the day's lock.
+    """Store the list of a day and its receipt, and return the receipt. The caller holds the day's lock.
 
     ``described`` holds what only the caller knows, such as the address.
     """

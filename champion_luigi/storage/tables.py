@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def table_bytes(table: pl.DataFrame, metadata: Mapping[str, str], *, is_to_stay: bool = True) -> bytes:
     """A table and its metadata as the content of one file: the same bytes for the same rows, however they were made.
 
-    One that is not ``is_to_stay`` takes twice the room, and two thirds of the time.
+    Without ``is_to_stay``, it is not compressed: twice the size, in two thirds of the time.
     """
     import polars as pl
 

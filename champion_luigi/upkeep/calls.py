@@ -1,4 +1,4 @@
-"""Upkeep from Python: what `champion verify`, `refresh` and `redo` do, with its outcome as a value."""
+"""Upkeep from Python: what `champion verify`, `refresh` and `redo` do, with the outcome as a value."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def redo(
         >>> redo("2024-01-15", first="normalize")
 
     ``start`` and ``end`` are dates or ISO texts, both included; without ``end``, a single day. ``first`` is one of
-    scrape, parse, normalize, write and load, ``last`` write or load. Returns a text for each date that was run: "done",
-    or the reason why it is not. Each output stays until a new one replaces it. Raises SettingsError, Busy or
-    NotInstalled.
+    scrape, parse, normalize, write and load, ``last`` write or load. Returns a text for each date that was processed:
+    "done", or the reason why it was not completed. Each output stays until a new one replaces it. Raises SettingsError,
+    Busy or NotInstalled.
     """
     found = catalog.dataset_of(dataset)
     begin, until = _range(start, end or start)

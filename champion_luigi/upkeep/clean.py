@@ -107,7 +107,7 @@ def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | 
 
 
 def remove_all(items: Sequence[Item], intermediates_of: type[DayTask] | None = None) -> dict[Item, Kept]:
-    """Delete files that `find` returned; those that must stay after all, each with the reason. Raises StorageError."""
+    """Delete files that `find` returned. Returns those that must stay, each with the reason. Raises StorageError."""
     days: dict[str, set[date]] = {}
     for item in items:
         if item.files and item.day:
@@ -126,7 +126,7 @@ def remove_all(items: Sequence[Item], intermediates_of: type[DayTask] | None = N
 def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
     """The temporary files under DATA_DIR and the lake; symbolic links below them are not followed."""
     data = settings.data_dir().absolute()
-    # In an object store, nothing is left behind.
+    # A killed run leaves nothing behind in an object store.
     others = [settings.local_dir(), settings.lake_dir(), settings.raw_dir()]
     roots = {root.absolute() for root in others if isinstance(root, Path)}
     for root in [data, *sorted(root for root in roots if not root.is_relative_to(data))]:

@@ -1,7 +1,7 @@
 """The state of each session: loaded in the warehouse, in the lake only, failed, absent, missing or closed.
 
-Read from folder listings, markers and the journal. The embedded warehouse is not opened; a server is asked once, for
-its ledger of loads. Thirty years take less than a second.
+Read from folder listings, markers and the journal. The embedded warehouse is not opened; a server's ledger
+of loads is read once. Thirty years take less than a second.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Compare raw payloads, lake and warehouse, date by date.
 
 The stored payload is compared with its receipt; the lake file with the receipt, the record of its load and its own
-metadata; and the warehouse with the lake and the record, which is a marker, or the entry in a server's ledger. Each
-year takes one Polars scan and one look at the warehouse, so memory is bounded by a year.
-An unreadable file counts as a difference on its date, and the comparison goes on.
+metadata; and the warehouse with the lake and the record. The record is a marker, or the entry in a server's ledger of
+loads. Each year takes one Polars scan and one look at the warehouse, so memory is bounded by a year. An unreadable file
+counts as a difference on its date, and the comparison goes on.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Difference:
 class Verdict:
     """The number of days compared in each place, and the differences. ``warehouse`` is None if there is none.
 
-    ``troubles`` are sentences about hosts of a cluster that do not answer, are read-only or behind.
+    ``troubles`` are sentences about hosts of a cluster that do not answer, are read-only or lag behind.
     """
 
     raw: int = 0
@@ -134,7 +134,7 @@ class _Of:
         return sorted(found | set(self.warehouse.years(self.dataset) if self.warehouse else ()))
 
     def entries(self, first: date, stop: date) -> dict[date, Entry]:
-        """What a server's ledger has of a range."""
+        """The entries of a range in a server's ledger of loads."""
         ledger = self.warehouse.ledger if self.warehouse else None
         return ledger.entries(self.dataset, first, stop) if ledger else {}
 
@@ -225,7 +225,7 @@ def _lake_files(of: _Of, first: date, stop: date, loads: Mapping[date, Any]) -> 
             if day in loads:
                 file.metadata = lake.metadata_of(content, place, of.dataset)
             else:
-                # No record has its sha256: compare its rows with the table that it was written from.
+                # No record has its sha256: compare its rows with the table from which it was written.
                 rows, file.metadata = lake.table_of(content, place, of.dataset)
                 file.is_as_normalized = _is_as_normalized(of, day, rows, file.metadata)
         except (StorageError, DamagedFile) as error:
@@ -349,9 +349,9 @@ def _warehouse_differences(
 def _ledger_differences(
     of: _Of, day: date, entry: Entry | None, held: Sums | None, *, is_known: bool
 ) -> Iterator[Difference]:
-    """Rows of a server that its ledger lacks, and rows of a load that was never checked.
+    """Rows in a server's table that its ledger lacks, and rows of a load that was never checked.
 
-    A day that nothing but the table has is reported as such, and one without rows, or with another number, as well.
+    Other differences report a day that only the table has, and a day without rows, or with another number of them.
     """
     if of.warehouse is None or of.warehouse.ledger is None or held is None:
         return
@@ -365,7 +365,7 @@ def _ledger_differences(
 def _host_differences(
     of: _Of, day: date, file: _LakeFile | None, marker: Mapping[str, Any] | None, on_hosts: Sequence[OnHost]
 ) -> Iterator[Difference]:
-    """The differences of each host of a cluster, which is named unless all hosts of the date's shard have the same."""
+    """The differences on each host of a cluster; hosts are named unless all of the date's shard differ alike."""
     own = [each for each in on_hosts if each.is_of(day)]
     found = {each.host: [*_warehouse_differences(of, day, file, marker, each.held.get(day))] for each in own}
     first = next(iter(found.values()), [])

@@ -9,5 +9,5 @@ __all__ = ["ddl"]
 
 
 def ddl(database: str, dataset: Dataset = EQUITY, layout: Layout = SINGLE) -> list[str]:
-    """The statements that make what a server needs for a data set, if it is missing: table, views and ledger."""
+    """The statements that make what a server needs for a data set, if it is missing: table, views, ledger of loads."""
     return [*table.ddl(database, dataset, layout), *ledger.ddl(database, layout).values()]

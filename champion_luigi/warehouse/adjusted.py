@@ -57,7 +57,7 @@ def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
             f"AND {columns[0].name} != {text_of(_MARK)}"
         )
     statements[ADJUSTED] = f"{_REPLACE} {quoted(database)}.{ADJUSTED}{layout.clause} AS\n{_adjusted(database)}"
-    # The comment is that of the statement for one host, whoever made it.
+    # The comment is made from the statement for one host, whoever runs it.
     return {
         name: f"{statement}\nCOMMENT {text_of(_comment(statement.replace(layout.clause, '', 1)))}"
         for name, statement in statements.items()
@@ -65,7 +65,7 @@ def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
 
 
 def _table(name: str) -> Table:
-    """A table of all generations, which is small: on a cluster, each host has the whole of it."""
+    """A table of all generations, which is small, so on a cluster each host has all of it."""
     columns, key = _COLUMNS[name]
     declared = ["generation UInt64 CODEC(T64, ZSTD(1))", *map(column_in_ddl, columns)]
     return Table(table_of(name), declared, "MergeTree", "generation", key, is_by_date=False)
@@ -151,7 +151,7 @@ def _prepare(connections: Sequence[Connection]) -> None:
         found = _comments(connection, made)
         others = {name: name in found for name, statement in made.items() if found.get(name) != _comment(statement)}
         stale.append((connection, others))
-    # Everywhere first: a replica of another version would refuse the new ones.
+    # First drop them on every host: a replica of another version would refuse the new ones.
     for connection, others in stale:
         for name, is_there in others.items():
             if is_there and made[name].startswith("CREATE TABLE"):

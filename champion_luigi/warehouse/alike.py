@@ -25,10 +25,10 @@ class Found(NamedTuple):
 
 
 def require(connections: Sequence[Connection], table: Table) -> bool:
-    """Whether each host has the table. Raises WarehouseError if one has a table of another kind.
+    """Whether each host has the table.
 
-    Raises it too if copies that are to be replicas of each other are not, and if a host does not let this user change
-    the settings of a load.
+    Raises WarehouseError if one has a table of another kind, if copies that have to be replicas of each other are not,
+    or if a host does not let this user change the settings of a load.
     """
     found = [copy for connection in connections if (copy := _on(connection, table))]
     of_path: dict[str, dict[str, Found]] = {}
@@ -38,7 +38,7 @@ def require(connections: Sequence[Connection], table: Table) -> bool:
             raise _wrong(
                 copy.connection,
                 table,
-                "is not a replica of its own",
+                "has the replica name of another host",
                 "a name of its own in each replica's macros",
                 f"{copy.path}, replica {copy.replica}, as on {other.connection.place.host}",
                 "Give each host its own macros shard and replica.",
@@ -101,7 +101,7 @@ def _require_over(connection: Connection, table: Table, kind: str, full: str) ->
     expected = connection.layout.distributed(connection.place.database, table)
     if kind != "Distributed" or not _plain(full).startswith(_plain(expected)):
         words = "is not spread over the shards by date: a day would be seen in parts"
-        todo = "Drop it, if it is a Distributed table, which holds no rows; rename any other. It is made anew."
+        todo = "If it is a Distributed table, drop it: it holds no rows. Rename any other. The next load makes it anew."
         raise _wrong(connection, table, words, expected, full, todo)
 
 
@@ -118,7 +118,7 @@ def _require_settings(connection: Connection) -> None:
             source=connection.place.words,
             expected=", ".join(f"{name} = {needed[name]}" for name, _ in fixed),
             found=", ".join(f"{name} = {value}" for name, value in fixed) + f" (Code: {READ_ONLY_CODE}.)",
-            todo="Let the user's profile have these values, or take the constraint from it.",
+            todo="Set these values in the user's profile, or remove its constraint.",
         )
 
 

@@ -1,9 +1,11 @@
-"""Claims: one process at a time loads a date of a data set into a server, whatever its host or folder.
+"""Load claims: one process at a time loads a date of a data set into a server, whatever its host or folder.
 
-A claim is a row in the table of claims. A process writes its own, then reads those of others, and holds the dates if
-there are none: of two that write at the same time, at least one sees the other. Of those that see each other, the one
-that asked first stays and waits, and the others take theirs back until it has ended. A claim of a process that is gone
-ends at once where that can be seen, on the same host, and otherwise after a minute.
+A load claim is a row in the server's table ``load_claims``. A process writes its own, then reads those of others, and
+holds the dates if there are none: of two that write at the same time, at least one sees the other. Of those that see
+each other, the first to ask stays and waits; the others withdraw theirs until it has ended. The claim of a process that
+has ended is ignored at once on the same host, and after a minute on others.
+
+The claims of `storage.claims` are others: objects in a store, by which hosts divide the days of a fill.
 """
 
 from __future__ import annotations
@@ -29,13 +31,13 @@ from champion_luigi.warehouse.layout import text_of
 from champion_luigi.warehouse.ledger import CLAIMS
 
 SECONDS = 60
-# Others load for seconds, or minutes if the server is slow.
+# Other loads take seconds, or minutes if the server is slow.
 _MOST_SECONDS = 600.0
 _LOOK_SECONDS = (0.02, 0.2)
 
-# The id of this process, by process id: a fork is another one.
+# The id of this process, by process id: a fork has another.
 _ids: dict[int, str] = {}
-# Versions of this process's rows, which grow although the clock may be set back.
+# Versions of this process's rows, which grow even if the clock is set back.
 _versions = itertools.count(time.time_ns())
 
 
@@ -49,7 +51,7 @@ class _Other(NamedTuple):
 
 
 class Claims:
-    """The claims of this process, one thread at a time."""
+    """The load claims of this process, used by one thread at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -120,7 +122,7 @@ def _id() -> str:
 
 
 def _place() -> str:
-    """This host, and the space in which its process ids count: containers of one host have their own."""
+    """This host, and the space in which its process ids are unique: each container has its own."""
     try:
         space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -129,7 +131,7 @@ def _place() -> str:
 
 
 def _is_gone(other: _Other) -> bool:
-    """Whether the process ran on this host, and runs no more."""
+    """Whether the process ran on this host, and no longer runs."""
     if other.place != _place():
         return False
     try:

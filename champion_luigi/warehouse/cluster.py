@@ -16,9 +16,9 @@ from champion_luigi.warehouse.layout import Layout, text_of
 
 logger = logging.getLogger("champion_luigi")
 
-# How long a host may take to fetch what it lacks, before the next replica is tried.
+# How long a host may take to fetch what it lacks before the next replica is tried.
 _CATCH_UP_SECONDS = 10
-# An insert without an answer of Keeper ends after some seconds, and is tried again by the load, which says so.
+# If Keeper does not answer, an insert ends after some seconds; the load says so, and tries again.
 _KEEPER_ATTEMPTS = 5
 _QUORUM_MILLISECONDS = 60_000
 
@@ -74,7 +74,7 @@ class Replicas(Connection):
             super().insert_arrow(table, columns, stream, self._insert_settings | dict(settings))
 
     def catch_up(self, table: str) -> None:
-        """Have the host's copy of a table hold what was loaded before, at any replica.
+        """Let the host's copy of a table fetch what was loaded before, at any replica.
 
         Raises WarehouseUnreachable if it cannot fetch that at present.
         """
@@ -115,7 +115,7 @@ class ClusterConnection(Replicas):
         self._shards: dict[int, Replicas] = {}
 
     def everywhere(self) -> Sequence[Connection]:
-        """A connection to each host that answers, by shard and replica; the log has the others.
+        """A connection to each host that answers, in the order of shards and replicas; the log names the others.
 
         Raises WarehouseUnreachable if no host of a shard answers.
         """

@@ -1,9 +1,9 @@
 """The warehouse of a cluster: the same tables on every host, and loads that every replica shows whole.
 
 A load first has its replica fetch what was loaded before, reads the known keys there, and inserts one block at that
-replica, which most replicas of the shard have when it returns. Of two loads of one date, Keeper lets one through: both
-give the insert the token of the version that they read, and an insert whose token was used is dropped. The check then
-finds the other load, and this one begins anew, from what the other has loaded.
+replica; when the insert returns, most replicas of the shard have the block. Of two loads of one date, Keeper lets one
+through: the token of each insert is the version that its load has read, and an insert whose token was used is dropped.
+The check then finds the other load, and this one begins anew, from what the other has loaded.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ClusterWarehouse(Warehouse):
             alike.require(connections, table)
 
     def _load(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
-        """Load each date at its shard; the tokens of the inserts do the work of claims.
+        """Load each date at its shard; the tokens of the inserts do the work of load claims.
 
         While replicas or Keeper are missing, wait and say so, as long as the address allows. Then raises
         WarehouseUnreachable.
@@ -103,7 +103,7 @@ class ClusterWarehouse(Warehouse):
             merging.merge(self._cluster.of_shard(index), self.layout.stored_in(table_of(dataset)), years)
 
     def held_on_hosts(self, dataset: Dataset, start: date, stop: date) -> list[OnHost]:
-        """What each host that answers has, from ``start`` to ``stop`` (exclusive), as its own copy has it."""
+        """What the own copy of each host that answers has, from ``start`` to ``stop`` (exclusive)."""
         stored, weights = self.layout.stored_in(table_of(dataset)), [weight for _, weight in self._cluster.weights]
         found = []
         for index, (shard, _) in enumerate(self._cluster.weights):
@@ -230,7 +230,7 @@ def _patiently(place: Address, connection: Connection, table: Table, work: Calla
             now = time.monotonic()
             found = "; ".join(filter(None, (missing, error.found)))
             if now - began >= place.wait_seconds:
-                todo = "Look after what is missing; CLICKHOUSE_WAIT_SECONDS sets how long a load waits for it."
+                todo = "Start or repair what is missing; CLICKHOUSE_WAIT_SECONDS sets how long a load waits for it."
                 raise WarehouseUnreachable(error.what, source=error.source, found=found, todo=todo) from None
             if missing != said or now - said_at > _SAID_SECONDS:
                 left = place.wait_seconds - (now - began)
@@ -243,7 +243,7 @@ def _patiently(place: Address, connection: Connection, table: Table, work: Calla
 
 
 def _missing(connection: Connection, table: Table) -> str:
-    """What a replica lacks for a load, in words; empty if it lacks nothing that it knows of."""
+    """What keeps a replica from loading, in words; empty if it knows of nothing."""
     try:
         rows = connection.query(
             "SELECT is_readonly, replica_is_active FROM system.replicas "

@@ -44,9 +44,9 @@ ADDRESS = "Check CLICKHOUSE_HOST, CLICKHOUSE_PORT (the HTTP port) and CLICKHOUSE
 class Address:
     """The address of the warehouse. Without ``host``, the embedded engine in ``folder``. The password is in no repr.
 
-    With ``cluster``, a cluster's name, ``host`` and ``port`` are the first of several hosts; ``others`` are further
-    ones, each with its port; hosts of the cluster that are not listed have ``usual_port``. ``quorum`` says whether a
-    load waits for most replicas of its shard, ``wait_seconds`` how long for replicas that are missing.
+    With ``cluster``, a cluster's name, ``host`` and ``port`` are the first of several hosts, and ``others`` are the
+    further ones, each with its port. Hosts of the cluster that are not listed have ``usual_port``. ``quorum`` says
+    whether a load waits for most replicas of its shard, ``wait_seconds`` how long it waits for missing replicas.
     With ``in_memory``, the embedded engine stores nothing: its tables are the files of the lake in ``folder``.
     """
 
@@ -161,7 +161,7 @@ class Connection:
         return [self]
 
     def catch_up(self, table: str) -> None:
-        """Have the host's copy of a table hold what was loaded before, at any replica: on one server, it does."""
+        """Let the host's copy of a table fetch what was loaded at other replicas: on one server, there are none."""
 
     def named(self, name: str) -> str:
         """A table's or view's name with its database, as statements write it."""
@@ -178,9 +178,9 @@ class Connection:
 def connected(
     place: Address, settings: dict[str, Any], lock_wait_seconds: float, on_wait: Callable[[str], None] | None
 ) -> tuple[Address, Client, Callable[[], None]]:
-    """The address of the host that answers, a client of it, and a function that is called once the client is closed.
+    """The address of the host that answers, a client of it, and a function to call once the client is closed.
 
-    That releases the embedded engine for other processes.
+    The function releases the embedded engine for other processes.
     """
     if place.host:
         return *connect_first(place.each, settings), lambda: None
@@ -194,7 +194,7 @@ def connected(
 def connect_first(places: Sequence[Address], settings: dict[str, Any]) -> tuple[Address, Client]:
     """The first of these hosts that answers, and a client of it.
 
-    Raises the error of the only one, or WarehouseUnreachable, which has what each host answered.
+    Raises WarehouseUnreachable if none answers, with the reason of each, and the errors of `connect_server`.
     """
     failures = []
     for place in places:

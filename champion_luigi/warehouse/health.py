@@ -9,7 +9,7 @@ from champion_luigi.base.errors import ChampionError
 from champion_luigi.warehouse.cluster import ClusterConnection, Member
 from champion_luigi.warehouse.layout import text_of
 
-# A replica fetches a load within a second; seconds of delay are no fault while others load.
+# A replica fetches a load within a second; while others load, a delay of seconds is no fault.
 _MOST_BEHIND_SECONDS = 60
 
 
@@ -23,7 +23,7 @@ class Health:
 
 
 def of_hosts(cluster: ClusterConnection) -> list[Health]:
-    """The health of each host, by shard and replica."""
+    """The health of each host, in the order of shards and replicas."""
     return [_of(cluster, member) for member in cluster.members]
 
 
@@ -49,5 +49,5 @@ def _of(cluster: ClusterConnection, member: Member) -> Health:
         return Health(member, is_live=False, trouble=words)
     delay, table = max(((delay, table) for table, _, delay in rows), default=(0, ""))
     if delay > _MOST_BEHIND_SECONDS:
-        return Health(member, is_live=True, trouble=f"is {delay:,} s behind ({table})")
+        return Health(member, is_live=True, trouble=f"lags {delay:,} s behind ({table})")
     return Health(member, is_live=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from urllib.parse import quote
 
-# The days since 1970: what the shard of a date is chosen by, here and in Distributed tables.
+# The days since 1970: they choose the shard of a date, here and in Distributed tables.
 SHARDING_KEY = "toRelativeDayNum(trade_date)"
 _EPOCH = date(1970, 1, 1)
 
@@ -35,10 +35,10 @@ class Table:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where tables are: on one server, without a cluster's name, or on a cluster of so many shards.
+    """Where tables are: on one server, without a cluster's name, or on a cluster of ``shards`` shards.
 
-    With ``on_cluster``, each statement makes its object on all hosts by itself, which needs a server that is set up for
-    it; without, the statement is for one host.
+    With ``on_cluster``, each statement makes its object on all hosts, for which the servers have to be set up; without,
+    the statement is for one host.
     """
 
     cluster: str = ""
@@ -59,7 +59,7 @@ class Layout:
         return self.shards > 1 and table.is_by_date
 
     def stored_in(self, table: Table) -> str:
-        """The name of the table that stores a host's rows, which an insert of one shard's rows goes into."""
+        """The name of the table that stores a host's rows; rows of one shard are inserted into it."""
         return self.stored_as(table.name) if table.is_by_date else table.name
 
     def stored_as(self, name: str) -> str:

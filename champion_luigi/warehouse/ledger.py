@@ -1,10 +1,11 @@
-"""The ledger of loads: a table beside the prices that says what is loaded, the same for every host.
+"""The ledger of loads: a server's table beside the prices, which records for every host what is loaded.
 
-A row is the last load of a data set's date: the sha256 of the lake file, the rows and their version. It is written
-after the load has been checked. It counts as long as its version is the newest that the table has of the date: after a
-load that was killed before its check, and for a table that was renamed or made anew, the date is due again.
+A row is the last load of a data set's date: the sha256 of the lake file, the number of rows and their version. It is
+written after the load has been checked. It counts as long as its version is the newest of the date in the prices'
+table: after a load that was killed before its check, or if that table was renamed or made anew, the date is due again.
 
-The embedded engine has no ledger: one folder has the engine, and the markers of its loads.
+The embedded engine has no ledger of loads: one folder has both the engine and the markers of its loads. The ledger of
+the archive's answers is another one, in `exchange.answers`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _COLUMNS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "holder": ("String", "the process, by an id of its own"),
         "place": ("String", "the process's host"),
         "process": ("UInt32", "the process's id there"),
-        "since": ("UInt64", "when it asked first, of which the smallest goes first"),
+        "since": ("UInt64", "when it first asked; the smallest goes first"),
         "expires": ("DateTime64(3, 'UTC')", "when the claim ends; 1970 if it was given back"),
         "changed": ("UInt64", "version of the row"),
     },
@@ -53,7 +54,7 @@ _FIRST, _LAST = date(1970, 1, 1), date(2149, 6, 6)
 
 @dataclass(frozen=True)
 class Entry:
-    """The last load of a date. ``newest`` is the newest version of the date in the table, 0 if it has nothing of it."""
+    """The last load of a date. ``newest`` is the date's newest version in the prices' table; 0 if there is none."""
 
     lake_sha256: str
     rows: int
@@ -68,17 +69,17 @@ class Entry:
 
 
 def ddl(database: str, layout: Layout = SINGLE) -> dict[str, str]:
-    """The statements that make the ledger, and on one server the claims, by table. Each host of a cluster has all."""
+    """The statements that make the ledger and, on one server, the load claims, by table. A cluster's hosts need all."""
     return {table.name: layout.create(database, table)[0] for table in tables(layout)}
 
 
 def tables(layout: Layout = SINGLE) -> list[Table]:
-    """The ledger, and on one server the claims: on a cluster, the inserts' tokens do the work of claims."""
+    """The ledger and, on one server, the load claims; on a cluster, the tokens of inserts do their work."""
     return [table_of(name) for name in _COLUMNS if name == LOADS or not layout.cluster]
 
 
 def table_of(name: str) -> Table:
-    """The ledger's table or that of claims."""
+    """The table of the ledger, or that of load claims."""
     declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in _COLUMNS[name].items()]
     version, order = ("version", "") if name == LOADS else ("changed", ", holder")
     engine = f"ReplacingMergeTree({version})"
@@ -138,7 +139,7 @@ class Ledger:
             ) from None
 
     def entries(self, dataset: Dataset, start: date = _FIRST, stop: date = _LAST) -> dict[date, Entry]:
-        """The loads of a data set from ``start`` to ``stop`` (exclusive), whether or not they count; two queries."""
+        """The loads of a data set from ``start`` to ``stop`` (exclusive), whether or not they count, by two queries."""
         if {LOADS, dataset.table} - self._existing(dataset):
             return {}
         self._connection.catch_up(LOADS)
@@ -152,9 +153,9 @@ class Ledger:
         return {day: Entry(*values) for day, *values in found}
 
     def versions(self, dataset: Dataset, start: date, stop: date) -> dict[date, tuple[int, int]]:
-        """The rows and the version of each date that is of one version alone, from ``start`` to ``stop`` (exclusive).
+        """The number of rows, and the version, of each date whose rows all have one version.
 
-        In one query, which reads every row's version.
+        From ``start`` to ``stop`` (exclusive), in one query, which reads every row's version.
         """
         if dataset.table not in self._existing(dataset):
             return {}
@@ -187,7 +188,7 @@ class Ledger:
         self._connection.insert_arrow(self._connection.named(LOADS), frame.columns, stream.getvalue(), INSERT_SETTINGS)
 
     def _existing(self, dataset: Dataset) -> set[str]:
-        """Those of the ledger and the data set's table that exist."""
+        """Which of the ledger and the data set's table exist."""
         found = self._connection.query(
             f"SELECT name FROM system.tables WHERE database = {text_of(self._place.database)} "
             f"AND name IN ({text_of(LOADS)}, {text_of(dataset.table)})"

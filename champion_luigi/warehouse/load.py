@@ -1,9 +1,9 @@
 """Loading: an atomic insert replaces the rows of a date, or of several dates of one year.
 
 A load is a new version of a date's rows in a ReplacingMergeTree, with tombstones for the keys that the date has lost.
-Of two processes that load a date into a server at once, claims let one go first (`claims`). One whose claim has ended
-too early, or an older version of this package, which claims nothing, may still come in between: the rows of both would
-then be seen. A load that finds rows of another version beside its own is done again.
+Of two processes that load a date into a server at once, load claims let one go first (`claims`). One whose claim ended
+too early, or an older version of this package, which makes no claims, can still come in between, and readers would see
+the rows of both. So a load that finds rows of another version beside its own is repeated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ INSERT_SETTINGS: Mapping[str, Any] = {
 }
 # The most rows of an insert of several dates.
 _MOST_ROWS = 500_000
-# How often dates are loaded if other loads of them come in between.
+# How often dates are loaded if other loads of the same dates come in between.
 _ATTEMPTS = 8
 
 
@@ -90,7 +90,7 @@ class Loads:
                     "other processes go on loading the same dates",
                     day=min(days),
                     source=self._connection.place.words,
-                    todo="Run the day again when they have ended: readers may see rows of several loads.",
+                    todo="Run the day again when they have ended: until then, readers may see rows of several loads.",
                 )
             # Two that do so in step would go on for ever.
             time.sleep(random.uniform(0, 0.1 * attempt))  # noqa: S311 - no secret
@@ -145,7 +145,7 @@ class Loads:
     def _difference(
         self, dataset: Dataset, days: Mapping[date, pl.DataFrame], seen_in: str = ""
     ) -> WarehouseError | None:
-        """The error about a date of which readers see other rows than were sent; None if all agree.
+        """The error about a date for which readers see other rows than were sent; None if all agree.
 
         ``seen_in`` is what is read, with FINAL, in place of the view.
         """
@@ -173,9 +173,9 @@ class Loads:
         return None
 
     def _is_mixed(self, dataset: Dataset, loaded: Mapping[date, Loaded], *, is_suspected: bool) -> bool:
-        """Whether readers see rows of another load beside those of this one, which is over and checked.
+        """Whether readers see rows of another load beside those of this one, which has been checked.
 
-        Only if that is suspected, or if there is a newer version, are all rows of the dates looked at.
+        All rows of the dates are read only if that is suspected, or if there is a newer version.
         """
         if not self._connection.place.host:
             return False  # the engine's lock keeps other processes away

@@ -25,7 +25,7 @@ _PATTERN = re.compile(r"[*?{}\[\]]")
 def is_possible(root: Place) -> bool:
     """Whether the engine can read the files of a lake: it reads some characters of a path as a pattern.
 
-    Of the object stores, it reads those that speak the language of S3.
+    Of the object stores, it reads those with the API of S3.
     """
     return root.bucket.startswith("s3:") if isinstance(root, ObjectPath) else not _PATTERN.search(str(root))
 

@@ -77,7 +77,7 @@ class Warehouse:
         self.close = connection.close
         self._named = connection.named
         self.layout = connection.layout
-        # Of a server; the embedded engine has neither.
+        # For a server; the embedded engine needs neither ledger nor claims.
         self.ledger = Ledger(connection) if self.place.host else None
         self._claims = Claims(connection)
         self._loads = Loads(connection)
@@ -129,8 +129,8 @@ class Warehouse:
         """Replace the rows of each date atomically, and check the rows that readers then see.
 
         The dates of a year share inserts, because an insert costs more than its rows. Repeating a load changes nothing;
-        if it raises, any of the dates may be loaded. A server's ledger then has the dates with the sha256 of the lake
-        files that the rows are from, as far as these are given. Raises Busy if other processes load the dates for long.
+        if it raises, any of the dates may be loaded. A server's ledger then has those dates whose lake file's sha256 is
+        in ``lake_sha256``. Raises Busy if other processes go on loading the dates for long.
         """
         self.prepare(dataset)
         loaded = self._load(dataset, days)
@@ -167,11 +167,11 @@ class Warehouse:
         return self._held(dataset, start, stop, self._named(dataset.view))
 
     def held_on_hosts(self, dataset: Dataset, start: date, stop: date) -> list[OnHost]:  # noqa: ARG002
-        """What each host of a cluster that answers has, from ``start`` to ``stop`` (exclusive); of one server, none."""
+        """What each answering host of a cluster has, from ``start`` to ``stop`` (exclusive); empty for one server."""
         return []
 
     def troubles(self) -> list[str]:
-        """A sentence for each host of a cluster with which something is wrong; of one server, none."""
+        """A sentence for each host of a cluster with which something is wrong; empty for one server."""
         return []
 
     def _held(self, dataset: Dataset, start: date, stop: date, seen_in: str) -> dict[date, Sums]:
@@ -243,7 +243,7 @@ class Warehouse:
         ):
             found[table][name] = type_
             has_comments &= bool(comment) or name not in declared.get(table, {})
-        # A column of the stored rows that the table over them lacks is a column that the table lacks.
+        # A column that the table over the stored rows lacks counts as lacking, even if the stored rows have it.
         over = {name: type_ for name, type_ in found[stored].items() if name in found[dataset.table]}
         return over, found[dataset.view], has_comments and all(found[view] for view in declared)
 
@@ -316,7 +316,7 @@ class Warehouse:
 def ddl(database: str, dataset: Dataset = EQUITY, layout: Layout = SINGLE) -> list[str]:
     """The statements that make the database, the table and the view if they are missing, then the further views.
 
-    On a cluster with several shards, the table is two: see `layout`.
+    On a cluster with several shards, the table consists of two: see `layout`.
     """
     return [
         layout.database(database),

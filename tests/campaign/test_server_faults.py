@@ -925,7 +925,7 @@ OLDER = {
 def test_a_table_of_another_version_is_named_and_a_new_one_gets_every_day(
     what: str, market: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is written into it; renamed, as the error says, it makes room for a table with all the lake's days."""
+    """Nothing is written into it. Once it is renamed, as the error says, a fill makes a table with all days."""
     assert fill(DAYS[:2], 3).done == 2
     before = query(market, f"SELECT count() FROM `{market.database}`.{EQUITY.table}")
     change, words = OLDER[what]
@@ -944,8 +944,8 @@ def test_a_table_of_another_version_is_named_and_a_new_one_gets_every_day(
     campaign.tell(
         AREA,
         f"the table of an older version: {what}",
-        "the column is named, expected and found, and nothing is written; renamed, a fill makes the table anew with "
-        "every day",
+        "the column is named, expected and found, and nothing is written; once it is renamed, a fill makes the table "
+        "anew with every day",
     )
 
 

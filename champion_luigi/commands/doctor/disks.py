@@ -43,24 +43,24 @@ def layout() -> Finding:
 
 
 def lake_folder() -> Finding:
-    """Whether the lake's folder exists or can be made, and can be written; or its object store be used."""
+    """Whether the lake's folder exists or can be made, and can be written, or its object store can be used."""
     return takes_files(settings.lake_dir())
 
 
 def raw_folder() -> Finding:
-    """The same of the folder of fetched files, or its object store."""
+    """The same for the folder of fetched files, or its object store."""
     return takes_files(settings.raw_dir())
 
 
 def takes_files(folder: Place) -> Finding:
     """Whether a folder can be written, or the folder in which it would be made: write a file there, and remove it.
 
-    Also whether the names of new files outlast a power failure there. Of an object store, whether the key has the
-    rights that it takes, and whether the store heeds conditions.
+    Also whether the names of new files outlast a power failure there. For an object store, whether the key has the
+    rights that it needs, and whether the store honours conditions.
     """
     if isinstance(folder, ObjectPath):
         store.require(folder)
-        return Finding("OK", f"{folder}: the key may list, read, write and delete, and conditions of writing hold")
+        return Finding("OK", f"{folder}: the key may list, read, write and delete; conditions of writing are honoured")
     try:
         with _test_file(folder) as path, path.open("wb") as file:
             file.write(b"champion doctor\n" * 256)
@@ -95,17 +95,19 @@ def locks() -> Finding:
 
 
 def shared() -> Finding:
-    """Whether other machines can use DATA_DIR too, and whether what only one machine may write is elsewhere then."""
+    """Whether other hosts can use DATA_DIR too and, if so, whether what only one host may write is elsewhere."""
     data, local = (mounts.mount_of(folder) for folder in (settings.data_dir(), settings.local_dir()))
     if data is None or local is None:
-        return Finding("OK", "the kind of the file system is not known here")
+        return Finding("OK", "the type of the file system is not known here")
     if not data.is_shared and not local.is_shared:
-        return Finding("OK", f"no: DATA_DIR is on {data.kind}, of this machine alone")
+        return Finding("OK", f"no: DATA_DIR is on {data.kind}, of this host alone")
     if local.is_shared:
-        what = "the journal, the ledgers" + ("" if settings.get("mlflow_tracking_uri") else " and MLflow's SQLite")
-        found = f"{what} are on {local.kind} ({local.folder}): appends from two machines lose lines there"
-        return Finding("WARNING", found, "Set CHAMPION_LOCAL_DIR on each machine to a folder of its own local disk.")
-    own = f"this machine's own state is in {settings.local_dir().absolute()}"
+        what = "the journal, the archive's answers" + (
+            "" if settings.get("mlflow_tracking_uri") else " and MLflow's SQLite"
+        )
+        found = f"{what} are on {local.kind} ({local.folder}): appends from two hosts lose lines there"
+        return Finding("WARNING", found, "Set CHAMPION_LOCAL_DIR on each host to a folder on its own local disk.")
+    own = f"what belongs to this host alone is in {settings.local_dir().absolute()}"
     return Finding("OK", f"DATA_DIR is on {data.kind} ({data.folder}); {own}")
 
 

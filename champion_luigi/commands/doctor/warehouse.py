@@ -47,7 +47,7 @@ def warehouse() -> Finding:
 
 
 def _cluster(place: Address, finding: Finding) -> Finding:
-    """The finding about all hosts of the cluster, after that about one of them."""
+    """The finding about all hosts of the cluster, from the one about a single host."""
     from champion_luigi.warehouse import alike, health
     from champion_luigi.warehouse.cluster import ClusterConnection
 
@@ -62,13 +62,13 @@ def _cluster(place: Address, finding: Finding) -> Finding:
     troubles = "; ".join(f"{each.member.words} {each.trouble}" for each in healths if each.trouble)
     if blocked := health.without_quorum(healths):
         which = ", ".join(map(str, blocked))
-        todo = "Start the missing replicas and Keepers: loads wait for them. CLICKHOUSE_QUORUM=false loads without."
+        todo = "Start the missing replicas and Keepers: loads wait for them. With CLICKHOUSE_QUORUM=false, they do not."
         if place.quorum or not live:
             return replace(
                 finding, status="PROBLEM", found=f"{words}; no quorum in shard {which}: {troubles}", todo=todo
             )
     if troubles:
-        return replace(finding, status="WARNING", found=f"{words}: {troubles}", todo="Look after these hosts.")
+        return replace(finding, status="WARNING", found=f"{words}: {troubles}", todo="Repair or start these hosts.")
     return replace(finding, found=words)
 
 

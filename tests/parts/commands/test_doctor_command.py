@@ -416,14 +416,14 @@ def test_the_lake_may_be_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("local", "status", "words"),
     [
-        ("", "WARNING", "the journal, the ledgers and MLflow's SQLite are on nfs4"),
+        ("", "WARNING", "the journal, the archive's answers and MLflow's SQLite are on nfs4"),
         ("here", "OK", "DATA_DIR is on nfs4"),
     ],
 )
 def test_a_shared_folder_needs_a_local_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: str, status: str, words: str
 ) -> None:
-    """Two machines' appends lose lines on a network file system, so journal and ledgers belong to a local disk."""
+    """Appends from two hosts lose lines on a network file system, so journal and ledgers belong on a local disk."""
     table = tmp_path / "mountinfo"
     table.write_text(
         f"27 1 254:1 / / rw - ext4 /dev/vda1 rw\n41 27 0:40 / {tmp_path}/data rw - nfs4 files.example.com:/data rw\n"
@@ -436,11 +436,11 @@ def test_a_shared_folder_needs_a_local_one(
     assert words in found.found
 
 
-def test_a_disk_of_this_machine_is_not_shared(tmp_path: Path) -> None:
-    """By the machine's own table of mounts."""
+def test_a_disk_of_this_host_is_not_shared(tmp_path: Path) -> None:
+    """By the host's own table of mounts."""
     found = disks.shared()
     assert found.status == "OK"
-    assert "of this machine alone" in found.found
+    assert "of this host alone" in found.found
 
 
 def test_a_disk_without_room_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -357,7 +357,7 @@ def test_markers_of_earlier_versions_count_and_are_entered_once(
         said = [record.getMessage() for record in caplog.records if "ledger" in record.getMessage()]
         assert len(said) == 1
         assert said[0].startswith("equity: 3 loads that earlier versions recorded in this folder are now in the ledger")
-        assert said[0].endswith("; 1 others are not as recorded in the table, and are loaded again")
+        assert said[0].endswith("; not in the table as recorded, and loaded again: 1")
         caplog.clear()
         as_a_new_process()
         assert fill([*DAYS, date(2024, 1, 23)]).done == 1

@@ -95,8 +95,8 @@ def test_a_receipt_names_the_archive_that_gave_the_file(nse: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize(("hosts", "rate"), [("", 3.0), ("1", 3.0), ("3", 1.0)])
-def test_each_machine_takes_its_share_of_the_rate(hosts: str, rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The polite rate is for all machines together; without a setting, this one has all of it."""
+def test_each_host_takes_its_share_of_the_rate(hosts: str, rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The polite rate is for all hosts together; without a setting, this one has all of it."""
     monkeypatch.setenv("CHAMPION_HOSTS", hosts)
     assert wiring._limits()["requests_per_second"] == rate
 

@@ -58,7 +58,7 @@ def test_a_process_uses_its_claim_in_several_parts(tmp_path: Path) -> None:
     assert other.take_all([DAY, "equity/2024-01-17"]) == ["equity/2024-01-17"]
     ours.give_back([DAY, "equity/2024-01-16"])
     assert other.take(DAY)
-    with pytest.raises(Busy, match="the claim to the day has ended"):
+    with pytest.raises(Busy, match="the claim to the day ended"):
         ours.require(DAY, "the day")
 
 
