@@ -22,7 +22,7 @@ from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.warehouse import ledger
 from champion_luigi.warehouse.connection import Address, as_warehouse_errors, connect_first
-from champion_luigi.warehouse.layout import quoted
+from champion_luigi.warehouse.layout import Layout, quoted
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import differences, table_of
 
@@ -112,11 +112,12 @@ def _lacking(place: Address, client: Client, made: list[Dataset], *, has_ledger:
         for dataset in made or [EQUITY]
         for right, on in (("SELECT", dataset.table), ("INSERT", dataset.table), ("SELECT", dataset.view))
     ]
-    needed += [(right, on) for right in ("SELECT", "INSERT") for on in (ledger.LOADS, ledger.CLAIMS)]
+    beside = [table.name for table in ledger.tables(Layout(place.cluster))]
+    needed += [(right, on) for right in ("SELECT", "INSERT") for on in beside]
     if not made:
         needed += [("CREATE DATABASE", "*"), ("CREATE TABLE", EQUITY.table), ("CREATE VIEW", EQUITY.view)]
     if not has_ledger:
-        needed += [("CREATE TABLE", ledger.LOADS), ("CREATE TABLE", ledger.CLAIMS)]
+        needed += [("CREATE TABLE", on) for on in beside]
     lacking = []
     for right, on in needed:
         try:
