@@ -15,7 +15,7 @@ from champion_luigi.tracking import record as recording
 _PARENT = os.getpid()
 # As in glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-_POOLS = 2
+_POOLS = 1
 # Blocks up to this size, the largest that glibc allows, come from a pool, and a pool keeps as much free memory.
 _POOLED_BYTES = 32 * 1024 * 1024
 _prepared = False
