@@ -91,7 +91,7 @@ def shown(console: Console) -> Iterator[Callable[[FillProgress], None]]:
             bar.update(
                 row,
                 total=progress.due,
-                completed=progress.done,
+                completed=progress.done + progress.by_others,
                 current=str(progress.current or ""),
                 rows=progress.rows,
                 rate=progress.rate,

@@ -55,7 +55,8 @@ class Progress:
     """A fill's progress. Counts are days, except ``rows``.
 
     ``failed``, ``absent``, ``closed`` and ``unpublished`` hold reasons, of the days that this fill requested;
-    ``all_absent`` is the number of absent sessions in the whole range.
+    ``all_absent`` is the number of absent sessions in the whole range, and ``loaded_elsewhere`` that of the days, among
+    those done by others, that this fill worked on when another host loaded them.
     """
 
     due: int
@@ -69,6 +70,7 @@ class Progress:
     unpublished: dict[date, str] = field(default_factory=dict)
     elsewhere: list[date] = field(default_factory=list)
     by_others: int = 0
+    loaded_elsewhere: int = 0
     all_absent: int = 0
     left: int = 0
     stopped_because: str = ""
@@ -78,6 +80,11 @@ class Progress:
     def rate(self) -> float:
         """Days a second."""
         return self.done / max(time.monotonic() - self.started, 1e-9)
+
+    @property
+    def percentage(self) -> int:
+        """The part of the days that are done, by whomever, in percent."""
+        return round(100 * (self.done + self.by_others) / max(self.due, 1))
 
     def metrics(self) -> dict[str, float]:
         """The progress as numbers, by the names of the fill's metrics."""
@@ -132,7 +139,8 @@ def fill_days(
     lanes = min(len(chunks), 2 if workers >= _WORKERS_FOR_TWO_LANES else 1)
     missing: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()
-    with steady.still(), threads.economy(), listening(_Recorder(of, progress, show)) as errors:
+    recorder = _Recorder(of, progress, show)
+    with steady.still(), threads.economy(), listening(recorder) as errors:
         try:
             while chunks or running:
                 while chunks and len(running) < lanes:
@@ -150,6 +158,7 @@ def fill_days(
                 running.popleft()
                 hosts.give_back(dataset, [task.date for task in chunk])
                 _settle(dataset, chunk, errors, missing, progress)
+                recorder.count_others(chunk)
                 of.forget(chunk)
                 if because := _reason_to_stop(chunk, errors):
                     progress.left += sum(map(len, chunks))
@@ -200,6 +209,7 @@ class _Recorder:
     def __init__(self, of: type[DayTask], progress: Progress, show: Callable[[Progress], None]) -> None:
         self._of, self._progress, self._show = of, progress, show
         self._further = min if day_task.newest_first.get() else max
+        self._counted: set[date] = set()
         self._lock = threading.Lock()
         self._shown = self._logged = time.monotonic()
 
@@ -209,10 +219,14 @@ class _Recorder:
             if isinstance(task, ScrapeBhavcopy):
                 self._progress.fetched += 1
             if isinstance(task, self._of):
-                self._progress.done += 1
+                self._counted.add(task.date)
+                self._progress.done += not task.was_complete
+                self._progress.by_others += task.was_complete
+                self._progress.loaded_elsewhere += getattr(task, "was_loaded_elsewhere", False)
                 # Two lanes overlap: the date of the one behind would go back.
                 self._progress.current = self._further(self._progress.current or task.date, task.date)
-                self._progress.rows += next((count for name, count in task.facts.items() if "rows" in name), 0)
+                if not task.was_complete:
+                    self._progress.rows += next((count for name, count in task.facts.items() if "rows" in name), 0)
                 now = time.monotonic()
                 if now - self._shown >= _SHOW_SECONDS:
                     self._shown = now
@@ -220,6 +234,15 @@ class _Recorder:
                 if now - self._logged >= _LOG_SECONDS:
                     self._logged = now
                     logger.info("FillBhavcopy: %s, at %s", self._progress.sentence(), self._progress.current)
+
+    def count_others(self, chunk: Sequence[DayTask]) -> None:
+        """Count the days of a chunk that has ended for which others left this fill nothing to do."""
+        progress = self._progress
+        with self._lock:
+            unsettled = {*progress.failed, *progress.absent, *progress.closed, *progress.unpublished}
+            days = {task.date for task in chunk}
+            progress.by_others += len(days - self._counted - unsettled - {*progress.elsewhere})
+            self._counted -= days
 
 
 def _settle(

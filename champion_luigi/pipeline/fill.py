@@ -378,6 +378,7 @@ class FillBhavcopy(RangeDailyBase):
             self._run(waiting, progress)
             self._await_others(progress)
         self._merge([*days, *waiting])
+        _say_double_work(progress)
         # Each day has one outcome, and the latest answer counts.
         others = progress.failed | progress.unpublished
         self.absent = [day for day in self._found().absent if day not in others]
@@ -580,11 +581,24 @@ class FillBhavcopy(RangeDailyBase):
         if self.on_progress is not None:
             self.on_progress(progress)
         day_task.show(self, "set_status_message", progress.sentence())
-        day_task.show(self, "set_progress_percentage", round(100 * progress.done / max(progress.due, 1)))
+        day_task.show(
+            self, "set_progress_percentage", round(100 * (progress.done + progress.by_others) / max(progress.due, 1))
+        )
 
     def _say(self, message: str) -> None:
         logger.info("FillBhavcopy: %s", message)
         day_task.show(self, "set_status_message", message)
+
+
+def _say_double_work(progress: Progress) -> None:
+    """Warn of days that hosts fetched in vain, because they share a server and nothing else."""
+    if progress.loaded_elsewhere and not wiring.claims():
+        logger.warning(
+            "%s loaded by another host, or from another DATA_DIR, while this fill worked on them: each has fetched "
+            "them. Hosts that share only a server do not divide a range. To divide it, set CHAMPION_RAW_DIR and "
+            "CHAMPION_LAKE_DIR to a store that they share.",
+            "1 day was" if progress.loaded_elsewhere == 1 else f"{progress.loaded_elsewhere} days were",
+        )
 
 
 def _workers() -> int:

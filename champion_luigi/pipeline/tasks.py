@@ -318,6 +318,8 @@ class LoadClickHouse(DayTask):
     attempts = 3
     # The lake's file may be made again as it was when it was loaded, and other hosts may load a server.
     can_become_complete = True
+    # Whether the last run found the day loaded into a server from another folder, such as another host's.
+    was_loaded_elsewhere: bool = False
     retry_setting = "load_retry_seconds"
 
     @property
@@ -346,6 +348,17 @@ class LoadClickHouse(DayTask):
         else:
             opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self.say)
 
+    def was_found_complete(self) -> bool:
+        """Whether another process has done the work, in this folder or in another one."""
+        found, record = super().was_found_complete(), self.output()
+        self.was_loaded_elsewhere = (
+            found
+            and isinstance(record, loaded.LoadRecord)
+            and (entry := record.entry()) is not None
+            and (record.load() or {}).get("version") != entry.version
+        )
+        return found
+
     @classmethod
     def look(cls, tasks: Sequence[DayTask]) -> None:
         """Read a server's ledger for all of the days at once."""
@@ -373,7 +386,9 @@ class LoadClickHouse(DayTask):
         if place.host:
             loaded.record_markers(definition)
         rows_of = {day: rows for day, (rows, *_) in inputs.items()}
-        counts = table.load_days(definition, rows_of, {day: sha256 for day, (_, sha256, *_) in inputs.items()})
+        if_due = {task.date for task in tasks if not due.stages(task.files.due, task.date)}
+        sha256_of = {day: sha256 for day, (_, sha256, *_) in inputs.items()}
+        counts = table.load_days(definition, rows_of, sha256_of, if_due)
         # After the load, which makes the embedded warehouse and its id.
         warehouse, name = place.identity(definition), table.name_of(definition)
         written: list[tuple[WholeFile, bytes, Any]] = []
@@ -400,6 +415,10 @@ class LoadClickHouse(DayTask):
             loaded.note(definition, {day: (inputs[day][1], count) for day, count in counts.items()})
         for task in tasks:
             count = counts[task.date]
+            if count.by_another:
+                task.was_complete = task.was_loaded_elsewhere = True
+                task.say("done by another process meanwhile")
+                continue
             task.say(f"{count.rows:,} rows in {name}" + (f", {count.removed} removed" if count.removed else ""))
 
     def _rows_to_load(self) -> tuple[pl.DataFrame, str, dict[str, str], list[int | str]]:

@@ -77,7 +77,13 @@ class ClusterWarehouse(Warehouse):
         for table in missing:
             alike.require(connections, table)
 
-    def _load(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+    def _load(
+        self,
+        dataset: Dataset,
+        days: Mapping[date, pl.DataFrame],
+        lake_sha256: Mapping[date, str],
+        if_due: Collection[date],  # noqa: ARG002 - a ledger that lags must not stop a load
+    ) -> dict[date, Loaded]:
         """Load each date at its shard; the tokens of the inserts do the work of load claims.
 
         While replicas or Keeper are missing, wait and say so, as long as the address allows. Then raises
@@ -90,6 +96,8 @@ class ClusterWarehouse(Warehouse):
         loaded: dict[date, Loaded] = {}
         for index, some in of_shard.items():
             loaded |= self._loads_at(index).load(dataset, some)
+        if lake_sha256:
+            self._record(dataset, loaded, lake_sha256)
         return loaded
 
     def _record(self, dataset: Dataset, loaded: Mapping[date, Loaded], lake_sha256: Mapping[date, str]) -> None:

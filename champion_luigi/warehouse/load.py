@@ -48,11 +48,15 @@ _ATTEMPTS = 8
 
 @dataclass(frozen=True)
 class Loaded:
-    """A checked load: the rows that readers see, the rows that the last version had and this one lacks, the version."""
+    """A checked load: the rows that readers see, the rows that the last version had and this one lacks, the version.
+
+    ``by_another`` if another process had loaded the same lake file meanwhile, so that nothing was to do.
+    """
 
     rows: int
     removed: int
     version: int
+    by_another: bool = False
 
 
 class Loads:

@@ -9,7 +9,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -125,24 +125,46 @@ class Warehouse:
         dataset: Dataset,
         days: Mapping[date, pl.DataFrame],
         lake_sha256: Mapping[date, str] = MappingProxyType({}),
+        if_due: Collection[date] = (),
     ) -> dict[date, Loaded]:
         """Replace the rows of each date atomically, and check the rows that readers then see.
 
         The dates of a year share inserts, because an insert costs more than its rows. Repeating a load changes nothing;
         if it raises, any of the dates may be loaded. A server's ledger then has those dates whose lake file's sha256 is
-        in ``lake_sha256``. Raises Busy if other processes go on loading the dates for long.
+        in ``lake_sha256``. Those ``if_due`` whose same file it has already, because another process has loaded it
+        meanwhile, are not loaded once more. Raises Busy if other processes go on loading the dates for long.
         """
         self.prepare(dataset)
-        loaded = self._load(dataset, days)
-        if self.ledger and lake_sha256:
-            self._record(dataset, loaded, lake_sha256)
-        return loaded
+        return self._load(dataset, days, lake_sha256, if_due)
 
-    def _load(self, dataset: Dataset, days: Mapping[date, pl.DataFrame]) -> dict[date, Loaded]:
+    def _load(
+        self,
+        dataset: Dataset,
+        days: Mapping[date, pl.DataFrame],
+        lake_sha256: Mapping[date, str],
+        if_due: Collection[date],
+    ) -> dict[date, Loaded]:
         if not self.ledger:
             return self._loads.load(dataset, days)  # the engine's lock keeps other processes away
         with self._claims.held(dataset, days):
-            return self._loads.load(dataset, days)
+            others = self._loaded_by_others(dataset, lake_sha256, if_due)
+            own = {day: rows for day, rows in days.items() if day not in others}
+            loaded = self._loads.load(dataset, own) if own else {}
+            # Before the claim is given back: whoever has waited for it finds what was loaded.
+            self._record(dataset, loaded, lake_sha256)
+        return loaded | others
+
+    def _loaded_by_others(
+        self, dataset: Dataset, lake_sha256: Mapping[date, str], if_due: Collection[date]
+    ) -> dict[date, Loaded]:
+        if not if_due:
+            return {}
+        assert self.ledger
+        return {
+            day: Loaded(entry.rows, 0, entry.version, by_another=True)
+            for day, entry in self.ledger.entries(dataset, min(if_due), max(if_due) + timedelta(days=1)).items()
+            if day in if_due and entry.counts and entry.lake_sha256 == lake_sha256.get(day)
+        }
 
     def _record(self, dataset: Dataset, loaded: Mapping[date, Loaded], lake_sha256: Mapping[date, str]) -> None:
         """Enter checked loads into a server's ledger."""
@@ -150,8 +172,10 @@ class Warehouse:
         entries = {
             day: Entry(sha256, loaded[day].rows, loaded[day].version, dataset.version, loaded[day].version)
             for day, sha256 in lake_sha256.items()
+            if day in loaded
         }
-        self.ledger.write(dataset, entries)
+        if entries:
+            self.ledger.write(dataset, entries)
 
     def rows_by_day(self, dataset: Dataset) -> list[tuple[date, int]]:
         """How many rows each date has, oldest first."""

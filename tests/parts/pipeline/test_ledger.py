@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import luigi
 import pytest
 from click.testing import CliRunner
 from clickhouse_server import ClickHouseServer, User, unavailable
@@ -232,6 +233,60 @@ def test_what_another_process_loads_meanwhile_is_not_loaded_again(market: Addres
     built = build(*tasks)
     assert built.is_done
     assert dict(rows_of(market, "SELECT trade_date, version FROM MARKET.loads FINAL")) == versions
+
+
+@contextlib.contextmanager
+def another_host_before(market: Address) -> Iterator[None]:
+    """Another host loads each day right after this one has written its lake file."""
+
+    def load(task: WriteParquet) -> None:
+        rows, sha256, *_ = lake.rows_to_load(lake_file(task.date), EQUITY)
+        with contextlib.closing(open_warehouse(market)) as table:
+            table.load_days(EQUITY, {task.date: rows}, {task.date: sha256})
+
+    WriteParquet.event_handler(luigi.Event.SUCCESS)(load)
+    try:
+        yield
+    finally:
+        WriteParquet.remove_event_handler(luigi.Event.SUCCESS, load)
+
+
+def test_a_fill_says_which_days_another_host_has_fetched_and_loaded_as_well(
+    market: Address, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Hosts that share only a server: the work is done twice up to the load, and that is said, once."""
+    with another_host_before(market):
+        code, said = champion("fill", "--start", str(DAY), "--end", str(DAYS[-1]))
+    assert code == 0, said
+    assert "0 of 5 days, 0 rows, 0.0 days a second, 5 done by others" in said
+    assert caplog.text.count("5 days were loaded by another host") == 1
+    assert differences() == []
+    caplog.clear()
+    code, said = champion("redo", "--from", "load", "--start", str(DAY), "--end", str(DAY))
+    assert code == 0, said
+    assert "another host" not in caplog.text
+
+
+def test_days_that_others_have_done_before_their_turn_are_counted(market: Address) -> None:
+    """Of this folder, so that no other host is suspected."""
+    fill(DAYS[:2])
+    progress = fill(DAYS)
+    assert (progress.done, progress.by_others, progress.loaded_elsewhere) == (3, 2, 0)
+    assert progress.percentage == 100
+
+
+def test_the_same_file_is_loaded_once_unless_it_is_asked_for(market: Address) -> None:
+    """The last look is within the claim: of two hosts that found a day due, the second one loads nothing."""
+    fill(DAYS[:1])
+    rows, sha256, *_ = lake.rows_to_load(lake_file(DAY), EQUITY)
+    with contextlib.closing(open_warehouse(market)) as table:
+        [before] = rows_of(market, "SELECT version FROM MARKET.loads FINAL")
+        found = table.load_days(EQUITY, {DAY: rows}, {DAY: sha256}, {DAY})[DAY]
+        assert (found.by_another, (found.version,), found.rows) == (True, before, rows.height)
+        for sha, if_due in (("another file", {DAY}), (sha256, set())):
+            again = table.load_days(EQUITY, {DAY: rows}, {DAY: sha}, if_due)[DAY]
+            assert (again.by_another, again.version > found.version) == (False, True)
+            assert rows_of(market, "SELECT lake_sha256, version FROM MARKET.loads FINAL") == [(sha, again.version)]
 
 
 def test_a_lake_file_that_is_not_what_was_loaded_makes_the_day_due(other_host: Callable[[], Path]) -> None:
