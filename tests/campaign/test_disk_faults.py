@@ -892,7 +892,8 @@ def test_rot_in_a_receipt_or_marker_harms_no_data(subject: Subject, seed: int, l
     """A day is refused or done again, with an error of ours at most; `verify --repair` brings all to agree again."""
     choose = random.Random(seed)
     day = choose.choice(DAYS)
-    task = choose.choice([ScrapeBhavcopy, LoadClickHouse])
+    tasks: list[type[DayTask]] = [ScrapeBhavcopy, LoadClickHouse]
+    task = choose.choice(tasks)
     about = f"seed {seed}: {task.__name__} " + rot(subject.task(task, day).output().file, choose)
     text = f"{about}: {subject.task(task, day).output().file.read_bytes()!r}"
     subject.task(ParseBhavcopy, day).output().file.unlink()
