@@ -243,7 +243,11 @@ def _patiently(place: Address, connection: Connection, table: Table, work: Calla
             if missing != said or now - said_at > _SAID_SECONDS:
                 left = place.wait_seconds - (now - began)
                 logger.warning(
-                    "the cluster %s cannot load at present: %s. Waiting for %.0f s", place.cluster, found, left
+                    "the cluster %s cannot load at present: %s. Waiting for %.0f s (CLICKHOUSE_WAIT_SECONDS; with "
+                    "CLICKHOUSE_QUORUM=false, a load needs one replica alone)",
+                    place.cluster,
+                    found,
+                    left,
                 )
                 said, said_at = missing, now
             time.sleep(_PAUSE_SECONDS)
