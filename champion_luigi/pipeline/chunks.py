@@ -210,6 +210,8 @@ class _Recorder:
         self._of, self._progress, self._show = of, progress, show
         self._further = min if day_task.newest_first.get() else max
         self._counted: set[date] = set()
+        # The days with a stage that this fill has run.
+        self._worked: set[date] = set()
         self._lock = threading.Lock()
         self._shown = self._logged = time.monotonic()
 
@@ -218,11 +220,16 @@ class _Recorder:
         with self._lock:
             if isinstance(task, ScrapeBhavcopy):
                 self._progress.fetched += 1
+            if not task.was_complete:
+                self._worked.add(task.date)
             if isinstance(task, self._of):
                 self._counted.add(task.date)
-                self._progress.done += not task.was_complete
-                self._progress.by_others += task.was_complete
-                self._progress.loaded_elsewhere += getattr(task, "was_loaded_elsewhere", False)
+                is_elsewhere = getattr(task, "was_loaded_elsewhere", False)
+                # A load can be found done because the lake's file, made again here, is the one that was loaded.
+                is_others = is_elsewhere or task.date not in self._worked
+                self._progress.done += not is_others
+                self._progress.by_others += is_others
+                self._progress.loaded_elsewhere += is_elsewhere
                 # Two lanes overlap: the date of the one behind would go back.
                 self._progress.current = self._further(self._progress.current or task.date, task.date)
                 if not task.was_complete:
@@ -243,6 +250,7 @@ class _Recorder:
             days = {task.date for task in chunk}
             progress.by_others += len(days - self._counted - unsettled - {*progress.elsewhere})
             self._counted -= days
+            self._worked -= days
 
 
 def _settle(
