@@ -69,7 +69,7 @@ DAYS = [date(2024, 1, day) for day in (15, 16, 17, 18, 19)]
 DAY = DAYS[0]
 PASSWORD = "planted-pa'ss wörd"
 READER = User("reader", PASSWORD, ("SELECT ON *.*",), "<readonly>1</readonly>")
-# May load what is there, and make nothing.
+# May load existing tables, and make none.
 LOADER = User("loader", PASSWORD, ("SELECT ON *.*", "INSERT ON *.*"))
 HURRIED = User(
     "hurried",

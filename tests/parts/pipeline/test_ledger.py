@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.skipif(unavailable() is not N
 DAYS = [date(2024, 1, day) for day in (15, 16, 17, 18, 19)]
 DAY, STOP = DAYS[0], date(2024, 1, 20)
 PASSWORD = "secret"
-# May load what is there, and make nothing.
+# May load existing tables, and make none.
 LOADER = User("loader", PASSWORD, ("SELECT ON *.*", "INSERT ON *.*"))
 READER = User("reader", PASSWORD, ("SELECT ON *.*",), "<readonly>1</readonly>")
 

@@ -112,7 +112,7 @@ while count := sys.stdin.readline().strip():
 
 @contextlib.contextmanager
 def loaders(place: Address, folder: Path, *, claiming: bool) -> Iterator[list[subprocess.Popen[str]]]:
-    """A process for each content, which loads it as often as it is told."""
+    """A process for each content, which loads it on request."""
     given = {name: each for name, each in dataclasses.asdict(place).items() if name != "folder"}
     found = []
     try:
@@ -197,7 +197,7 @@ def two(place: Address) -> Iterator[tuple[Warehouse, Warehouse]]:
 
 
 def before_insert(table: Warehouse, event: Any) -> None:
-    """Have something happen between the question of the next load for what is there, and its insert."""
+    """Do something after the next load has read the existing keys, and before its insert."""
     real, is_due = table.connection.insert_arrow, [True]
 
     def insert(*arguments: Any) -> None:
