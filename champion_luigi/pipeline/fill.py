@@ -581,9 +581,7 @@ class FillBhavcopy(RangeDailyBase):
         if self.on_progress is not None:
             self.on_progress(progress)
         day_task.show(self, "set_status_message", progress.sentence())
-        day_task.show(
-            self, "set_progress_percentage", round(100 * (progress.done + progress.by_others) / max(progress.due, 1))
-        )
+        day_task.show(self, "set_progress_percentage", progress.percentage)
 
     def _say(self, message: str) -> None:
         logger.info("FillBhavcopy: %s", message)
