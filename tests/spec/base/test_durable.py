@@ -189,11 +189,16 @@ def test_a_read_only_folder_is_a_storage_error(tmp_path: Path) -> None:
 def refuse(
     monkeypatch: pytest.MonkeyPatch, of: ModuleType, name: str, code: int, *, folders_only: bool = False
 ) -> None:
-    """Let a system call fail as the file system under test would have it, for every descriptor or for folders."""
-    call = getattr(of, name)
+    """Let a system call of this thread fail as the file system under test would have it, for every file or for folders.
+
+    Threads of other tests may still write files of their own.
+    """
+    call, thread = getattr(of, name), threading.current_thread()
 
     def refused(descriptor: Any, *arguments: Any) -> Any:
-        if folders_only and not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        if threading.current_thread() is not thread or (
+            folders_only and not stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        ):
             return call(descriptor, *arguments)
         raise OSError(code, os.strerror(code))
 
