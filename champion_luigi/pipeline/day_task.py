@@ -22,6 +22,7 @@ from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import absence, hosts, lanes
 from champion_luigi.pipeline.group import Group
+from champion_luigi.pipeline.outstanding import Outstanding
 from champion_luigi.storage import due, version
 from champion_luigi.storage.paths import INTERMEDIATES, DayFiles
 from champion_luigi.tracking import record, run
@@ -40,16 +41,6 @@ WORK_AHEAD = "event.champion.work_ahead"
 NOT_PUBLISHED = "event.champion.not_published"
 
 
-class Outstanding(luigi.ExternalTask):
-    """Work that could not be done: this task appears in Luigi's summary, and makes the exit code 20."""
-
-    what = luigi.Parameter(description="what is outstanding, and when to try again")
-
-    def complete(self) -> bool:
-        """Never true in the run that reports it."""
-        return False
-
-
 class DayTask(luigi.Task):
     """The base of the five tasks: one date, a lock for it, retries of transient errors, and counts to report."""
 
@@ -65,6 +56,9 @@ class DayTask(luigi.Task):
         description="data set of the day: " + ", ".join(catalog.NAMES),
     )
 
+    # What a task without a file waits for, in a sentence.
+    outstanding: str = ""
+    _retried_for: str = ""
     stage: ClassVar[int]
     attempts: ClassVar[int] = 2
     # Whether the output can become complete without a run of the task, while this process holds the day's lock.
@@ -187,6 +181,8 @@ class DayTask(luigi.Task):
         try:
             self._run()
         except NotPublished as error:
+            if error.day is not None:
+                self.outstanding = settings.without_secrets(f"{self.label}: {error.what}")
             if lanes.in_threads.get() or error.day is None:
                 raise  # a fill itself settles its days
             outcome, reason = absence.settle(self.definition, error)
@@ -225,6 +221,7 @@ class DayTask(luigi.Task):
     def begin(self) -> None:
         """Prepare a run: nothing to report yet, and a link to the page in MLflow that has the day."""
         self._has_just_run = False
+        self.outstanding = self._retried_for = ""
         version.claim(settings.data_dir())
         self.facts: dict[str, Any] = {"worker": self._worker()}
         if page := record.runs_page(run_of_fill.get() or run.name_of_day(self.date, self.dataset)):
@@ -324,7 +321,10 @@ class DayTask(luigi.Task):
         self.facts["retries"] = self.facts.get("retries", 0) + 1
         error = state.outcome.exception() if state.outcome else None
         delay = state.next_action.sleep if state.next_action else 0
-        self.say(f"attempt {state.attempt_number} of {self.attempts} failed, the next in {delay:g} s: {error}")
+        # Each reason once.
+        reason = "as before" if str(error) == self._retried_for else str(error)
+        self._retried_for = str(error)
+        self.say(f"attempt {state.attempt_number} of {self.attempts} failed, the next in {delay:g} s: {reason}")
 
 
 def show(task: luigi.Task, what: str, value: Any) -> None:

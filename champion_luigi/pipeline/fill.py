@@ -39,7 +39,8 @@ from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import absence, day_task, hosts, process
 from champion_luigi.pipeline.chunks import Progress, fill_days
 from champion_luigi.pipeline.complete import complete_days
-from champion_luigi.pipeline.day_task import DayTask, Outstanding
+from champion_luigi.pipeline.day_task import DayTask
+from champion_luigi.pipeline.outstanding import Outstanding
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import due, version
 from champion_luigi.tracking import record

@@ -28,10 +28,11 @@ from luigi.rpc import RemoteScheduler
 from luigi.scheduler import WORKER_STATE_ACTIVE, Scheduler
 from luigi.setup_logging import InterfaceLogging
 from luigi.task_register import Register
-from luigi.task_status import FAILED, RUNNING
+from luigi.task_status import FAILED, PENDING, RUNNING
 from luigi.worker import TaskProcess, TaskStatusReporter, Worker
 
 from champion_luigi.base.locks import holding
+from champion_luigi.pipeline.outstanding import Outstanding
 
 # How many of the tasks scheduled now may run at a time as threads of this process; 0 if they will not.
 in_threads: contextvars.ContextVar[int] = contextvars.ContextVar("champion_in_threads", default=0)
@@ -173,8 +174,22 @@ class _Worker(Worker):
             if status == FAILED:
                 self._email_task_failure(task, message)
             own = {"task_id": task.task_id, "status": status, "expl": json.dumps(message), "tracking_url": page}
-            super()._add_task(*arguments, **described | own)
-        super()._add_task(*arguments, **described)
+            super()._add_task(*arguments, **described | own | self._waiting(task, status))
+        super()._add_task(*arguments, **described | self._waiting(group, described["status"]))
+
+    def _waiting(self, task: luigi.Task | None, status: str) -> dict[str, Any]:
+        """What the scheduler is told of a task without a file: it has not failed, but waits for data from outside."""
+        what = getattr(task, "outstanding", "")
+        if status != FAILED or not what:
+            return {}
+        waits_for = Outstanding(what=what)
+        described = {"family": waits_for.task_family, "params": waits_for.to_str_params(), "status": PENDING}
+        self._scheduler.add_task(worker=self._id, task_id=waits_for.task_id, runnable=False, **described)
+        return {"status": PENDING, "new_deps": [waits_for.task_id]}
+
+    def _email_task_failure(self, task: luigi.Task, formatted_traceback: str) -> None:
+        if not getattr(task, "outstanding", ""):
+            super()._email_task_failure(task, formatted_traceback)
 
     @property
     def _checks_output(self) -> bool:

@@ -131,8 +131,28 @@ def test_an_unpublished_day_leaves_the_others(folder: Path) -> None:
     assert done() == [day for day in WEEK if day != WEEK[1]]
 
 
-def test_the_scheduler_knows_each_tasks_outcome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the visualiser shows it: one is out of attempts, with its error, and the others of its stage are done."""
+@pytest.mark.parametrize("days", [WEEK, WEEK[1:2]], ids=["within a group", "alone"])
+def test_an_unpublished_day_has_not_failed(folder: Path, monkeypatch: pytest.MonkeyPatch, days: list[date]) -> None:
+    """Nothing of it is red in the visualiser, and a later fill in the same scheduler completes it."""
+    [file] = folder.rglob(f"cm{WEEK[1]:%d}*")
+    away = file.rename(folder / "away")
+    [scheduler] = schedulers_of(lambda: fill(days=days), monkeypatch)
+    waiting = scheduler.task_list("PENDING", "")
+    assert {stage(date=WEEK[1]).task_id for stage in STAGES} < waiting.keys()
+    [outstanding] = [task["params"] for task in waiting.values() if task["name"] == "Outstanding"]
+    assert outstanding["what"].startswith(f"{WEEK[1]}: the archive has no file")
+    for status in ("FAILED", "DISABLED", "UNKNOWN", "RUNNING"):
+        assert scheduler.task_list(status, "") == {}
+    assert len(scheduler.task_list("DONE", "")) >= 5 * (len(days) - 1)
+    assert not any(scheduler.task_list("PENDING", kind) for kind in ("UPSTREAM_FAILED", "UPSTREAM_DISABLED"))
+    away.rename(file)
+    monkeypatch.setattr(lanes, "_LocalScheduler", lambda: scheduler)
+    assert fill(days=[WEEK[1]]).done == 1
+    assert {stage(date=WEEK[1]).task_id for stage in STAGES} <= scheduler.task_list("DONE", "").keys()
+
+
+def schedulers_of(run: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[Scheduler]:
+    """The schedulers of the lanes of a fill, after it."""
     schedulers: list[Scheduler] = []
 
     class Noted(lanes._LocalScheduler):
@@ -140,10 +160,16 @@ def test_the_scheduler_knows_each_tasks_outcome(folder: Path, monkeypatch: pytes
             super().__init__()
             schedulers.append(self)
 
-    monkeypatch.setattr(lanes, "_LocalScheduler", Noted)
+    with monkeypatch.context() as patch:
+        patch.setattr(lanes, "_LocalScheduler", Noted)
+        run()
+    return schedulers
+
+
+def test_the_scheduler_knows_each_tasks_outcome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the visualiser shows it: one is out of attempts, with its error, and the others of its stage are done."""
     spoil(folder, WEEK[2])
-    fill()
-    [scheduler] = schedulers
+    [scheduler] = schedulers_of(fill, monkeypatch)
     bad = NormalizeBhavcopy(date=WEEK[2])
     assert [*scheduler.task_list("DISABLED", "")] == [bad.task_id]
     assert "rejected" in scheduler.fetch_error(bad.task_id)["error"]
