@@ -169,7 +169,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     )
     fill_group = Whole(
         "CHAMPION_FILL_GROUP",
-        16,
+        12,
         "days that go through the stages of a fill together: more take less time, fewer less memory",
         least=1,
         most=100,

@@ -42,8 +42,9 @@ def _share_memory() -> None:
     The pool keeps the memory of a day's tables for the next day: the system clears each page that it gives out again,
     which took a tenth of a fill's time. What the environment already sets stays.
     """
-    # Polars' allocator reads it when Polars is imported.
+    # The allocators of Polars and of the embedded engine read these when they are loaded.
     os.environ.setdefault("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:1000")
+    os.environ.setdefault("JE_MALLOC_CONF", "percpu_arena:disabled,narenas:1,dirty_decay_ms:500")
     # Only glibc has this function.
     with contextlib.suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
