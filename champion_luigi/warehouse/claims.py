@@ -1,9 +1,9 @@
 """Load claims: one process at a time loads a date of a data set into a server, whatever its host or folder.
 
 A load claim is a row in the server's table ``load_claims``. A process writes its own, then reads those of others, and
-holds the dates if there are none: of two that write at the same time, at least one sees the other. Of those that see
-each other, the first to ask stays and waits; the others withdraw theirs until it has ended. The claim of a process that
-has ended is ignored at once on the same host, and after a minute on others.
+holds its dates if there are none of these: of two that write at the same time, at least one sees the other. Of those
+that see each other, the first to ask stays and waits; the others withdraw theirs until it has ended. The claim of a
+process that has ended is ignored at once on the same host, and after a minute on others.
 
 The claims of `storage.claims` are others: objects in a store, by which hosts divide the days of a fill.
 """
@@ -35,8 +35,6 @@ SECONDS = 60
 _MOST_SECONDS = 600.0
 _LOOK_SECONDS = (0.02, 0.2)
 
-# The id of this process, by process id: a fork has another.
-_ids: dict[int, str] = {}
 # Versions of this process's rows, which grow even if the clock is set back.
 _versions = itertools.count(time.time_ns())
 
@@ -51,10 +49,12 @@ class _Other(NamedTuple):
 
 
 class Claims:
-    """The load claims of this process, used by one thread at a time."""
+    """The load claims of a connection, used by one thread at a time."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        # By process id: a fork is another holder.
+        self._ids: dict[int, str] = {}
         self._table = connection.named(CLAIMS)
         self._holding = threading.Lock()
 
@@ -89,7 +89,7 @@ class Claims:
                     found=f"process {others[0].process} on {others[0].place.partition(' ')[0]}",
                     todo="Run the day again when it has ended.",
                 )
-            if (since, _id()) > min((each.since, each.holder) for each in others):
+            if (since, self._id) > min((each.since, each.holder) for each in others):
                 self._write(dataset, dates, since, 0)
                 while self._others(dataset, dates) and time.monotonic() - began <= _MOST_SECONDS:
                     time.sleep(random.uniform(*_LOOK_SECONDS))  # noqa: S311 - no secret
@@ -99,26 +99,23 @@ class Claims:
 
     def _write(self, dataset: Dataset, dates: list[date], since: int, seconds: int) -> None:
         """Claim the dates for so many seconds by the server's clock, or give them back, with 0."""
-        ends = f"now64(3) + toIntervalSecond({seconds})" if seconds else "toDateTime64(0, 3)"
-        own = f"{text_of(dataset.name)}, each, {text_of(_id())}, {text_of(_place())}, {os.getpid()}"
+        own = f"{text_of(dataset.name)}, {text_of(self._id)}, [{_listed(dates)}], {text_of(_place())}, {os.getpid()}"
         self._connection.command(
-            f"INSERT INTO {self._table} (dataset, trade_date, holder, place, process, since, expires, changed) "
-            f"SELECT {own}, {since}, {ends}, {next(_versions)} FROM (SELECT arrayJoin([{_listed(dates)}]) AS each)"
+            f"INSERT INTO {self._table} (dataset, holder, trade_dates, place, process, since, expires, changed) "
+            f"SELECT {own}, {since}, now64(3) + toIntervalSecond({seconds}), {next(_versions)}"
         )
 
     def _others(self, dataset: Dataset, dates: list[date]) -> list[_Other]:
         """The claims of other processes to any of the dates, as far as these may still run."""
         found = self._connection.query(
-            f"SELECT DISTINCT since, holder, place, process FROM {self._table} FINAL "
-            f"WHERE dataset = {text_of(dataset.name)} AND trade_date IN ({_listed(dates)}) AND expires > now64(3) "
-            f"AND holder != {text_of(_id())}"
+            f"SELECT since, holder, place, process FROM {self._table} FINAL WHERE dataset = {text_of(dataset.name)} "
+            f"AND expires > now64(3) AND holder != {text_of(self._id)} AND hasAny(trade_dates, [{_listed(dates)}])"
         )
         return [other for each in found if not _is_gone(other := _Other(*each))]
 
-
-def _id() -> str:
-    pid = os.getpid()
-    return _ids.setdefault(pid, uuid.uuid4().hex)
+    @property
+    def _id(self) -> str:
+        return self._ids.setdefault(os.getpid(), uuid.uuid4().hex)
 
 
 def _place() -> str:

@@ -31,6 +31,10 @@ class Table:
     order: str
     # Whether its shards have the rows of different dates; it needs a column ``trade_date``. If not, it is whole.
     is_by_date: bool = True
+    # When rows are removed, as an expression; never if it is empty.
+    ttl: str = ""
+    # Whether an insert is on the disk when it is acknowledged.
+    is_durable: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,9 @@ class Layout:
         columns = ",\n".join(f"    {column}" for column in table.columns)
         statements = [
             f"{head} (\n{columns}\n) ENGINE = {self.engine(database, table)}\n"
-            f"PARTITION BY {table.partition}\nORDER BY ({table.order})\n"
-            "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+            f"PARTITION BY {table.partition}\nORDER BY ({table.order})"
+            + (f"\nTTL {table.ttl}" if table.ttl else "")
+            + ("\nSETTINGS fsync_after_insert = 1, fsync_part_directory = 1" if table.is_durable else "")
         ]
         if self.is_spread(table):
             over = f"{quoted(database)}.{table.name}{self.clause} AS {quoted(database)}.{stored}"

@@ -14,7 +14,7 @@ import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from champion_luigi.base.errors import WarehouseError
 from champion_luigi.datasets.model import Dataset
@@ -39,12 +39,12 @@ _COLUMNS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     },
     CLAIMS: {
         "dataset": ("LowCardinality(String)", "name of the data set"),
-        "trade_date": ("Date", "date that a process is about to load"),
         "holder": ("String", "the process, by an id of its own"),
+        "trade_dates": ("Array(Date)", "the dates that it is about to load"),
         "place": ("String", "the process's host"),
         "process": ("UInt32", "the process's id there"),
         "since": ("UInt64", "when it first asked; the smallest goes first"),
-        "expires": ("DateTime64(3, 'UTC')", "when the claim ends; 1970 if it was given back"),
+        "expires": ("DateTime64(3, 'UTC')", "when the claim ends, or was given back"),
         "changed": ("UInt64", "version of the row"),
     },
 }
@@ -81,9 +81,11 @@ def tables(layout: Layout = SINGLE) -> list[Table]:
 def table_of(name: str) -> Table:
     """The table of the ledger, or that of load claims."""
     declared = [f"{each} {kind} COMMENT {text_of(why)}" for each, (kind, why) in _COLUMNS[name].items()]
-    version, order = ("version", "") if name == LOADS else ("changed", ", holder")
-    engine = f"ReplacingMergeTree({version})"
-    return Table(name, declared, engine, "tuple()", f"dataset, trade_date{order}", is_by_date=False)
+    if name == LOADS:
+        return Table(name, declared, "ReplacingMergeTree(version)", "tuple()", "dataset, trade_date", is_by_date=False)
+    # A claim matters for a minute: it need not outlive a power failure.
+    more: dict[str, Any] = {"is_by_date": False, "ttl": "toDateTime(expires) + INTERVAL 1 DAY", "is_durable": False}
+    return Table(name, declared, "ReplacingMergeTree(changed)", "tuple()", "dataset, holder", **more)
 
 
 def lacking_columns(table: str, found: Iterable[str]) -> list[str]:

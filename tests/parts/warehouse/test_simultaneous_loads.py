@@ -80,8 +80,8 @@ def note_claim(table: Warehouse, holder: str, where: str, process: int, *, secon
     """A claim as another process would have it, for so many seconds."""
     table.command(
         f"INSERT INTO `{table.place.database}`.load_claims "
-        "(dataset, trade_date, holder, place, process, since, expires, changed) "
-        f"SELECT '{EQUITY.name}', '{day}', '{holder}', '{where}', {process}, 1, now64(3) + {seconds}, 1"
+        "(dataset, holder, trade_dates, place, process, since, expires, changed) "
+        f"SELECT '{EQUITY.name}', '{holder}', [toDate('{day}')], '{where}', {process}, 1, now64(3) + {seconds}, 1"
     )
 
 
@@ -284,10 +284,8 @@ def test_of_claims_that_see_each_other_the_older_one_goes_first(place: Address) 
     order: list[int] = []
     with contextlib.ExitStack() as stack:
         tables = [stack.enter_context(contextlib.closing(open_warehouse(place))) for _ in range(3)]
-        ids = threading.local()
 
         def hold(number: int) -> None:
-            ids.own = f"process {number}"
             for _ in range(3):
                 with tables[number]._claims.held(EQUITY, [DAY, NEXT_DAY]):
                     inside.append(number)
@@ -306,7 +304,6 @@ def test_of_claims_that_see_each_other_the_older_one_goes_first(place: Address) 
 
         with pytest.MonkeyPatch.context() as changed:
             # Threads stand for processes.
-            changed.setattr(claims, "_id", lambda: ids.own)
             changed.setattr(claims, "_is_gone", lambda _other: False)
             threads = [threading.Thread(target=run, args=(number,)) for number in range(3)]
             for thread in threads:
