@@ -32,6 +32,11 @@ from champion_luigi.base import streams as _streams
 
 if TYPE_CHECKING:
     from champion_luigi import sessions
+    from champion_luigi.commands.demo import demo
+    from champion_luigi.commands.doctor.checks import doctor
+    from champion_luigi.commands.report.write import report
+    from champion_luigi.commands.schedule import schedule
+    from champion_luigi.commands.track import track_ui
     from champion_luigi.pipeline.adjust_tasks import LoadAdjustments, WriteAdjustments
     from champion_luigi.pipeline.fill import FillBhavcopy
     from champion_luigi.pipeline.run_day import DayResult, run_day
@@ -48,8 +53,10 @@ if TYPE_CHECKING:
     from champion_luigi.reading.prices import prices
     from champion_luigi.reading.sql import sql
     from champion_luigi.storage import lake
-    from champion_luigi.upkeep.calls import redo, refresh, verify
+    from champion_luigi.tracking.flush import track_flush
+    from champion_luigi.upkeep.calls import adjust, clean, redo, refresh, verify, verify_adjustments, verify_sources
     from champion_luigi.upkeep.coverage import Coverage, status
+    from champion_luigi.upkeep.statements import ddl
 
     __version__: str
 
@@ -67,16 +74,27 @@ __all__ = [
     "WriteAdjustments",
     "WriteParquet",
     "actions",
+    "adjust",
+    "clean",
+    "ddl",
+    "demo",
+    "doctor",
     "fill",
     "lake",
     "prices",
     "redo",
     "refresh",
+    "report",
     "run_day",
+    "schedule",
     "sessions",
     "sql",
     "status",
+    "track_flush",
+    "track_ui",
     "verify",
+    "verify_adjustments",
+    "verify_sources",
 ]
 
 # The module of each public name, and the public names that are modules themselves.
@@ -94,16 +112,27 @@ _MODULE_OF = {
     "WriteAdjustments": "pipeline.adjust_tasks",
     "WriteParquet": "pipeline.tasks",
     "actions": "reading.actions",
+    "adjust": "upkeep.calls",
+    "clean": "upkeep.calls",
+    "ddl": "upkeep.statements",
+    "demo": "commands.demo",
+    "doctor": "commands.doctor.checks",
     "fill": "pipeline.run_fill",
     "lake": "storage.lake",
     "prices": "reading.prices",
     "redo": "upkeep.calls",
     "refresh": "upkeep.calls",
+    "report": "commands.report.write",
     "run_day": "pipeline.run_day",
+    "schedule": "commands.schedule",
     "sessions": "sessions",
     "sql": "reading.sql",
     "status": "upkeep.coverage",
+    "track_flush": "tracking.flush",
+    "track_ui": "commands.track",
     "verify": "upkeep.calls",
+    "verify_adjustments": "upkeep.calls",
+    "verify_sources": "upkeep.calls",
 }
 _ARE_MODULES = ("lake", "sessions")
 

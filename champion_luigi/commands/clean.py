@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from champion_luigi.commands import output
+from champion_luigi.datasets import catalog
 
 if TYPE_CHECKING:
     from champion_luigi.datasets.model import Dataset
@@ -18,7 +19,7 @@ _MOST_NAMED = 20
 
 
 @click.command(name="clean")
-@output.of_datasets(output.ALL, "With --intermediates: of these data sets")
+@output.of_datasets(catalog.ALL, "With --intermediates: of these data sets")
 @click.option("--intermediates", is_flag=True, help="Also remove loaded days' outputs in parsed/ and normalized/.")
 @click.option("--lake-only", is_flag=True, help="With --intermediates: do so for all days in the lake, loaded or not.")
 @click.option("--dry-run", is_flag=True, help="Only list the files to remove, and the bytes that would be freed.")
@@ -30,22 +31,17 @@ def command(datasets: Sequence[Dataset], intermediates: bool, lake_only: bool, d
     days that it loads. This makes no stage due: a later `champion redo` makes them again from the fetched file, which
     always stays. Files with other names, and files of running processes, are never touched.
     """
-    from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
-    from champion_luigi.upkeep import clean
+    from champion_luigi.upkeep import calls
 
     if lake_only and not intermediates:
         raise click.UsageError("--lake-only needs --intermediates")
-    of = (WriteParquet if lake_only else LoadClickHouse) if intermediates else None
-    items, kept = clean.find(of, datasets)
-    if not dry_run:
-        refused = clean.remove_all(items, of)
-        items = [item for item in items if item not in refused]
-        kept += refused.values()
+    names = [dataset.name for dataset in datasets]
+    cleaned = calls.clean(intermediates=intermediates, lake_only=lake_only, dry_run=dry_run, dataset=names)
     document = {
         "dry_run": dry_run,
-        "bytes": sum(item.bytes for item in items),
-        "removed": [{"kind": item.kind, "path": item.path, "bytes": item.bytes} for item in items],
-        "kept": [vars(each) for each in kept],
+        "bytes": sum(item.bytes for item in cleaned.removed),
+        "removed": [{"kind": item.kind, "path": item.path, "bytes": item.bytes} for item in cleaned.removed],
+        "kept": [vars(each) for each in cleaned.kept],
     }
     click.echo(output.as_json(document) if as_json else _in_words(document))
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import click
 
 from champion_luigi.commands import output
-from champion_luigi.datasets.equity import EQUITY
+from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 
 
 @click.command(name="ddl")
-@output.of_datasets(output.ALL)
+@output.of_datasets(catalog.ALL)
 @click.option(
     "--shards",
     type=click.IntRange(1),
@@ -26,29 +26,7 @@ def command(datasets: Sequence[Dataset], shards: int | None, each_host: bool) ->
     statements first: a load uses what it finds. With CLICKHOUSE_CLUSTER, tables are replicated, and the statements have
     ON CLUSTER.
     """
-    from champion_luigi.config import wiring
-    from champion_luigi.warehouse import adjusted, layout, ledger, table
+    from champion_luigi.upkeep.statements import ddl
 
-    place = wiring.warehouse_place()
-    spread = layout.SINGLE
-    if place.cluster:
-        spread = layout.Layout(place.cluster, shards or _shards())
-        spread = spread if each_host else spread.for_administrators()
-    statements = [each for dataset in datasets for each in table.ddl(place.database, dataset, spread)]
-    statements += ledger.ddl(place.database, spread).values()
-    if EQUITY in datasets:
-        # A load makes these tables anew when they change; an administrator makes them only if they are missing.
-        made = adjusted.ddl(place.database, spread).values()
-        statements += [each.replace("CREATE TABLE ", "CREATE TABLE IF NOT EXISTS ", 1) for each in made]
-    click.echo("\n\n".join(f"{statement};" for statement in dict.fromkeys(statements)))
-
-
-def _shards() -> int:
-    from champion_luigi.config import wiring
-    from champion_luigi.warehouse.opened import open_warehouse
-
-    warehouse = open_warehouse(wiring.warehouse_place())
-    try:
-        return warehouse.layout.shards
-    finally:
-        warehouse.close()
+    statements = ddl([dataset.name for dataset in datasets], shards=shards, each_host=each_host)
+    click.echo("\n\n".join(f"{statement};" for statement in statements))

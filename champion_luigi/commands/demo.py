@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -26,30 +28,52 @@ DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8)
 )
 def command(data_dir: Path) -> None:
     """Run the pipeline for a few simulated days of the first data set, and one day of the others; show the result."""
-    import luigi
-
-    from champion_luigi.config import settings, wiring
-    from champion_luigi.pipeline.tasks import LoadClickHouse
     from champion_luigi.warehouse import opened
 
-    values = {"data_dir": str(data_dir), "archive_url": "simulated:", "clickhouse_host": "", "lake_dir": ""}
-    # Without a server, a cluster's name would be a mistake.
-    values["clickhouse_cluster"] = ""
-    with output.ending("demo", output.FAILED), settings.overridden(values):
-        wiring.warehouse_place().require_engine()
-        click.echo(f"Loading {len(DAYS)} simulated trading days ...")
-        tasks = [LoadClickHouse(date=day) for day in DAYS]
-        tasks += [LoadClickHouse(date=DAYS[-1], dataset=name) for name in catalog.NAMES if name != catalog.DEFAULT]
-        # Check complete() here first: Luigi only logs the errors that it raises, such as an invalid setting.
-        if not all(task.is_made() for task in tasks):
-            luigi.build(tasks, local_scheduler=True, workers=1, log_level="WARNING")
-        incomplete = [task.label for task in tasks if not task.is_made()]
-        if incomplete:
-            raise ChampionError(f"not loaded: {', '.join(incomplete)}; the log above says why")
+    with output.ending("demo", output.FAILED), _settings(data_dir):
         try:
+            _run(lambda: click.echo(f"Loading {len(DAYS)} simulated trading days ..."))
             _show(data_dir)
         finally:
             opened.close_shared()
+
+
+def demo(data_dir: str | Path = "demo") -> Path:
+    """Load a few simulated days of each data set into a folder of their own, as `champion demo` does; returns it.
+
+    Raises ChampionError if a day was not loaded, and NotInstalled.
+    """
+    from champion_luigi.warehouse import opened
+
+    folder = Path(data_dir)
+    with _settings(folder), opened.kept_open():
+        _run()
+    return folder
+
+
+def _settings(data_dir: Path) -> contextlib.AbstractContextManager[None]:
+    from champion_luigi.config import settings
+
+    names = ("clickhouse_host", "clickhouse_cluster", "lake_dir", "raw_dir", "local_dir")
+    return settings.overridden({"data_dir": str(data_dir), "archive_url": "simulated:", **dict.fromkeys(names, "")})
+
+
+def _run(begin: Callable[[], object] = lambda: None) -> None:
+    import luigi
+
+    from champion_luigi.config import wiring
+    from champion_luigi.pipeline.tasks import LoadClickHouse
+
+    wiring.warehouse_place().require_engine()
+    begin()
+    tasks = [LoadClickHouse(date=day) for day in DAYS]
+    tasks += [LoadClickHouse(date=DAYS[-1], dataset=name) for name in catalog.NAMES if name != catalog.DEFAULT]
+    # Check complete() here first: Luigi only logs the errors that it raises, such as an invalid setting.
+    if not all(task.is_made() for task in tasks):
+        luigi.build(tasks, local_scheduler=True, workers=1, log_level="WARNING")
+    incomplete = [task.label for task in tasks if not task.is_made()]
+    if incomplete:
+        raise ChampionError(f"not loaded: {', '.join(incomplete)}; the log above says why")
 
 
 def _show(data_dir: Path) -> None:

@@ -46,7 +46,6 @@ DAY = _Day()
 # As CHAMPION_FILL_WORKERS.
 WORKERS = click.IntRange(1, 1000)
 # The word for all data sets of the catalog.
-ALL = "all"
 WIDTH = 80
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MOST_NAMED = 10
@@ -61,9 +60,11 @@ MISSING, NOT_RUN, FAILED, NOT_SCHEDULED, UNHANDLED = (
 def _named(_context: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[Dataset, ...]:
     """The data sets that are named, in the catalog's order."""
     names = {name.strip() for text in texts for name in text.split(",")}
-    if unknown := sorted(names - {*catalog.NAMES, ALL}):
-        raise click.BadParameter(f"{unknown[0]!r} is not one of {', '.join(catalog.NAMES)} or {ALL}", param=option)
-    return tuple(each for each in catalog.DATASETS.values() if each.name in names or ALL in names)
+    if unknown := sorted(names - {*catalog.NAMES, catalog.ALL}):
+        raise click.BadParameter(
+            f"{unknown[0]!r} is not one of {', '.join(catalog.NAMES)} or {catalog.ALL}", param=option
+        )
+    return tuple(each for each in catalog.DATASETS.values() if each.name in names or catalog.ALL in names)
 
 
 def of_datasets(default: str = catalog.DEFAULT, what: str = "Data sets") -> Callable[[F], F]:
@@ -77,9 +78,9 @@ def of_datasets(default: str = catalog.DEFAULT, what: str = "Data sets") -> Call
         metavar="NAME[,NAME...]",
         callback=_named,
         shell_complete=lambda _context, _option, typed: [
-            each for each in (*catalog.NAMES, ALL) if each.startswith(typed)
+            each for each in (*catalog.NAMES, catalog.ALL) if each.startswith(typed)
         ],
-        help=f"{what}, by name: {', '.join(catalog.NAMES)}, or {ALL}. Can be repeated.",
+        help=f"{what}, by name: {', '.join(catalog.NAMES)}, or {catalog.ALL}. Can be repeated.",
     )
 
 

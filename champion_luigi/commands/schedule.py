@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -71,16 +71,33 @@ def command(datasets: Sequence[Dataset], form: str | None, write: Path | None) -
     """
     if form is None:
         raise click.UsageError("give --cron or --systemd")
-    job = here()
+    files = schedule(form, [dataset.name for dataset in datasets])
     if form == "cron":
-        click.echo(crontab(job, datasets), nl=False)
+        click.echo(files["crontab"], nl=False)
         return
-    for name, text in systemd_units(job, datasets).items():
+    for name, text in files.items():
         if write is None:
             click.echo(f"# {name}\n{text}")
         else:
             (write / name).write_text(text, encoding="utf-8")
             click.echo(f"wrote {write / name}")
+
+
+def schedule(form: str, dataset: str | Iterable[str] = catalog.DEFAULT) -> dict[str, str]:
+    """The configuration that runs a fill each evening, as `champion schedule` prints it, by file name.
+
+        >>> from champion_luigi import schedule
+        >>> print(schedule("cron")["crontab"])
+
+    ``form`` is ``"cron"`` or ``"systemd"``. The configuration is for this installation, folder and environment, without
+    passwords. Raises SettingsError, also for a value that neither a crontab nor a unit can hold.
+    """
+    datasets = catalog.datasets_of(dataset)
+    if form == "cron":
+        return {"crontab": crontab(here(), datasets)}
+    if form == "systemd":
+        return systemd_units(here(), datasets)
+    raise SettingsError("there is no schedule of that form", expected="cron or systemd", found=str(form))
 
 
 def here() -> Job:

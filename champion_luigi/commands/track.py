@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from champion_luigi.base import extras
-from champion_luigi.base.errors import ChampionError, SettingsError
+from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands import output
 
 
@@ -22,25 +24,12 @@ def command() -> None:
 @command.command
 def flush() -> None:
     """Send all waiting journal records to MLflow now, after an outage or with CHAMPION_TRACKING=journal."""
-    from champion_luigi.config import settings
-    from champion_luigi.tracking import journal, record
-    from champion_luigi.tracking.carrier import DELIVERED, Carrier
+    from champion_luigi.tracking.flush import track_flush
 
     with output.ending("track flush", output.FAILED):
-        extras.require(settings.mlflow_extra(), "delivery to MLflow", "Until then, the records stay in the journal.")
-        store = settings.without_secrets(settings.tracking_uri())
-        carrier = Carrier(record.job(), is_alone=True)
-        if carrier.run() != DELIVERED:
-            count = journal.count_undelivered(record.journal_folder())
-            raise ChampionError(
-                f"{output.number(count, 'record')} {'has' if count == 1 else 'have'} not reached MLflow",
-                source=store,
-                found=carrier.trouble,
-                todo="They stay in the journal. Once MLflow is available, run `champion track flush` again.",
-            )
-    going_on = len(journal.delivery(record.journal_folder()).open)
-    left = f"{going_on} still running, reported when done" if going_on else "no records are left"
-    click.echo(f"{output.number(carrier.delivered_runs, 'run')} reported to MLflow at {store}; {left}.")
+        done = track_flush()
+    left = f"{done.still_running} still running, reported when done" if done.still_running else "no records are left"
+    click.echo(f"{output.number(done.runs, 'run')} reported to MLflow at {done.store}; {left}.")
 
 
 @command.command("ui")
@@ -78,6 +67,28 @@ def ui(host: str, port: int, browser: bool) -> NoReturn:
 
     Raises SettingsError if the port is taken.
     """
+    command, environment, folder = _server(host, port, browser)
+    if folder:
+        os.chdir(folder)
+    os.execve(command[0], command, environment)  # noqa: S606 - ours
+
+
+def track_ui(host: str = "127.0.0.1", port: int = 5000) -> subprocess.Popen[bytes]:
+    """Start MLflow's server on the configured store, as `champion track ui` does; terminate the process to end it.
+
+    Raises SettingsError if the port is taken or the store is a server, which has the pages itself, and NotInstalled.
+    """
+    from champion_luigi.config import settings
+
+    if (store := settings.without_secrets(settings.tracking_uri())).startswith(("http:", "https:")):
+        raise SettingsError("MLflow's pages are on the configured server", source=store)
+    extras.require("mlflow", "MLflow's server")
+    command, environment, folder = _server(host, port, browser=False)
+    return subprocess.Popen(command, env=environment, cwd=folder)  # noqa: S603 - ours
+
+
+def _server(host: str, port: int, browser: bool) -> tuple[list[str], dict[str, str], Path | None]:
+    """The command, environment and folder of MLflow's server. Raises SettingsError if the port is taken."""
     from champion_luigi.config import settings
     from champion_luigi.tracking import mlflow_store
 
@@ -101,8 +112,6 @@ def ui(host: str, port: int, browser: bool) -> NoReturn:
     mlflow_store.prepare(environment)
     # With a configured store, stay here, so that a relative address names the pipeline's file. Otherwise change the
     # folder, so that MLflow's own files stay out of the user's.
-    if not settings.get("mlflow_tracking_uri"):
-        os.chdir(folder)
     command = [sys.executable, "-m", "champion_luigi.tracking.pages", host, str(port)]
     command += [settings.get("mlflow_experiment_name"), *(["--open"] if browser else [])]
-    os.execve(command[0], command, environment)  # noqa: S606 - ours
+    return command, environment, None if settings.get("mlflow_tracking_uri") else folder

@@ -125,15 +125,11 @@ def _verify_adjustments(datasets: Sequence[Dataset], *, repairs: bool) -> int:
 
 def _verify_lists() -> int:
     """Name the kept lists of changed symbols that are not as fetched, and return the exit code."""
-    from champion_luigi.config import wiring
-    from champion_luigi.storage import symbol_changes
+    from champion_luigi.upkeep import calls
 
-    found = list(symbol_changes.damaged(wiring.list_files()))
-    for each in found:
-        output.say(
-            f"{each.day}: the kept list of changed symbols differs from what was fetched; expected sha256 "
-            f"{each.expected}; found {each.found} [{each.path}]"
-        )
+    found = calls.changed_lists()
+    for sentence in found:
+        output.say(sentence)
     return output.FAILED if found else 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 
 from champion_luigi.base.errors import SettingsError
@@ -17,6 +18,8 @@ DATASETS: dict[str, Dataset] = {
 }
 NAMES = tuple(DATASETS)
 DEFAULT = EQUITY.name
+# In place of a name: every data set.
+ALL = "all"
 
 
 def dataset_of(name: str) -> Dataset:
@@ -25,6 +28,12 @@ def dataset_of(name: str) -> Dataset:
         return DATASETS[name]
     except KeyError:
         raise SettingsError("there is no data set of that name", expected=" or ".join(NAMES), found=str(name)) from None
+
+
+def datasets_of(names: str | Iterable[str]) -> list[Dataset]:
+    """The data sets of a name or of several, each once; "all" stands for every one. Raises SettingsError."""
+    given = [names] if isinstance(names, str) else list(names)
+    return [dataset_of(name) for name in dict.fromkeys(NAMES if given == [ALL] else given)]
 
 
 def named(dataset: str) -> dict[str, str]:

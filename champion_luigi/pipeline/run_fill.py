@@ -46,6 +46,7 @@ def fill(
     *,
     dataset: str | Iterable[str] = catalog.DEFAULT,
     lake_only: bool = False,
+    days_back: int | None = None,
     workers: int | None = None,
     task_limit: int | None = None,
     reverse: bool = False,
@@ -57,10 +58,10 @@ def fill(
         >>> from champion_luigi import fill
         >>> fill("2024-01-01", "2024-01-31", dataset="all")["equity"].done
 
-    ``start`` and ``end`` are dates or ISO texts; by default the last 100 days, up to the latest session that should be
-    published by now. ``dataset`` is a name, several, or ``"all"``. With ``lake_only``, nothing is loaded into the
-    warehouse. The other parameters are the options of `champion fill`. Afterwards the adjustments of prices are made
-    that are due.
+    ``start`` and ``end`` are dates or ISO texts; by default the last ``days_back`` days, which are 100, up to the
+    latest session that should be published by now. ``dataset`` is a name, several, or ``"all"``. With ``lake_only``,
+    nothing is loaded into the warehouse. The other parameters are the options of `champion fill`. Afterwards the
+    adjustments of prices are made that are due.
 
     Days that are complete are not run again, and one bad day does not stop the rest. Raises FillFailed, which names the
     failed days, once the range has been tried; SettingsError; or the error that kept the fill from beginning, such as
@@ -69,11 +70,12 @@ def fill(
     first, last = day_of(start, "start"), day_of(end, "end")
     if first and last and first > last:
         raise SettingsError(f"start {first} is after end {last}")
-    datasets = _datasets(dataset)
+    datasets = catalog.datasets_of(dataset)
     given = {
         "of": WriteParquet if lake_only else LoadClickHouse,
         "start": first,
         "end": last,
+        "days_back": days_back,
         "task_limit": task_limit,
         "reverse": reverse,
         "recheck_closed": recheck_closed,
@@ -94,11 +96,6 @@ def fill(
     if failed:
         raise failed
     return results
-
-
-def _datasets(given: str | Iterable[str]) -> list[Dataset]:
-    names = list(catalog.NAMES) if given == "all" else [given] if isinstance(given, str) else list(given)
-    return [catalog.dataset_of(name) for name in dict.fromkeys(names)]
 
 
 def _build(task: luigi.Task) -> None:
@@ -133,7 +130,11 @@ def adjust_after(datasets: Iterable[Dataset], *, lake_only: bool | None = None) 
     """
     if not any(dataset.is_for_adjustments for dataset in datasets) or not adjust_tasks.are_wanted():
         return
-    task = adjust_tasks.next_task() if lake_only is None else adjust_tasks.last_task(lake_only=lake_only)
+    run_adjustments(adjust_tasks.next_task() if lake_only is None else adjust_tasks.last_task(lake_only=lake_only))
+
+
+def run_adjustments(task: luigi.Task) -> None:
+    """Run a task of the adjustments, if it is due. Raises ChampionError if it is due still."""
     _build(task)
     if not task.complete():
         raise ChampionError(

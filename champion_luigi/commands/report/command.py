@@ -33,18 +33,16 @@ def command(
     The page is a single file that loads nothing from elsewhere; open, mail or publish it as it is. Its figures equal
     those of champion status for the same range. Several data sets have a page each.
     """
-    from champion_luigi.base import durable
-    from champion_luigi.commands.report import facts, page, text
+    from champion_luigi.commands.report import text
+    from champion_luigi.commands.report.write import report
+
+    first, last = output.dates(start, end)
 
     def write(dataset: Dataset) -> tuple[object, int]:
         path = file if len(datasets) == 1 else file.with_name(f"{file.stem}-{dataset.name}{file.suffix}")
-        document = facts.document(dataset, *output.dates(start, end))
-        content = page.page(document)
-        durable.write_whole(path, content)
-        status = document["status"]
+        made = report(path, dataset.name, first, last)
         click.echo(
-            f"{path}: {status['start']} to {status['end']}, {status['loaded']} of {status['due']} sessions loaded, "
-            f"{text.size(len(content))}"
+            f"{path}: {made.start} to {made.end}, {made.loaded} of {made.due} sessions loaded, {text.size(made.bytes)}"
         )
         return None, 0
 
