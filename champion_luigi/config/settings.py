@@ -169,9 +169,10 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
     )
     fill_group = Whole(
         "CHAMPION_FILL_GROUP",
-        12,
-        "days that go through the stages of a fill together: more take less time, fewer less memory",
-        least=1,
+        0,
+        "days that go through the stages of a fill together: more take less time, fewer less memory; 0 is 12, or 24 "
+        "with a server",
+        least=0,
         most=100,
         unit="days",
     )

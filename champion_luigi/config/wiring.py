@@ -69,6 +69,12 @@ def _require_store(_pid: int, root: Place) -> None:
     store.require(root)
 
 
+def fill_group() -> int:
+    """How many days go through the stages of a fill together."""
+    # The embedded engine needs memory in the same process, and a server works less for fewer inserts.
+    return int(settings.get("fill_group")) or (24 if settings.get("clickhouse_host") else 12)
+
+
 def host_name() -> str:
     """The name of this host among those that share a fill."""
     return str(settings.get("host")) or socket.gethostname()

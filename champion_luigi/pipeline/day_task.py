@@ -105,7 +105,7 @@ class DayTask(luigi.Task):
     @property
     def max_batch_size(self) -> int:  # type: ignore[override]  # Luigi only reads it
         """The most days that the scheduler joins."""
-        return int(settings.get("fill_group"))
+        return wiring.fill_group()
 
     @property
     def definition(self) -> Dataset:
