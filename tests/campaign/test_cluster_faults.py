@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -176,8 +175,10 @@ def test_with_one_of_two_replicas_loads_wait_and_name_it(
 
 @pytest.mark.parametrize("how", ["stopped", "frozen"])
 def test_without_zookeeper_loads_wait_and_say_so(two: Cluster, database: str, tmp_path: Path, how: str) -> None:
-    """Killed for ten seconds or frozen for thirty: the log says so, and the fill ends by itself afterwards."""
+    """Killed for ten seconds or frozen for thirty: the log says so before it is back, and the fill ends afterwards."""
     seconds = {"stopped": 10, "frozen": 30}[how] if campaign.IS_WHOLE else 6
+    # It takes 3 to 7 s; this is for machines that do much else.
+    most = 15 if campaign.IS_WHOLE else 60
     fill = Fill(two, database, tmp_path / "log", 2024)
     assert until(lambda: loaded(two, database, 0) > 0)
     keeper = two.local.keeper
@@ -186,22 +187,13 @@ def test_without_zookeeper_loads_wait_and_say_so(two: Cluster, database: str, tm
         keeper.stop()
     else:
         keeper.process.send_signal(signal.SIGSTOP)
-    said: list[float] = []
-
-    def listen() -> None:
-        until(lambda: fill.is_over or "cannot load at present" in fill.words)
-        said.append(time.monotonic() - began)
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    listener.join(seconds)
+    is_said = until(lambda: "cannot load at present" in fill.words, most)
     time.sleep(max(0.0, seconds - (time.monotonic() - began)))
     if how == "stopped":
         two.start(keeper)
     else:
         keeper.process.send_signal(signal.SIGCONT)
-    listener.join()
-    assert "cannot load at present" in fill.words
+    assert is_said, fill.words
     assert fill.ended() == 0, fill.words
     require_equal_to_the_lake(two, database, tmp_path)
     campaign.tell(AREA, f"ZooKeeper {how} for {seconds} s", "loads wait and say so; the fill ends 0 afterwards")

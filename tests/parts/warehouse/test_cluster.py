@@ -25,6 +25,7 @@ from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import PRICE, Column
 from champion_luigi.storage import lake
+from champion_luigi.warehouse import health
 from champion_luigi.warehouse.opened import open_warehouse
 from champion_luigi.warehouse.table import Warehouse, ddl
 
@@ -446,3 +447,54 @@ def test_a_replica_that_is_down_is_named_and_the_others_answer(replicated: Clust
     later = run_champion("fill", "--date", "2024-02-05", "--dataset", "index_close", **environment)
     assert later.returncode == 0, later.stderr
     eventually(lambda: replicated.each(f"SELECT uniqExact(trade_date) FROM {database}.index_close"), [[(2,)]] * 3)
+
+
+def test_without_zookeeper_doctor_names_each_replica_and_that_nothing_can_be_loaded(
+    replicated: Cluster, database: str
+) -> None:
+    """They are read-only then. Once ZooKeeper is back, all is well again, by itself."""
+    environment = {**replicated.environment(database), "NSE_ARCHIVE_URL": "simulated:"}
+    assert run_champion("fill", "--date", "2024-02-01", **environment).returncode == 0
+    assert len(replicated.nodes) == 3
+    keeper = replicated.local.keeper
+
+    def found() -> tuple[bool, int]:
+        words = " ".join(run_champion("doctor", **environment).stdout.split())
+        return "0 of 3 replicas of 1 shard can load" in words, words.count(
+            "is read-only, because it has lost ZooKeeper"
+        )
+
+    keeper.stop()
+    try:
+        eventually(found, (True, 3), 120)
+        verified = run_champion("verify", **environment)
+        answered = run_champion("sql", "SELECT count() > 0 FROM equity_ohlc", "--format", "csv", **environment)
+    finally:
+        replicated.start(keeper)
+    assert verified.returncode == 30
+    assert verified.stdout.count("is read-only, because it has lost ZooKeeper or Keeper") == 3
+    assert answered.stdout.splitlines()[1:] == ["1"]
+    eventually(found, (False, 0), 120)
+    assert run_champion("verify", **environment).returncode == 0
+
+
+def test_a_replica_that_lags_is_named_with_its_delay(
+    replicated: Cluster, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From a minute on; here, from the first second."""
+    monkeypatch.setattr(health, "_MOST_BEHIND_SECONDS", 0)
+    opened = open_warehouse(replicated.place(database))
+    opened.load(EQUITY, DAY, day_of(10))
+    host, port = replicated.hosts[1]
+    asked(host, port, f"SYSTEM STOP FETCHES {database}.normalized_equity_ohlc")
+    try:
+        opened.load(EQUITY, DAY, day_of(20))
+        eventually(
+            lambda: [each.split(" lags ")[0] for each in opened.troubles()], [f"{host}:{port} (shard 1, replica 2)"]
+        )
+        [trouble] = opened.troubles()
+        assert trouble.endswith("s behind (normalized_equity_ohlc)")
+    finally:
+        asked(host, port, f"SYSTEM START FETCHES {database}.normalized_equity_ohlc")
+    eventually(opened.troubles, [])
+    opened.close()
