@@ -35,9 +35,9 @@ _BUSY = {"SlowDown", "ServiceUnavailable", "RequestTimeout", "InternalError", "S
 def ask(verb: str, bucket: str, key: str, *arguments: Any) -> Any:
     """The store's answer about an object, or those below it; None for what is absent, or if a condition does not hold.
 
-    The verbs are get (content and tag), head (size and tag), put, create, replace, list (from a name on), and delete.
-    Raises StoreUnreachable if the store does not answer, SettingsError if it does not know the bucket or the key,
-    NotInstalled, and StorageError for any other refusal.
+    The verbs are get (content and tag), head (size, tag and time), put, create, replace, list (from a name on) and
+    delete. Raises StoreUnreachable if the store does not answer, SettingsError if it does not know the bucket or the
+    key, NotInstalled, and StorageError for any other refusal.
     """
     from champion_luigi.base.object_options import options
 
@@ -200,11 +200,11 @@ def _get(client: Any, key: str) -> tuple[bytes, str]:
     return bytes(found.bytes()), _tag(found.meta)
 
 
-def _head(client: Any, key: str) -> tuple[int, str]:
+def _head(client: Any, key: str) -> tuple[int, str, float]:
     import obstore
 
     found = obstore.head(client, key)
-    return int(found["size"]), _tag(found)
+    return int(found["size"]), _tag(found), found["last_modified"].timestamp()
 
 
 def _put(client: Any, key: str, content: bytes, mode: Any = "overwrite") -> str:
@@ -230,15 +230,17 @@ def _replace(client: Any, key: str, content: bytes, tag: str) -> str:
         return _put(client, key, content, expected | {"e_tag": e_tag})
 
 
-def _list(client: Any, prefix: str, start: str, stop: str, most: int) -> list[tuple[str, int, str]]:
+def _list(client: Any, prefix: str, start: str, stop: str, most: int) -> list[tuple[str, int, str, float]]:
     import obstore
 
     # The client's offset is the name before the first.
     offset = start[:-1] if start else None
     pages: Iterator[Any] = iter(obstore.list(client, prefix or None, offset=offset, chunk_size=1000))
-    found: list[tuple[str, int, str]] = []
+    found: list[tuple[str, int, str, float]] = []
     for page in pages:
-        found += [(str(each["path"]), int(each["size"]), _tag(each)) for each in page]
+        found += [
+            (str(each["path"]), int(each["size"]), _tag(each), each["last_modified"].timestamp()) for each in page
+        ]
         # Stores list by name.
         if found and ((most and len(found) >= most) or (stop and found[-1][0] >= stop)):
             break

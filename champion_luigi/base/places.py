@@ -155,17 +155,21 @@ class ObjectPath(_Path):
         """
         first, last = ((self / each).key if each else "" for each in (start, stop))
         found = objects.ask("list", self.bucket, self.key, first, last, most) or ()
-        listed = (Entry(ObjectPath(self.bucket, key), size, tag) for key, size, tag in sorted(found))
+        listed = (Entry(ObjectPath(self.bucket, key), *about) for key, *about in sorted(found))
         return [each for each in listed if first <= each.at.key and (not last or each.at.key < last)]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """An object in a listing, with as much of `os.DirEntry` as the package uses. ``tag`` changes with the content."""
+    """An object in a listing, with as much of `os.DirEntry` as the package uses.
+
+    ``tag`` changes with the content; ``modified`` is when it was written, in seconds since 1970, by the store's clock.
+    """
 
     at: ObjectPath
     size: int
     tag: str
+    modified: float
 
     @property
     def name(self) -> str:
@@ -219,6 +223,11 @@ def is_below(place: Place, root: Place) -> bool:
     if isinstance(place, ObjectPath):
         return place.is_relative_to(root)
     return isinstance(root, Path) and place.is_relative_to(root)
+
+
+def modified(listed: Listed) -> float:
+    """When a file was last written, in seconds since 1970. Raises FileNotFoundError if it does not exist."""
+    return listed.modified if isinstance(listed, Entry) else listed.stat().st_mtime
 
 
 def signature(listed: Place | Listed) -> list[int | str]:

@@ -16,6 +16,9 @@ from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import ChampionError, SettingsError, StorageError
 from champion_luigi.base.places import Listed, ObjectPath, Place, signature
 
+# How the names of the objects begin with which a store is tried out.
+PROBE = ".champion-probe-"
+
 _LOCK_SECONDS = 30.0
 _READS_AT_ONCE = 16
 _READ_AHEAD = 64
@@ -144,7 +147,7 @@ def require(place: Place) -> None:
     """
     if isinstance(place, Path):
         return
-    probe = place / f".champion-probe-{uuid.uuid4().hex}"
+    probe = place / f"{PROBE}{uuid.uuid4().hex}"
     try:
         _require(place, probe)
     except BaseException:
@@ -161,7 +164,7 @@ def _require(place: ObjectPath, probe: ObjectPath) -> None:
         lacks = "If-None-Match: a file that exists can be written as if it did not"
     elif probe.replace_if(b"third", first) is None or probe.replace_if(b"fourth", first) is not None:
         lacks = "If-Match: a file that has changed can be replaced as if it had not"
-    elif (probe.read() or (b"",))[0] != b"third" or probe.name not in {each.name for each in place.entries()}:
+    elif (probe.read() or (b"",))[0] != b"third" or not place.entries(probe.name, f"{probe.name}0"):
         lacks = "a consistent view: what was written is not there when it is read or listed"
     if lacks:
         raise SettingsError(

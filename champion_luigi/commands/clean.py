@@ -14,7 +14,7 @@ from champion_luigi.datasets import catalog
 if TYPE_CHECKING:
     from champion_luigi.datasets.model import Dataset
 
-_KINDS = {"leftover": "leftovers", "lock": "locks", "intermediate": "intermediates"}
+_KINDS = {"leftover": "leftovers", "lock": "locks", "claim": "claims", "intermediate": "intermediates"}
 _MOST_NAMED = 20
 
 
@@ -26,6 +26,8 @@ _MOST_NAMED = 20
 @click.option("--json", "as_json", is_flag=True, help="Print all files as one JSON document.")
 def command(datasets: Sequence[Dataset], intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the leftovers of killed runs: temporary files older than an hour, and locks that no process holds.
+
+    In a store that hosts share, these are objects that tried it out, and claims to days that no host renews.
 
     With --intermediates, also remove loaded days' outputs in parsed/ and normalized/, as a fill does with those of the
     days that it loads. This makes no stage due: a later `champion redo` makes them again from the fetched file, which

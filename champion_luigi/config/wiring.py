@@ -82,11 +82,11 @@ def host_name() -> str:
 
 def claims() -> Claims | None:
     """This process's claims to days, in the store that hosts share; None without such a store."""
-    folder = _shared_place()
+    folder = claims_folder()
     return None if folder is None else _claims(os.getpid(), folder, host_name(), settings.get("claim_seconds"))
 
 
-def _shared_place() -> Place | None:
+def claims_folder() -> Place | None:
     """The folder of the store in which hosts keep claims and pace; None without such a store."""
     if settings.get("raw_dir"):
         return settings.raw_dir() / "claims"
@@ -99,12 +99,15 @@ def _claims(_pid: int, folder: Place, host: str, seconds: float) -> Claims:
     return Claims(folder, host, seconds)
 
 
-def place(*, with_warehouse: bool) -> str:
-    """A name for where outputs go: the same on hosts that share them, and on no others. DATA_DIR has its record."""
+def place(*, with_warehouse: bool, server: str = "") -> str:
+    """A name for where outputs go: the same on hosts that share them, and on no others. DATA_DIR has its record.
+
+    ``server`` names the ClickHouse server, whatever address each host has for it.
+    """
     own = version.identity(settings.data_dir())
     parts = [_identity(root) or own for root in (settings.raw_dir(), settings.lake_dir())]
     if with_warehouse:
-        parts.append(settings.get("clickhouse_database") if settings.get("clickhouse_host") else own)
+        parts.append(f"{server}/{settings.get('clickhouse_database')}" if settings.get("clickhouse_host") else own)
     return " ".join(dict.fromkeys(parts))
 
 
@@ -187,7 +190,7 @@ def _ledger(path: Path, archive: str, _signature: tuple[int, ...]) -> Ledger:
 
 def configured_archive() -> Archive:
     """The configured archive, one for each process: a forked child must not use its parent's connection."""
-    places = _rate_file(), _shared_place()
+    places = _rate_file(), claims_folder()
     return _open_archive(os.getpid(), settings.get("archive_url"), places, tuple(_limits().items()))
 
 

@@ -24,6 +24,7 @@ from champion_luigi.base import locks
 from champion_luigi.base.errors import Busy, SettingsError, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
+from champion_luigi.warehouse import opened
 
 logger = logging.getLogger("luigi-interface.fill")
 
@@ -149,8 +150,9 @@ def announce(task: luigi.Task, dataset: Dataset, first: date, last: date, *, wit
     if central is None:
         return
     scheduler, worker = central
+    server = opened.server_id(wiring.warehouse_place()) if with_warehouse else ""
     own = {
-        _PLACE: wiring.place(with_warehouse=with_warehouse),
+        _PLACE: wiring.place(with_warehouse=with_warehouse, server=server),
         _HOST: wiring.host_name(),
         _DATASET: dataset.name,
         _FIRST: str(first),

@@ -135,7 +135,7 @@ class Claims:
     def holder(self, name: str) -> str:
         """The process that has a claim, in words."""
         found = store.get(self._at(name))
-        return str(_document(found[0]).get("holder", "another host")) if found else "a process that has just ended"
+        return holder_of(found[0]) if found else "a process that has just ended"
 
     def _at(self, name: str) -> Place:
         return self._folder.joinpath(*f"{name}.json".split("/"))
@@ -154,8 +154,7 @@ class Claims:
             seen, since = self._seen.get(name, ("", 0.0))
             if seen != tag:
                 self._seen[name] = tag, (since := _now())
-        seconds = document.get("seconds")
-        limit = float(seconds) if isinstance(seconds, int | float) else self._seconds
+        limit = seconds_of(content) or self._seconds
         if _now() - since < limit and not _is_gone(document, self._host):
             return False
         taken = store.replace_if(self._at(name), self._content(), tag)
@@ -163,7 +162,7 @@ class Claims:
             logger.warning(
                 "the claim to %s is taken over from %s, which no longer renews it",
                 name,
-                document.get("holder", "another host"),
+                holder_of(content),
             )
         return taken
 
@@ -205,6 +204,25 @@ class Claims:
                 "place": _place(self._host),
             }
         )
+
+
+def holder_of(content: bytes) -> str:
+    """The process that has a claim of this content, in words."""
+    return str(_document(content).get("holder", "another host"))
+
+
+def seconds_of(content: bytes) -> float:
+    """How long a claim of this content lasts after it was renewed; 0 if it does not say."""
+    seconds = _document(content).get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) else 0.0
+
+
+def end(place: Place, tag: str) -> bool:
+    """Remove a claim that is still as its tag says; False if another process has renewed it or taken it over."""
+    if not store.replace_if(place, durable.json_bytes({}), tag):
+        return False
+    store.delete(place)
+    return True
 
 
 def identity(folder: Place) -> str:

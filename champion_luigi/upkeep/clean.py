@@ -1,9 +1,9 @@
 """Files that can be removed: leftovers of killed runs, and outputs between two stages that no later one will read.
 
-Only files that the package itself has named are considered. A lock can go when no process holds it. A temporary file
-is judged by its age, because its writer may run on another host that shares the folder. Writing takes seconds, so a
-file that has not changed for an hour is abandoned. If that is wrong, its writer fails with a clear error, and no data
-is lost.
+Only files that the package itself has named are considered. A lock can go when no process holds it, and a host's claim
+to a day when nobody has renewed it for an hour. A temporary file is judged by its age, because its writer may run on
+another host that shares the folder. Writing takes seconds, so a file that has not changed for an hour is abandoned. If
+that is wrong, its writer fails with a clear error, and no data is lost.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from champion_luigi.base import durable, locks
+from champion_luigi.base import durable, locks, store
 from champion_luigi.base.errors import Busy, StorageError
+from champion_luigi.base.places import ObjectPath, Place, at, modified
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline.day_task import DayTask
-from champion_luigi.storage import adjustments
+from champion_luigi.storage import adjustments, claims
 from champion_luigi.storage.paths import INTERMEDIATES, SHARED, DayFiles, ListFiles
 from champion_luigi.tracking import journal, record
 
@@ -35,24 +36,29 @@ LEFTOVER_SECONDS = 3600.0
 _LEFTOVER = re.compile(re.escape(durable.LEFTOVER_PREFIX) + r".+-\d+-[0-9a-f]{8}")
 _LOCK = re.compile(r"(\d{4}-\d\d-\d\d|archive)\.lock")
 _PRESENCE = re.compile(r"[0-9a-f]{32}")
+_CLAIM = re.compile(r"\d{4}-\d\d-\d\d\.json")
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file that can be removed, its kind, and its size in bytes; an intermediate also has its data set and day."""
+    """A file that can be removed, its kind, and its size in bytes.
+
+    An intermediate also has its data set and day, and a claim its state.
+    """
 
     kind: str
-    path: Path
+    path: Place
     bytes: int
     files: DayFiles | None = None
     day: date | None = None
+    tag: str = ""
 
 
 @dataclass(frozen=True)
 class Kept:
     """A file of these kinds that must stay, and the reason."""
 
-    path: Path
+    path: Place
     why: str
 
 
@@ -76,6 +82,11 @@ def find(
         else:
             with contextlib.suppress(FileNotFoundError):
                 items.append(Item("lock", path, path.stat().st_size))
+    for found in _in_stores():
+        if isinstance(found, Item):
+            items.append(found)
+        else:
+            kept.append(found)
     if intermediates_of is not None:
         items += _intermediates(intermediates_of, datasets or tuple(catalog.DATASETS.values()))
     return items, kept
@@ -85,6 +96,8 @@ def remove(item: Item, intermediates_of: type[DayTask] | None = None) -> Kept | 
     """Delete a file that `find` returned, or return the reason why it must stay after all. Raises StorageError."""
     lock = item.files.lock(item.day) if item.files and item.day else item.path
     try:
+        if item.kind == "claim":
+            return None if claims.end(item.path, item.tag) else Kept(item.path, "another host has taken it over")
         if item.kind == "leftover":
             item.path.unlink(missing_ok=True)
             return None
@@ -126,7 +139,7 @@ def remove_all(items: Sequence[Item], intermediates_of: type[DayTask] | None = N
 def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
     """The temporary files under DATA_DIR and the lake; symbolic links below them are not followed."""
     data = settings.data_dir().absolute()
-    # A killed run leaves nothing behind in an object store.
+    # In an object store, a file is whole or not there.
     others = [settings.local_dir(), settings.lake_dir(), settings.raw_dir()]
     roots = {root.absolute() for root in others if isinstance(root, Path)}
     for root in [data, *sorted(root for root in roots if not root.is_relative_to(data))]:
@@ -137,6 +150,24 @@ def _leftovers() -> Iterator[tuple[Path, os.stat_result]]:
                     status = path.lstat()
                     if stat.S_ISREG(status.st_mode):
                         yield path, status
+
+
+def _in_stores() -> Iterator[Item | Kept]:
+    """What killed hosts left in the store that hosts share: objects that tried it out, claims that nobody renews."""
+    for root in dict.fromkeys((settings.lake_dir(), settings.raw_dir())):
+        if isinstance(root, ObjectPath):
+            # As far as all names that begin so.
+            for each in root.entries(store.PROBE, f"{store.PROBE}~"):
+                if time.time() - each.modified > LEFTOVER_SECONDS:
+                    yield Item("leftover", each.at, each.size)
+    folder = wiring.claims_folder()
+    for listed in store.entries(folder) if folder else ():
+        if _CLAIM.fullmatch(listed.name) and (found := store.get(at(listed))):
+            content, tag = found
+            if time.time() - modified(listed) > max(LEFTOVER_SECONDS, claims.seconds_of(content)):
+                yield Item("claim", at(listed), len(content), tag=tag)
+            else:
+                yield Kept(at(listed), f"held by {claims.holder_of(content)}")
 
 
 def _locks() -> Iterator[Path]:

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
+from champion_luigi.base.errors import ChampionError
 from champion_luigi.warehouse.connection import Address, Connection, connected
 from champion_luigi.warehouse.table import Warehouse
 
@@ -51,6 +52,16 @@ def shared(place: Address, lock_wait_seconds: float = 0.0, on_wait: Callable[[st
 def is_shared(place: Address) -> bool:
     """Whether this process has opened a warehouse with `shared`, and not closed it."""
     return (os.getpid(), place) in _shared
+
+
+def server_id(place: Address) -> str:
+    """A name for a server or a cluster, by whatever address it is reached; empty if there is none, or no answer."""
+    if place.cluster or not place.host:
+        return place.cluster
+    with contextlib.suppress(ChampionError):
+        [(found,)] = shared(place).query("SELECT toString(serverUUID())")
+        return str(found)
+    return ""
 
 
 def close_shared() -> None:

@@ -34,7 +34,8 @@ from helpers import (
 )
 from luigi.task_register import Register
 
-from champion_luigi.base import locks
+from champion_luigi.base import locks, store
+from champion_luigi.base.places import Place
 from champion_luigi.commands.clean import command
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import day_task
@@ -411,3 +412,45 @@ def test_lake_only_goes_with_intermediates() -> None:
     result = CliRunner().invoke(command, ["--lake-only"])
     assert result.exit_code == 2
     assert "--lake-only needs --intermediates" in result.output
+
+
+CLAIMING = """
+import sys
+from champion_luigi.config import wiring
+claims = wiring.claims()
+print(claims.take("equity/2024-01-15"), flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_a_killed_host_left_in_the_store_that_hosts_share(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its claim to a day, once nobody renews it, and the object with which it tried the store out."""
+    monkeypatch.setenv("CHAMPION_RAW_DIR", str(place))
+    monkeypatch.setenv("CHAMPION_CLAIM_SECONDS", "5")
+    host = start_python(CLAIMING)
+    assert hear(host) == "True"
+    claim = place / "claims" / "equity" / "2024-01-15.json"
+    monkeypatch.setattr(cleaning, "LEFTOVER_SECONDS", 0.0)
+
+    def removable() -> list[tuple[str, str]]:
+        return [(item.kind, str(item.path)) for item in cleaning.find()[0] if item.kind in {"claim", "leftover"}]
+
+    assert removable() == []
+    assert any(str(each.path) == str(claim) and each.why.startswith("held by ") for each in cleaning.find()[1])
+    host.kill()
+    host.communicate()
+    expected = [("claim", str(claim))]
+    if not isinstance(place, Path):
+        store.put(probe := place / f"{store.PROBE}of-a-killed-host", b"first")
+        store.put(place / "other", b"not ours")
+        expected.insert(0, ("leftover", str(probe)))
+    wait_for(lambda: removable() == expected, "the claim to end", lambda: str(removable()))
+    items, _ = cleaning.find()
+    taken = next(item for item in items if item.kind == "claim")
+    assert cleaning.remove_all([item for item in items if item.kind in {"claim", "leftover"}]) == {}
+    assert removable() == []
+    # Another host that took the claim over in between keeps it.
+    store.put(claim, b"{}")
+    [(_, why)] = cleaning.remove_all([taken]).items()
+    assert "another host" in why.why
+    assert store.get(claim) is not None
