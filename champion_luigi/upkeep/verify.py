@@ -130,13 +130,14 @@ class _Of:
         found = {day.year for day, _ in lake.days(settings.lake_dir(), self.dataset)}
         found |= {*self.files.years("raw"), *self.files.years(self.loaded)}
         if self.warehouse and self.warehouse.ledger:
-            found |= {day.year for day in self.warehouse.ledger.entries(self.dataset)}
+            found |= {day.year for day in self.entries(date.min, date.max)}
         return sorted(found | set(self.warehouse.years(self.dataset) if self.warehouse else ()))
 
     def entries(self, first: date, stop: date) -> dict[date, Entry]:
         """The entries of a range in a server's ledger of loads."""
         ledger = self.warehouse.ledger if self.warehouse else None
-        return ledger.entries(self.dataset, first, stop) if ledger else {}
+        # Whatever is wrong with a replica is a finding.
+        return ledger.entries(self.dataset, first, stop, in_step=False) if ledger else {}
 
     def documents(self, kind: str, first: date, stop: date) -> dict[date, dict[str, Any]]:
         """The receipts or markers of a range, by date; an unreadable one is empty."""

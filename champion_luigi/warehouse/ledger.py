@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
-from champion_luigi.base.errors import WarehouseError
+from champion_luigi.base.errors import WarehouseError, WarehouseUnreachable
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.warehouse.connection import Connection, date_of
 from champion_luigi.warehouse.layout import SINGLE, Layout, Table, text_of
@@ -140,11 +140,20 @@ class Ledger:
                 f"{' '.join(statement.split())}. Then run the same command again.",
             ) from None
 
-    def entries(self, dataset: Dataset, start: date = _FIRST, stop: date = _LAST) -> dict[date, Entry]:
-        """The loads of a data set from ``start`` to ``stop`` (exclusive), whether or not they count, by two queries."""
+    def entries(
+        self, dataset: Dataset, start: date = _FIRST, stop: date = _LAST, *, in_step: bool = True
+    ) -> dict[date, Entry]:
+        """The loads of a data set from ``start`` to ``stop`` (exclusive), whether or not they count, by two queries.
+
+        Without ``in_step``, a replica that cannot catch up, such as one without ZooKeeper, tells what it has.
+        """
         if {LOADS, dataset.table} - self._existing(dataset):
             return {}
-        self._connection.catch_up(LOADS)
+        try:
+            self._connection.catch_up(LOADS)
+        except WarehouseUnreachable:
+            if in_step:
+                raise
         within = _between(start, stop)
         found = self._connection.query(
             f"SELECT trade_date, lake_sha256, rows, version, schema_version, newest FROM (SELECT * FROM "
