@@ -35,7 +35,8 @@ from urllib.parse import urlsplit
 
 from champion_luigi.config import settings
 from champion_luigi.tracking import record
-from champion_luigi.tracking.carrier import DELIVERED, Carrier
+from champion_luigi.tracking.carrier import Carrier
+from champion_luigi.tracking.job import DELIVERED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,9 +11,8 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from champion_luigi.base import objects
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.base.secrets import public
 
@@ -31,6 +30,13 @@ if TYPE_CHECKING:
     from pathlib import Path as _Path
 else:
     _Path = object
+
+
+def _ask(verb: str, *about: Any) -> Any:
+    # Imported for the first object: a lake in a folder has none.
+    from champion_luigi.base import objects
+
+    return objects.ask(verb, *about)
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,7 @@ class ObjectPath(_Path):
         """Delete the object. Raises FileNotFoundError if it is absent, unless ``missing_ok``, and as `objects.ask`."""
         if not missing_ok and not self.exists():
             raise FileNotFoundError(f"{self} does not exist")
-        objects.ask("delete", self.bucket, self.key)
+        _ask("delete", self.bucket, self.key)
 
     def read_bytes(self) -> bytes:
         """The object's content. Raises FileNotFoundError, and as `objects.ask`."""
@@ -126,26 +132,26 @@ class ObjectPath(_Path):
 
     def look(self) -> Entry | None:
         """The object's entry in the store; None if there is none."""
-        found = objects.ask("head", self.bucket, self.key)
+        found = _ask("head", self.bucket, self.key)
         return Entry(self, *found) if found else None
 
     def read(self) -> tuple[bytes, str] | None:
         """The object's content and tag; None if there is none."""
-        found: tuple[bytes, str] | None = objects.ask("get", self.bucket, self.key)
+        found: tuple[bytes, str] | None = _ask("get", self.bucket, self.key)
         return found
 
     def write(self, content: bytes) -> str:
         """Write the object, whole or not at all; its tag."""
-        return str(objects.ask("put", self.bucket, self.key, content))
+        return str(_ask("put", self.bucket, self.key, content))
 
     def write_if_absent(self, content: bytes) -> str | None:
         """Write the object unless there is one; its tag, or None if there is one."""
-        tag: str | None = objects.ask("create", self.bucket, self.key, content)
+        tag: str | None = _ask("create", self.bucket, self.key, content)
         return tag
 
     def replace_if(self, content: bytes, tag: str) -> str | None:
         """Replace the object if it still has this tag; its new tag, or None."""
-        new: str | None = objects.ask("replace", self.bucket, self.key, content, tag)
+        new: str | None = _ask("replace", self.bucket, self.key, content, tag)
         return new
 
     def entries(self, start: str = "", stop: str = "", most: int = 0) -> list[Entry]:
@@ -154,7 +160,7 @@ class ObjectPath(_Path):
         ``most``, if not 0, is the number after which the listing may end.
         """
         first, last = ((self / each).key if each else "" for each in (start, stop))
-        found = objects.ask("list", self.bucket, self.key, first, last, most) or ()
+        found = _ask("list", self.bucket, self.key, first, last, most) or ()
         listed = (Entry(ObjectPath(self.bucket, key), *about) for key, *about in sorted(found))
         return [each for each in listed if first <= each.at.key and (not last or each.at.key < last)]
 

@@ -18,14 +18,13 @@ from champion_luigi.datasets.model import Dataset
 from champion_luigi.exchange import answers, sessions
 from champion_luigi.exchange.answers import Ledger
 from champion_luigi.exchange.expectation import Expectation
-from champion_luigi.storage import claims as claims_to_days
 from champion_luigi.storage import raw, version
-from champion_luigi.storage.claims import Claims
 from champion_luigi.storage.paths import DayFiles, ListFiles
 from champion_luigi.warehouse import connection
 
 if TYPE_CHECKING:
     from champion_luigi.exchange.archive import Archive
+    from champion_luigi.storage.claims import Claims
 
 # The usual port of each scheme of a server.
 _PORTS = {"http": 80, "https": 443}
@@ -95,6 +94,8 @@ def claims_folder() -> Place | None:
 
 @functools.lru_cache(maxsize=4)
 def _claims(_pid: int, folder: Place, host: str, seconds: float) -> Claims:
+    from champion_luigi.storage.claims import Claims
+
     # One for each process, whose threads share it.
     return Claims(folder, host, seconds)
 
@@ -117,6 +118,8 @@ def _identity(root: Place) -> str:
         return str(root)
     if root.absolute().is_relative_to(settings.data_dir().absolute()):
         return ""
+    from champion_luigi.storage import claims as claims_to_days
+
     return claims_to_days.identity(root / "claims")
 
 

@@ -9,26 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
 import os
 import sys
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from champion_luigi.base import durable, locks
 from champion_luigi.base import secrets as hiding
 from champion_luigi.base.errors import Busy, StorageError
 from champion_luigi.tracking import journal
+from champion_luigi.tracking.job import CANNOT, DELIVERED, LEFT, Job
 from champion_luigi.tracking.journal import Delivery
 from champion_luigi.tracking.mlflow_store import Tracker
 from champion_luigi.tracking.run import Run
 from champion_luigi.tracking.runs import Runs, process_of
-
-# Exit codes.
-DELIVERED = 0
-LEFT = 1
-CANNOT = 3
 
 # How often the carrier looks whether the process has ended, for which a command waits: each 30 ms, later each hundredth
 # of the time that it has run. New records are read less often, because that costs ten times as much.
@@ -44,40 +37,6 @@ _GIVE_UP_SECONDS = 60.0
 _LONGEST_PAUSE = 5.0
 _AT_A_TIME = 200
 _MISSING = "a library is missing"
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to carry, and where to. ``uri`` and ``secrets`` come through a pipe, so that no list of processes has them.
-
-    The carrier serves ``process`` as long as it lives; without one, it delivers the existing records once.
-    ``artifacts`` is the folder for an experiment's files, if the store does not choose one. ``is_first`` means that no
-    other carrier can have seen the process's records.
-    """
-
-    folder: Path
-    uri: str = field(repr=False)
-    experiment: str
-    artifacts: Path | None = None
-    process: str | None = None
-    is_first: bool = False
-    secrets: list[str] = field(default_factory=list, repr=False)
-
-    def to_json(self) -> str:
-        """The text that a carrier reads from standard input."""
-        return json.dumps(vars(self), default=str)
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """The job that `to_json` wrote."""
-        found = json.loads(text)
-        paths = {name: found[name] and Path(found[name]) for name in ("folder", "artifacts")}
-        return cls(**found | paths)
-
-    @property
-    def store(self) -> str:
-        """The store and the experiment for messages, without user, password or query."""
-        return f"{hiding.public(self.uri)} {self.experiment}"
 
 
 class Carrier:

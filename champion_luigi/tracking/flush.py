@@ -8,7 +8,8 @@ from champion_luigi.base import extras
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.tracking import journal, record
-from champion_luigi.tracking.carrier import DELIVERED, Carrier
+from champion_luigi.tracking.carrier import Carrier
+from champion_luigi.tracking.job import DELIVERED
 
 
 @dataclass(frozen=True)

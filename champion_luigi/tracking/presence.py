@@ -23,7 +23,7 @@ from pathlib import Path
 from champion_luigi.base import locks
 from champion_luigi.config import settings
 from champion_luigi.tracking import journal
-from champion_luigi.tracking.carrier import CANNOT, DELIVERED, Job
+from champion_luigi.tracking.job import CANNOT, DELIVERED, Job
 from champion_luigi.tracking.journal import Event
 
 logger = logging.getLogger("luigi-interface")

@@ -20,7 +20,7 @@ from champion_luigi.base import extras
 from champion_luigi.base.errors import Busy, SettingsError, StorageError
 from champion_luigi.config import settings
 from champion_luigi.tracking import journal, presence
-from champion_luigi.tracking.carrier import Job
+from champion_luigi.tracking.job import Job
 from champion_luigi.tracking.journal import Event
 from champion_luigi.tracking.presence import PROCESS
 

@@ -18,7 +18,6 @@ from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.model import Column, Dataset
 from champion_luigi.warehouse import comments, merging
-from champion_luigi.warehouse.claims import Claims
 from champion_luigi.warehouse.connection import Address, Connection, date_of
 from champion_luigi.warehouse.layout import SINGLE, Layout, Table, quoted, text_of
 from champion_luigi.warehouse.ledger import Entry, Ledger
@@ -27,12 +26,20 @@ from champion_luigi.warehouse.load import Loaded, Loads
 if TYPE_CHECKING:
     import polars as pl
 
+    from champion_luigi.warehouse.claims import Claims
+
 # A year with more parts than this is merged when the embedded warehouse is closed, whoever loaded it. A fill merges the
 # years that it loads; days that are loaded one at a time would pay for a whole year each.
 _MOST_PARTS = 20
 # The words that begin something else in a list of columns.
 _CLAUSES = frozenset({"constraint", "index", "projection"})
 _OWN_COLUMNS = {"version": "UInt64 CODEC(T64, ZSTD(1))", "is_deleted": "UInt8 CODEC(T64, ZSTD(1))"}
+
+
+def _claims(connection: Connection) -> Claims:
+    from champion_luigi.warehouse.claims import Claims
+
+    return Claims(connection)
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class Warehouse:
         self.layout = connection.layout
         # For a server; the embedded engine needs neither ledger nor claims.
         self.ledger = Ledger(connection) if self.place.host else None
-        self._claims = Claims(connection)
+        self._claims = _claims(connection) if self.place.host else None
         self._loads = Loads(connection)
         self._preparing = threading.Lock()
         self._can_read: set[Dataset] = set()
@@ -144,7 +151,7 @@ class Warehouse:
         lake_sha256: Mapping[date, str],
         if_due: Collection[date],
     ) -> dict[date, Loaded]:
-        if not self.ledger:
+        if not self._claims:
             return self._loads.load(dataset, days)  # the engine's lock keeps other processes away
         with self._claims.held(dataset, days):
             others = self._loaded_by_others(dataset, lake_sha256, if_due)

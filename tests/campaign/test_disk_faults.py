@@ -509,7 +509,8 @@ def test_metrics_wait_for_room_in_mlflows_store(
     from mlflow_server import empty_store, told
 
     from champion_luigi.tracking import record as recording
-    from champion_luigi.tracking.carrier import DELIVERED, LEFT, Carrier
+    from champion_luigi.tracking.carrier import Carrier
+    from champion_luigi.tracking.job import DELIVERED, LEFT
 
     with mounted(tmp_path / "mlflow") as full:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", empty_store(full.mount / "mlflow.db"))

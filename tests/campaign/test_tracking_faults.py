@@ -52,7 +52,8 @@ from champion_luigi.config import settings
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal, mlflow_store, record
-from champion_luigi.tracking.carrier import LEFT, Carrier
+from champion_luigi.tracking.carrier import Carrier
+from champion_luigi.tracking.job import LEFT
 from champion_luigi.tracking.runs import Runs
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from pathlib import Path
 from champion_luigi.base import durable
 from champion_luigi.base.dates import day_of
 from champion_luigi.base.errors import SettingsError
-from champion_luigi.commands.report import facts, page
 from champion_luigi.datasets import catalog
 
 
@@ -39,6 +38,8 @@ def report(
     ``start`` and ``end`` are dates or ISO texts, both included; by default from the first day in the lake to the latest
     session that should be published by now. Raises SettingsError, and StorageError if the file cannot be written.
     """
+    from champion_luigi.commands.report import facts, page
+
     first, last = day_of(start, "start"), day_of(end, "end")
     if first and last and first > last:
         raise SettingsError(f"start {first} is after end {last}")

@@ -284,10 +284,11 @@ def test_of_claims_that_see_each_other_the_older_one_goes_first(place: Address) 
     order: list[int] = []
     with contextlib.ExitStack() as stack:
         tables = [stack.enter_context(contextlib.closing(open_warehouse(place))) for _ in range(3)]
+        claimed = [claims.Claims(table.connection) for table in tables]
 
         def hold(number: int) -> None:
             for _ in range(3):
-                with tables[number]._claims.held(EQUITY, [DAY, NEXT_DAY]):
+                with claimed[number].held(EQUITY, [DAY, NEXT_DAY]):
                     inside.append(number)
                     assert inside == [number], "two hold the same date"
                     inside.remove(number)
