@@ -9,6 +9,7 @@ own files, ``ind_close_all`` of 2012 to 2023 and ``pr`` from April to June 2024,
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from datetime import date, time
@@ -84,12 +85,18 @@ def _warnings() -> Mapping[str, pl.Expr]:
     }
 
 
+@functools.lru_cache(maxsize=64)
 def _derived(day: date) -> Mapping[str, pl.Expr]:
+    return _by_names(tuple(index_names.stable_names(day).items()))
+
+
+@functools.cache
+def _by_names(stable: tuple[tuple[str, str], ...]) -> Mapping[str, pl.Expr]:
     import polars as pl
 
     # As `index_names.plain` does.
     plain = pl.col("index_name").str.strip_chars().str.replace_all(r"\s+", " ").str.to_lowercase()
-    return {"index": plain.replace_strict(index_names.stable_names(day), default=pl.col("index_name"))}
+    return {"index": plain.replace_strict(dict(stable), default=pl.col("index_name"))}
 
 
 def _in(all_indices: str, press: str) -> dict[str, str]:

@@ -300,8 +300,11 @@ def _no_warnings() -> Mapping[str, pl.Expr]:
     return {}
 
 
+_NOTHING: Mapping[str, pl.Expr] = MappingProxyType({})
+
+
 def _nothing_derived(_day: date) -> Mapping[str, pl.Expr]:
-    return {}
+    return _NOTHING
 
 
 @dataclass(frozen=True, eq=False)
@@ -335,7 +338,8 @@ class Dataset:
     warnings: Callable[[], Mapping[str, pl.Expr]] = _no_warnings
     # Other files that can be mistaken for this one, by name, with the columns that only they have.
     lookalikes: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    # Columns that no file has: a day's expressions over the columns that files have, by name.
+    # Columns that no file has: a day's expressions over the columns that files have, by name. Days with the same ones
+    # have the same object, which lasts: they are normalized together.
     derived: Callable[[date], Mapping[str, pl.Expr]] = _nothing_derived
     # Known slips in published files. Rows that one of them changed are counted.
     corrections: tuple[Correction, ...] = ()
@@ -384,11 +388,6 @@ class Dataset:
         import polars as pl
 
         return {column.name: getattr(pl, column.kind.in_polars) for column in self.columns}
-
-    @property
-    def derives_by_day(self) -> bool:
-        """Whether an expression of `derived` can differ from day to day."""
-        return self.derived is not _nothing_derived
 
     @property
     def no_sums(self) -> tuple[int, ...]:

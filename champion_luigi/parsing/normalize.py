@@ -92,8 +92,7 @@ def normalize(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> 
     of = dataset.source(source)
     derived = _derived(rows, dataset)
     warnings = dict.fromkeys(dataset.warning_names, 0) | _warnings(derived, standing, dataset, of).get(day, {})
-    warnings |= {total.warning: int(not _adds_up(right, total)) for total in (of.totals if of else ())}
-    warnings |= {CORRECTED: corrected} if dataset.corrections else {}
+    warnings |= _of_whole_day(right, dataset, of, corrected=corrected)
     return Normalized(derived, rejects, warnings, skipped, derived.height - rows.height)
 
 
@@ -106,28 +105,33 @@ def normalize_all(days: Sequence[Parsed], dataset: Dataset) -> list[Normalized]:
             judged = _judged([days[place] for place in places], dataset)
         except AmbiguousText:
             continue
-        rows = _canonical(judged, dataset)
-        warnings = _warnings(rows, judged, dataset, dataset.source(days[places[0]].source))
-        start = 0
+        standing = judged.filter(pl.col(_RULE).is_null()) if judged[_RULE].null_count() < judged.height else judged
+        rows, of = _canonical(standing, dataset), dataset.source(days[places[0]].source)
+        warnings = _warnings(rows, standing, dataset, of)
+        start = first = 0
         for place in places:
-            height = days[place].table.height
+            each = days[place]
+            rules = judged[_RULE].slice(start, each.table.height)
+            height = rules.null_count()
             # With a broken rule, the day is looked at by itself.
-            if judged[_RULE].slice(start, height).null_count() == height:
-                found[place] = Normalized(rows.slice(start, height), [], none | warnings.get(days[place].day, {}))
-            start += height
+            if height == rules.len() or (rules.drop_nulls() == _SKIPPED).all():
+                counts = none | warnings.get(each.day, {}) | _of_whole_day(each.table, dataset, of, corrected=0)
+                found[place] = Normalized(rows.slice(first, height), [], counts, rules.len() - height)
+            start, first = start + rules.len(), first + height
     return [
         found.get(place) or normalize(each.table, dataset, each.source, each.day) for place, each in enumerate(days)
     ]
 
 
 def _alike(days: Sequence[Parsed], dataset: Dataset) -> list[list[int]]:
-    """The places of the days that can share a query: of one header, with nothing that depends on the whole day."""
-    found: dict[tuple[str, tuple[str, ...]], list[int]] = {}
-    if dataset.derive is None and not dataset.corrections and not dataset.derives_by_day:
+    """The places of the days that can share a query: of one header and one way to derive columns, without slips."""
+    found: dict[tuple[str, tuple[str, ...], int], list[int]] = {}
+    slips = {(slip.source, slip.day) for slip in dataset.corrections}
+    if dataset.derive is None:
         for place, each in enumerate(days):
-            of = dataset.source(each.source)
-            if not (of and of.totals):
-                found.setdefault((each.source, tuple(each.table.columns)), []).append(place)
+            if (each.source, each.day) not in slips:
+                key = each.source, tuple(each.table.columns), id(dataset.derived(each.day))
+                found.setdefault(key, []).append(place)
     return [alike for alike in found.values() if len(alike) > 1]
 
 
@@ -164,6 +168,12 @@ def _warnings(
     return {day: {name: int(each.get(name) or 0) for name in dataset.warning_names} for day, each in counts.items()}
 
 
+def _of_whole_day(table: pl.DataFrame, dataset: Dataset, of: Source | None, *, corrected: int) -> dict[str, int]:
+    """The counts that are of a day's file, and not of rows."""
+    counts = {total.warning: int(not _adds_up(table, total)) for total in (of.totals if of else ())}
+    return counts | ({CORRECTED: corrected} if dataset.corrections else {})
+
+
 def _corrected(table: pl.DataFrame, dataset: Dataset, source: str, day: date) -> tuple[pl.DataFrame, int]:
     """A parsed table without the slips that are known, and how many rows had one."""
     count = 0
@@ -181,9 +191,15 @@ def _corrected(table: pl.DataFrame, dataset: Dataset, source: str, day: date) ->
 
 def _adds_up(table: pl.DataFrame, total: Total) -> bool:
     """Whether the totals that a file states are the sums of its other rows."""
-    numbers = [pl.col(name).str.strip_chars().cast(pl.Float64, strict=False).sum() for name in total.columns]
-    stated, sums = (table.filter(FITS, _applies(values)).select(numbers).row(0) for values in (total.rows, total.of))
-    pairs = zip(stated, sums, strict=True)
+    numbers = {name: pl.col(name).str.strip_chars().cast(pl.Float64, strict=False) for name in total.columns}
+    rows = [pl.col(FITS) & _applies(values) for values in (total.rows, total.of)]
+    # One query, over these columns alone.
+    sums = table.select(
+        number.filter(which).sum().alias(f"{place} {name}")
+        for place, which in enumerate(rows)
+        for name, number in numbers.items()
+    ).row(0)
+    pairs = zip(sums[: len(numbers)], sums[len(numbers) :], strict=True)
     return all(not one or math.isclose(one, other, rel_tol=total.tolerance) for one, other in pairs)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from helpers import SHARED, lines_of, payload
 
 from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.datasets.model import Dataset
+from champion_luigi.datasets.index_close import INDEX_CLOSE
+from champion_luigi.datasets.model import CORRECTED, Dataset
 from champion_luigi.exchange import sessions
 from champion_luigi.parsing import lines, normalize
 from champion_luigi.parsing.normalize import Parsed
@@ -131,8 +132,8 @@ def test_a_day_with_an_unusual_value_among_others(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != EQUITY.name])
-def test_every_other_data_set(name: str) -> None:
-    """Simulated days; what a data set derives from a whole day is derived day by day."""
+def test_every_other_data_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulated days share their queries, except where a data set derives rows from rows."""
     dataset, payloads = DATASETS[name], []
     for day in DAYS:
         source = dataset.sources_of(day)[0]
@@ -140,6 +141,32 @@ def test_every_other_data_set(name: str) -> None:
             payloads.append(recognise(content, dataset, day, format=source.name))
     assert payloads
     assert_alike(payloads, dataset)
+    if dataset.derive is None:
+        monkeypatch.delattr(normalize, "normalize")
+        tables_of = zip(lines.parse_all(payloads), payloads, strict=True)
+        days = [Parsed(table, each.layout.source, each.day) for table, each in tables_of]
+        assert sum(each.rows.height for each in normalize.normalize_all(days, dataset)) > len(days)
+
+
+def test_a_day_with_a_known_slip_goes_alone() -> None:
+    """And is corrected; the days around it share their query."""
+    slip = INDEX_CLOSE.corrections[0]
+    days = [slip.day - timedelta(days=1), slip.day, slip.day + timedelta(days=3)]
+    payloads = []
+    for day in days:
+        content = exchange.payload(day, slip.source, INDEX_CLOSE)
+        assert content is not None
+        header, *rows = content.decode().splitlines()
+        fields = rows[0].split(",")
+        for name, text in slip.published.items():
+            fields[header.split(",").index(name)] = text
+        # The slip of the one day is the right value on the others.
+        content = "\n".join([header, ",".join(fields), *rows[1:], ""]).encode()
+        payloads.append(recognise(content, INDEX_CLOSE, day, format=slip.source))
+    assert_alike(payloads, INDEX_CLOSE)
+    tables_of = zip(lines.parse_all(payloads), days, strict=True)
+    found = normalize.normalize_all([Parsed(table, slip.source, day) for table, day in tables_of], INDEX_CLOSE)
+    assert [each.warnings[CORRECTED] for each in found] == [0, 1, 0]
 
 
 @pytest.mark.integration
