@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import azurite_server
 import campaign
 import hypothesis
 import luigi
@@ -100,7 +101,13 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     forget_settings()
     for name in environment_variables():
         monkeypatch.delenv(name, raising=False)
-    for name in (*SECRET_VARIABLES, "AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_ENDPOINT_URL"):
+    for name in (
+        *SECRET_VARIABLES,
+        "AWS_ACCESS_KEY_ID",
+        "AWS_PROFILE",
+        "AWS_ENDPOINT_URL",
+        "AZURE_STORAGE_ACCOUNT_NAME",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     # A carrier spends seconds on importing MLflow: only the tests of carriers switch it on.
@@ -149,12 +156,33 @@ def object_store(_running_store: s3_server.Store, monkeypatch: pytest.MonkeyPatc
     return _running_store
 
 
-@pytest.fixture(params=["folder", pytest.param("store", marks=pytest.mark.integration)])
+@pytest.fixture(scope="session")
+def _running_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Store]:
+    """Azurite, which each worker of a run has for itself: it starts in a second."""
+    if why := azurite_server.missing():
+        pytest.skip(why)
+    with azurite_server.running(tmp_path_factory.mktemp("azurite") / "log") as store:
+        yield store
+
+
+@pytest.fixture
+def azure_store(_running_azurite: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> s3_server.Store:
+    """A store with Azure's API, whose variables are set."""
+    for name, value in _running_azurite.environment.items():
+        monkeypatch.setenv(name, value)
+    return _running_azurite
+
+
+# Without Azurite, its one module says so, and not each of these tests.
+_STORES = ["object_store"] if azurite_server.missing() else ["object_store", "azure_store"]
+
+
+@pytest.fixture(params=["folder", *(pytest.param(name, marks=pytest.mark.integration) for name in _STORES)])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    """An empty folder, or an empty folder of the object store: what holds for one holds for the other."""
+    """An empty folder, or an empty folder of an object store: what holds for one holds for the other."""
     if request.param == "folder":
         return tmp_path / "place"
-    store: s3_server.Store = request.getfixturevalue("object_store")
+    store: s3_server.Store = request.getfixturevalue(request.param)
     return place_of(store.address())
 
 

@@ -57,6 +57,8 @@ class OddStore:
                 self.send_header("Content-Length", str(len(body)))
                 if tag:
                     self.send_header("ETag", f'"{tag}"')
+                    # As with a bucket that numbers the states of an object; a listing does not have the number.
+                    self.send_header("x-amz-version-id", f"v{len(store.requests)}")
                     self.send_header("Last-Modified", "Mon, 15 Jan 2024 12:00:00 GMT")
                 # A client that has given up does not read.
                 with contextlib.suppress(OSError):
@@ -108,7 +110,7 @@ class OddStore:
             found = sorted(name for name in self.objects if name.startswith(asked["prefix"][0]))
             listed = "".join(
                 f"<Contents><Key>{escape(name)}</Key><LastModified>2024-01-15T12:00:00.000Z</LastModified>"
-                f"<ETag>x</ETag><Size>{len(self.objects[name])}</Size></Contents>"
+                f"<ETag>{hashlib.md5(self.objects[name]).hexdigest()}</ETag><Size>{len(self.objects[name])}</Size></Contents>"
                 for name in found
             )
             head = f"<KeyCount>{len(found)}</KeyCount><IsTruncated>false</IsTruncated>"

@@ -5,7 +5,8 @@ them, `missing` says so, and tests skip. It starts in about ten seconds, so all 
 the first that wants it starts a keeper, a process that ends the store once no process holds the lock ``users`` of its
 folder. A process that is killed has given up the lock.
 
-CHAMPION_TEST_STORE=s3://BUCKET/FOLDER names another store instead, whose credentials are in the usual variables.
+CHAMPION_TEST_STORE=s3://BUCKET/FOLDER names another store instead, also of gs:// or az://, whose credentials are in the
+usual variables.
 
     with s3_server.running(tmp_path) as store:
         store.environment  # the variables that a process needs
@@ -42,6 +43,8 @@ OWNER = ("tester", "the-owners-secret")
 # A user without rights in the bucket.
 STRANGER = ("stranger", "the-strangers-secret")
 _ELSEWHERE = "CHAMPION_TEST_STORE"
+# As they are before a test hides them.
+_GIVEN = {name: text for name, text in os.environ.items() if name.startswith(("AWS_", "AZURE_", "GOOGLE_"))}
 _START_SECONDS = 120.0
 
 _CONFIG = """[global]
@@ -100,8 +103,7 @@ def missing() -> str:
 def running(folder: Path) -> Iterator[Store]:
     """The store that all processes with the same ``folder`` share, while the block runs."""
     if address := os.environ.get(_ELSEWHERE):
-        given = {name: text for name, text in os.environ.items() if name.startswith("AWS_")}
-        yield Store(given.get("AWS_ENDPOINT_URL", ""), address.rstrip("/"), given)
+        yield Store(_GIVEN.get("AWS_ENDPOINT_URL", ""), address.rstrip("/"), _GIVEN)
         return
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "users").open("w") as users, (folder / "starting").open("w") as starting:

@@ -2,7 +2,7 @@
 
 For S3: ``AWS_ACCESS_KEY_ID``, ``AWS_SECRET_ACCESS_KEY``, ``AWS_SESSION_TOKEN``, ``AWS_ENDPOINT_URL``, ``AWS_REGION``;
 or a profile (``AWS_PROFILE``) of ``~/.aws/credentials`` and ``~/.aws/config``; without any, the machine's credentials.
-The client itself reads the variables of Google and Azure.
+The client itself reads the variables of Google and Azure; it only has to be allowed to speak to an address without TLS.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ SECRET_VARIABLES = (
 )
 _KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 _REGION = "us-east-1"
+# The variables by which a client finds a store that is not Google's or Microsoft's own.
+_ENDPOINTS = {"az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"), "gs": ("GOOGLE_BASE_URL",)}
 
 
 def options(bucket: str) -> dict[str, str]:
     """The client's options for a bucket, ``s3://bucket``, by the names that obstore and Polars share."""
     if not bucket.startswith("s3:"):
-        return {}
+        return _over_http(_first(*_ENDPOINTS.get(bucket.partition(":")[0], ())))
     profile = _profile()
     found = {name: os.environ.get(name.upper(), "") for name in _KEYS}
     if not found[_KEYS[0]]:
@@ -40,9 +42,7 @@ def options(bucket: str) -> dict[str, str]:
     endpoint = _first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT") or profile.get("endpoint_url", "")
     found["aws_region"] = _first("AWS_REGION", "AWS_DEFAULT_REGION") or profile.get("region", "") or _REGION
     found["aws_endpoint_url"] = endpoint.rstrip("/")
-    if endpoint.startswith("http://"):
-        found["aws_allow_http"] = "true"
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in found.items() if value} | _over_http(endpoint)
 
 
 def secrets() -> frozenset[str]:
@@ -50,6 +50,10 @@ def secrets() -> frozenset[str]:
     profile = _profile()
     held = {os.environ.get(name, "") for name in SECRET_VARIABLES} | {profile.get(name, "") for name in _KEYS[1:]}
     return frozenset(held - {""})
+
+
+def _over_http(endpoint: str) -> dict[str, str]:
+    return {"allow_http": "true"} if endpoint.startswith("http://") else {}
 
 
 def _first(*names: str) -> str:

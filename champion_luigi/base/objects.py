@@ -28,8 +28,18 @@ _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 _WRONG_KEY = set(
     "SignatureDoesNotMatch InvalidAccessKeyId AuthFailure AuthenticationFailed ExpiredToken InvalidToken".split()
 )
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 _OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _BUSY = {"SlowDown", "ServiceUnavailable", "RequestTimeout", "InternalError", "ServerBusy", "TooManyRequests"}
+# Another request about the same object was on its way.
+_BUSY |= {"OperationAborted", "ConditionalRequestConflict"}
+
+# The answers that are no errors. Any other one is, or else a write that was refused would count as done.
+_NONE = {"get": "absent", "head": "absent", "create": "unmet", "replace": "absent unmet", "delete": "absent"}
 
 
 def ask(verb: str, bucket: str, key: str, *arguments: Any) -> Any:
@@ -45,8 +55,15 @@ def ask(verb: str, bucket: str, key: str, *arguments: Any) -> Any:
     if kind == "ok":
         return answer
     code = next(iter(_CODE.findall(answer)), "")
-    if kind in ("absent", "unmet") and code not in _NO_BUCKET:
+    if kind in _NONE.get(verb, "").split() and code not in _NO_BUCKET:
         return None
+    if kind == "unopened":
+        raise SettingsError(
+            f"the client of {bucket} cannot use its settings",
+            source=f"{bucket}/{key}",
+            found=_first_line(answer),
+            todo=f"Check {_CREDENTIALS[bucket.partition(':')[0]]}.",
+        )
     if verb == "head" and not code:
         # The answer to HEAD has no body, so the reason is in that to GET.
         _, reason = _answer("get", bucket, tuple(options(bucket).items()), (key,))
@@ -67,10 +84,9 @@ def _error_of(bucket: str, key: str, code: str, text: str) -> Exception:
         return SettingsError(
             f"there are no credentials for {bucket}",
             source=f"{bucket}/{key}",
-            todo="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; for gs:// and az:// as their own "
-            "tools need it.",
+            todo=f"Set {_CREDENTIALS[bucket.partition(':')[0]]}.",
         )
-    if code in _WRONG_KEY or status == "401":
+    if code in _WRONG_KEY or status == "401" or "failed to authenticate" in text:
         return SettingsError(f"the store of {bucket} does not accept the key", todo="Check key and secret.", **about)
     if code in _OTHER_REGION or status in ("301", "307"):
         return SettingsError(f"{bucket} is in another region", todo="Set AWS_REGION to the bucket's.", **about)
@@ -166,7 +182,11 @@ def _done(verb: str, bucket: str, given: tuple[tuple[str, str], ...], arguments:
     from obstore import exceptions
 
     try:
-        return "ok", _VERBS[verb](_client(bucket, given), *arguments)
+        client = _client(bucket, given)
+    except (exceptions.BaseError, ValueError) as error:
+        return "unopened", str(error)
+    try:
+        return "ok", _VERBS[verb](client, *arguments)
     except FileNotFoundError as error:
         return "absent", str(error)
     except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
@@ -186,7 +206,7 @@ def _client(bucket: str, given: tuple[tuple[str, str], ...]) -> Any:
         "timeout": timedelta(seconds=REQUEST_SECONDS),
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
     }
-    if named.pop("aws_allow_http", ""):
+    if named.pop("allow_http", ""):
         client["allow_http"] = True
     retry: Any = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=REQUEST_SECONDS)}
     opened: Any = store.from_url
@@ -204,7 +224,7 @@ def _head(client: Any, key: str) -> tuple[int, str, float]:
     import obstore
 
     found = obstore.head(client, key)
-    return int(found["size"]), _tag(found), found["last_modified"].timestamp()
+    return int(found["size"]), _hash(found), found["last_modified"].timestamp()
 
 
 def _put(client: Any, key: str, content: bytes, mode: Any = "overwrite") -> str:
@@ -239,7 +259,7 @@ def _list(client: Any, prefix: str, start: str, stop: str, most: int) -> list[tu
     found: list[tuple[str, int, str, float]] = []
     for page in pages:
         found += [
-            (str(each["path"]), int(each["size"]), _tag(each), each["last_modified"].timestamp()) for each in page
+            (str(each["path"]), int(each["size"]), _hash(each), each["last_modified"].timestamp()) for each in page
         ]
         # Stores list by name.
         if found and ((most and len(found) >= most) or (stop and found[-1][0] >= stop)):
@@ -254,8 +274,13 @@ def _delete(client: Any, key: str) -> None:
 
 
 def _tag(about: Any) -> str:
-    """The store's name for a state of an object: its tag without quotes and, where states are numbered, the number."""
-    return " ".join(filter(None, ((about.get("e_tag") or "").strip('"'), about.get("version"))))
+    """The store's name for a state of an object: its hash and, where states are numbered, the number."""
+    return " ".join(filter(None, (_hash(about), about.get("version"))))
+
+
+def _hash(about: Any) -> str:
+    """The tag without quotes, which a listing also has; the number is only in the answer about an object."""
+    return (about.get("e_tag") or "").strip('"')
 
 
 _VERBS: dict[str, Callable[..., Any]] = {

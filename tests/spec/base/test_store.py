@@ -244,6 +244,35 @@ def test_a_store_that_cannot_answer_is_tried_again(status: int, monkeypatch: pyt
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("status", [404, 409, 412])
+def test_a_write_that_is_refused_is_not_done(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the reason, such as a lock of the object; what is absent can count as removed."""
+    with OddStore(status=status) as odd:
+        for name, value in odd.environment.items():
+            monkeypatch.setenv(name, value)
+        at = place_of("s3://bucket/lake/a")
+        with pytest.raises(StorageError, match=f"refused a request; found {status}"):
+            store.put(at, b"1")
+        if status != 404:
+            with pytest.raises(StorageError, match=f"refused a request; found {status}"):
+                store.delete(at)
+
+
+@pytest.mark.integration
+def test_the_numbers_of_states_are_no_part_of_a_signature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer about an object has one, a listing does not; both are of the same file."""
+    with OddStore() as odd:
+        for name, value in odd.environment.items():
+            monkeypatch.setenv(name, value)
+        at = place_of("s3://bucket/lake/a")
+        store.put(at, b"12345")
+        found = store.get(at)
+        assert found is not None
+        assert found[1].endswith(" v2")
+        assert [signature(entry) for entry in store.entries(place_of("s3://bucket/lake"))] == [signature(at)]
+
+
+@pytest.mark.integration
 def test_a_store_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a bounded time, which is short here."""
     monkeypatch.setattr(objects, "REQUEST_SECONDS", 0.2)
@@ -267,6 +296,25 @@ def test_a_store_that_is_not_there_is_unreachable(monkeypatch: pytest.MonkeyPatc
 # Credentials
 
 
+@pytest.mark.parametrize(
+    ("variables", "found"),
+    [
+        ({"AZURE_STORAGE_ACCOUNT_KEY": "bm8="}, "Account must be specified"),
+        ({"AZURE_STORAGE_ACCOUNT_NAME": "some", "AZURE_STORAGE_ACCOUNT_KEY": "no base64!"}, "Invalid Access Key"),
+    ],
+    ids=["account", "key"],
+)
+def test_settings_that_the_client_cannot_use_are_not_tried_again(
+    variables: dict[str, str], found: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No request is sent; the sentence names the variables."""
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=f"cannot use its settings.*{found}.*AZURE_STORAGE_ACCOUNT_NAME"):
+        store.get(place_of("az://never-opened/lake/a"))
+
+
 def test_a_profile_gives_what_no_variable_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the files that the store's own tools read; variables win."""
     (tmp_path / "config").write_text("[profile desk]\nregion = ap-south-1\nendpoint_url = http://store.example/\n")
@@ -279,7 +327,7 @@ def test_a_profile_gives_what_no_variable_does(tmp_path: Path, monkeypatch: pyte
         "aws_secret_access_key": "hunter2",
         "aws_region": "ap-south-1",
         "aws_endpoint_url": "http://store.example",
-        "aws_allow_http": "true",
+        "allow_http": "true",
     }
     assert object_options.secrets() == {"hunter2"}
     monkeypatch.setenv("AWS_REGION", "eu-west-1")
