@@ -13,11 +13,10 @@ import zoneinfo
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import luigi
 from luigi.configuration import LuigiTomlParser
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
 from champion_luigi.base import extras
 from champion_luigi.base.errors import SettingsError
@@ -27,6 +26,9 @@ from champion_luigi.datasets import catalog
 from champion_luigi.exchange import sessions
 from champion_luigi.pipeline import adjust_tasks
 from champion_luigi.storage import lake
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 _SHOWN = ("luigi", "polars", "clickhouse-connect", "chdb", "mlflow")
 # The other extras have no upper limits.
@@ -39,6 +41,8 @@ _TABLE_ENDS_DAYS = 60
 
 def python() -> Finding:
     """Python's version, compared with the package's requirement and its tested versions."""
+    from packaging.specifiers import SpecifierSet
+
     found = f"{platform.python_version()} on {platform.system()} {platform.machine()}"
     try:
         about = metadata.metadata("champion_luigi")
@@ -81,6 +85,8 @@ def packages() -> Finding:
 
 def _required(name: str, extra: str = "") -> Iterator[Requirement]:
     """A distribution's requirements, or those that an ``extra`` adds."""
+    from packaging.requirements import Requirement
+
     for each in map(Requirement, metadata.requires(name) or []):
         is_needed = each.marker.evaluate({"extra": extra}) if each.marker else not extra
         if is_needed:
