@@ -1,4 +1,4 @@
-"""Dates as callers give them."""
+"""Dates and numbers as callers give them."""
 
 from __future__ import annotations
 
@@ -20,3 +20,18 @@ def day_of(given: date | str | None, name: str) -> date | None:
         return date.fromisoformat(given)  # type: ignore[arg-type]  # what it is not shows here
     except (TypeError, ValueError):
         raise SettingsError(f"{name} is not a date", expected="YYYY-MM-DD", found=repr(given)) from None
+
+
+def range_of(start: date | str | None, end: date | str | None) -> tuple[date | None, date | None]:
+    """The first and the last date of a range, as `day_of` reads them. Raises SettingsError if they are reversed."""
+    first, last = day_of(start, "start"), day_of(end, "end")
+    if first and last and first > last:
+        raise SettingsError(f"start {first} is after end {last}")
+    return first, last
+
+
+def whole_of(given: int | None, name: str, least: int) -> int | None:
+    """A whole number of at least ``least``, or None. Raises SettingsError, with the argument's name."""
+    if given is not None and (not isinstance(given, int) or isinstance(given, bool) or given < least):
+        raise SettingsError(f"{name} cannot be used", expected=f"a whole number from {least} on", found=repr(given))
+    return given

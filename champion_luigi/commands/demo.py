@@ -43,11 +43,12 @@ def demo(data_dir: str | Path = "demo") -> Path:
 
     Raises ChampionError if a day was not loaded, and NotInstalled.
     """
+    from champion_luigi.pipeline.build import one_at_a_time
     from champion_luigi.warehouse import opened
 
     folder = Path(data_dir)
     with _settings(folder), opened.kept_open():
-        _run()
+        one_at_a_time(_run)()
     return folder
 
 
@@ -59,9 +60,9 @@ def _settings(data_dir: Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _run(begin: Callable[[], object] = lambda: None) -> None:
-    import luigi
-
     from champion_luigi.config import wiring
+    from champion_luigi.pipeline.build import build
+    from champion_luigi.pipeline.day_task import listening
     from champion_luigi.pipeline.tasks import LoadClickHouse
 
     wiring.warehouse_place().require_engine()
@@ -69,11 +70,13 @@ def _run(begin: Callable[[], object] = lambda: None) -> None:
     tasks = [LoadClickHouse(date=day) for day in DAYS]
     tasks += [LoadClickHouse(date=DAYS[-1], dataset=name) for name in catalog.NAMES if name != catalog.DEFAULT]
     # Check complete() here first: Luigi only logs the errors that it raises, such as an invalid setting.
-    if not all(task.is_made() for task in tasks):
-        luigi.build(tasks, local_scheduler=True, workers=1, log_level="WARNING")
+    with listening() as errors:
+        if not all(task.is_made() for task in tasks):
+            build(tasks)
     incomplete = [task.label for task in tasks if not task.is_made()]
     if incomplete:
-        raise ChampionError(f"not loaded: {', '.join(incomplete)}; the log above says why")
+        why = next((str(error) for _, error in sorted(errors.items())), "the log says why")
+        raise ChampionError(f"not loaded: {', '.join(incomplete)}: {why}")
 
 
 def _show(data_dir: Path) -> None:

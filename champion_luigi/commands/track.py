@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from champion_luigi.base import extras
+from champion_luigi.base import durable, extras
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.commands import output
 
@@ -34,7 +34,7 @@ def flush() -> None:
 
 @command.command("ui")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on, without a password.")
-@click.option("--port", default=5000, show_default=True, help="Port to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True, help="Port to listen on.")
 @click.option("--browser/--no-browser", default=None, help="Open the page. Default: on a terminal of a desktop.")
 def ui_command(host: str, port: int, browser: bool | None) -> None:
     """Show MLflow's pages for the configured store, until Ctrl-C.
@@ -76,7 +76,8 @@ def ui(host: str, port: int, browser: bool) -> NoReturn:
 def track_ui(host: str = "127.0.0.1", port: int = 5000) -> subprocess.Popen[bytes]:
     """Start MLflow's server on the configured store, as `champion track ui` does; terminate the process to end it.
 
-    Raises SettingsError if the port is taken or the store is a server, which has the pages itself, and NotInstalled.
+    Raises SettingsError if the port is taken or the store is a server, which has the pages itself, StorageError, and
+    NotInstalled.
     """
     from champion_luigi.config import settings
 
@@ -96,12 +97,12 @@ def _server(host: str, port: int, browser: bool) -> tuple[list[str], dict[str, s
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as error:
-            raise SettingsError(
-                f"port {port} of {host} cannot be used: {error.strerror}", todo="Choose another port with --port."
-            ) from error
+        except (OSError, OverflowError, TypeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise SettingsError(f"port {port} of {host} cannot be used: {why}", todo="Choose another port.") from error
     folder = settings.local_dir() / "mlflow"
-    folder.mkdir(parents=True, exist_ok=True)
+    with durable.naming(folder, "the folder could not be made", "Check who may write there."):
+        durable.make_folder(folder)
     # MLflow would start seven more processes, for evaluations of language models. Its assistant cannot be switched off
     # for this machine's own browsers, but for others.
     off = ("SERVER_ENABLE_JOB_EXECUTION", "ENABLE_AI_GATEWAY", "ENABLE_REMOTE_ASSISTANT")

@@ -24,15 +24,14 @@ ALL = "all"
 
 def dataset_of(name: str) -> Dataset:
     """The data set of a name. Raises SettingsError, which lists the names."""
-    try:
-        return DATASETS[name]
-    except KeyError:
-        raise SettingsError("there is no data set of that name", expected=" or ".join(NAMES), found=str(name)) from None
+    if not isinstance(name, str) or name not in DATASETS:
+        raise SettingsError("there is no data set of that name", expected=" or ".join(NAMES), found=str(name))
+    return DATASETS[name]
 
 
 def datasets_of(names: str | Iterable[str]) -> list[Dataset]:
     """The data sets of a name or of several, each once; "all" stands for every one. Raises SettingsError."""
-    given = [names] if isinstance(names, str) else list(names)
+    given = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else [names]
     return [dataset_of(name) for name in dict.fromkeys(NAMES if given == [ALL] else given)]
 
 

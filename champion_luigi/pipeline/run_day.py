@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-import luigi
-
+from champion_luigi.base.dates import day_of
 from champion_luigi.base.errors import ChampionError
 from champion_luigi.base.places import Place
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
 from champion_luigi.pipeline import absence
+from champion_luigi.pipeline.build import build, one_at_a_time
 from champion_luigi.pipeline.day_task import DayTask, listening
 from champion_luigi.pipeline.tasks import LoadClickHouse, ScrapeBhavcopy, WriteParquet
 from champion_luigi.storage import lake, raw
@@ -38,8 +38,9 @@ class DayResult:
     rejects_path: Path | None
 
 
+@one_at_a_time
 def run_day(
-    trade_date: date | None = None,
+    trade_date: date | str | None = None,
     *,
     dataset: str = catalog.DEFAULT,
     output_base_path: str | Path | None = None,
@@ -52,9 +53,9 @@ def run_day(
 ) -> DayResult:
     """Run the chain for one day, by default the latest session that should be out by now, and report the result.
 
-    ``dataset`` names one of the catalog's data sets, ``output_base_path`` is the lake's root. Other values come
-    from the environment and ``luigi.cfg``.
-    A day that is already complete is not run again. Raises the error of the task that failed.
+    ``trade_date`` is a date or an ISO text, ``dataset`` the name of a data set, ``output_base_path`` the lake's root.
+    Other values come from the environment and ``luigi.cfg``. A day that is already complete is not run again. Raises
+    the error of the task that failed, or SettingsError.
     """
     values = {
         "lake_dir": str(output_base_path) if output_base_path is not None else None,
@@ -68,8 +69,8 @@ def run_day(
     }
     with settings.overridden(values), record.execution():
         last: type[DayTask] = LoadClickHouse if load_to_clickhouse else WriteParquet
-        day: Any = trade_date.date() if isinstance(trade_date, datetime) else trade_date
-        task = last(date=day, dataset=dataset)
+        day: Any = day_of(trade_date, "trade_date")
+        task = last(date=day, dataset=catalog.dataset_of(dataset).name)
         try:
             _build(task)
             # Another host may have loaded the day, from a lake of its own.
@@ -86,7 +87,7 @@ def _build(task: DayTask) -> None:
         return
     task.deps()
     with listening() as errors:
-        result = luigi.build([task], local_scheduler=True, workers=1, detailed_summary=True, log_level="WARNING")
+        result = build([task])
     if task.date in errors:
         raise errors[task.date]
     if not result.scheduling_succeeded or not task.is_made():

@@ -10,12 +10,13 @@ from typing import Any
 import luigi
 from luigi.execution_summary import LuigiStatusCode
 
-from champion_luigi.base.dates import day_of
-from champion_luigi.base.errors import ChampionError, SettingsError
+from champion_luigi.base.dates import range_of, whole_of
+from champion_luigi.base.errors import ChampionError
 from champion_luigi.config import settings
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.model import Dataset
 from champion_luigi.pipeline import adjust_tasks
+from champion_luigi.pipeline.build import build, one_at_a_time
 from champion_luigi.pipeline.fill import FillBhavcopy
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.warehouse import opened
@@ -40,6 +41,7 @@ class FillResult:
     why_left: str
 
 
+@one_at_a_time
 def fill(
     start: date | str | None = None,
     end: date | str | None = None,
@@ -67,16 +69,14 @@ def fill(
     failed days, once the range has been tried; SettingsError; or the error that kept the fill from beginning, such as
     Busy.
     """
-    first, last = day_of(start, "start"), day_of(end, "end")
-    if first and last and first > last:
-        raise SettingsError(f"start {first} is after end {last}")
+    first, last = range_of(start, end)
     datasets = catalog.datasets_of(dataset)
     given = {
         "of": WriteParquet if lake_only else LoadClickHouse,
         "start": first,
         "end": last,
-        "days_back": days_back,
-        "task_limit": task_limit,
+        "days_back": whole_of(days_back, "days_back", 0),
+        "task_limit": whole_of(task_limit, "task_limit", 0),
         "reverse": reverse,
         "recheck_closed": recheck_closed,
         "recheck_absent": recheck_absent,
@@ -104,7 +104,7 @@ def _build(task: luigi.Task) -> None:
     if task.complete():
         return
     task.deps()  # raises NotInstalled here, for the same reason
-    result = luigi.build([task], workers=1, local_scheduler=True, detailed_summary=True, log_level="WARNING")
+    result = build([task])
     if result.status in (LuigiStatusCode.SCHEDULING_FAILED, LuigiStatusCode.FAILED_AND_SCHEDULING_FAILED):
         raise ChampionError(f"{task} did not run: {result.summary_text}", todo="The log says why.")
 

@@ -7,7 +7,8 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi.reading.known import known
+from champion_luigi.base.dates import day_of
+from champion_luigi.reading.known import known, texts_of
 from champion_luigi.reading.source import Name, opened
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def actions(
-    symbols: Sequence[str] = (),
+    symbols: str | Sequence[str] | None = None,
     *,
-    as_of: date | None = None,
+    as_of: date | str | None = None,
     unadjusted: bool = False,
     root: str | Path | None = None,
     source: Name = "lake",
@@ -26,13 +27,15 @@ def actions(
 
     The frame has the columns of the adjustments, and ``remarks``: why an action has no factor, the symbol before a
     change, whether a notice vanished from the exchange's lists, whether its date is still to come. ``unadjusted``
-    leaves those that change prices by a ratio that is not known. Raises UnknownSymbol; NotMade or WarehouseError if
-    there are no adjustments yet.
+    leaves those that change prices by a ratio that is not known. ``as_of``, a date or an ISO text, gives those that
+    were known on that day. Raises UnknownSymbol, SettingsError; StorageError or WarehouseError if there are no prices,
+    NotMade if there are no adjustments yet.
     """
     import polars as pl
 
+    named, known_on = None if symbols is None else texts_of(symbols), day_of(as_of, "as_of")
     with opened(source, root) as opened_source:
-        facts = known(opened_source, symbols or None, as_of)
+        facts = known(opened_source, named or None, known_on)
     events = facts.events if facts.wanted is None else facts.events_of(facts.wanted.values())
     if unadjusted:
         events = events.filter("unadjusted")

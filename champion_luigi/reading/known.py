@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-from champion_luigi.base.errors import UnknownSymbol
+from champion_luigi.base.errors import SettingsError, UnknownSymbol
 from champion_luigi.datasets.corporate_actions import CORPORATE_ACTIONS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.market_cap import MARKET_CAP
@@ -72,6 +72,14 @@ def known(source: Source, symbols: Sequence[str] | None, as_of: date | None) -> 
     if as_of is not None:
         events, spans = _on(as_of, through, source, names, wanted)
     return Known(through, events, names, spans, wanted, note)
+
+
+def texts_of(given: str | Sequence[str]) -> list[str]:
+    """A text, or several, each once. Raises SettingsError if there is anything else."""
+    texts: list[object] = [given] if isinstance(given, str) or not isinstance(given, Iterable) else [*given]
+    if others := [each for each in texts if not isinstance(each, str)]:
+        raise SettingsError("this is not a text", expected="texts, such as RELIANCE", found=repr(others[0]))
+    return list(dict.fromkeys(map(str, texts)))
 
 
 def find(names: pl.DataFrame, symbol: str) -> str:

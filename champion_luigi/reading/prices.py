@@ -10,11 +10,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from champion_luigi.base.dates import day_of
+from champion_luigi.base.dates import day_of, range_of
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.datasets.corporate_actions import SHARES
 from champion_luigi.datasets.equity import EQUITY
-from champion_luigi.reading.known import Known, known
+from champion_luigi.reading.known import Known, known, texts_of
 from champion_luigi.reading.source import Name, Source, opened
 
 if TYPE_CHECKING:
@@ -161,10 +161,8 @@ def answered(
     source: Name,
 ) -> Answer:
     """What `prices` returns, with what it rests on; the arguments are the same."""
-    typed = None if symbols is None else _texts(symbols)
-    first, last, known_on = (day_of(value, name) for value, name in ((start, "start"), (end, "end"), (as_of, "as_of")))
-    if first and last and first > last:
-        raise SettingsError(f"start {first} is after end {last}")
+    typed = None if symbols is None else texts_of(symbols)
+    (first, last), known_on = range_of(start, end), day_of(as_of, "as_of")
     if adjusted is not None and adjusted not in get_args(Adjustment):
         raise SettingsError(
             "there is no such adjustment", expected=f"{', '.join(get_args(Adjustment))} or None", found=repr(adjusted)
@@ -187,22 +185,15 @@ def _all(frame: pl.DataFrame, facts: Known) -> dict[str, str]:
 # Arguments
 
 
-def _texts(given: str | Sequence[str]) -> list[str]:
-    texts = [given] if isinstance(given, str) else list(dict.fromkeys(given))
-    if others := [each for each in texts if not isinstance(each, str)]:
-        raise SettingsError("this is not a text", expected="texts, such as RELIANCE", found=repr(others[0]))
-    return texts
-
-
 def _columns(fields: str | Sequence[str] | None) -> list[str]:
-    columns = [name for name in _texts(DEFAULT_FIELDS if fields is None else fields) if name not in _KEY]
+    columns = [name for name in texts_of(DEFAULT_FIELDS if fields is None else fields) if name not in _KEY]
     if unknown := [name for name in columns if name not in FIELDS]:
         raise SettingsError("there is no such field", expected=", ".join(FIELDS), found=", ".join(unknown))
     return columns
 
 
 def _series(series: str | Sequence[str]) -> list[str]:
-    wanted = _texts(series)
+    wanted = texts_of(series)
     if not wanted or set(wanted) - set(SHARES):
         raise SettingsError(
             "prices are adjusted in the series of shares and funds alone",

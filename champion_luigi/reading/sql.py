@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi.base.errors import Busy, WarehouseError
+from champion_luigi.base.errors import Busy, SettingsError, WarehouseError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.storage import adjustments, lake
@@ -35,11 +35,13 @@ def sql(statement: str) -> pl.DataFrame:
     The configured warehouse answers. While another process, such as a fill, holds the embedded engine, and where there
     is no warehouse yet, the same views are read from the lake, and a warning says so.
 
-    Raises WarehouseError with ClickHouse's message, WarehouseUnreachable, or Busy if the engine is held and the lake
-    has no files.
+    Raises WarehouseError with ClickHouse's message, WarehouseUnreachable, SettingsError, or Busy if the engine is held
+    and the lake has no files.
     """
     import polars as pl
 
+    if not isinstance(statement, str):
+        raise SettingsError("the statement is not a text", expected="SQL", found=repr(statement))
     questions = opened(lambda message: warnings.warn(message, stacklevel=4))
     with contextlib.closing(questions), tempfile.TemporaryDirectory(prefix="champion-sql-") as folder:
         found = understood(questions, statement, write=False)

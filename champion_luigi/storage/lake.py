@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from champion_luigi.base import durable, object_options, store
+from champion_luigi.base.dates import day_of
 from champion_luigi.base.errors import DamagedFile
 from champion_luigi.base.places import Listed, ObjectPath, Place, place_of
 from champion_luigi.base.secrets import hidden
@@ -164,18 +165,19 @@ def root_at(place: str | Place) -> Place:
 
 
 def scan(
-    root: str | Place, start: date = date.min, stop: date = date.max, *, dataset: str | Dataset = DEFAULT
+    root: str | Place, start: date | str = date.min, stop: date | str = date.max, *, dataset: str | Dataset = DEFAULT
 ) -> pl.LazyFrame:
     """All rows of the lake from ``start`` to ``stop`` (exclusive) as a LazyFrame in the canonical columns, by date.
 
-    ``root`` is a folder or an address such as ``s3://bucket/lake``. Leftovers of killed runs are skipped. An empty lake
-    gives an empty frame of the same schema. ``dataset`` is the name of a data set. Raises SettingsError if that is no
-    data set, or the root an address that cannot be used.
+    ``root`` is a folder or an address such as ``s3://bucket/lake``, ``start`` and ``stop`` are dates or ISO texts.
+    Leftovers of killed runs are skipped. An empty lake gives an empty frame of the same schema. ``dataset`` is the name
+    of a data set. Raises SettingsError if an argument cannot be used.
     """
     import polars as pl
 
-    of = dataset_of(dataset) if isinstance(dataset, str) else dataset
-    found = sorted((day, entry.path) for day, entry in days(root_at(root), of, start, stop))
+    of = dataset if isinstance(dataset, Dataset) else dataset_of(dataset)
+    first, after = day_of(start, "start") or date.min, day_of(stop, "stop") or date.max
+    found = sorted((day, entry.path) for day, entry in days(root_at(root), of, first, after))
     return scan_files([path for _, path in found], of) if found else pl.LazyFrame(schema=of.types)
 
 

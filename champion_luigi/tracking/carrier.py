@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Mapping
 
 from champion_luigi.base import durable, locks
 from champion_luigi.base import secrets as hiding
@@ -30,8 +31,9 @@ _POLL_SHARE = 0.01
 _READ_SECONDS = 0.25
 _NOTE_SECONDS = 1.0
 # How long `champion track flush` waits for another carrier: a request to MLflow takes less, and a carrier in trouble
-# releases the journal while it pauses.
+# releases the journal while it pauses. How often it looks whether that one has delivered everything.
 _TURN_SECONDS = 15.0
+_LOOK_SECONDS = 0.2
 _IDLE_SECONDS = 60.0
 _GIVE_UP_SECONDS = 60.0
 _LONGEST_PAUSE = 5.0
@@ -66,10 +68,11 @@ class Carrier:
 
     def run(self) -> int:
         """Carry until nothing is left to wait for. Returns an exit code."""
-        lock = self._job.folder / "carrier.lock"
+        lock, began = self._job.folder / "carrier.lock", time.monotonic()
+        waiting = self._undelivered()
         while True:
             try:
-                with locks.locked(lock, "the journal", _TURN_SECONDS if self._job.process is None else 0.2):
+                with locks.locked(lock, "the journal", _LOOK_SECONDS):
                     self._note = journal.delivery(self._job.folder)
                     code = self._carry()
                     self._write_note()
@@ -79,10 +82,16 @@ class Carrier:
                 time.sleep(self._pause)
                 self._runs, self._tracker, self._is_first = Runs(), None, False
             except Busy as error:
-                self.trouble = journal.delivery(self._job.folder).trouble or f"another carrier is at work: {error}"
+                self.trouble = (
+                    journal.delivery(self._job.folder).trouble or f"another carrier is at work, {error.found}"
+                )
                 if self._job.process is None:
-                    return LEFT
-                if self._is_over() and self._another_has_delivered():
+                    if self._another_has_taken(waiting):
+                        self.trouble = ""
+                        return DELIVERED
+                    if time.monotonic() - began > _TURN_SECONDS:
+                        return LEFT
+                elif self._is_over() and self._another_has_delivered():
                     return DELIVERED
 
     def _carry(self) -> int | None:
@@ -174,6 +183,17 @@ class Carrier:
 
     def _is_alive(self, process: str) -> bool:
         return locks.is_locked(journal.presence_file(self._job.folder, process))
+
+    def _undelivered(self) -> dict[str, int]:
+        """Where the last record of each file ends that has not arrived, by the last note."""
+        offsets = journal.delivery(self._job.folder).offsets
+        return {position.file: position.end for position, _ in journal.read_from(self._job.folder, offsets)}
+
+    def _another_has_taken(self, ends: Mapping[str, int]) -> bool:
+        """Whether another carrier has delivered the records up to these ends, but for those of work that goes on."""
+        note = journal.delivery(self._job.folder)
+        has_read = all(note.seen.get(file, 0) >= end for file, end in ends.items())
+        return not note.trouble and has_read and all(self._is_alive(process_of(each)) for each in note.open)
 
     def _another_has_delivered(self) -> bool:
         note = journal.delivery(self._job.folder)

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from champion_luigi.base.dates import day_of
+from champion_luigi.base.dates import day_of, range_of, whole_of
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.pipeline import adjust_tasks
+from champion_luigi.pipeline.build import one_at_a_time
 from champion_luigi.pipeline.run_fill import adjust_after, run_adjustments
 from champion_luigi.pipeline.tasks import LoadClickHouse, WriteParquet
 from champion_luigi.storage import symbol_changes
@@ -30,6 +31,7 @@ from champion_luigi.upkeep.verify import Verdict
 from champion_luigi.warehouse import opened
 
 
+@one_at_a_time
 def verify(
     dataset: str = catalog.DEFAULT,
     start: date | str | None = None,
@@ -49,7 +51,7 @@ def verify(
     server's connection.
     """
     found = catalog.dataset_of(dataset)
-    first, last = _range(start, end)
+    first, last = range_of(start, end)
     with opened.kept_open():
         verdict = verifying.of_range(found, first, last)
         if repair and verdict.differences:
@@ -77,6 +79,7 @@ def changed_lists() -> list[str]:
     ]
 
 
+@one_at_a_time
 def refresh(days: int, dataset: str = catalog.DEFAULT, end: date | str | None = None) -> list[Outcome]:
     """Request the last ``days`` days of the lake from the archive again, and replace those that have changed.
 
@@ -87,8 +90,8 @@ def refresh(days: int, dataset: str = catalog.DEFAULT, end: date | str | None = 
     first; it is shorter than the lake's days if the archive refused a request or gave no answer, and the last outcome
     says why. Raises SettingsError or NotInstalled.
     """
-    if days < 1:
-        raise SettingsError(f"days has to be at least 1, not {days}")
+    if whole_of(days, "days", 1) is None:
+        raise SettingsError("refresh needs a number of days")
     found = catalog.dataset_of(dataset)
     with opened.kept_open():
         outcomes = list(refreshing.refresh(found, refreshing.days_there(found, days, day_of(end, "end"))))
@@ -96,6 +99,7 @@ def refresh(days: int, dataset: str = catalog.DEFAULT, end: date | str | None = 
     return outcomes
 
 
+@one_at_a_time
 def redo(
     start: date | str,
     end: date | str | None = None,
@@ -116,7 +120,7 @@ def redo(
     one replaces it. Raises SettingsError, Busy or NotInstalled.
     """
     found = catalog.dataset_of(dataset)
-    begin, until = _range(start, end or start)
+    begin, until = range_of(start, end or start)
     for name, known in ((first, list(redoing.STAGES)), (last, ["write", "load"])):
         if name not in known:
             raise SettingsError(f"no stage is named {name!r} here", expected=", ".join(known))
@@ -133,6 +137,7 @@ def redo(
     return {day: reasons.get(day, "done") for day in run}
 
 
+@one_at_a_time
 def adjust(*, lake_only: bool = False) -> None:
     """Make the adjustments of prices again, and load them into the warehouse, as `champion adjust` does.
 
@@ -189,7 +194,7 @@ def verify_sources(
     a request. Raises SettingsError, and the archive's errors.
     """
     found = catalog.dataset_of(dataset)
-    return list(comparing.of_days(found, sorted(comparing.in_lake(found, *_range(start, end)))))
+    return list(comparing.of_days(found, sorted(comparing.in_lake(found, *range_of(start, end)))))
 
 
 def verify_adjustments(start: date | str | None = None, end: date | str | None = None) -> Checked:
@@ -199,11 +204,4 @@ def verify_adjustments(start: date | str | None = None, end: date | str | None =
     sessions and the actions of all dates are compared. Raises NotMade if there are no adjustments, SettingsError, and
     the archive's errors.
     """
-    return adjusted.of_range(*_range(start, end))
-
-
-def _range(start: date | str | None, end: date | str | None) -> tuple[date | None, date | None]:
-    first, last = day_of(start, "start"), day_of(end, "end")
-    if first and last and first > last:
-        raise SettingsError(f"start {first} is after end {last}")
-    return first, last
+    return adjusted.of_range(*range_of(start, end))

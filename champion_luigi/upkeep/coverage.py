@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import luigi
 
-from champion_luigi.base.dates import day_of
+from champion_luigi.base.dates import range_of
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.base.stages import STAGES
 from champion_luigi.config import settings, wiring
@@ -67,7 +67,7 @@ def status(dataset: str = catalog.DEFAULT, start: date | str | None = None, end:
 
     ``start`` and ``end`` are dates or ISO texts, both included; by default, those of `of_range`. Raises SettingsError.
     """
-    return of_range(catalog.dataset_of(dataset), day_of(start, "start"), day_of(end, "end"))
+    return of_range(catalog.dataset_of(dataset), *range_of(start, end))
 
 
 def of_range(dataset: Dataset, start: date | None = None, end: date | None = None) -> Coverage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from champion_luigi.base.dates import whole_of
 from champion_luigi.config import wiring
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import EQUITY
@@ -18,6 +19,7 @@ def ddl(dataset: str | Iterable[str] = catalog.ALL, *, shards: int | None = None
     ``shards``, the cluster is asked for their number. Raises SettingsError, and the errors of a server's connection.
     """
     datasets, place = catalog.datasets_of(dataset), wiring.warehouse_place()
+    whole_of(shards, "shards", 1)
     spread = layout.SINGLE
     if place.cluster:
         spread = layout.Layout(place.cluster, shards or _shards())

@@ -76,12 +76,12 @@ def understood(questions: Questions, text: str, *, write: bool) -> Statement:
         if _OWN_OUTPUT.search(_LITERAL.sub("''", parsed)):
             raise WarehouseError(
                 "a statement cannot set the format or the file",
-                todo="Leave out FORMAT and INTO OUTFILE, and use --format and --output.",
+                todo="Leave out FORMAT and INTO OUTFILE: champion sql has --format and --output.",
             )
         # Run exactly the text that was checked.
         return Statement(parsed, reads=True)
     if not write:
-        raise WarehouseError(f"{word} is not a reading statement", todo="Use --write to allow all statements.")
+        raise WarehouseError(f"{word} is not a reading statement", todo="champion sql --write runs it.")
     # The parsed text of an INSERT lacks its values.
     return Statement(text, reads=False)
 

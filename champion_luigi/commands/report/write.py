@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 from champion_luigi.base import durable
-from champion_luigi.base.dates import day_of
+from champion_luigi.base.dates import range_of
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.datasets import catalog
 
@@ -38,13 +38,15 @@ def report(
     ``start`` and ``end`` are dates or ISO texts, both included; by default from the first day in the lake to the latest
     session that should be published by now. Raises SettingsError, and StorageError if the file cannot be written.
     """
+    # The page's templates are imported for a page alone.
     from champion_luigi.commands.report import facts, page
 
-    first, last = day_of(start, "start"), day_of(end, "end")
-    if first and last and first > last:
-        raise SettingsError(f"start {first} is after end {last}")
+    first, last = range_of(start, end)
     file = Path(output)
-    durable.make_folder(file.absolute().parent)
+    if not file.name:
+        raise SettingsError("output is no file", expected="the path of a file", found=repr(str(output)))
+    with durable.naming(file, "the file could not be written", "Name a file in a folder that you may write."):
+        durable.make_folder(file.absolute().parent)
     document = facts.document(catalog.dataset_of(dataset), first, last)
     content = page.page(document)
     durable.write_whole(file, content)

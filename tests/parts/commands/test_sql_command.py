@@ -458,7 +458,7 @@ def test_the_engine_itself_refuses_what_is_no_reading(questions: Questions, tmp_
 )
 def test_only_reading_statements_are_sent(questions: Questions, statement: str) -> None:
     """What the engine's own protection would let pass is not run either."""
-    with pytest.raises(WarehouseError, match=r"is not a reading statement\. Use --write"):
+    with pytest.raises(WarehouseError, match=r"is not a reading statement\. champion sql --write runs it"):
         understood(questions, statement, write=False)
 
 

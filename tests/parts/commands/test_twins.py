@@ -36,7 +36,7 @@ from champion_luigi import (
     verify_sources,
 )
 from champion_luigi.base import durable
-from champion_luigi.base.errors import NotMade, SettingsError
+from champion_luigi.base.errors import ChampionError, NotMade, SettingsError, StorageError
 from champion_luigi.commands import cli
 from champion_luigi.commands.demo import DAYS
 from champion_luigi.config import settings, wiring
@@ -125,6 +125,10 @@ def test_report_writes_the_page_that_the_command_writes(tmp_path: Path) -> None:
     assert "2024-01-01 to 2024-01-03, 3 of 3 sessions loaded" in line
     with pytest.raises(SettingsError, match="start 2024-01-03 is after end 2024-01-01"):
         report(other, start="2024-01-03", end="2024-01-01")
+    with pytest.raises(SettingsError, match="output is no file"):
+        report("")
+    with pytest.raises(StorageError, match="the file could not be written: File exists"):
+        report(other / "page.html")
 
 
 @pytest.mark.usefixtures("filled")
@@ -155,6 +159,8 @@ def test_ddl_and_schedule_give_what_the_commands_print() -> None:
     )
     with pytest.raises(SettingsError, match="cron or systemd"):
         schedule("launchd")
+    with pytest.raises(SettingsError, match="shards cannot be used"):
+        ddl(shards=0)
 
 
 @pytest.mark.usefixtures("filled")
@@ -204,6 +210,17 @@ def test_the_demo_stays_in_its_folder(tmp_path: Path, monkeypatch: pytest.Monkey
         assert len(status(start=DAYS[0], end=DAYS[1]).of("loaded")) == 2
 
 
+def test_a_demo_that_fails_says_why(tmp_path: Path) -> None:
+    """And the settings are the user's own again."""
+    (tmp_path / "demo").write_text("no folder")
+    before = settings.data_dir()
+    with pytest.raises(
+        ChampionError, match=r"not loaded: 2024-01-19, .*: the file could not be written: Not a directory"
+    ):
+        demo(tmp_path / "demo")
+    assert settings.data_dir() == before
+
+
 def test_the_journal_is_delivered_and_shown(
     archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,9 +239,29 @@ def test_the_journal_is_delivered_and_shown(
         with pytest.raises(SettingsError, match=f"port {port} of 127.0.0.1 cannot be used"):
             track_ui(port=port)
         server.terminate()
+    with pytest.raises(SettingsError, match=r"port 99999 of 127\.0\.0\.1 cannot be used: .*0-65535"):
+        track_ui(port=99999)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.invalid")
     with pytest.raises(SettingsError, match="on the configured server"):
         track_ui()
+
+
+def test_a_flush_agrees_with_a_carrier_that_has_delivered(
+    archive: SimulatedArchive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A notebook's own carrier has the journal for as long as the notebook lives: nothing is left to send."""
+    assert archive.url
+    monkeypatch.setenv("CHAMPION_TRACKING", "on")
+    program = (
+        "import sys; from champion_luigi import fill, track_flush; fill('2024-01-01', '2024-01-02', lake_only=True); "
+        "print(track_flush()); print('mlflow' in sys.modules)"
+    )
+    done = run([sys.executable, "-c", program])
+    assert done.returncode == 0, done.stderr
+    flushed, has_imported = done.stdout.splitlines()
+    assert flushed.startswith("Flushed(runs=")
+    assert f"still_running=0, store='sqlite:///{tmp_path}" in flushed
+    assert has_imported == "False"
 
 
 def _answers(port: int) -> bool:

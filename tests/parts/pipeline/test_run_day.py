@@ -190,6 +190,16 @@ def test_a_datetime_stands_for_its_date() -> None:
     assert run_day(datetime(2023, 6, 15, 18, 30), load_to_clickhouse=False).trade_date == DAY
 
 
+def test_an_iso_text_is_a_date_and_other_texts_are_refused() -> None:
+    """So is the name of no data set; nothing is run."""
+    assert run_day(str(DAY), load_to_clickhouse=False).trade_date == DAY
+    with pytest.raises(SettingsError, match="trade_date is not a date; expected YYYY-MM-DD; found '15/01/2024'"):
+        run_day("15/01/2024")
+    for other in ("shares", None, ["equity"]):
+        with pytest.raises(SettingsError, match="there is no data set of that name"):
+            run_day(DAY, dataset=other)  # type: ignore[arg-type]
+
+
 def test_what_is_given_wins_over_the_environment(server: ClickHouseServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Host, port, user, password and database of the warehouse, for this call alone."""
     for name, value in {"HOST": "clickhouse.invalid", "PORT": "1", "USER": "nobody", "PASSWORD": "wrong"}.items():

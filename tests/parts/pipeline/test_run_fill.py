@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
 from simulated_server import Fault, SimulatedArchive
 
-from champion_luigi import fill, status
+from champion_luigi import fill, run_day, status
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings
 from champion_luigi.pipeline.fill import FillFailed
@@ -47,6 +48,17 @@ def test_several_data_sets_are_filled(archive: SimulatedArchive) -> None:
     assert [day.state for day in status("index_close", "2024-07-01", "2024-07-02").days] == ["lake", "lake"]
 
 
+def test_threads_may_fill_at_once(archive: SimulatedArchive) -> None:
+    """One after the other: each day is done once, and counted by the fill that did it."""
+    ranges = [(DAYS[0], DAYS[2]), (DAYS[1], DAYS[4]), (DAYS[0], DAYS[4])]
+    with ThreadPoolExecutor(len(ranges) + 1) as threads:
+        one_day = threads.submit(run_day, "2024-01-08")
+        done = [found["equity"].done for found in threads.map(lambda each: fill(*each), ranges)]
+        assert one_day.result().loaded > 0
+    assert sum(done) == len(DAYS)
+    assert len({each.path for each in archive.requests}) == len(archive.requests)
+
+
 def test_a_failed_day_is_raised_after_the_others(archive: SimulatedArchive) -> None:
     """Of the others of its data set, and those of further data sets; the first data set's error is raised."""
     archive.faults[DAYS[1]] = Fault("cut")
@@ -68,7 +80,10 @@ def test_what_is_left_is_said() -> None:
         ({"start": "2024-02-01", "end": "2024-01-01"}, "start 2024-02-01 is after end 2024-01-01"),
         ({"start": "January"}, "start is not a date"),
         ({"dataset": "shares"}, "there is no data set of that name"),
+        ({"dataset": None}, "there is no data set of that name"),
         ({"workers": 0}, "workers"),
+        ({"task_limit": -1}, "task_limit cannot be used; expected a whole number from 0 on; found -1"),
+        ({"days_back": "3"}, "days_back cannot be used"),
     ],
 )
 def test_a_wrong_argument_is_an_error_before_anything_is_done(

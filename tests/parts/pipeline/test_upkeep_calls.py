@@ -75,7 +75,9 @@ def test_redo_runs_a_stage_again(archive: SimulatedArchive) -> None:
         (lambda: redo("2024-01-02", first="polish"), "no stage is named 'polish' here"),
         (lambda: redo("2024-01-02", first="load", last="write"), "the first stage load comes after the last one write"),
         (lambda: redo("", first="load"), "start is not a date"),
-        (lambda: refresh(0), "days has to be at least 1, not 0"),
+        (lambda: refresh(0), "days cannot be used; expected a whole number from 1 on; found 0"),
+        (lambda: refresh("3"), "found '3'"),  # type: ignore[arg-type]
+        (lambda: refresh(1, ["equity"]), "there is no data set of that name"),  # type: ignore[arg-type]
         (lambda: refresh(1, "shares"), "there is no data set of that name"),
         (lambda: verify(start="January"), "start is not a date"),
     ],

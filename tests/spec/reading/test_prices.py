@@ -256,6 +256,10 @@ def test_actions_are_listed_with_their_factors_and_remarks() -> None:
     ]
     assert actions(unadjusted=True)["symbol"].to_list() == ["GAMMA"]
     assert actions(["ALPHA"], as_of=DAYS[4]).is_empty()
+    assert actions("ALPHA", as_of=str(DAYS[4])).is_empty()
+    assert actions("GAMMA").equals(actions(["GAMMA"]))
+    with pytest.raises(SettingsError, match="this is not a text"):
+        actions(5)  # type: ignore[arg-type]
 
 
 # The documentation

@@ -192,12 +192,13 @@ def test_scan_starts_at_start_and_ends_before_stop(place: Place) -> None:
     for day in (FRIDAY, MONDAY, TUESDAY, NEW_YEAR):
         put(place, day)
 
-    def dates(*bounds: date) -> list[date]:
+    def dates(*bounds: date | str) -> list[date]:
         return lake.scan(place, *bounds).collect()["trade_date"].to_list()
 
     assert dates(MONDAY) == [MONDAY, TUESDAY, NEW_YEAR]
     assert dates(FRIDAY, TUESDAY) == [FRIDAY, MONDAY]
     assert dates(TUESDAY, NEW_YEAR) == [TUESDAY]
+    assert dates(str(TUESDAY), str(NEW_YEAR)) == [TUESDAY]
     assert dates(MONDAY, MONDAY) == []
 
 
