@@ -99,7 +99,8 @@ def _server(host: str, port: int, browser: bool) -> tuple[list[str], dict[str, s
             probe.bind((host, port))
         except (OSError, OverflowError, TypeError) as error:
             why = getattr(error, "strerror", None) or error
-            raise SettingsError(f"port {port} of {host} cannot be used: {why}", todo="Choose another port.") from error
+            what = f"port {port} of {host} cannot be used: {why}"
+            raise SettingsError(what, todo="Choose another port (--port).") from error
     folder = settings.local_dir() / "mlflow"
     with durable.naming(folder, "the folder could not be made", "Check who may write there."):
         durable.make_folder(folder)
