@@ -321,10 +321,14 @@ class DayTask(luigi.Task):
         self.facts["retries"] = self.facts.get("retries", 0) + 1
         error = state.outcome.exception() if state.outcome else None
         delay = state.next_action.sleep if state.next_action else 0
-        # Each reason once.
-        reason = "as before" if str(error) == self._retried_for else str(error)
-        self._retried_for = str(error)
-        self.say(f"attempt {state.attempt_number} of {self.attempts} failed, the next in {delay:g} s: {reason}")
+        sentence = f"attempt {state.attempt_number} of {self.attempts} failed, the next in {delay:g} s: "
+        if str(error) == self._retried_for:
+            # The log has each reason once; the page shows the last message alone.
+            logger.info("%s %s: %sas before", self.task_family, self.label, sentence)
+            show(self, "set_status_message", settings.without_secrets(f"{sentence}{error}"))
+        else:
+            self._retried_for = str(error)
+            self.say(f"{sentence}{error}")
 
 
 def show(task: luigi.Task, what: str, value: Any) -> None:

@@ -85,6 +85,7 @@ def test_a_fill_that_is_killed_leaves_whole_objects(
     assert again.returncode == 0, again.stderr
     found = {name: content for name, content in contents(address).items() if "probe" not in name}
     assert differing(found, reference) == []
-    assert len(found) == OBJECTS
+    # The killed process's claim to a day that it had completed is nobody's any more: `champion clean` removes it.
+    assert len([name for name in found if "/claims/" not in name]) == OBJECTS
     assert champion_here("verify").returncode == 0
     campaign.tell(AREA, "a fill into an object store, killed at a random moment", "whole objects; rerun equal")
