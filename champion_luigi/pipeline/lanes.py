@@ -178,7 +178,7 @@ class _Worker(Worker):
         super()._add_task(*arguments, **described | self._waiting(group, described["status"]))
 
     def _waiting(self, task: luigi.Task | None, status: str) -> dict[str, Any]:
-        """What the scheduler is told of a task without a file: it has not failed, but waits for data from outside."""
+        """What the scheduler gets for a task without a file: it waits for data from outside, and has not failed."""
         what = getattr(task, "outstanding", "")
         if status != FAILED or not what:
             return {}

@@ -1,4 +1,4 @@
-"""What a carrier is told, and how it ends: all that the process knows which starts it."""
+"""A carrier's job and its exit codes: all that the process which starts it needs to know."""
 
 from __future__ import annotations
 
