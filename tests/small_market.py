@@ -62,8 +62,7 @@ def notices(*lines: tuple[str, str, int, int], series: str = "EQ", layout: str =
     given = pl.DataFrame(rows, types)
     derive = CORPORATE_ACTIONS.derive
     assert derive is not None
-    lists = given.partition_by("trade_date")
-    return pl.concat([derive(each).select(*types) for each in lists]) if rows else given
+    return derive(given).select(*types)
 
 
 def renamed(*changes: tuple[str, str, int], traded: pl.DataFrame | None = None) -> Names:

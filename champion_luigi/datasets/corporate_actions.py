@@ -62,14 +62,15 @@ def _derived(rows: pl.DataFrame) -> pl.DataFrame:
     from champion_luigi.datasets import purposes
 
     texts = rows["purpose"].unique(maintain_order=True)
-    # A list is of one source.
+    # All lists are of one source.
     width = _WIDTH if rows["layout"].first() == _PRESS else None
     # The export's face value is not that of the ex-date, so a dividend in percent stays one.
     read = [row for text in texts for row in _actions_in(purposes.read(text, width=width), purposes.factor)]
     names = [column.name for column in CORPORATE_ACTIONS.columns if column.derived and column.name in _READ]
     types = CORPORATE_ACTIONS.types
     actions = pl.DataFrame(read, schema={"purpose": pl.String, **{name: types[name] for name in names}})
-    number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over("symbol", "series", "purpose").alias("number")
+    same = ("trade_date", "symbol", "series", "purpose")
+    number = pl.int_range(1, pl.len() + 1, dtype=pl.Int64).over(same).alias("number")
     return rows.drop(names).with_columns(number).join(actions, on="purpose", how="left", maintain_order="left_right")
 
 
@@ -106,6 +107,9 @@ def _actions_in(purpose: Purpose, factor: Any) -> list[dict[str, Any]]:
     ]
 
 
+_SAME_NOTICE = ("trade_date", "symbol", "series", "purpose", "ex_date")
+
+
 def _warnings() -> Mapping[str, pl.Expr]:
     import polars as pl
 
@@ -114,7 +118,7 @@ def _warnings() -> Mapping[str, pl.Expr]:
         # Of lines, not of rows.
         "not_understood": is_line & ~pl.col("understood"),
         "no_ex_date": is_line & pl.col("ex_date").is_null(),
-        "repeated_notice": is_line & ~pl.struct("symbol", "series", "purpose", "ex_date", "part").is_first_distinct(),
+        "repeated_notice": is_line & ~pl.struct(*_SAME_NOTICE, "part").is_first_distinct(),
         "invisible_in_key": is_line & pl.any_horizontal(pl.col("symbol", "series").str.contains(INVISIBLE)),
     }
 

@@ -343,8 +343,9 @@ class Dataset:
     derived: Callable[[date], Mapping[str, pl.Expr]] = _nothing_derived
     # Known slips in published files. Rows that one of them changed are counted.
     corrections: tuple[Correction, ...] = ()
-    # Fills the derived columns of the canonical rows: pure, at least one row for each line, and no key twice. The
-    # column ``line`` is one of them. Derived columns may be part of the key; then no published row is a duplicate.
+    # Fills the derived columns of the canonical rows of one source, of one day or of several in turn: pure, the days in
+    # the same order, at least one row for each line, and no key twice on a day. The column ``line`` is one of them.
+    # Derived columns may be part of the key; then no published row is a duplicate.
     derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None
     # Further views in the warehouse, by name: a SELECT, in which ``{view}`` is the data set's view with its database.
     views: Mapping[str, str] = field(default_factory=dict)

@@ -107,16 +107,19 @@ def normalize_all(days: Sequence[Parsed], dataset: Dataset) -> list[Normalized]:
             continue
         standing = judged.filter(pl.col(_RULE).is_null()) if judged[_RULE].null_count() < judged.height else judged
         rows, of = _canonical(standing, dataset), dataset.source(days[places[0]].source)
-        warnings = _warnings(rows, standing, dataset, of)
+        derived = _derived(rows, dataset)
+        heights = dict(derived.group_by("trade_date").len().iter_rows())
+        warnings = _warnings(derived, standing, dataset, of)
         start = first = 0
         for place in places:
             each = days[place]
             rules = judged[_RULE].slice(start, each.table.height)
-            height = rules.null_count()
+            standing_rows, height = rules.null_count(), heights.get(each.day, 0)
             # With a broken rule, the day is looked at by itself.
-            if height == rules.len() or (rules.drop_nulls() == _SKIPPED).all():
+            if standing_rows == rules.len() or (rules.drop_nulls() == _SKIPPED).all():
                 counts = none | warnings.get(each.day, {}) | _of_whole_day(each.table, dataset, of, corrected=0)
-                found[place] = Normalized(rows.slice(first, height), [], counts, rules.len() - height)
+                skipped, further = rules.len() - standing_rows, height - standing_rows
+                found[place] = Normalized(derived.slice(first, height), [], counts, skipped, further)
             start, first = start + rules.len(), first + height
     return [
         found.get(place) or normalize(each.table, dataset, each.source, each.day) for place, each in enumerate(days)
@@ -127,11 +130,10 @@ def _alike(days: Sequence[Parsed], dataset: Dataset) -> list[list[int]]:
     """The places of the days that can share a query: of one header and one way to derive columns, without slips."""
     found: dict[tuple[str, tuple[str, ...], int], list[int]] = {}
     slips = {(slip.source, slip.day) for slip in dataset.corrections}
-    if dataset.derive is None:
-        for place, each in enumerate(days):
-            if (each.source, each.day) not in slips:
-                key = each.source, tuple(each.table.columns), id(dataset.derived(each.day))
-                found.setdefault(key, []).append(place)
+    for place, each in enumerate(days):
+        if (each.source, each.day) not in slips:
+            key = each.source, tuple(each.table.columns), id(dataset.derived(each.day))
+            found.setdefault(key, []).append(place)
     return [alike for alike in found.values() if len(alike) > 1]
 
 
@@ -146,9 +148,10 @@ def _derived(rows: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     if dataset.derive is None:
         return rows
     derived = dataset.derive(rows).select(dataset.names)
-    is_whole = set(rows["line"]) == set(derived["line"])
-    if not is_whole or derived.select(dataset.key).is_duplicated().any():
-        raise AssertionError(f"{dataset.name}: derive lost a row, or gave two of them one key")
+    lines = derived.select("trade_date", "line").unique(maintain_order=True)
+    is_whole = lines.equals(rows.select("trade_date", "line"))
+    if not is_whole or derived.select("trade_date", *dataset.key).is_duplicated().any():
+        raise AssertionError(f"{dataset.name}: derive lost or moved a row, or gave two of them one key")
     return derived
 
 

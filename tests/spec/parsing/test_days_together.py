@@ -133,7 +133,7 @@ def test_a_day_with_an_unusual_value_among_others(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in DATASETS if name != EQUITY.name])
 def test_every_other_data_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Simulated days share their queries, except where a data set derives rows from rows."""
+    """Simulated days share their queries."""
     dataset, payloads = DATASETS[name], []
     for day in DAYS:
         source = dataset.sources_of(day)[0]
@@ -141,11 +141,10 @@ def test_every_other_data_set(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
             payloads.append(recognise(content, dataset, day, format=source.name))
     assert payloads
     assert_alike(payloads, dataset)
-    if dataset.derive is None:
-        monkeypatch.delattr(normalize, "normalize")
-        tables_of = zip(lines.parse_all(payloads), payloads, strict=True)
-        days = [Parsed(table, each.layout.source, each.day) for table, each in tables_of]
-        assert sum(each.rows.height for each in normalize.normalize_all(days, dataset)) > len(days)
+    monkeypatch.delattr(normalize, "normalize")
+    tables_of = zip(lines.parse_all(payloads), payloads, strict=True)
+    days = [Parsed(table, each.layout.source, each.day) for table, each in tables_of]
+    assert sum(each.rows.height for each in normalize.normalize_all(days, dataset)) > len(days)
 
 
 def test_a_day_with_a_known_slip_goes_alone() -> None:

@@ -934,7 +934,7 @@ def test_the_totals_of_a_file_are_compared_with_its_rows(totals: tuple[str, ...]
 def _words(rows: pl.DataFrame) -> pl.DataFrame:
     """A row for each word of the note."""
     words = rows.with_columns(word=pl.col("note").str.split(" ")).explode("word")
-    return words.with_columns(place=pl.int_range(1, pl.len() + 1).over("line"))
+    return words.with_columns(place=pl.int_range(1, pl.len() + 1).over("trade_date", "line"))
 
 
 WORDS = dataclasses.replace(
@@ -972,10 +972,12 @@ def test_a_data_set_may_make_several_rows_of_a_line() -> None:
     assert found.further == 2
 
 
-@pytest.mark.parametrize("derive", [lambda rows: rows.head(0), lambda rows: pl.concat([rows, rows])])
-def test_a_derivation_that_loses_or_doubles_a_row_is_a_fault_of_the_package(
+@pytest.mark.parametrize(
+    "derive", [lambda rows: rows.head(0), lambda rows: pl.concat([rows, rows]), lambda rows: rows.reverse()]
+)
+def test_a_derivation_that_loses_doubles_or_moves_a_row_is_a_fault_of_the_package(
     derive: Callable[[pl.DataFrame], pl.DataFrame],
 ) -> None:
     """No line is dropped in silence."""
-    with pytest.raises(AssertionError, match="words: derive lost a row, or gave two of them one key"):
-        words(lambda rows: derive(_words(rows)), "15,A,1,1,1,one")
+    with pytest.raises(AssertionError, match="words: derive lost or moved a row, or gave two of them one key"):
+        words(lambda rows: derive(_words(rows)), "15,A,1,1,1,one", "15,B,1,1,1,two")
