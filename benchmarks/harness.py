@@ -24,6 +24,7 @@ HERE = Path(__file__).parent
 SERVER = HERE.parent / "tests" / "simulated_server.py"
 BIN = Path(sys.executable).parent
 BARE_LOOP = [sys.executable, str(HERE / "bare_loop.py")]
+BARE_TEXTS = [sys.executable, str(HERE / "bare_texts.py")]
 LUIGI = [str(BIN / "luigi"), "--module", "champion_luigi", "--local-scheduler"]
 FILL = [str(BIN / "champion"), "fill"]
 

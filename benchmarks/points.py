@@ -6,7 +6,7 @@
   against the bare loop's;
 - ``cold``: one day in a new process, against the bare loop's;
 - ``tracked``: the shortest fill with MLflow on SQLite, until everything has arrived, against the same without;
-- ``datasets``: the cost a row of each data set, against equity's;
+- ``datasets``: the CPU of each data set's fill, against a bare loop's over its texts, and a row's against equity's;
 - ``doors``: the commands that find nothing to do after the longest fill, and those that only answer, against
   `luigi --help`. With ``--days 8000`` the fill has all thirty years.
 
@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
-from harness import BARE_LOOP, BIN, FILL, HERE, LUIGI, Cost, compare, run, served, simulate
+from harness import BARE_LOOP, BARE_TEXTS, BIN, FILL, HERE, LUIGI, Cost, compare, run, served, simulate
 
 from champion_luigi.datasets import catalog
 from champion_luigi.datasets.equity import FIRST_DATE
@@ -127,29 +127,41 @@ def tracked(days: Sequence[date], archive: str, others: Mapping[str, Sequence[st
 
 
 def by_row(days: Sequence[date], archive: Path, pairs: int) -> None:
-    """The cost a row of each data set's fill, without that of a fill of one day: imports and the engine's start."""
+    """The cost a row of each data set's fill, and of a bare loop, without that of one day: imports and the start."""
     costs: dict[str, list[tuple[float, float]]] = {name: [] for name in catalog.NAMES}
+    floors: dict[str, list[float]] = {name: [] for name in catalog.NAMES}
     rows: dict[str, int] = {}
-    for name, dataset in catalog.DATASETS.items():
+    for dataset in catalog.DATASETS.values():
         simulate(days, archive, dataset)
-        rows[name] = 0
     for turn in range(pairs):
         for name in catalog.NAMES[:: -1 if turn % 2 else 1]:
-            with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as first:
-                all_days = run([*OWN, *FILL, "--dataset", name, *span(days)], str(archive), Path(data))
-                one_day = run([*OWN, *FILL, "--dataset", name, *span(days[:1])], str(archive), Path(first))
-                rows[name] = _rows(Path(data)) - _rows(Path(first))
-                costs[name].append((all_days.cpu - one_day.cpu, all_days.wall - one_day.wall))
+            fill = [*OWN, *FILL, "--dataset", name]
+            loop = [*OWN, *BARE_TEXTS, name, str(archive), "{out}"]
+            with tempfile.TemporaryDirectory() as folder:
+                commands = (
+                    [*fill, *span(days)],
+                    [*fill, *span(days[:1])],
+                    [*loop, *map(str, days)],
+                    [*loop, str(days[0])],
+                )
+                all_days, first, loop_all, loop_first = (
+                    run(command, str(archive), Path(folder) / str(place)) for place, command in enumerate(commands)
+                )
+                rows[name] = _rows(Path(folder) / "0") - _rows(Path(folder) / "1")
+            costs[name].append((all_days.cpu - first.cpu, all_days.wall - first.wall))
+            floors[name].append(loop_all.cpu - loop_first.cpu)
     print(f"\n{len(days)} days of each data set; {pairs} runs each in turn, medians, imports and start taken off")
     for name, found in costs.items():
         cpu, wall = (statistics.median(each) * 1e6 / rows[name] for each in zip(*found, strict=True))
+        to_loop = statistics.median(each[0] / floor for each, floor in zip(found, floors[name], strict=True))
         to_equity = statistics.median(
             (each[0] / rows[name]) / (base[0] / rows[catalog.DEFAULT])
             for each, base in zip(found, costs[catalog.DEFAULT], strict=True)
         )
+        a_day = statistics.median(each for each, _ in found) / len(days) * 1000
         print(
-            f"  {name:20} {rows[name] / len(days):8.0f} rows a day  {wall:8.2f} us a row  {cpu:8.2f} CPU us a row"
-            f"   CPU a row x {to_equity:.2f} of equity's",
+            f"  {name:20} {rows[name] / len(days):6.0f} rows a day  {wall:8.2f} us a row  {cpu:8.2f} CPU us a row"
+            f"  {a_day:6.1f} CPU ms a day   x {to_loop:.2f} of the bare loop's, a row x {to_equity:.2f} of equity's",
             flush=True,
         )
 

@@ -171,7 +171,7 @@ class champion(luigi.Config):  # noqa: N801 - Luigi names the section after the 
         "CHAMPION_FILL_GROUP",
         0,
         "days that go through the stages of a fill together: more take less time, fewer less memory; 0 is 12, or 24 "
-        "with a server",
+        "with a server, and 60 of a data set with a few hundred rows a day",
         least=0,
         most=100,
         unit="days",

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _PORTS = {"http": 80, "https": 443}
 
 
+# Of the groups of days in a fill: about as many rows in the embedded engine, and the most days.
+_GROUP_ROWS, _GROUP_DAYS = 30_000, 60
+
+
 @steady.kept
 def warehouse_place() -> connection.Address:
     """The configured warehouse."""
@@ -68,10 +72,12 @@ def _require_store(_pid: int, root: Place) -> None:
     store.require(root)
 
 
-def fill_group() -> int:
+def fill_group(dataset: Dataset) -> int:
     """How many days go through the stages of a fill together."""
-    # The embedded engine needs memory in the same process, and a server works less for fewer inserts.
-    return int(settings.get("fill_group")) or (24 if settings.get("clickhouse_host") else 12)
+    # A group costs more than a few hundred rows, and memory grows with its rows. The embedded engine needs memory in
+    # the same process, and a server works less for fewer inserts.
+    rows = _GROUP_ROWS * (2 if settings.get("clickhouse_host") else 1)
+    return int(settings.get("fill_group")) or min(rows // dataset.rows_a_day, _GROUP_DAYS)
 
 
 def host_name() -> str:
@@ -128,6 +134,7 @@ def answers_file(dataset: Dataset) -> Path:
     return settings.local_dir() / files(dataset).answers.name
 
 
+@steady.kept
 def archive_name() -> str:
     """The archive's real location, without credentials, which the ledger and receipts record."""
     return real_location(settings.get("archive_url"))

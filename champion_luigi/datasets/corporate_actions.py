@@ -325,6 +325,7 @@ CORPORATE_ACTIONS = Dataset(
     about="announced splits, bonuses, dividends, rights and other actions of companies and funds",
     example="SELECT concat(toString(uniqExact(line)), ' notices of corporate actions') FROM {view} "
     "WHERE trade_date = '{day}'",
+    rows_a_day=200,
     read_date=_read_date,
     warnings=_warnings,
     derive=_derived,

@@ -247,6 +247,7 @@ INDEX_CLOSE = Dataset(
     example="SELECT concat(index_name, ' closed at ', toString(close)) FROM {view} "
     "WHERE trade_date = '{day}' AND lower(index_name) = 'nifty 50'",
     nulls=("", "-"),
+    rows_a_day=150,
     read_date=_read_date,
     warnings=_warnings,
     derived=_derived,

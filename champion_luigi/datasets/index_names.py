@@ -63,6 +63,7 @@ def stable_names(day: date, names: tuple[Named, ...] | None = None) -> Mapping[s
     return {name: each.index for name, each in found.items()}
 
 
+@cache
 def plain(name: str) -> str:
     """A name without the differences between files that mean nothing: in lower case, with single blanks."""
     return re.sub(r"\s+", " ", name.strip()).lower()

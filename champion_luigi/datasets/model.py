@@ -351,6 +351,8 @@ class Dataset:
     views: Mapping[str, str] = field(default_factory=dict)
     # What those of their columns mean that the data set does not have, or has with another meaning.
     view_comments: Mapping[str, str] = field(default_factory=dict)
+    # About how many rows a day has: a fill works on more days at a time where they have few.
+    rows_a_day: int = 2_500
     # When `champion schedule` lets a day be requested, India time: evenings of the day, then mornings after it.
     requested_at: tuple[time, ...] = (time(18, 0), time(22, 30), time(7, 0))
     # Whether adjustments are made from its rows.

@@ -131,7 +131,7 @@ def fill_days(
     the days left are then counted. A session that no source has is entered in the ledger as absent.
     """
     logger.setLevel(logging.INFO)
-    is_shared, size = wiring.claims() is not None, wiring.fill_group()
+    is_shared, size = wiring.claims() is not None, wiring.fill_group(dataset)
     if is_shared:
         # Hosts divide a range by the chunk.
         size = min(size, max(_LEAST_SHARED, -(-len(days) // _SHARES)))

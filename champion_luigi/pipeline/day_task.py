@@ -105,7 +105,7 @@ class DayTask(luigi.Task):
     @property
     def max_batch_size(self) -> int:  # type: ignore[override]  # Luigi only reads it
         """The most days that the scheduler joins."""
-        return wiring.fill_group()
+        return wiring.fill_group(self.definition)
 
     @property
     def definition(self) -> Dataset:

@@ -432,7 +432,7 @@ class FillBhavcopy(RangeDailyBase):
             progress.by_others += len(before) - len(missing)
             left = [day for day in before if day in missing]
             # In running order, so that the others' next days are not asked for one by one.
-            size = wiring.fill_group()
+            size = wiring.fill_group(self.definition)
             first, progress.elsewhere = left[:size], left[size:]
             if first:
                 self._run(first, progress)

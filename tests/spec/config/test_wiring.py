@@ -11,6 +11,7 @@ from helpers import LEGACY_DAY, archive_path, build, payload, publish
 
 from champion_luigi.base.errors import SettingsError
 from champion_luigi.config import settings, wiring
+from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.exchange import answers
 from champion_luigi.pipeline.tasks import ScrapeBhavcopy
@@ -163,3 +164,23 @@ def test_a_cluster_without_hosts_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CLICKHOUSE_CLUSTER", "site")
     with pytest.raises(SettingsError, match="CLICKHOUSE_HOST is empty"):
         wiring.warehouse_place()
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "given", "days"),
+    [
+        ("equity", "", "", 12),
+        ("equity", "clickhouse.example", "", 24),
+        ("market_cap", "", "", 12),
+        ("index_close", "", "", 60),
+        ("corporate_actions", "clickhouse.example", "", 60),
+        ("index_close", "", "5", 5),
+    ],
+)
+def test_a_fills_groups_have_about_as_many_rows_whatever_the_data_set(
+    name: str, host: str, given: str, days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of few rows a day, more days, up to a limit; a setting decides for all."""
+    monkeypatch.setenv("CLICKHOUSE_HOST", host)
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", given or "0")
+    assert wiring.fill_group(DATASETS[name]) == days
