@@ -31,7 +31,7 @@ from champion_luigi.warehouse import adjusted
 PACKAGE = Path(champion_luigi.__file__).parent
 
 _LUIGI_CODES = {
-    "already_running": "another process runs the same command",
+    "already_running": "another process runs the same command, or luigid gave its tasks to another worker",
     "missing_data": "data is missing: a day is not published yet, or days are left; of `luigi`, absent sessions too",
     "not_run": "a task was not run here: luigid gave it to another process",
     "task_failed": "a task failed",

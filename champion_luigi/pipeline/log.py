@@ -37,6 +37,8 @@ _TRACEBACK_OF_OURS = re.compile(
 )
 _GIVES_UP = re.compile(r"^Failed pinging scheduler|\nluigi\.rpc\.RPCError: .*\s*\Z")
 _NO_ANSWER = re.compile(r"^Failed connecting to remote scheduler '?(.*?)'?$", re.DOTALL)
+# Luigi's summary of a command whose tasks luigid gave to other workers, which is not visible in any other line.
+_ELSEWHERE = re.compile(r"being run by (?:another|other) worker|not granted run permission by the scheduler")
 # What the tasks themselves have said in their own words.
 _SAID_BEFORE = re.compile(r"^Data for Outstanding\(.*does not exist", re.DOTALL)
 
@@ -79,6 +81,8 @@ def _hides(record: logging.LogRecord, error: BaseException | None) -> bool:
         return False
     if record.funcName == "_purge_children":
         return False  # the end of a worker's child, at level INFO
+    if record.funcName == "_schedule_and_run" and _ELSEWHERE.search(record.getMessage()):
+        return False
     if record.levelno <= logging.INFO or _SAID_BEFORE.search(record.getMessage()):
         return True
     if found := _NO_ANSWER.search(record.getMessage()):
@@ -96,7 +100,9 @@ def _hides(record: logging.LogRecord, error: BaseException | None) -> bool:
 
 def _shorten(record: logging.LogRecord, error: BaseException | None) -> None:
     message = record.getMessage()
-    if found := _NO_ANSWER.search(message):
+    if _is_quiet_now(CmdlineParser.get_instance()) and "Execution Summary" in message:
+        _rewrite(record, "luigid gave tasks to another worker, which runs them: run the same again when it has ended")
+    elif found := _NO_ANSWER.search(message):
         _rewrite(record, f"the central scheduler does not answer yet [{found[1]}]")
     elif isinstance(error, ChampionError):
         task = _task_in(record)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import urllib.parse
 import urllib.request
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from helpers import HOLIDAY, UDIFF_DAY, beside_python, champion_here, run, run_champion, run_luigi
+from helpers import HOLIDAY, UDIFF_DAY, beside_python, champion_here, run, run_champion, run_luigi, wait_for
 from luigid_server import luigid
+from simulated_server import SimulatedArchive
 
 from champion_luigi.exchange import sessions
 from champion_luigi.exchange.sessions import INDIA
@@ -78,6 +80,25 @@ def test_the_visualiser_shows_no_such_date_as_failed(tmp_path_factory: pytest.Te
     assert [name.split("_")[0] for name in lists.pop("DONE")] == ["LoadClickHouse"]
     assert len(lists.pop("PENDING")) == 6
     assert not any(lists.values())
+
+
+def test_a_command_whose_tasks_luigid_gave_to_another_says_so(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one sentence, with a code of its own; the same command does what is left once the other has ended."""
+    with SimulatedArchive(latency=5) as archive, luigid(tmp_path_factory.mktemp("luigid")) as port:
+        monkeypatch.setenv("NSE_ARCHIVE_URL", archive.url)
+        arguments = ("LoadClickHouse", "--date", str(UDIFF_DAY), "--scheduler-port", str(port))
+        command = [beside_python("luigi"), "--module", "champion_luigi", *arguments]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as first:
+            wait_for(lambda: len(archive.requests) > 0, "the first command's request")
+            second = run(command)
+            first.communicate(timeout=120)
+        assert (first.returncode, second.returncode) == (0, 10)
+        assert second.stderr == (
+            "INFO: luigid gave tasks to another worker, which runs them: run the same again when it has ended\n"
+        )
+        assert run(command).returncode == 0
 
 
 def _tasks(port: int, status: str) -> list[str]:
