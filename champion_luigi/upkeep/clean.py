@@ -28,7 +28,7 @@ from champion_luigi.pipeline import complete as listing
 from champion_luigi.pipeline.day_task import DayTask
 from champion_luigi.storage import adjustments, claims
 from champion_luigi.storage.paths import INTERMEDIATES, SHARED, DayFiles, ListFiles
-from champion_luigi.tracking import journal, record
+from champion_luigi.tracking import journal, presence, record
 
 LEFTOVER_SECONDS = 3600.0
 
@@ -178,7 +178,9 @@ def _locks() -> Iterator[Path]:
     of_lists = (ListFiles(data).locks, _LOCK)
     for parent, pattern in (*of_days, *of_shared, of_lists, (journal.presence_file(folder, ""), _PRESENCE)):
         if parent.is_dir():
-            yield from (path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name))
+            names = (path for path in sorted(parent.iterdir()) if pattern.fullmatch(path.name))
+            # This process's own presence is of no interest to the process itself.
+            yield from (path for path in names if path.name != presence.PROCESS)
     single = (data / "warehouse.lock", adjustments.lock(data), folder / "carrier.lock")
     yield from (path for path in single if path.is_file())
 

@@ -35,12 +35,13 @@ from champion_luigi import (
     verify_adjustments,
     verify_sources,
 )
-from champion_luigi.base import durable
+from champion_luigi.base import durable, locks
 from champion_luigi.base.errors import ChampionError, NotMade, SettingsError, StorageError
 from champion_luigi.commands import cli
 from champion_luigi.commands.demo import DAYS
 from champion_luigi.config import settings, wiring
 from champion_luigi.pipeline import adjust_tasks
+from champion_luigi.tracking import journal, presence
 from champion_luigi.warehouse import opened
 
 pytestmark = pytest.mark.integration
@@ -139,10 +140,12 @@ def test_clean_removes_what_it_named(tmp_path: Path) -> None:
     os.utime(leftover, (0, 0))
     young = leftover.with_name(leftover.name.replace("day", "other"))
     young.write_bytes(b"half")
+    own = journal.presence_file(tmp_path / "journal", presence.PROCESS)
     for dry_run in (True, False):
+        assert locks.is_locked(own)
         found = clean(dry_run=dry_run)
         assert [(each.path, each.bytes) for each in found.removed] == [(leftover, 4)]
-        assert young in [each.path for each in found.kept]
+        assert [each.path for each in found.kept] == [young]
         assert leftover.exists() == dry_run
     assert clean(intermediates=True).removed == []
     with pytest.raises(SettingsError, match="lake_only needs intermediates"):
