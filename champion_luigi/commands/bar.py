@@ -40,6 +40,10 @@ def execute(task: FillBhavcopy, scheduler: dict[str, Any]) -> int:
     if not task.complete():
         task.require_settings()
         task.deps()  # raises NotInstalled here, where Luigi would log it, and go on to the next data set
+    elif scheduler.get("local_scheduler"):
+        # Luigi would only find the same, by further looks at all days.
+        output.say(task.why_complete())
+        return 0
     task.is_reported = True
     log.quieten()
     on_terminal = sys.stderr.isatty()
