@@ -127,8 +127,9 @@ def _acquire(path: Path, what: str, wait_seconds: float, on_wait: Callable[[str]
             found = _holder(file.fileno())
             file.close()
             if time.monotonic() >= started + wait_seconds:
+                is_own = found.partition(" since ")[0] == _this_process().partition(" since ")[0]
                 raise Busy(
-                    f"{what} is in use by another process",
+                    f"{what} is in use by {'another part of this' if is_own else 'another'} process",
                     found=found,
                     source=str(path),
                     todo="Wait for it to end, or stop it, and run the same command again.",

@@ -596,8 +596,9 @@ def test_locks_on_two_files_are_two_locks(tmp_path: Path) -> None:
 
 def test_a_lock_is_held_against_the_same_process_too(tmp_path: Path) -> None:
     """Two threads of one process are kept apart as two processes are."""
-    with locks.locked(tmp_path / "day.lock", "the day", wait_seconds=0), pytest.raises(Busy):
+    with locks.locked(tmp_path / "day.lock", "the day", wait_seconds=0), pytest.raises(Busy) as caught:
         take(tmp_path)
+    assert caught.value.what == "2024-01-15 is in use by another part of this process"
 
 
 @pytest.mark.integration

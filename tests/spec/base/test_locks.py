@@ -44,7 +44,7 @@ def test_others_do_not_get_a_held_lock(paths: list[Path]) -> None:
         for thread in threads:
             thread.start()
             thread.join()
-    assert seen == {"own": "had it", "other": "it is in use by another process"}
+    assert seen == {"own": "had it", "other": "it is in use by another part of this process"}
 
 
 def test_locks_after_one_that_is_not_free_are_left(paths: list[Path]) -> None:
