@@ -139,12 +139,18 @@ def shared() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def _running_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Store]:
+def folder_of_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the workers of a test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def _running_store(folder_of_run: Path) -> Iterator[s3_server.Store]:
     """The object store that the workers of a run share."""
     if why := s3_server.missing():
         pytest.skip(why)
-    base = tmp_path_factory.getbasetemp()
-    with s3_server.running((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "store") as store:
+    with s3_server.running(folder_of_run / "store") as store:
         yield store
 
 
