@@ -70,9 +70,9 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, keys: dict[str, rsa.RSAPublicKey]) -> None:
+    def __init__(self, keys: dict[str, rsa.RSAPublicKey], gap_seconds: float) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.keys = keys
+        self.keys, self.gap_seconds = keys, gap_seconds
         self.objects: dict[str, _Object] = {}
         self.lock = threading.Lock()
         self._generation = int(time.time() * 1e6)
@@ -109,6 +109,8 @@ class _Server(ThreadingHTTPServer):
         if expected is not None and int(expected) != (held.generation if held else 0):
             return _error(412, "PreconditionFailed")
         if verb == "PUT":
+            if held and time.time() < held.written + self.gap_seconds:
+                return _error(429, "SlowDown")
             self._generation += 1
             held = self.objects[key] = _Object(content, self._generation, time.time())
             return _Answer(200, headers=_headers(held))
@@ -201,8 +203,11 @@ def _decoded(text: str) -> bytes:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Store]:
-    """A store of its own with a bucket, and with the accounts' files in ``folder``."""
+def running(folder: Path, gap_seconds: float = 0.0) -> Iterator[Store]:
+    """A store of its own with a bucket, and with the accounts' files in ``folder``.
+
+    It refuses a write to a name that was written less than ``gap_seconds`` ago. Google's limit is one a second.
+    """
     made = {name: rsa.generate_private_key(65537, 2048) for name in (OWNER, STRANGER, OTHER_KEY)}
     for name, key in made.items():
         document = {
@@ -217,7 +222,7 @@ def running(folder: Path) -> Iterator[Store]:
             "client_email": OWNER if name == OTHER_KEY else name,
         }
         (folder / f"{name}.json").write_text(json.dumps(document))
-    with _Server({name: made[name].public_key() for name in (OWNER, STRANGER)}) as server:
+    with _Server({name: made[name].public_key() for name in (OWNER, STRANGER)}, gap_seconds) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
         thread.start()
         try:

@@ -78,6 +78,11 @@ def replace_if(place: Place, content: bytes, tag: str) -> bool:
         return True
 
 
+def gap_seconds(place: Place) -> float:
+    """How long the store of a place wants between two writes of one file: a second in Google's, else nothing."""
+    return 1.0 if isinstance(place, ObjectPath) and place.bucket.startswith("gs:") else 0.0
+
+
 def entries(place: Place, start: str = "", stop: str = "") -> Iterator[Listed]:
     """The files below a place, in no order; none is opened. With ``start`` and ``stop``, those whose paths lie between.
 
