@@ -56,6 +56,11 @@ def put_if_absent(place: Place, content: bytes) -> bool:
             os.link(temporary, place)
         except FileExistsError:
             return False
+        except PermissionError:
+            # sshfs does not say that the file exists.
+            if place.exists():
+                return False
+            raise
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()

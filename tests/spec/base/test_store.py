@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
@@ -307,6 +308,20 @@ def test_a_store_that_limits_the_writes_of_an_object_is_waited_for(
         store.put(place / "a", b"2")
         assert not store.put_if_absent(place / "a", b"3")
         assert durable.read_whole(place / "a") == b"2"
+
+
+def test_a_folder_that_does_not_say_that_a_file_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount by sshfs answers that the link is not permitted; without a file, that is an error."""
+
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), source, None, target)
+
+    store.put(tmp_path / "claim", b"theirs")
+    monkeypatch.setattr(os, "link", link)
+    assert not store.put_if_absent(tmp_path / "claim", b"ours")
+    assert durable.read_whole(tmp_path / "claim") == b"theirs"
+    with pytest.raises(StorageError, match="not permitted"):
+        store.put_if_absent(tmp_path / "other", b"ours")
 
 
 # Credentials
