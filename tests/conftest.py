@@ -11,6 +11,7 @@ from pathlib import Path
 
 import azurite_server
 import campaign
+import google_server
 import hypothesis
 import luigi
 import pytest
@@ -107,6 +108,8 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "AWS_PROFILE",
         "AWS_ENDPOINT_URL",
         "AZURE_STORAGE_ACCOUNT_NAME",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_BASE_URL",
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
@@ -139,12 +142,18 @@ def shared() -> Callable[[str], Path]:
 
 
 @pytest.fixture(scope="session")
-def _running_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Store]:
+def folder_of_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the workers of a test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
+@pytest.fixture(scope="session")
+def _running_store(folder_of_run: Path) -> Iterator[s3_server.Store]:
     """The object store that the workers of a run share."""
     if why := s3_server.missing():
         pytest.skip(why)
-    base = tmp_path_factory.getbasetemp()
-    with s3_server.running((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "store") as store:
+    with s3_server.running(folder_of_run / "store") as store:
         yield store
 
 
@@ -173,8 +182,23 @@ def azure_store(_running_azurite: s3_server.Store, monkeypatch: pytest.MonkeyPat
     return _running_azurite
 
 
+@pytest.fixture(scope="session")
+def _running_google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_server.Store]:
+    """A store as Google describes its own, which each worker of a run has for itself."""
+    with google_server.running(tmp_path_factory.mktemp("google")) as store:
+        yield store
+
+
+@pytest.fixture
+def google_store(_running_google: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> s3_server.Store:
+    """A store with Google's API, whose variables are set."""
+    for name, value in _running_google.environment.items():
+        monkeypatch.setenv(name, value)
+    return _running_google
+
+
 # Without Azurite, its one module says so, and not each of these tests.
-_STORES = ["object_store"] if azurite_server.missing() else ["object_store", "azure_store"]
+_STORES = ["object_store", "google_store", *([] if azurite_server.missing() else ["azure_store"])]
 
 
 @pytest.fixture(params=["folder", *(pytest.param(name, marks=pytest.mark.integration) for name in _STORES)])

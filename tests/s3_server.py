@@ -194,14 +194,11 @@ def make_bucket(endpoint: str, name: str) -> None:
     host = urllib.parse.urlsplit(endpoint).netloc
     when = email.utils.formatdate(usegmt=True)
     signed = hmac.new(OWNER[1].encode(), f"PUT\n\n\n{when}\n/{name}".encode(), hashlib.sha1).digest()
-    client = http.client.HTTPConnection(host, timeout=60)
-    client.request(
-        "PUT",
-        f"/{name}",
-        headers={"Date": when, "Authorization": f"AWS {OWNER[0]}:{base64.b64encode(signed).decode()}"},
-    )
-    answer = client.getresponse()
-    assert answer.status == 200, answer.read()
+    headers = {"Date": when, "Authorization": f"AWS {OWNER[0]}:{base64.b64encode(signed).decode()}"}
+    with contextlib.closing(http.client.HTTPConnection(host, timeout=60)) as client:
+        client.request("PUT", f"/{name}", headers=headers)
+        answer = client.getresponse()
+        assert answer.status == 200, answer.read()
 
 
 def _free_ports(count: int) -> list[int]:

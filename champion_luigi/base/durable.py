@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from champion_luigi.base.errors import StorageError
-from champion_luigi.base.places import ObjectPath, Place
+from champion_luigi.base.places import ObjectPath, Place, signature_of
 
 logger = logging.getLogger("champion_luigi")
 
@@ -47,30 +47,29 @@ def write_whole(place: Place, content: bytes) -> None:
     write_all({place: content})
 
 
-def write_all(contents: Mapping[Place, bytes]) -> None:
+def write_all(contents: Mapping[Place, bytes]) -> dict[Place, list[int | str]]:
     """Write several files, each as `whole` does, with one sync for all the names in a folder.
 
     No file appears before the content of every one is safe on the disk. Of objects, the last appears after all others.
-    Raises StorageError or, for objects, the errors of `objects.ask`.
+    Returns the signatures of the objects, as `places.signature` has them. Raises StorageError or, for objects, the
+    errors of `objects.ask`.
     """
     of_objects = {place: content for place, content in contents.items() if isinstance(place, ObjectPath)}
     of_files = {place: content for place, content in contents.items() if isinstance(place, Path)}
-    if of_objects:
-        _put_all(of_objects)
+    tags = _put_all(of_objects) if of_objects else {}
     if of_files:
         _write_all(of_files)
+    return {place: signature_of(contents[place], tag) for place, tag in tags.items()}
 
 
-def _put_all(contents: Mapping[ObjectPath, bytes]) -> None:
+def _put_all(contents: Mapping[ObjectPath, bytes]) -> dict[ObjectPath, str]:
     *first, last = contents
     if len(first) > 1:
         with ThreadPoolExecutor(min(_PUTS_AT_ONCE, len(first))) as threads:
-            for _ in threads.map(lambda place: place.write(contents[place]), first):
-                pass
+            tags = list(threads.map(lambda place: place.write(contents[place]), first))
     else:
-        for place in first:
-            place.write(contents[place])
-    last.write(contents[last])
+        tags = [place.write(contents[place]) for place in first]
+    return dict(zip(contents, [*tags, last.write(contents[last])], strict=True))
 
 
 def _write_all(contents: Mapping[Path, bytes]) -> None:

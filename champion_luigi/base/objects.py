@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from champion_luigi.base.errors import SettingsError, StorageError, StoreUnreach
 REQUEST_SECONDS = 30.0
 _CONNECT_SECONDS = 5.0
 _RETRIES = 2
+# Google's store takes a write a second of one object; it refuses others for a moment.
+_PAUSE_SECONDS, _PAUSES = 1.0, 3
 
 _CODE = re.compile(r"<Code>\s*(\w+)\s*</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -52,6 +55,11 @@ def ask(verb: str, bucket: str, key: str, *arguments: Any) -> Any:
     from champion_luigi.base.object_options import options
 
     kind, answer = _answer(verb, bucket, tuple(options(bucket).items()), (key, *arguments))
+    for _ in range(_PAUSES):
+        if kind != "failed" or "429" not in _STATUS.findall(answer):
+            break
+        time.sleep(_PAUSE_SECONDS)
+        kind, answer = _answer(verb, bucket, tuple(options(bucket).items()), (key, *arguments))
     if kind == "ok":
         return answer
     code = next(iter(_CODE.findall(answer)), "")

@@ -236,6 +236,11 @@ def modified(listed: Listed) -> float:
     return listed.modified if isinstance(listed, Entry) else listed.stat().st_mtime
 
 
+def signature_of(content: bytes, tag: str) -> list[int | str]:
+    """The `signature` of an object, by its content and by the tag that the store gave when it was written."""
+    return [len(content), tag.partition(" ")[0]]
+
+
 def signature(listed: Place | Listed) -> list[int | str]:
     """What changes when a file is written again: its size, and its time or, of an object, the store's tag.
 

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import fcntl
 import logging
+import math
 import os
 import re
 import stat
@@ -44,6 +45,11 @@ class Pace:
     ) -> None:
         self._shared = shared
         self._gap = 1.0 / per_second
+        # How many slots in a row are reserved in the store at once, when the last of them ends, and when it takes the
+        # next reservation.
+        self._between = store.gap_seconds(shared) if shared else 0.0
+        self._at_once = max(1, math.ceil(self._between * per_second))
+        self._ours_until = self._ask_from = 0.0
         # A slot further ahead than this was written by a clock that has since been set back, or to do harm.
         self._furthest = max(_FURTHEST_SECONDS, 10 * self._gap)
         self._file = file
@@ -78,19 +84,27 @@ class Pace:
         time.sleep(max(0.0, slot - time.time()))
 
     def _reserved(self) -> float:
-        """The next free slot by the store that machines share, reserved there; 0 without a store."""
-        if self._shared is None:
+        """The next free slot by the store that machines share, reserved there.
+
+        0 without a store, and while slots are left of those that were reserved last.
+        """
+        if self._shared is None or max(time.time(), self._next) + self._gap <= self._ours_until:
             return 0.0
         while True:
+            time.sleep(max(0.0, self._ask_from - time.monotonic()))
             found, now = store.get(self._shared), time.time()
             taken = _number(found[0]) if found else 0.0
             slot = max(now, taken if taken < now + self._furthest else 0.0, self._next)
-            content = repr(slot + self._gap).encode()
+            until = slot + self._gap * self._at_once
+            content = repr(until).encode()
             if found:
                 is_ours = store.replace_if(self._shared, content, found[1])
             else:
                 is_ours = store.put_if_absent(self._shared, content)
             if is_ours:
+                self._ask_from = time.monotonic() + self._between
+                # Sums of the gap differ in their last digits.
+                self._ours_until = until + self._gap / 100
                 return slot
 
     def _hold_common(self, held: contextlib.ExitStack) -> int | None:

@@ -345,6 +345,7 @@ class FillBhavcopy(RangeDailyBase):
         self.require_settings()
         start, stop = self._bounds()
         hosts.announce(self, self.definition, start.date(), stop.date(), with_warehouse=self.of is LoadClickHouse)
+        hosts.warn_of_locks()
         progress.unpublished |= self._ahead()
         days = self._days
         if self.of is LoadClickHouse and not settings.get("clickhouse_host") and days:

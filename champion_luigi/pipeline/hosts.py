@@ -20,7 +20,7 @@ import luigi
 import tenacity
 from luigi.rpc import RemoteScheduler, RPCError
 
-from champion_luigi.base import locks
+from champion_luigi.base import locks, mounts
 from champion_luigi.base.errors import Busy, SettingsError, is_transient
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.model import Dataset
@@ -106,6 +106,19 @@ def give_back(dataset: Dataset, days: Sequence[date]) -> None:
     """Give back the claims of `take`."""
     if days and (claims := wiring.claims()):
         claims.give_back(key(dataset, day) for day in days)
+
+
+def warn_of_locks() -> None:
+    """Warn if hosts share DATA_DIR, by the settings, on a file system whose locks may exclude this host alone."""
+    if not (settings.get("local_dir") or settings.get("host")) or wiring.claims():
+        return
+    mount = mounts.mount_of(settings.data_dir())
+    if mount and mount.is_shared and not mount.has_common_locks:
+        logger.warning(
+            "DATA_DIR is on %s (%s), whose locks are not known to reach further than this host: a fill on another host "
+            "would do the same days again. Let one host use it, or share NFS 4 or an object store.",
+            *mount[:2],
+        )
 
 
 def limits(task: luigi.Task) -> Mapping[str, int]:

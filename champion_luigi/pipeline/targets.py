@@ -40,18 +40,27 @@ class WholeFile(luigi.LocalTarget):
         """Replace the file's content, atomically and durably; ``value`` is its decoded form, for `take`."""
         write_all([(self, content, value)])
 
-    def remember(self, value: Any) -> None:
-        """Hold the decoded form of the file, which this process has just written, for `take`."""
+    def remember(self, value: Any, signature: Sequence[int | str] | None = None) -> None:
+        """Hold the decoded form of the file, which this process has just written, for `take`.
+
+        ``signature`` is that of `durable.write_all`; without it, the store is asked.
+        """
         with _written_lock:
-            _written[self.path] = (self._signature(), value)
+            _written[self.path] = (tuple(signature) if signature else self._signature(), value)
             while len(_written) > _MOST_REMEMBERED:
                 _written.popitem(last=False)
 
-    def take(self) -> Any:
-        """The value that this process wrote here, once, if the file is unchanged since; otherwise None."""
+    def take(self, found: Sequence[int | str] | None = None) -> Any:
+        """The value that this process wrote here, once, if the file is unchanged since; otherwise None.
+
+        ``found`` is the signature of an object, by `places.signature`, if the caller has just asked for it.
+        """
         with _written_lock:
             signature, value = _written.pop(self.path, ((), None))
-        return value if value is not None and signature == self._signature() else None
+        if value is None:
+            return None
+        is_asked = found is not None and isinstance(self.file, ObjectPath)
+        return value if signature == (tuple(found or ()) if is_asked else self._signature()) else None
 
     def _signature(self) -> tuple[int | str, ...]:
         try:
@@ -65,10 +74,10 @@ class WholeFile(luigi.LocalTarget):
 
 def write_all(written: Sequence[tuple[WholeFile, bytes, Any]]) -> None:
     """Write several targets as `WholeFile.write` does, given as target, content and value."""
-    durable.write_all({target.file: content for target, content, _ in written})
+    signatures = durable.write_all({target.file: content for target, content, _ in written})
     for target, _, value in written:
         if value is not None:
-            target.remember(value)
+            target.remember(value, signatures.get(target.file))
 
 
 class JsonFile(WholeFile):

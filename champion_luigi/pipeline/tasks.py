@@ -136,15 +136,20 @@ class _Table(DayTask):
 
     # Whether the lake waited for the output when Luigi last looked. If not, who runs the task wants the table itself.
     _is_awaited = False
+    # Whether Luigi has just found that the lake lacks the day. It looks at the lake first, and then at each table.
+    is_known_to_lack = False
 
     def is_made(self) -> bool:
         """Whether the output exists, or the lake, which waited for it, has the day by now."""
+        is_known, self.is_known_to_lack = self.is_known_to_lack, False
         if super().is_made():
             return True
-        in_lake = WriteParquet(date=self.date, dataset=self.dataset).is_made()
+        in_lake = not is_known and WriteParquet(date=self.date, dataset=self.dataset).is_made()
         if in_lake and self._is_awaited:
             return True
         self._is_awaited = not in_lake
+        if is_known and isinstance(before := self.requires(), _Table):
+            before.is_known_to_lack = True
         return False
 
     def _bytes_of(self, table: pl.DataFrame, metadata: Mapping[str, str]) -> bytes:
@@ -278,6 +283,13 @@ class WriteParquet(DayTask):
 
     def output(self) -> WholeFile:
         return WholeFile(lake.partition(settings.lake_dir(), self.date, self.definition))
+
+    def complete(self) -> bool:
+        """As for each task. Before a run, Luigi then looks at the tables, which need not ask the lake again at once."""
+        has_run = self._has_just_run
+        found = super().complete()
+        self.requires().is_known_to_lack = not (found or has_run)
+        return found
 
     @classmethod
     def work_together(cls, tasks: Sequence[WriteParquet]) -> None:
@@ -425,7 +437,7 @@ class LoadClickHouse(DayTask):
         """The lake file's rows, sha256, metadata, and its size and time before it was read."""
         lake_file = self.input().file
         stat = signature(lake_file)
-        rows, content_sha256, metadata = self.input().take() or lake.rows_to_load(lake_file, self.definition)
+        rows, content_sha256, metadata = self.input().take(stat) or lake.rows_to_load(lake_file, self.definition)
         self._require_untouched_as_loaded(stat, content_sha256)
         return rows, content_sha256, metadata, stat
 
@@ -480,9 +492,9 @@ def keep(task: ScrapeBhavcopy, published: Published, recognised: Recognised) -> 
         "validators": published.headers,
         "fetched_at": published.fetched_at,
     }
-    receipt = raw.keep(task.files, task.date, published.name, published.content, described)
+    receipt, written = raw.keep(task.files, task.date, published.name, published.content, described)
     absence.enter_found(task.definition, task.date, published.source, published.url)
-    WholeFile(raw.place_of(task.files, task.date, receipt)).remember(recognised)
+    WholeFile(raw.place_of(task.files, task.date, receipt)).remember(recognised, written)
     return receipt
 
 

@@ -189,6 +189,8 @@ def scan_files(paths: list[str], dataset: Dataset, path_column: str | None = Non
     return pl.scan_parquet(
         paths,
         storage_options=object_options.options(first.bucket) if isinstance(first, ObjectPath) else None,
+        # Not by the libraries of Amazon, Google and Microsoft, if installed: they would find other credentials.
+        credential_provider=None,
         hive_partitioning=False,
         glob=False,
         include_file_paths=path_column,

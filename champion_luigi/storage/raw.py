@@ -21,9 +21,12 @@ from champion_luigi.datasets.model import Source
 from champion_luigi.storage.paths import DayFiles
 
 
-def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mapping[str, Any]) -> dict[str, Any]:
-    """Write a payload under the exchange's own name, then its receipt, and return the receipt.
+def keep(
+    files: DayFiles, day: date, name: str, content: bytes, described: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[int | str] | None]:
+    """Write a payload under the exchange's own name, then its receipt.
 
+    Returns the receipt and, if the payload was written as an object of its own, the object's `places.signature`.
     ``described`` holds what only the caller knows: source, URL, archive, rows, validators, and when it was fetched, if
     not now. A different payload that is already stored with its receipt is stored under ``restated/`` first. The caller
     holds the day's lock, and for a shared payload also that of `DayFiles.shared_lock`.
@@ -50,14 +53,14 @@ def keep(files: DayFiles, day: date, name: str, content: bytes, described: Mappi
     described_by: dict[Place, bytes] = {path: durable.json_bytes(receipt)}
     if "shared" in receipt:
         _keep_shared(files, day, receipt, content)
-        durable.write_all(described_by)
+        signatures = durable.write_all(described_by)
     else:
         # The receipt appears last.
-        durable.write_all({path.with_name(name): content, **described_by})
+        signatures = durable.write_all({path.with_name(name): content, **described_by})
     if replaced is not None and replaced != place_of(files, day, receipt):
         # Another source publishes the day now.
         replaced.unlink(missing_ok=True)
-    return receipt
+    return receipt, signatures.get(path.with_name(name))
 
 
 def _keep_replaced(files: DayFiles, day: date, new_sha256: str) -> Place | None:

@@ -83,8 +83,10 @@ def of_range(dataset: Dataset, start: date | None = None, end: date | None = Non
     stop = last + timedelta(days=1)
     in_lake = dict(lake.days(settings.lake_dir(), dataset, start or date.min, stop))
     absent = expected.absent
-    known = (day for day in (*in_lake, *absent, *wiring.files(dataset).days("raw", stop=stop)) if day <= last)
-    first = start or settings.first_date(dataset) or min(known, default=last - timedelta(days=_DAYS_BACK))
+    first = start or settings.first_date(dataset)
+    if first is None:
+        known = [day for day in (*in_lake, *absent, *wiring.files(dataset).days("raw", stop=stop)) if day <= last]
+        first = min(known, default=last - timedelta(days=_DAYS_BACK))
     if first > last:
         begins = f"--start {first}" if start else f"CHAMPION_FIRST_DATE {first}"
         ends = f"--end {end}" if end == last else f"the latest session that should be published by now, {last}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +310,32 @@ def test_without_the_extra_the_sentence_names_it(object_store: s3_server.Store, 
         assert each.returncode != 0
         assert 'pip install "champion-luigi[s3]"' in output
     assert not (tmp_path / "s3:").exists()
+
+
+def test_a_day_asks_the_store_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fill looks a file up before it works, and after; in between, it uses the store's answer to writing.
+
+    After the lake has it, loading looks before it reads, at its end, and when the fill counts its days.
+    """
+    with OddStore(("If-None-Match", "If-Match")) as odd:
+        places = {"CHAMPION_LAKE_DIR": "s3://bucket/lake", "CHAMPION_RAW_DIR": "s3://bucket/raw"}
+        done = run_champion(
+            "fill", "--start", str(DAY), "--stop", str(DAY + timedelta(days=1)), **SIMULATED | odd.environment | places
+        )
+        assert done.returncode == 0, done.stderr
+        verbs: dict[str, list[str]] = {}
+        for request in odd.requests:
+            verb, _, path = request.partition(" ")
+            verbs.setdefault(path.rpartition("/")[2], []).append(verb)
+        assert verbs["bhavcopy_20240315.parquet"] == ["HEAD", "PUT", "HEAD", "HEAD", "HEAD", "HEAD"]
+        assert verbs["bhavcopy_20240315.json"] == ["HEAD", "GET", "GET", "PUT", "HEAD", "GET"]
+        assert verbs["cm15MAR2024bhav.csv.zip"] == ["PUT", "HEAD"]
+        for name, value in (odd.environment | places).items():
+            monkeypatch.setenv(name, value)
+        forget_settings()
+        odd.requests.clear()
+        assert [day.state for day in champion_luigi.status(start=DAY, end=DAY).days] == ["loaded"]
+        assert len([request for request in odd.requests if "list-type" in request]) == 1
 
 
 def test_a_store_that_comes_back_ends_the_fill(tmp_path: Path) -> None:

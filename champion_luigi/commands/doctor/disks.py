@@ -25,6 +25,9 @@ _FEW_FILES = 50_000
 _NO_FILES = 1_000
 _FREE_SOME = "Free some space: a year takes about 100 MiB in raw files and lake, and the warehouse more."
 _NO_SYNC = "Run `champion verify --repair` after a power failure, or use a local disk."
+_OWN_LOCKS = (
+    "Let one host alone use DATA_DIR; several would do each day twice. Hosts can share NFS 4 or an object store."
+)
 _NO_LOCKS = "Mount the file system with locks, or put DATA_DIR on a local disk."
 
 
@@ -90,8 +93,17 @@ def locks() -> Finding:
         try:
             fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            return Finding("OK", "a second process waits for the first (flock)")
+            return _of_other_hosts()
     return Finding("PROBLEM", "flock has no effect in DATA_DIR: two runs could process the same day at once", _NO_LOCKS)
+
+
+def _of_other_hosts() -> Finding:
+    """What is known of locks between hosts, where locks between processes of this host work."""
+    data = mounts.mount_of(settings.data_dir())
+    if data is None or not data.is_shared or data.has_common_locks:
+        return Finding("OK", "a second process waits for the first (flock)")
+    found = f"a second process waits for the first (flock), but not one on another host: DATA_DIR is on {data.kind}"
+    return Finding("WARNING", f"{found}, whose locks are not known to reach further than this host", _OWN_LOCKS)
 
 
 def shared() -> Finding:

@@ -28,6 +28,7 @@ from clickhouse_server import ClickHouseServer
 from helpers import (
     answering,
     beside_python,
+    forget_settings,
     hear,
     lines_of,
     payload,
@@ -49,6 +50,7 @@ from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.equity import EQUITY
 from champion_luigi.datasets.index_close import INDEX_CLOSE
 from champion_luigi.exchange import answers, sessions
+from champion_luigi.pipeline import hosts
 from champion_luigi.storage import lake
 from champion_luigi.tracking import journal
 from champion_luigi.tracking.journal import Delivery
@@ -434,6 +436,28 @@ def test_a_shared_folder_needs_a_local_one(
     found = disks.shared()
     assert found.status == status
     assert words in found.found
+
+
+@pytest.mark.parametrize(("kind", "status"), [("fuse.sshfs", "WARNING"), ("nfs4", "OK"), ("ext4", "OK")])
+def test_locks_that_do_not_reach_other_hosts_are_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, kind: str, status: str
+) -> None:
+    """Within this host they work; two hosts on sshfs have done all days twice."""
+    table = tmp_path / "mountinfo"
+    table.write_text(f"27 1 254:1 / / rw - ext4 /dev/vda1 rw\n41 27 0:40 / {tmp_path} rw - {kind} files:/data rw\n")
+    monkeypatch.setattr(mounts, "mount_of", functools.partial(mounts.mount_of, table=table))
+    found = disks.locks()
+    assert found.status == status
+    assert "a second process waits" in found.found
+    assert ("another host" in found.found) == (status == "WARNING")
+    # A fill says so too, if the settings are those of hosts that share the folder.
+    for host, words in (("", ""), ("first", "would do the same days again" if status == "WARNING" else "")):
+        monkeypatch.setenv("CHAMPION_HOST", host)
+        forget_settings()
+        caplog.clear()
+        hosts.warn_of_locks()
+        assert words in caplog.text
+        assert bool(words) == bool(caplog.messages)
 
 
 def test_a_disk_of_this_host_is_not_shared(tmp_path: Path) -> None:

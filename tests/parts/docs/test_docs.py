@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +19,7 @@ import click
 import luigi
 import pytest
 from conftest import environment_variables
+from examples import Block, as_a_reader, blocks, run
 from helpers import ROOT, wait_for
 
 import champion_luigi
@@ -51,7 +51,9 @@ OF_OTHERS = {
     "AWS_SESSION_TOKEN",
     "AZURE_STORAGE_ACCOUNT_KEY",
     "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ENDPOINT",
     "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_BASE_URL",
     "CLICKHOUSE_DB",
     "MLFLOW_DISABLE_TELEMETRY",
     "MLFLOW_TRACKING_PASSWORD",
@@ -60,22 +62,6 @@ OF_OTHERS = {
 }
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced example: its language, its text, and why it is not run, where a comment before it says so."""
-
-    language: str
-    text: str
-    not_run: str
-
-
-def blocks(page: Path) -> list[Block]:
-    """The fenced blocks of a page, in order."""
-    pattern = r"(?:^<!-- not run: ([^\n]*) -->\n)?^ *```(\w*)\n(.*?)^ *```$"
-    found = re.findall(pattern, page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
-    return [Block(language, text, why) for why, language, text in found]
 
 
 def command_lines(page: Path) -> list[list[str]]:
@@ -301,35 +287,6 @@ def test_the_examples_of_the_page_about_python_run(tmp_path: Path) -> None:
         elif "pandas" in block.text:
             assert output.split() == ["object", str(len(EQUITY.columns))]
         assert "Warning" not in output
-
-
-def as_a_reader() -> dict[str, str]:
-    """The environment of somebody who has the commands installed, and no settings."""
-    environment = {name: text for name, text in os.environ.items() if name not in environment_variables()}
-    return environment | {
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-        "CHAMPION_TRACKING": "journal",
-    }
-
-
-def run(block: Block, folder: Path, environment: dict[str, str]) -> str:
-    """Run an example, and give what it printed. What it exports holds for those after it."""
-    assert block.language in ("sh", "python"), f"a test cannot run {block.language}"
-    command = ["bash", "-euc", block.text] if block.language == "sh" else [sys.executable, "-c", block.text]
-    for line in re.findall(r"^export (.*)$", block.text, flags=re.MULTILINE):
-        environment |= dict(word.split("=", 1) for word in shlex.split(line, comments=True))
-    ran = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert ran.returncode == 0, f"{block.text}\n{ran.stdout}"
-    return ran.stdout
 
 
 # Containers, as far as there is no engine to start them

@@ -45,6 +45,29 @@ def test_a_file_system_of_this_machine_behind_fuse_is_not_shared() -> None:
     assert Mount("fuse.sshfs", Path("/mnt")).is_shared
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "is_known"),
+    [
+        ("nfs4", "rw,vers=4.2,local_lock=none", True),
+        ("nfs", "rw,vers=3,nolock,local_lock=all", False),
+        ("cifs", "rw,nobrl", False),
+        ("fuse.juicefs", "rw,user_id=0", True),
+        ("fuse.sshfs", "rw,user_id=0", False),
+        ("fuse.rclone", "rw,user_id=0", False),
+        ("vboxsf", "rw", False),
+    ],
+)
+def test_locks_of_this_machine_alone_are_known(tmp_path: Path, kind: str, options: str, is_known: bool) -> None:
+    """By the type and by the options of the mount."""
+    (table := tmp_path / "mountinfo").write_text(
+        f"41 27 0:40 / /srv rw,relatime shared:20 - {kind} somewhere {options}\n"
+    )
+    found = mount_of(Path("/srv/data"), table)
+    assert found is not None
+    assert found.is_shared
+    assert found.has_common_locks == is_known
+
+
 def test_without_a_table_nothing_is_known(tmp_path: Path) -> None:
     """As outside of Linux."""
     assert mount_of(tmp_path, tmp_path / "none") is None

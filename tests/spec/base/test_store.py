@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import google_server
 import pytest
 import s3_server
 from odd_store import OddStore
@@ -291,6 +293,35 @@ def test_a_store_that_is_not_there_is_unreachable(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
     with pytest.raises(StoreUnreachable, match="does not answer"):
         store.get(place_of("s3://bucket/lake/a"))
+
+
+def test_a_store_that_limits_the_writes_of_an_object_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Google's takes one a second; so the store is tried out, and a condition still decides."""
+    with google_server.running(tmp_path, gap_seconds=1.0) as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        place = place_of(running.address("lake"))
+        store.require(place)
+        assert store.put_if_absent(place / "a", b"1")
+        store.put(place / "a", b"2")
+        assert not store.put_if_absent(place / "a", b"3")
+        assert durable.read_whole(place / "a") == b"2"
+
+
+def test_a_folder_that_does_not_say_that_a_file_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount by sshfs answers that the link is not permitted; without a file, that is an error."""
+
+    def link(source: Path, target: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), source, None, target)
+
+    store.put(tmp_path / "claim", b"theirs")
+    monkeypatch.setattr(os, "link", link)
+    assert not store.put_if_absent(tmp_path / "claim", b"ours")
+    assert durable.read_whole(tmp_path / "claim") == b"theirs"
+    with pytest.raises(StorageError, match="not permitted"):
+        store.put_if_absent(tmp_path / "other", b"ours")
 
 
 # Credentials

@@ -12,13 +12,14 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import google_server
 import pytest
 from helpers import LEGACY_DAY, archive_path, hear, start_python, tell
 from simulated_server import SimulatedArchive
 
 from champion_luigi.base import store
 from champion_luigi.base.errors import ChampionError, StorageError
-from champion_luigi.base.places import Place
+from champion_luigi.base.places import Place, place_of
 from champion_luigi.config import wiring
 from champion_luigi.config.wiring import open_archive
 from champion_luigi.exchange import pace
@@ -283,6 +284,24 @@ def test_hosts_with_a_store_in_common_take_turns(place: Place) -> None:
     found = store.get(place / "pace")
     assert found is not None
     assert float(found[0]) >= began + 12 / 50 - 1e-6
+
+
+def test_hosts_write_no_object_of_googles_store_too_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes one write a second of each, so a host reserves the slots of a second at once, and uses them."""
+    with google_server.running(tmp_path, gap_seconds=1.0) as running:
+        for name, value in running.environment.items():
+            monkeypatch.setenv(name, value)
+        place = place_of(running.address("pace"))
+        began, hosts = time.time(), [Pace(5, shared=place) for _ in range(2)]
+        for _ in range(5):
+            hosts[0].wait()
+        found = store.get(place)
+        assert found is not None
+        for _ in range(2):
+            hosts[1].wait()
+        again = store.get(place)
+    assert again is not None
+    assert began + 1 <= float(found[0]) < float(again[0]) - 1 + 1e-6
 
 
 def test_a_store_in_common_gives_the_archive_one_pace(tmp_path: Path, machine: Path) -> None:

@@ -29,7 +29,7 @@ def keep(files: DayFiles, content: bytes, name: str = NAME) -> dict[str, Any]:
     """Store a payload, as the first task does."""
     archive = "https://archive.example"
     described = {"format": "legacy", "url": f"{archive}/{name}", "archive": archive, "rows": 1, "validators": {}}
-    return raw.keep(files, DAY, name, content, described)
+    return raw.keep(files, DAY, name, content, described)[0]
 
 
 def test_a_payload_is_read_back_by_its_receipt(place: Place) -> None:
@@ -58,7 +58,7 @@ def keep_shared(files: DayFiles, content: bytes, fetched_at: str = "") -> dict[s
     """Store a payload that several data sets read."""
     archive = "https://archive.example"
     described = {"format": "pr", "url": archive, "archive": archive, "rows": 1, "validators": {}}
-    return raw.keep(files, DAY, PRESS, content, {**described, "fetched_at": fetched_at})
+    return raw.keep(files, DAY, PRESS, content, {**described, "fetched_at": fetched_at})[0]
 
 
 @pytest.fixture
