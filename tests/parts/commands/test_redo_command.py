@@ -326,7 +326,8 @@ def test_redo_of_a_day_that_never_was_says_so(tmp_path: Path) -> None:
     """A success, with nothing done."""
     done = champion_here("redo", "--date", str(HOLIDAY), "--from", "parse")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"Nothing to do: {HOLIDAY} is not stored, and closed (Ram Mandir")
+    why = f"{HOLIDAY} is not stored, because there is no session: closed (Ram Mandir"
+    assert done.stderr.splitlines()[-1].startswith(f"Nothing to do: {why}")
     assert list(tmp_path.iterdir()) == []
 
 
