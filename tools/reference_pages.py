@@ -468,7 +468,7 @@ with 2 for an option that does not exist or does not fit. A `luigi.cfg` may set 
 
 {table(("command", "its own words"), *ends)}
 
-For a schedule, 20 is no alarm in the evening: the next run asks again. See [a schedule](../how-to/schedule.md).
+In the evening, 20 is no alarm: [the next run](../how-to/schedule.md) requests the day again.
 """
 
 

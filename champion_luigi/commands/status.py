@@ -31,8 +31,8 @@ def command(
 ) -> None:
     """Show which sessions are loaded, in the lake only, failed, missing, absent or closed.
 
-    Exits 0 when all due sessions are loaded, 30 when a day has failed, 20 when days are missing, and 15 when only such
-    days are missing as are absent: no source of the archive has their file. Of several data sets, the highest code
+    Exits 0 when all due sessions are loaded, 30 when a day has failed, 20 when days are missing, and 15 when the only
+    missing days are absent ones, for which no source of the archive has a file. Of several data sets, the highest code
     counts.
     """
     from champion_luigi.upkeep import coverage

@@ -427,7 +427,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     done = champion_here(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "From write to load. Days to run again: 1, for the first time: 1",
+        "From write to load: 1 day again, 1 day for the first time",
         "",
         str(DAY),
         "  replaces  lake/.../bhavcopy_20240115.parquet",
