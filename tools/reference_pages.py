@@ -462,12 +462,13 @@ The commands `luigi` and `champion` end with the same codes, but for 15. Where s
 
 {table(head, (0, "everything is done, or nothing was to do", "–"), *rows)}
 
-`champion` also ends with 2, click's own, for an option that does not exist or does not fit. A `luigi.cfg` may set other
-codes for the `luigi` command; `champion` does not read them.
+`champion` also ends with 1 if Ctrl-C or SIGTERM stopped it, or after a fault of its own, which a traceback shows; and
+with 2 for an option that does not exist or does not fit. A `luigi.cfg` may set other codes for the `luigi` command;
+`champion` does not read them.
 
 {table(("command", "its own words"), *ends)}
 
-For a schedule, 20 is no alarm in the evening: the next run asks again. See [a schedule](../how-to/schedule.md).
+In the evening, 20 is no alarm: [the next run](../how-to/schedule.md) requests the day again.
 """
 
 

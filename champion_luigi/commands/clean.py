@@ -27,7 +27,8 @@ _MOST_NAMED = 20
 def command(datasets: Sequence[Dataset], intermediates: bool, lake_only: bool, dry_run: bool, as_json: bool) -> None:
     """Remove the leftovers of killed runs: temporary files older than an hour, and locks that no process holds.
 
-    In a store that hosts share, these are objects that tried it out, and claims to days that no host renews.
+    In a store that hosts share, it also removes the objects with which the store was tried out, and claims to days that
+    no host renews.
 
     With --intermediates, also remove loaded days' outputs in parsed/ and normalized/, as a fill does with those of the
     days that it loads. This makes no stage due: a later `champion redo` makes them again from the fetched file, which

@@ -23,6 +23,9 @@ _MODULES = {
 _MODULES |= {name: f"{name}.command" for name in ("doctor", "prices", "report", "sql")}
 # Commands that run whatever the layout version of DATA_DIR; `doctor` reports the version itself.
 _WITHOUT_DATA = ("ddl", "demo", "doctor", "schedule", "sessions")
+# Commands that leave out, the next time, what is complete.
+_RESUMED = ("adjust", "demo", "fill", "redo", "refresh")
+_STOPPED = 1  # click's own code for it
 
 
 class _Commands(click.Group):
@@ -78,6 +81,11 @@ class _Commands(click.Group):
             found = words.nearest(error.option_name, (name for each in options for name in each.opts))
             hint = f"Did you mean {' or '.join(found[:2])}?" if found else "--help lists them."
             raise click.UsageError(f"There is no option {error.option_name}. {hint}", error.ctx) from None
+        except KeyboardInterrupt:
+            rest = ": nothing is half-written, and the same command continues" if name in _RESUMED else ""
+            # A terminal has shown ^C before it.
+            output.say("\n" * sys.stderr.isatty() + f"champion {name}: stopped{rest}")
+            sys.exit(_STOPPED)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise

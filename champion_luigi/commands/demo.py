@@ -27,7 +27,7 @@ DAYS = (date(2024, 1, 19), date(2024, 1, 20), date(2024, 7, 5), date(2024, 7, 8)
     help="Folder for the demo's outputs, separate from your own data.",
 )
 def command(data_dir: Path) -> None:
-    """Run the pipeline for a few simulated days of the first data set, and one day of the others; show the result."""
+    """Run the pipeline for a few simulated days of prices, and for one day of each other data set; show the result."""
     from champion_luigi.warehouse import opened
 
     with output.ending("demo", output.FAILED), _settings(data_dir):

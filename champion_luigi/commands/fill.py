@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--task-limit", type=click.IntRange(min=0), help="Maximum number of days in this run; the rest is reported as left."
 )
-@click.option("--recheck-closed", is_flag=True, help="Request again the weekdays closed for want of a file.")
+@click.option("--recheck-closed", is_flag=True, help="Request again the weekdays that are closed for lack of a file.")
 @click.option("--recheck-absent", is_flag=True, help="Request all absent sessions again now, not only those due.")
 @click.option("--scheduler-host", help="Host of a central scheduler (luigid). Default: a local scheduler.")
 @click.option("--scheduler-port", default=8082, show_default=True, help="Port of the central scheduler.")
@@ -65,7 +65,7 @@ def command(  # noqa: PLR0917 - click calls it by name
     """Complete every missing session of a range, oldest first.
 
     Several data sets are filled one after the other, each with a summary. A file that they share is requested once.
-    --task-limit counts the days of each. The exit code is the highest of theirs.
+    --task-limit applies to each. The exit code is the highest of theirs.
 
     A loaded day's outputs in parsed/ and normalized/ are removed, unless CHAMPION_KEEP_INTERMEDIATES is true.
 

@@ -138,7 +138,9 @@ def _in_words(plans: Sequence[Plan], first: str, last: str, *, dry_run: bool) ->
 
     named = [plan for plan in plans if not plan.nothing]
     again = sum(1 for plan in named if plan.replaces)
-    lines = [f"From {first} to {last}. Days to run again: {again}, for the first time: {len(named) - again}"]
+    counts = {"again": again, "for the first time": len(named) - again}
+    days = ", ".join(f"{output.number(count, 'day')} {how}" for how, count in counts.items() if count)
+    lines = [f"From {first} to {last}: {days or 'no day'}"]
     if dry_run:
         for plan in named:
             lines += ["", str(plan.day)]

@@ -31,19 +31,25 @@ def command(
 ) -> None:
     """Show which sessions are loaded, in the lake only, failed, missing, absent or closed.
 
-    Exits 0 when all due sessions are loaded, 30 when a day has failed, 20 when days are missing, and 15 when only such
-    days are missing as are absent: no source of the archive has their file. Of several data sets, the highest code
+    Exits 0 when all due sessions are loaded, 30 when a day has failed, 20 when days are missing, and 15 when the only
+    missing days are absent ones, for which no source of the archive has a file. Of several data sets, the highest code
     counts.
     """
     from champion_luigi.upkeep import coverage
 
+    documents: list[dict[str, Any]] = []
+
     def show(dataset: Dataset) -> tuple[object, int]:
         document = coverage.as_document(coverage.of_range(dataset, *output.dates(start, end)))
+        documents.append(document)
         if not as_json:
-            click.echo(_in_words(document))
+            click.echo(_in_words(document, is_alone=len(datasets) == 1))
         return document, _code(document)
 
-    context.exit(output.for_each(datasets, show, in_json=as_json))
+    code = output.for_each(datasets, show, in_json=as_json)
+    if len(datasets) > 1 and documents and not as_json:
+        click.echo("\n".join(["", "all:", *_shared(documents[0])]))
+    context.exit(code)
 
 
 def _code(document: dict[str, Any]) -> int:
@@ -72,22 +78,29 @@ def _tracking_in_words(document: dict[str, Any]) -> str:
     return f"tracking: {document['tracking']}"
 
 
-def _in_words(document: dict[str, Any]) -> str:
+def _shared(document: dict[str, Any]) -> list[str]:
+    """The lines that are the same for every data set."""
+    return [
+        f"unsent records {document['unsent_records']} ({_tracking_in_words(document)})",
+        f"warehouse      {document['warehouse']}",
+        f"lake           {document['lake']}",
+        f"archive        {document['archive']}",
+    ]
+
+
+def _in_words(document: dict[str, Any], *, is_alone: bool) -> str:
     states = ("lake_only", "failed", "absent", "missing", "closed")
     counts = (f"{name.replace('_', ' ')} {len(document[name])}" for name in states)
     latest = document["latest_loaded"] or "none"
     late = document["sessions_late"]
     lines = [
-        *([f"data set       {document['dataset']}"] if "dataset" in document else []),
+        *([f"data set       {document['dataset']}"] if "dataset" in document and is_alone else []),
         f"{document['start']} to {document['end']}: {document['loaded']} of {document['due']} sessions loaded, "
         f"{document['rows']:,} rows",
         ", ".join(counts),
         f"latest loaded  {latest}" + (f", {late} behind {document['latest_due']}" if late else ", up to date"),
         *([f"adjustments    {_adjustments_in_words(found)}"] if (found := document["adjustments"]) else []),
-        f"unsent records {document['unsent_records']} ({_tracking_in_words(document)})",
-        f"warehouse      {document['warehouse']}",
-        f"lake           {document['lake']}",
-        f"archive        {document['archive']}",
+        *(_shared(document) if is_alone else []),
     ]
     for name in ("failed", "lake_only", "absent", "missing"):
         words = name.replace("_", " ")

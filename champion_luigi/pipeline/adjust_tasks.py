@@ -7,7 +7,7 @@ written since to a data set that adjustments are made from.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -151,7 +151,7 @@ class WriteAdjustments(_AdjustTask):
             document = made.load() or {}
             if document.get("inputs") != given.digest or not adjustments.are_readable(settings.lake_dir()):
                 document = adjusting.make(given)
-        self.say(_counts(document))
+        self.say(f"{document['events']:,} events, for prices up to {document['prices_through']}")
 
     def _fetch_symbol_changes(self) -> None:
         """Fetch today's list of changed symbols. Without it the one before serves, or ISINs alone; the log says so."""
@@ -210,7 +210,7 @@ class LoadAdjustments(_AdjustTask):
                 "loaded_at": durable.now(),
             }
         )
-        self.say(f"{tables.adjustments.height:,} adjustments and {tables.spans.height:,} spans loaded")
+        self.say(f"{tables.adjustments.height:,} events and {tables.spans.height:,} spans of factors loaded")
 
 
 def ask() -> None:
@@ -251,9 +251,14 @@ def load_again() -> None:
 
 
 def in_words() -> str:
-    """The adjustments of the lake in a sentence."""
+    """The adjustments of the lake, in a sentence or two."""
     document = JsonFile(adjustments.document(settings.lake_dir())).load() or {}
-    return f"Adjustments: {_counts(document)}, for prices up to {document['prices_through']}."
+    lacking = document["unadjusted"]
+    named = f" Prices are not adjusted for {lacking:,}: champion actions --unadjusted lists them." if lacking else ""
+    return (
+        f"Adjustments: {document['events']:,} events, {document['with_factor']:,} of them with a factor, for prices up "
+        f"to {document['prices_through']}.{named}"
+    )
 
 
 def state() -> dict[str, Any] | None:
@@ -273,13 +278,6 @@ def state() -> dict[str, Any] | None:
         "due": is_due,
         "loaded": not is_due and LoadAdjustments().output().exists(),
     }
-
-
-def _counts(document: Mapping[str, Any]) -> str:
-    return (
-        f"{document['events']:,} events, {document['with_factor']:,} of them with a factor, "
-        f"{document['unadjusted']:,} for which prices are not adjusted"
-    )
 
 
 def are_wanted() -> bool:

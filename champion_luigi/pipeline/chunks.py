@@ -6,6 +6,7 @@ range grows only with its days, for one year or for thirty.
 
 from __future__ import annotations
 
+import errno
 import logging
 import threading
 import time
@@ -127,8 +128,9 @@ def fill_days(
 ) -> None:
     """Complete the days in this order, and record each day's outcome in ``progress``.
 
-    One bad day does not stop the rest. The fill stops if the archive refuses, or answers nothing for a whole chunk;
-    the days left are then counted. A session that no source has is entered in the ledger as absent.
+    One bad day does not stop the rest. The fill stops if the archive refuses, or if for a whole chunk the archive
+    answers nothing or the disk is full; the days left are then counted. A session that no source has is entered in the
+    ledger as absent.
     """
     logger.setLevel(logging.INFO)
     is_shared, size = wiring.claims() is not None, wiring.fill_group(dataset)
@@ -285,10 +287,13 @@ def _settle(
         else:
             progress.failed[day] = f"{type(error).__name__}: {error}"
             _record_outcome(dataset, day, "failed", progress.failed[day])
-    reasons: dict[str, list[date]] = {}
+    reasons: dict[str, tuple[str, list[date]]] = {}
     for day in (task.date for task in chunk if task.date in progress.failed):
-        reasons.setdefault(progress.failed[day].replace(f"{day}: ", "", 1), []).append(day)
-    for reason, days in reasons.items():
+        reason = progress.failed[day].replace(f"{day}: ", "", 1)
+        # Of a full disk, the first file is enough.
+        alike = errno.errorcode[errno.ENOSPC] if _is_disk_full(errors.get(day)) else reason
+        reasons.setdefault(alike, (reason, []))[1].append(day)
+    for reason, days in reasons.values():
         logger.error("%s failed: %s", sessions.in_words(days), reason)
     _settle_missing(dataset, found, progress)
     missing |= {day: _without_frames(error) for day, error in found.items() if day in progress.unpublished}
@@ -333,4 +338,11 @@ def _reason_to_stop(chunk: Sequence[DayTask], errors: Mapping[date, BaseExceptio
             return f"no other day would fare better: {error}"
     if len(found) == len(chunk) and all(isinstance(error, TransientError) for error in found):
         return f"none of {len(chunk)} days got an answer"
+    if len(found) == len(chunk) and all(map(_is_disk_full, found)):
+        return "the disk is full"
     return ""
+
+
+def _is_disk_full(error: BaseException | None) -> bool:
+    cause = error and error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)

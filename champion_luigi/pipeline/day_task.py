@@ -39,6 +39,7 @@ run_of_fill: ContextVar[str | None] = ContextVar("champion_run_of_fill", default
 WORK_AHEAD = "event.champion.work_ahead"
 # Fires where a task ran, outside of a fill, and its day has no file: with the error, the outcome and its reason.
 NOT_PUBLISHED = "event.champion.not_published"
+_LONG_PAUSE_SECONDS = 1.0
 
 
 class DayTask(luigi.Task):
@@ -329,6 +330,12 @@ class DayTask(luigi.Task):
         else:
             self._retried_for = str(error)
             self.say(f"{sentence}{error}")
+            # A fill hides what its days say, and would seem to hang during a long pause.
+            what, said = getattr(error, "what", str(error)), lanes.retried.get()
+            if said is not None and what not in said and delay >= _LONG_PAUSE_SECONDS:
+                said.add(what)
+                message = settings.without_secrets(f"{sentence}{error}")
+                logger.warning("%s %s: %s", self.task_family, self.label, message)
 
 
 def show(task: luigi.Task, what: str, value: Any) -> None:

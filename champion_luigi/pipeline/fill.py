@@ -458,7 +458,7 @@ class FillBhavcopy(RangeDailyBase):
             return
         years = {day.year for day in days} if len(days) < _MANY_DAYS else None
         if years is None:
-            self._say("merging what was loaded")
+            self._say("merging the loaded years in the warehouse")
         try:
             table = opened.shared(wiring.warehouse_place(), settings.get("lock_wait_seconds"), self._say)
             table.merge(self.definition, years)

@@ -37,6 +37,9 @@ from champion_luigi.pipeline.outstanding import Outstanding
 # How many of the tasks scheduled now may run at a time as threads of this process; 0 if they will not.
 in_threads: contextvars.ContextVar[int] = contextvars.ContextVar("champion_in_threads", default=0)
 
+# The faults that a fill has named as tried again; None outside of a fill. Threads share it.
+retried: contextvars.ContextVar[set[str] | None] = contextvars.ContextVar("champion_retried", default=None)
+
 # Set when the lane that this context belongs to starts nothing more.
 _ending: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("champion_ending", default=None)
 
@@ -101,12 +104,15 @@ class Lane:
 def economy() -> Iterator[None]:
     """During many builds, limit Luigi's log to warnings, and collect garbage only in `collect`.
 
+    Of each fault that is tried again, the log has the first case.
+
     A line for each step of each task would be 20 lines a day. And Luigi makes so many long-lived objects that the
     collector, which scans all of them repeatedly, took a third of the time in which Python's lock was held.
     """
     if multiprocessing.parent_process() is not None:
         # Luigi holds this lock while it forks, so the child has a locked copy that is never released.
         luigi.worker.fork_lock = threading.Lock()
+    token = retried.set(set())
     luigi_logger = logging.getLogger("luigi-interface")
     level, was_enabled = luigi_logger.level, gc.isenabled()
     luigi_logger.setLevel(logging.WARNING)
@@ -116,6 +122,7 @@ def economy() -> Iterator[None]:
     try:
         yield
     finally:
+        retried.reset(token)
         luigi_logger.setLevel(level)
         gc.unfreeze()
         if was_enabled:

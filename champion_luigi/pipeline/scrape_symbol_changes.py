@@ -103,7 +103,7 @@ class ScrapeSymbolChanges(luigi.Task):
         }
         receipt = symbol_changes.keep(wiring.list_files(), self.date, content, described)
         same = "" if receipt["content_date"] == self.date else f", the same as on {receipt['content_date']}"
-        odd = "".join(f", {len(lines):,} {kind}" for kind, lines in changes.odd.items() if lines)
+        odd = "".join(f", {_in_words(kind, len(lines))}" for kind, lines in changes.odd.items() if lines)
         self.say(f"{len(changes.listed):,} changes of symbols{odd}{same}")
 
     def _fetched(self) -> tuple[bytes, str, Any]:
@@ -160,6 +160,17 @@ class ScrapeSymbolChanges(luigi.Task):
     def on_failure(self, exception: BaseException) -> str:
         """Luigi's message to the scheduler and by mail: its traceback, with secrets removed."""
         return settings.without_secrets(super().on_failure(exception))
+
+
+def _in_words(kind: str, count: int) -> str:
+    """Lines of a kind of `Changes.odd`, in words."""
+    lines = "1 line" if count == 1 else f"{count:,} lines"
+    what = {
+        "self_map": "with the same symbol twice, which changes nothing",
+        "repeated": "repeated",
+        "not_understood": "not understood",
+    }
+    return f"{lines} {what[kind]}"
 
 
 def _today() -> date:

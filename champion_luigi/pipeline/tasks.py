@@ -236,7 +236,8 @@ class NormalizeBhavcopy(_Table):
             beside = {name: metadata[f"{name}_rows"] for name in _BESIDE if f"{name}_rows" in metadata}
             counts = "".join(f", {int(count):,} {name}" for name, count in beside.items())
             rejected, warned = len(normalized.rejects), sum(normalized.warnings.values())
-            task.say(f"{normalized.rows.height:,} rows, {rejected} rejected{counts}, {warned} warnings")
+            warnings = "1 warning" if warned == 1 else f"{warned} warnings"
+            task.say(f"{normalized.rows.height:,} rows, {rejected} rejected{counts}, {warnings}")
 
     def _check(self, normalized: Normalized, metadata: Mapping[str, str], *, is_alone: bool) -> None:
         from champion_luigi.parsing import normalize

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from champion_luigi.base.errors import Busy, SettingsError, WarehouseError
+from champion_luigi.base.errors import Busy, SettingsError, StorageError, WarehouseError
 from champion_luigi.config import settings, wiring
 from champion_luigi.datasets.catalog import DATASETS
 from champion_luigi.storage import adjustments, lake
@@ -32,8 +32,9 @@ def sql(statement: str) -> pl.DataFrame:
         >>> from champion_luigi import sql
         >>> sql("SELECT symbol, close FROM equity_ohlc WHERE trade_date = '2024-01-15' ORDER BY symbol LIMIT 2")
 
-    The configured warehouse answers. While another process, such as a fill, holds the embedded engine, and where there
-    is no warehouse yet, the same views are read from the lake, and a warning says so.
+    The configured warehouse answers. The same views are read from the lake, and a warning says so, while another
+    process, such as a fill, holds the embedded engine, for a user who may only read its folder, and where there is no
+    warehouse yet.
 
     Raises WarehouseError with ClickHouse's message, WarehouseUnreachable, SettingsError, or Busy if the engine is held
     and the lake has no files.
@@ -59,16 +60,18 @@ def opened(
 ) -> Questions:
     """The warehouse for statements; for reading, the lake in its place if the warehouse is held or not there yet.
 
-    ``say`` gets a message if the lake is read, and, with ``wait_seconds``, one that names the process that holds the
-    engine. Raises the errors of `open_for_questions`.
+    So it is for a user who may not write to the warehouse's folder. ``say`` gets a message if the lake is read, and,
+    with ``wait_seconds``, one that names the process that holds the engine. Raises the errors of `open_for_questions`.
     """
     place = wiring.warehouse_place()
     waits = wait_seconds if wait_seconds is not None else _WRITING_SECONDS if write else _READING_SECONDS
     is_quiet = wait_seconds is None and not write
     try:
         return open_for_questions(place, waits, None if is_quiet else say, write=write, most_rows=most_rows)
-    except (Busy, WarehouseError) as error:
-        if write or not (isinstance(error, Busy) or place.is_absent) or not (over := _over_lake(most_rows)):
+    except (Busy, StorageError, WarehouseError) as error:
+        # Who may read the folder, but not write to it, cannot open the embedded engine.
+        is_held = isinstance(error, Busy) or isinstance(error.__cause__, PermissionError)
+        if write or not (is_held or place.is_absent) or not (over := _over_lake(most_rows)):
             raise
         why = f"{error.what} ({error.found})" if error.found else error.what
         say(f"{why}: the lake {over.place.folder} is read instead")

@@ -94,7 +94,10 @@ def plan(dataset: Dataset, day: date, stage: type[DayTask], last: type[DayTask] 
         expected = wiring.expectation(dataset).of(day)
         is_requested = expected.state == "session" or (expected.state == "absent" and stage is ScrapeBhavcopy)
         if not is_requested:
-            words = {"closed": "not stored, and {}", "absent": "absent: {}, or now with champion redo --from scrape"}
+            words = {
+                "closed": "not stored, because there is no session: {}",
+                "absent": "absent: {}, or now with champion redo --from scrape",
+            }
             return Plan(day, nothing=words.get(expected.state, "{}").format(expected.why))
     replaced = outputs_from(dataset, day, stage, last)
     chain = [(name, task(date=day, dataset=dataset.name)) for name, task in STAGES.items()]

@@ -337,6 +337,16 @@ def test_a_disk_that_fills_up_somewhere_in_a_fill_loses_nothing(
     )
 
 
+def test_a_full_disk_ends_a_fill(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A range of years would fail day by day, with a line each."""
+    monkeypatch.setenv("CHAMPION_FILL_GROUP", "2")
+    disk.change("size=600k")  # two payloads, and no table of them
+    code, output = run("fill", "--start", "2024-01-01", "--stop", "2024-01-17", "--of", "WriteParquet")
+    require_sentence(code, output, "600 KiB", codes=(30,))
+    assert output.count("No space left on device") <= 2, output
+    assert " days are left (the disk is full): run the same fill again" in output
+
+
 @subjects.rounds(fast=1, full=8, others=(0, 3))
 @pytest.mark.parametrize("stage", STAGES[:4], ids=lambda stage: stage.__name__)
 def test_a_stage_without_room_for_its_output_is_a_storage_error(
@@ -611,7 +621,7 @@ def test_a_folder_of_another_owner_is_told(mode: int, strange: Path, whole: Seen
     commands: list[tuple[str, ...]] = [FILL, ("luigi", "LoadClickHouse", "--date", str(NEXT_DAY))]
     if campaign.IS_WHOLE:
         commands += [("verify",), ("clean", "--intermediates"), ("redo", "--date", str(DAY), "--from", "load")]
-        commands += [("sql", "SELECT 1"), ("track", "flush")]
+        commands += [("sql", "--write", "SELECT 1"), ("track", "flush")]
     for command in commands:
         code, output = run(*command, under=WITHOUT_PRIVILEGES)
         require_sentence(code, output, command)
@@ -626,6 +636,17 @@ def test_a_folder_of_another_owner_is_told(mode: int, strange: Path, whole: Seen
         "each that would write or lock ends with `Permission denied` and the path, nothing is changed; with rights, "
         "one rerun completes it",
     )
+
+
+def test_sql_for_a_user_who_may_only_read_is_of_the_lake(strange: Path) -> None:
+    """The embedded engine needs a lock that this user cannot make; reading needs no engine on the warehouse."""
+    close_down(strange, 0o555)
+    code, output = run("sql", "SELECT DISTINCT trade_date FROM equity_ohlc", under=WITHOUT_PRIVILEGES)
+    assert code == 0, output
+    told, *_, day = output.splitlines()
+    assert "Permission denied" in told
+    assert told.endswith(f"the lake {strange / 'lake'} is read instead")
+    assert day == str(DAY)
 
 
 def files_and_times(folder: Path) -> dict[Path, int]:

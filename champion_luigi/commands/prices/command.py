@@ -127,6 +127,9 @@ def command(
     )
     if answer.facts.note:
         shared.say(f"champion prices: {answer.facts.note}")
+    if answer.frame.is_empty() and plot is None:
+        of = f" of {', '.join(symbols)}" if symbols else ""
+        shared.say(f"champion prices: no prices{of} in this range; the newest session is {answer.facts.through}")
     if plot is not None:
         _plot(answer, _ADJUSTMENTS[adjusted], picture)
     if plot is None or output is not None:

@@ -53,8 +53,9 @@ def command(query: str | None, form: str | None, output: Path | None, write: boo
     needs disk space, in TMPDIR or beside --output, but no memory. On a terminal, a table shows 100 rows and the columns
     that fit; in a pipe or a file it has all rows and columns.
 
-    While a fill or another process holds the embedded engine, and where there is no warehouse yet, the same views are
-    read from the lake, and a line on standard error says so. A query of all days takes longer then.
+    The same views are read from the lake while a fill or another process holds the embedded engine, for a user who may
+    not write to its folder, and where there is no warehouse yet. A line on standard error says so. A query of all days
+    takes longer then.
     """
     is_terminal = sys.stdout.isatty()
     if form is None:

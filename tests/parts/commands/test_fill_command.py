@@ -375,6 +375,10 @@ def test_a_fill_that_is_told_to_end_ends(
     finally:
         kill(process)
     assert process.returncode != 0, output
+    if command == "champion":
+        assert process.returncode == 1
+        last = output.splitlines()[-1]
+        assert last == "champion fill: stopped: nothing is half-written, and the same command continues"
     assert in_lake(tmp_path) == DAYS[:2]
     assert list(tmp_path.rglob(".tmp-*")) == []
 
@@ -382,6 +386,16 @@ def test_a_fill_that_is_told_to_end_ends(
     done = champion_here("fill", *RANGE, *LAKE)
     assert done.returncode == 0, done.stderr
     assert in_lake(tmp_path) == DAYS
+
+
+def test_a_fill_that_tries_again_says_why_once(archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Minutes pass between attempts: without a word, an archive that does not answer looks like a fill that hangs."""
+    monkeypatch.setenv("CHAMPION_SCRAPE_RETRY_SECONDS", "1")
+    archive.faults.update(dict.fromkeys(DAYS, Fault("unavailable", times=1)))
+    done = run_champion("fill", *RANGE, *LAKE)
+    assert done.returncode == 0, done.stderr
+    [line] = [each for each in done.stderr.splitlines() if "attempt" in each]
+    assert re.match(r"WARNING: ScrapeBhavcopy 2024-01-0\d: attempt 1 of 3 failed, the next in \S+ s: .*503", line)
 
 
 def test_a_fill_that_could_not_begin_says_why_in_its_last_line(monkeypatch: pytest.MonkeyPatch) -> None:

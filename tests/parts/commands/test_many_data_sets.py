@@ -74,6 +74,15 @@ def test_one_data_set_has_the_document_that_it_always_had() -> None:
         assert asked("status", *arguments, *range_of, code=20)["due"] == 3
 
 
+def test_the_status_of_several_names_what_they_share_once() -> None:
+    """Warehouse, lake and archive are the same for all, and stand at the end."""
+    done = champion_here("status", "--dataset", "all", "--start", "2024-07-08", "--end", "2024-07-10")
+    headings = [line for line in done.stdout.splitlines() if line.endswith(":") and " " not in line]
+    assert headings == [*(f"{name}:" for name in catalog.NAMES), "all:"]
+    for shared in ("warehouse ", "lake  ", "archive ", "unsent records "):
+        assert done.stdout.count(f"\n{shared}") == 1
+
+
 @pytest.mark.integration
 def test_one_command_fills_every_data_set(
     archive: SimulatedArchive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

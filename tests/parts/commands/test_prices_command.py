@@ -52,6 +52,13 @@ def refused(*arguments: str) -> str:
 # Tables
 
 
+def test_a_range_without_prices_is_said() -> None:
+    """An empty table alone leaves open whether symbol, range or data are at fault."""
+    done = champion_here("prices", "ALPHA", "--start", "2030-01-01")
+    assert done.returncode == 0
+    assert done.stderr == f"champion prices: no prices of ALPHA in this range; the newest session is {DAYS[-1]}\n"
+
+
 def test_a_pipe_gets_the_whole_table() -> None:
     """With two decimals, and nothing cut."""
     assert printed("prices", "alpha", "--start", "2024-03-11", "--end", "2024-03-12").splitlines() == [

@@ -326,7 +326,8 @@ def test_redo_of_a_day_that_never_was_says_so(tmp_path: Path) -> None:
     """A success, with nothing done."""
     done = champion_here("redo", "--date", str(HOLIDAY), "--from", "parse")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.splitlines()[-1].startswith(f"Nothing to do: {HOLIDAY} is not stored, and closed (Ram Mandir")
+    why = f"{HOLIDAY} is not stored, because there is no session: closed (Ram Mandir"
+    assert done.stderr.splitlines()[-1].startswith(f"Nothing to do: {why}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -426,7 +427,7 @@ def test_a_dry_run_changes_nothing_and_says_what_would_run(tmp_path: Path) -> No
     done = champion_here(*arguments)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "From write to load. Days to run again: 1, for the first time: 1",
+        "From write to load: 1 day again, 1 day for the first time",
         "",
         str(DAY),
         "  replaces  lake/.../bhavcopy_20240115.parquet",

@@ -198,4 +198,13 @@ def test_the_luigi_command(folder: Path) -> None:
     """It is a task like others on the command line."""
     done = run_luigi("ScrapeSymbolChanges", NSE_ARCHIVE_URL=str(folder))
     assert done.returncode == 0, done.stderr
-    assert "20 changes of symbols" in done.stderr
+    assert "20 changes of symbols\n" in done.stderr
+
+
+def test_odd_lines_are_named_in_words(folder: Path) -> None:
+    """The log has no internal name of a kind of line."""
+    listed = folder / "content" / "equities" / "symbolchange.csv"
+    listed.write_bytes(listed.read_bytes() + b"Same Limited,SAME,SAME,01-JAN-2024\n")
+    done = run_luigi("ScrapeSymbolChanges", NSE_ARCHIVE_URL=str(folder))
+    assert done.returncode == 0, done.stderr
+    assert "20 changes of symbols, 1 line with the same symbol twice, which changes nothing\n" in done.stderr
