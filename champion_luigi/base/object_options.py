@@ -45,6 +45,12 @@ def options(bucket: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value} | _over_http(endpoint)
 
 
+def variables(bucket: str) -> tuple[tuple[str, str], ...]:
+    """What a client reads by itself, so that one with other values is another client; of S3, `options` has it all."""
+    names = {"gs": "GOOGLE_", "az": "AZURE_"}.get(bucket.partition(":")[0])
+    return tuple((name, value) for name, value in os.environ.items() if names and name.startswith(names))
+
+
 def secrets() -> frozenset[str]:
     """The secrets that the variables and the profile hold."""
     profile = _profile()

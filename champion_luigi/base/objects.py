@@ -189,8 +189,10 @@ def _done(verb: str, bucket: str, given: tuple[tuple[str, str], ...], arguments:
     """The kind of the answer, and the answer, or the text of the error."""
     from obstore import exceptions
 
+    from champion_luigi.base.object_options import variables
+
     try:
-        client = _client(bucket, given)
+        client = _client(bucket, given, variables(bucket))
     except (exceptions.BaseError, ValueError) as error:
         return "unopened", str(error)
     try:
@@ -204,7 +206,7 @@ def _done(verb: str, bucket: str, given: tuple[tuple[str, str], ...], arguments:
 
 
 @functools.lru_cache(maxsize=8)
-def _client(bucket: str, given: tuple[tuple[str, str], ...]) -> Any:
+def _client(bucket: str, given: tuple[tuple[str, str], ...], _read: tuple[tuple[str, str], ...]) -> Any:
     from datetime import timedelta
 
     from obstore import store
