@@ -33,9 +33,9 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
         "demo": Entry("Run everything on a few simulated days.", ("champion demo", "champion demo --data-dir demo")),
     },
-    "Ask": {
+    "Read the data": {
         "prices": Entry(
-            "Show prices that can be compared over years.",
+            "Show adjusted prices: a table, a file or a chart.",
             (
                 "champion prices RELIANCE --start 2015-01-01",
                 "champion prices INFY TCS --adjusted total_return --output prices.csv",
@@ -76,7 +76,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
             ("champion doctor", "champion doctor --json"),
         ),
     },
-    "Mend": {
+    "Repair": {
         "redo": Entry(
             "Run a stage of some days again.",
             (

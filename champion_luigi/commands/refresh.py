@@ -32,8 +32,8 @@ def command(
 ) -> None:
     """Request stored days from the archive again, and replace those that have changed.
 
-    A day that was published anew is replaced in lake and warehouse; its old payload is stored under
-    raw/YYYY/restated/. If the new payload is invalid, or the archive no longer has the file, the day stays unchanged.
+    A day that was published anew is replaced in lake and warehouse; its old file is stored under
+    raw/YYYY/restated/. If the new file is invalid, or the archive no longer has one, the day stays unchanged.
     Adjustments of prices follow.
 
     Exits 0 when all days match the archive, 30 when a day failed or was not requested.

@@ -36,9 +36,9 @@ def command(  # noqa: PLR0917 - click calls it by name
     of_adjustments: bool,
     as_json: bool,
 ) -> None:
-    """Compare raw payloads, lake and warehouse, date by date.
+    """Compare fetched files, lake and warehouse, date by date.
 
-    Each payload is compared with its receipt; each lake file with its receipt, the record of its load and its own
+    Each fetched file is compared with its receipt; each lake file with its receipt, the record of its load and its own
     metadata; each date of the warehouse with the lake, by rows, distinct keys and sums (for equity: volume, turnover
     and close). Nothing is changed without --repair, and nothing is ever deleted from the warehouse. The warehouse's
     adjustments of prices are compared with the record of their load. The kept lists of changed symbols are compared
@@ -142,7 +142,7 @@ def _in_words(document: dict[str, Any], differences: Sequence[Difference]) -> st
         f"warehouse {in_warehouse}"
     ]
     if document["warehouse"] is None:
-        lines.append("There is no warehouse: only raw payloads and lake are verified.")
+        lines.append("There is no warehouse: only fetched files and lake are verified.")
     for each in differences:
         lines += [
             f"{each.date} {each.where}: {each.what}",

@@ -142,6 +142,7 @@ def fill_days(
     missing: dict[date, NotPublished] = {}
     running: deque[tuple[list[DayTask], threads.Lane]] = deque()
     recorder = _Recorder(of, progress, show)
+    show(progress)
     with steady.still(), threads.economy(), listening(recorder) as errors:
         try:
             while chunks or running:

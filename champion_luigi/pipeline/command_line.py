@@ -134,7 +134,10 @@ def _refusing(task: type[luigi.Task]) -> Callable[[str], NoReturn]:
 
 
 def _show_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> Any:
-    """Print an error that ends the command before Luigi has a log, without secrets."""
+    """Print what ends the command outside of a task, without secrets: Ctrl-C, or an error before Luigi has a log."""
+    if issubclass(kind, KeyboardInterrupt) and any(is_ours(_task_of(word)) for word in sys.argv[1:]):
+        sys.stderr.write("luigi: stopped: nothing is half-written, and the same command continues\n")
+        return
     if isinstance(error, TaskClassException):
         sys.stderr.write(f"luigi: {settings.without_secrets(_no_task(error))}\n")
         # What a hook raises decides the exit code: as for any other error in Luigi.

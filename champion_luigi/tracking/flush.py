@@ -47,6 +47,13 @@ def track_flush() -> Flushed:
     found = json.loads(child.stdout.splitlines()[-1])
     if not found["is_delivered"]:
         count = journal.count_undelivered(record.journal_folder())
+        if not count:
+            raise ChampionError(
+                "MLflow cannot be used, and no record waits for it",
+                source=store,
+                found=found["trouble"],
+                todo="Check MLFLOW_TRACKING_URI.",
+            )
         raise ChampionError(
             f"{count} {'record has' if count == 1 else 'records have'} not reached MLflow",
             source=store,

@@ -39,7 +39,7 @@ def verify(
     *,
     repair: bool = False,
 ) -> Verdict:
-    """Compare a data set's raw payloads, lake and warehouse, date by date, as `champion verify` does.
+    """Compare a data set's fetched files, lake and warehouse, date by date, as `champion verify` does.
 
         >>> from champion_luigi import verify
         >>> verify(start="2024-01-01", end="2024-01-31").differences

@@ -614,6 +614,11 @@ def test_a_server_that_is_down_costs_a_command_no_more_than_its_bound(
     assert (again.exit_code, again.output.split()[0]) == (0, "0")
     assert len(told()) == 1
 
+    gateway.close()
+    idle = champion("track", "flush")
+    assert idle.exit_code != 0
+    assert "MLflow cannot be used, and no record waits for it" in idle.output
+
 
 @carried
 def test_flush_tells_how_it_is_while_another_carrier_tries(

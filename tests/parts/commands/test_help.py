@@ -22,7 +22,7 @@ def test_the_commands_are_in_groups_with_a_line_each() -> None:
     """By what people want of them; no line is cut, as it is by a terminal of 80 columns."""
     shown = champion_here("--help").stdout
     titles = [line.rstrip(":") for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles == ["Options", "Get the data", "Ask", "Check", "Mend", "Run"]
+    assert titles == ["Options", "Get the data", "Read the data", "Check", "Repair", "Run"]
     for name, entry in overview.ENTRIES.items():
         [line] = [line for line in shown.splitlines() if line.split()[:1] == [name]]
         assert line.split(maxsplit=1)[1] == entry.line

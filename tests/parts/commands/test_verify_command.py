@@ -255,7 +255,7 @@ def test_the_lake_alone_is_verified_where_there_is_no_warehouse() -> None:
     assert build(*(WriteParquet(date=day) for day in DAYS)).is_done
     done = verify()
     assert done.returncode == 0, done.stderr
-    assert "warehouse none\nThere is no warehouse: only raw payloads and lake are verified.\n" in done.stdout
+    assert "warehouse none\nThere is no warehouse: only fetched files and lake are verified.\n" in done.stdout
     assert not (Path(os.environ["DATA_DIR"]) / "warehouse").exists()
 
 

@@ -362,12 +362,12 @@ def test_a_failed_day_is_done_by_the_next_fill(folder: Path, week: Path) -> None
 
 
 def test_progress_is_handed_out(folder: Path) -> None:
-    """To whoever shows it, with the final state last."""
+    """To whoever shows it: the number of days first, the final state last."""
     task = lake_fill(**RANGE)
     seen = []
     task.on_progress = lambda progress: seen.append((progress.done, progress.due))
     luigi.build([task], local_scheduler=True, log_level="WARNING")
-    assert seen[-1] == (5, 5)
+    assert (seen[0], seen[-1]) == ((0, 5), (5, 5))
     assert seen == sorted(seen)
 
 
