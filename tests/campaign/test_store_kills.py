@@ -11,7 +11,7 @@ from pathlib import Path
 import campaign
 import pytest
 import s3_server
-from helpers import champion_here, run_champion, start_champion, wait_for
+from helpers import SHARED, champion_here, run_champion, start_champion, wait_for
 
 from champion_luigi.base import durable, store
 from champion_luigi.base.places import place_of
@@ -19,8 +19,11 @@ from champion_luigi.base.places import place_of
 pytestmark = [pytest.mark.faults, pytest.mark.integration]
 
 AREA = "Kill -9"
-RANGE = ("--start", "2023-06-01", "--stop", "2023-06-15")
+# Ten sessions, around a change of formats.
+RANGE = ("--start", "2024-07-01", "--stop", "2024-07-13")
 DAYS = 10
+# The published files, where they are beside the checkout.
+ARCHIVE = str(SHARED / "archive") if (SHARED / "archive").is_dir() else "simulated:"
 # Of a day: payload, receipt and lake file.
 OBJECTS = 3 * DAYS
 
@@ -30,7 +33,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same days in a folder, by a fill that nothing disturbs."""
     folder = tmp_path_factory.mktemp("reference")
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in {"DATA_DIR": str(folder), "NSE_ARCHIVE_URL": "simulated:"}.items():
+        for name, value in {"DATA_DIR": str(folder), "NSE_ARCHIVE_URL": ARCHIVE}.items():
             patched.setenv(name, value)
         assert champion_here("fill", "--of", "WriteParquet", *RANGE).returncode == 0
     return folder
@@ -67,7 +70,7 @@ def test_a_fill_that_is_killed_leaves_whole_objects(
     for name, value in {
         "CHAMPION_LAKE_DIR": f"{address}/lake",
         "CHAMPION_RAW_DIR": f"{address}/raw",
-        "NSE_ARCHIVE_URL": "simulated:",
+        "NSE_ARCHIVE_URL": ARCHIVE,
     }.items():
         monkeypatch.setenv(name, value)
     least = random.Random(seed).randrange(OBJECTS + 1)
