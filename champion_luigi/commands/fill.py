@@ -98,10 +98,10 @@ def command(  # noqa: PLR0917 - click calls it by name
     except TaskClassException as error:
         words = "LoadClickHouse or WriteParquet"
         raise SettingsError("--of names no task", expected=words, found=repr(last_task)) from error
-    refused = ""
+    refused, has_begun = "", False
 
     def fill(dataset: Dataset) -> tuple[object, int]:
-        nonlocal refused
+        nonlocal refused, has_begun
         task = FillBhavcopy(**{"of": of, "dataset": dataset.name, **parameters})
         if dry_run:
             document = _plan(task)
@@ -114,12 +114,14 @@ def command(  # noqa: PLR0917 - click calls it by name
             return None, output.MISSING
         code = bar.execute(task, scheduler)
         refused = task.progress.stopped_because if task.progress else ""
+        has_begun = has_begun or task.error is None or bool(task.progress and task.progress.due)
         return None, code
 
     heading = click.echo if dry_run else output.say
     with settings.overridden({"fill_workers": workers}), opened.kept_open():
         code = output.for_each(datasets, fill, in_json=as_json, heading=heading)
-        if not dry_run and of.__name__ in ("LoadClickHouse", "WriteParquet"):
+        # What kept every fill from its first day would only be said once more.
+        if has_begun and of.__name__ in ("LoadClickHouse", "WriteParquet"):
             code = max(code, adjust.after(datasets, lake_only=of.__name__ == "WriteParquet"))
     sys.exit(code)
 
