@@ -10,6 +10,7 @@ import contextlib
 import io
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -170,14 +171,18 @@ def scan(
     """All rows of the lake from ``start`` to ``stop`` (exclusive) as a LazyFrame in the canonical columns, by date.
 
     ``root`` is a folder or an address such as ``s3://bucket/lake``, ``start`` and ``stop`` are dates or ISO texts.
-    Leftovers of killed runs are skipped. An empty lake gives an empty frame of the same schema. ``dataset`` is the name
-    of a data set. Raises SettingsError if an argument cannot be used.
+    Leftovers of killed runs are skipped. An empty lake gives an empty frame of the same schema, with a warning if
+    there is no such folder. ``dataset`` is the name of a data set. Raises SettingsError if an argument cannot be used.
     """
     import polars as pl
 
     of = dataset if isinstance(dataset, Dataset) else dataset_of(dataset)
     first, after = day_of(start, "start") or date.min, day_of(stop, "stop") or date.max
-    found = sorted((day, entry.path) for day, entry in days(root_at(root), of, first, after))
+    place = root_at(root)
+    found = sorted((day, entry.path) for day, entry in days(place, of, first, after))
+    if not found and isinstance(place, Path) and not place.exists():
+        # Most likely, another folder is meant: a relative one depends on where the program was started.
+        warnings.warn(f"there is no folder {place.absolute()}: the lake has no rows", stacklevel=2)
     return scan_files([path for _, path in found], of) if found else pl.LazyFrame(schema=of.types)
 
 

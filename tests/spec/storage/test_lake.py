@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable
 from datetime import date, time
@@ -205,7 +206,14 @@ def test_scan_starts_at_start_and_ends_before_stop(place: Place) -> None:
 def test_scan_of_a_lake_without_files_is_empty(place: Place) -> None:
     """A new installation's query gives no rows, and fails nothing."""
     for root in (place, place / "not there"):
-        found = lake.scan(root).collect()
+        # A folder that is not there is most likely another one than is meant.
+        is_missing = isinstance(root, Path) and not root.exists()
+        with (
+            pytest.warns(match=f"there is no folder {root}: the lake has no rows")
+            if is_missing
+            else contextlib.nullcontext()
+        ):
+            found = lake.scan(root).collect()
         assert (found.height, found.schema) == (0, EQUITY.types)
 
 
