@@ -1,6 +1,6 @@
 """An Azure Blob store for tests: Microsoft's emulator Azurite on loopback, in memory.
 
-CHAMPION_TEST_AZURITE is the path of its program ``azurite-blob``, if it is not on the PATH. ``npm install azurite``
+TEST_AZURITE is the path of its program ``azurite-blob``, if it is not on the PATH. ``npm install azurite``
 brings it, as ``node_modules/.bin/azurite-blob``. Without it, `missing` says so, and tests skip.
 """
 
@@ -35,7 +35,7 @@ def missing() -> str:
 
 
 def _program() -> str | None:
-    return shutil.which(os.environ.get("CHAMPION_TEST_AZURITE") or "azurite-blob")
+    return shutil.which(os.environ.get("TEST_AZURITE") or "azurite-blob")
 
 
 @contextlib.contextmanager

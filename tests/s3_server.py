@@ -5,7 +5,7 @@ them, `missing` says so, and tests skip. It starts in about ten seconds, so all 
 the first that wants it starts a keeper, a process that ends the store once no process holds the lock ``users`` of its
 folder. A process that is killed has given up the lock.
 
-CHAMPION_TEST_STORE=s3://BUCKET/FOLDER names another store instead, also of gs:// or az://, whose credentials are in the
+TEST_STORE=s3://BUCKET/FOLDER names another store instead, also of gs:// or az://, whose credentials are in the
 usual variables.
 
     with s3_server.running(tmp_path) as store:
@@ -42,7 +42,7 @@ BUCKET = "champion"
 OWNER = ("tester", "the-owners-secret")
 # A user without rights in the bucket.
 STRANGER = ("stranger", "the-strangers-secret")
-_ELSEWHERE = "CHAMPION_TEST_STORE"
+_ELSEWHERE = "TEST_STORE"
 # As they are before a test hides them.
 _GIVEN = {name: text for name, text in os.environ.items() if name.startswith(("AWS_", "AZURE_", "GOOGLE_"))}
 _START_SECONDS = 120.0

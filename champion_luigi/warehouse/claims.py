@@ -48,6 +48,10 @@ class _Other(NamedTuple):
     process: int
 
 
+# The holders of claims in this process, by their ids.
+_holders: set[str] = set()
+
+
 class Claims:
     """The load claims of a connection, used by one thread at a time."""
 
@@ -63,6 +67,7 @@ class Claims:
         """Hold these dates while the block runs. Raises Busy, naming the holder, if that takes too long."""
         dates, began = sorted(days), time.monotonic()
         with self._holding:
+            _holders.add(self._id)
             try:
                 self._acquire(dataset, dates, began)
                 locks.note_wait(time.monotonic() - began)
@@ -71,6 +76,7 @@ class Claims:
                 # If this fails, the claim ends by itself.
                 with contextlib.suppress(ChampionError):
                     self._write(dataset, dates, 0, 0)
+                _holders.discard(self._id)
 
     def _acquire(self, dataset: Dataset, dates: list[date], began: float) -> None:
         since = time.time_ns() // 1000
@@ -128,9 +134,12 @@ def _place() -> str:
 
 
 def _is_gone(other: _Other) -> bool:
-    """Whether the process ran on this host, and no longer runs."""
+    """Whether the process ran on this host, and it or its load no longer runs."""
     if other.place != _place():
         return False
+    if other.process == os.getpid():
+        # Of a load whose server was gone when it gave its claim back.
+        return other.holder not in _holders
     try:
         os.kill(other.process, 0)
     except ProcessLookupError:

@@ -35,7 +35,7 @@ DAYS = "--start 2024-03-04 --stop 2024-03-07"
 USER, SECRET = s3_server.OWNER
 # A folder made by `pip install --target FOLDER duckdb==V duckdb-extension-httpfs==V duckdb-extension-aws==V`: an
 # extension is for one version of DuckDB alone, and its own download is from no package index.
-DUCKDB = "CHAMPION_TEST_DUCKDB"
+DUCKDB = "TEST_DUCKDB"
 
 
 def page_block(start: str) -> Block:

@@ -144,8 +144,9 @@ def test_an_archive_without_the_list(folder: Path) -> None:
         (b"SYMBOL,SERIES,OPEN\nA,EQ,1\n", "2 of 2 lines"),
     ],
 )
-def test_something_else_is_refused(folder: Path, content: bytes, says: str) -> None:
+def test_something_else_is_refused(folder: Path, content: bytes, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page with status 200, or another file, is not kept."""
+    monkeypatch.setenv("CHAMPION_SCRAPE_RETRY_SECONDS", "0")
     put(folder, content)
     assert says in str(failure(ScrapeSymbolChanges()))
     assert kept(folder).days() == []

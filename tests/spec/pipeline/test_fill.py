@@ -214,6 +214,7 @@ def test_an_explicit_start_wins_over_days_back() -> None:
         assert required(start=date(2024, 7, 1), days_back=1)[0] == date(2024, 7, 1)
 
 
+@pytest.mark.usefixtures("archive")
 def test_a_stop_ahead_of_publication_is_said_to_be_cut(caplog: pytest.LogCaptureFixture) -> None:
     """Nothing is cut silently."""
     caplog.set_level("INFO")
