@@ -157,12 +157,16 @@ def _running_store(folder_of_run: Path) -> Iterator[s3_server.Store]:
         yield store
 
 
+def _set(store: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> s3_server.Store:
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    return store
+
+
 @pytest.fixture
 def object_store(_running_store: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> s3_server.Store:
     """A real object store, whose variables are set."""
-    for name, value in _running_store.environment.items():
-        monkeypatch.setenv(name, value)
-    return _running_store
+    return _set(_running_store, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -177,9 +181,7 @@ def _running_azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_se
 @pytest.fixture
 def azure_store(_running_azurite: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> s3_server.Store:
     """A store with Azure's API, whose variables are set."""
-    for name, value in _running_azurite.environment.items():
-        monkeypatch.setenv(name, value)
-    return _running_azurite
+    return _set(_running_azurite, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -192,9 +194,7 @@ def _running_google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[s3_ser
 @pytest.fixture
 def google_store(_running_google: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> s3_server.Store:
     """A store with Google's API, whose variables are set."""
-    for name, value in _running_google.environment.items():
-        monkeypatch.setenv(name, value)
-    return _running_google
+    return _set(_running_google, monkeypatch)
 
 
 # Without Azurite, its one module says so, and not each of these tests.

@@ -1,15 +1,18 @@
-"""The lake and the fetched files in a store with Google's API, by the files of accounts that Google's tools read.
+"""The lake and the fetched files in stores with Google's and Azure's API: what these have of their own.
 
-The store is the tests' own, and follows Google's description. `spec/base/test_store.py` runs there too.
+The one is the tests' own, and follows Google's description; the other is the emulator Azurite, where it is installed.
+`spec/base/test_store.py` runs on both, too.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from datetime import date
 from pathlib import Path
 
+import azurite_server
 import google_server
 import polars as pl
 import pytest
@@ -28,10 +31,11 @@ RANGE = ("--start", "2024-03-01", "--stop", "2024-03-07")
 LAST = date(2024, 3, 6)
 
 
-@pytest.fixture
-def at(google_store: s3_server.Store, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(params=["google_store", "azure_store"])
+def at(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The settings of a lake and of fetched files in the store; the address of both."""
-    address = google_store.address()
+    running: s3_server.Store = request.getfixturevalue(request.param)
+    address = running.address()
     given = {"LAKE_DIR": f"{address}/lake", "RAW_DIR": f"{address}/raw", "TRACKING": "off"}
     for name, value in given.items():
         monkeypatch.setenv(f"CHAMPION_{name}", value)
@@ -62,7 +66,7 @@ def test_a_fill_and_its_readers(at: str) -> None:
     assert "5 of 5 sessions loaded" in champion_here("status", "--start", RANGE[1], "--end", str(LAST)).stdout
     rows = lake.scan(in_folder).select(pl.len()).collect().item()
     assert lake.scan(f"{at}/lake").select(pl.len()).collect().item() == rows
-    assert len(re.findall(r"OK +(?:lake|raw) folder +gs://champion/", champion_here("doctor").stdout)) == 2
+    assert len(re.findall(r"OK +(?:lake|raw) folder +(?:gs|az)://champion/", champion_here("doctor").stdout)) == 2
     assert champion_here("clean").returncode == 0
 
 
@@ -94,6 +98,17 @@ def test_two_processes_share_the_days(at: str) -> None:
     assert {each.name for each in store.entries(place_of(f"{at}/raw/claims"))} <= {"store.json"}
 
 
+def require_said(sentence: str, at: str, given: dict[str, str], secrets: list[str]) -> None:
+    """Said by `champion fill` and by the doctor, before anything is written; no secret is shown."""
+    for each in (run_champion("fill", *RANGE, **AT_ONCE, **given), run_champion("doctor", **AT_ONCE, **given)):
+        output = " ".join((each.stdout + each.stderr).split())
+        assert each.returncode != 0, output
+        assert sentence in output
+        assert not [text for text in ("Traceback", *secrets) if text in output]
+    assert list(store.entries(place_of(at))) == []
+
+
+@pytest.mark.parametrize("at", ["google_store"], indirect=True)
 @pytest.mark.parametrize(
     ("given", "account", "sentence"),
     [
@@ -109,19 +124,31 @@ def test_two_processes_share_the_days(at: str) -> None:
     ],
     ids=["key", "rights", "no-file", "bucket", "down"],
 )
-def test_what_is_wrong_is_said_before_the_first_day(
+def test_what_is_wrong_with_a_store_of_google_is_said(
     given: dict[str, str], account: str, sentence: str, at: str, google_store: s3_server.Store
 ) -> None:
-    """By `champion fill` and by the doctor, in one sentence, without the key."""
-    file = google_server.account_file(google_store, account)
-    given = {"GOOGLE_APPLICATION_CREDENTIALS": file, **given}
-    for each in (run_champion("fill", *RANGE, **AT_ONCE, **given), run_champion("doctor", **AT_ONCE, **given)):
-        output = " ".join((each.stdout + each.stderr).split())
-        assert each.returncode != 0, output
-        assert sentence in output
-        assert "Traceback" not in output
-        assert "PRIVATE KEY" not in output
-        if Path(file).exists():
-            key = json.loads(Path(file).read_text())["private_key"].splitlines()[1]
-            assert key not in output
-    assert list(store.entries(place_of(at))) == []
+    """In one sentence."""
+    file = Path(google_server.account_file(google_store, account))
+    key = [json.loads(file.read_text())["private_key"].splitlines()[1]] if file.exists() else []
+    given = {"GOOGLE_APPLICATION_CREDENTIALS": str(file), **given}
+    require_said(sentence, at, given, ["PRIVATE KEY", *key])
+
+
+@pytest.mark.parametrize("at", ["azure_store"], indirect=True)
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            {"AZURE_STORAGE_ACCOUNT_KEY": base64.b64encode(b"another").decode()},
+            "the store of az://champion does not accept the key",
+        ),
+        ({"AZURE_STORAGE_ACCOUNT_KEY": "no base64!"}, "the client of az://champion cannot use its settings"),
+        ({"CHAMPION_LAKE_DIR": "az://no-such-container/lake"}, "az://no-such-container does not exist"),
+        ({"AZURE_STORAGE_ENDPOINT": "http://127.0.0.1:9/tester"}, "the object store of az://champion does not answer"),
+    ],
+    ids=["key", "malformed", "container", "down"],
+)
+def test_what_is_wrong_with_a_store_of_azure_is_said(given: dict[str, str], sentence: str, at: str) -> None:
+    """In one sentence."""
+    wrong = given.get("AZURE_STORAGE_ACCOUNT_KEY", azurite_server.SECRET)
+    require_said(sentence, at, given, [azurite_server.SECRET, wrong])
